@@ -1,0 +1,1 @@
+"""Many images: which inputs, which outputs, how many at once."""

@@ -1,0 +1,1 @@
+"""Everything that labels images, behind one protocol."""

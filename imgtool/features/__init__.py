@@ -1,0 +1,1 @@
+"""Descriptors of images and the codebooks that encode them."""

@@ -1,0 +1,1 @@
+"""Kernels, borders, convolution and gradients: arrays in, arrays out."""

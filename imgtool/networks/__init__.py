@@ -1,0 +1,1 @@
+"""Networks as declarations, by hand in NumPy and as PyTorch modules."""
