@@ -1,0 +1,202 @@
+"""What every command that works on images shares: reading many, going on after a bad one, writing the results.
+
+`Images` is what the arguments named; `each_image` applies a function to each; `Pictures` writes results that are
+images, `Rows` those that are rows.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from imgtool.batch.inputs import STANDARD_INPUT, Input
+from imgtool.batch.outputs import Destination
+from imgtool.batch.pool import ordered_map
+from imgtool.cli.messages import complain, printable
+from imgtool.cli.progress import tracked
+from imgtool.cli.tables import Row, emit, json_line, write_rows
+from imgtool.errors import ImgtoolError, ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Value = TypeVar("Value")
+
+
+@dataclass
+class Images:
+    """The images that a command line named, and how to go through them."""
+
+    inputs: Sequence[Input]
+    max_pixels: int
+    allow_truncated: bool
+    jobs: int
+    quiet: bool
+    verbose: bool
+    failed: int = 0
+
+    def read(self, source: Input) -> np.ndarray:
+        """Return one image as an array, as it is displayed."""
+        from imgtool.image.read import read
+
+        return read(source.read_bytes(), max_pixels=self.max_pixels, allow_truncated=self.allow_truncated)
+
+    def report(self, source: Input, error: Exception) -> None:
+        """Say in one line that an image failed; the exit status will be 1."""
+        self.failed += 1
+        name = "standard input" if source.path == STANDARD_INPUT else source.path
+        text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+        complain(f"{name}: {text or type(error).__name__}")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Value]):
+    """What became of one input: a value or an error."""
+
+    index: int
+    source: Input
+    value: Value | None = None
+    error: Exception | None = None
+
+
+def each_input(images: Images, function: Callable[[int, Input], Value]) -> Iterator[Outcome[Value]]:
+    """Apply a function of (index, input) to every input, in order, several at once; yield what became of each.
+
+    An input that fails is reported and goes on as an outcome with its error. A parameter that fits no image
+    ends the command.
+    """
+
+    def attempt(item: tuple[int, Input]) -> Outcome[Value]:
+        index, source = item
+        try:
+            return Outcome(index, source, value=function(index, source))
+        except ParameterError:
+            raise
+        except MemoryError:
+            return Outcome(index, source, error=ImgtoolError("needs more memory than there is"))
+        except (ImgtoolError, OSError) as error:
+            return Outcome(index, source, error=error)
+
+    jobs = min(images.jobs, len(images.inputs))
+    outcomes = ordered_map(attempt, enumerate(images.inputs), jobs)
+    for outcome in tracked(outcomes, len(images.inputs), quiet=images.quiet):
+        if outcome.error is not None:
+            images.report(outcome.source, outcome.error)
+        elif images.verbose:
+            complain(f"{outcome.source.path}: done")
+        yield outcome
+
+
+def each_image(images: Images, function: Callable[[np.ndarray], Value]) -> Iterator[Outcome[Value]]:
+    """Apply a function of an image array to every image; see `each_input`."""
+    return each_input(images, lambda _, source: function(images.read(source)))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where rows go, and in which form."""
+
+    format: str | None
+
+    def write(self, outcomes: Iterator[Outcome[Row]], columns: Sequence[str]) -> None:
+        """Print a row for each outcome, `path` first; a failed one as `path`, `error` (in JSON Lines)."""
+        write_rows(map(self._row, outcomes), format=self.format, columns=("path", *columns))
+
+    @staticmethod
+    def _row(outcome: Outcome[Row]) -> Row:
+        path = {"path": outcome.source.path}
+        return {**path, "error": str(outcome.error)} if outcome.error else {**path, **(outcome.value or {})}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A result that is an image, with what there is to say of it."""
+
+    pixels: np.ndarray
+    clipped: int = 0
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where images go, and in which format."""
+
+    output: str | None
+    to: str | None
+    force: bool
+    skip_existing: bool
+    quality: int | None
+    compression: int | None
+    json: bool
+
+    def write(
+        self,
+        images: Images,
+        function: Callable[[np.ndarray], Picture],
+        *,
+        what: str,
+        raw: bool = False,
+        **record: Any,
+    ) -> None:
+        """Read, compute and write every image.
+
+        what: the operation, for names made up on a terminal; raw: the result is numbers, stored as NPY unless
+        told otherwise; record: what `--json` says beside paths and sizes.
+        """
+        suffix = f".{self.to}" if self.to else ".npy" if raw else ".png"
+        destination = Destination(self.output, images.inputs, what=what, suffix=suffix, force=self.force)
+        if self.json and destination.is_stream:
+            raise ParameterError("--json goes with -o FILE: standard output carries the image itself")
+        make = functools.partial(self._make, images, function, destination, suffix)
+        clipped, files = 0, 0
+        for outcome in each_input(images, make):
+            if outcome.value is None:
+                continue
+            picture, size = outcome.value
+            clipped, files = clipped + picture.clipped, files + (picture.clipped > 0)
+            self._tell(outcome, destination, size=size, clipped=picture.clipped, record=record)
+        if clipped and not images.quiet:
+            complain(f"{clipped} pixels of {files} images were clipped; --range stretch or --depth float keeps them")
+
+    def _make(
+        self,
+        images: Images,
+        function: Callable[[np.ndarray], Picture],
+        destination: Destination,
+        suffix: str,
+        index: int,
+        source: Input,
+    ) -> tuple[Picture, list[int]] | None:
+        """Make one result; None when it is there already and --skip-existing says to leave it."""
+        from imgtool.image.write import encode, format_of
+
+        if self.skip_existing and destination.exists(index):
+            return None
+        destination.check(index)
+        format_name = self.to or format_of(suffix if destination.is_stream else destination.path(index))
+        picture = function(images.read(source))
+        data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression)
+        destination.write(index, data)
+        return Picture(picture.pixels[:0], picture.clipped), list(picture.pixels.shape)
+
+    def _tell(
+        self, outcome: Outcome[Any], destination: Destination, *, size: list[int], clipped: int, record: Any
+    ) -> None:
+        """Print the record that --json asks for, or a name that imgtool made up."""
+        if self.json:
+            output = destination.path(outcome.index)
+            emit(
+                json_line(
+                    {
+                        "path": outcome.source.path,
+                        "output": output,
+                        "shape": size,
+                        "clipped": clipped,
+                        **record,
+                    }
+                )
+            )
+        elif self.output is None and sys.stdout.isatty():
+            emit(printable(destination.path(outcome.index)) + "\n")

@@ -1,0 +1,183 @@
+"""The `imgtool` program: commands found late, errors turned into one line and an exit status.
+
+Exit status: 0 all well; 1 an input failed; 2 wrong usage, a missing extra or device; 130 interrupted. A closed
+pipe ends the process as SIGPIPE does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+import imgtool
+from imgtool.cli.messages import complain, one_line
+from imgtool.errors import ImgtoolError
+
+# Name -> what `imgtool --help` says of it; the command itself is `command` in imgtool/cli/NAME.py. The lines stand
+# here so that help imports no command; a test holds that each equals its command's own first line.
+COMMANDS = {
+    "filter": "Convolve images with a kernel.",
+    "gradient": "Take the gradient of images: x, y, magnitude, phase.",
+    "convert": "Change colour space, depth, size or format.",
+    "info": "Say what an image is: size, depth, statistics.",
+    "hog": "Describe images by histograms of oriented gradients.",
+    "gist": "Describe images by their GIST.",
+    "sift": "Describe images by dense SIFT.",
+    "fisher": "Describe images by Fisher vectors of their dense SIFT.",
+    "features": "Fit codebooks; look into feature files.",
+    "classify": "Label images with networks and classic models.",
+    "train": "Train a model on a data set.",
+    "evaluate": "Measure trained models on a labelled data set.",
+    "compare": "Split, train and compare models, with statistics.",
+    "models": "List, show and verify models.",
+    "doctor": "Say what imgtool finds on this machine.",
+}
+
+EXAMPLES = """\b
+  imgtool filter --kernel sobel-x photo.jpg
+  imgtool gradient --show picture photo.jpg -o edges.png
+  imgtool hog photo.jpg | jq .shape
+  imgtool classify photos/
+  imgtool compare photos/ --model sift-fv-svm --model alexnet
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of a photograph's way, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and return its `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"imgtool.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is refused with the nearest names."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, 2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            ctx.fail(f"no such command: {name}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        click.echo(f"imgtool {imgtool.__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Shell completion: see 'imgtool doctor'. Each command: imgtool COMMAND --help",
+    help="From a photograph to a decision: filter, describe, classify and compare images.\n\n" + EXAMPLES,
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Print the version.",
+)
+def program() -> None:
+    """Hold the commands; it does nothing itself."""
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status, with at most one line about what went wrong."""
+    try:
+        with program.make_context("imgtool", list(arguments)) as context:
+            program.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.exceptions.Exit as stop:
+        sys.stdout.flush()
+        return stop.exit_code
+    except click.ClickException as error:
+        context_of = getattr(error, "ctx", None)
+        where = context_of.command_path if context_of else "imgtool"
+        complain(f"{where.removeprefix('imgtool').strip()}: {error.format_message()} (see {where} --help)".lstrip(": "))
+        return 2
+    except ImgtoolError as error:
+        complain(str(error))
+        return error.exit_status
+    return 0
+
+
+def run() -> NoReturn:
+    """Entry point of the `imgtool` program."""
+    # One BLAS thread starts faster and does not fight with --jobs; who wants more sets the variable.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    try:
+        if instruction := os.environ.get("_IMGTOOL_COMPLETE"):
+            from click.shell_completion import shell_complete
+
+            sys.exit(shell_complete(program, {}, "imgtool", "_IMGTOOL_COMPLETE", instruction))
+        leave(execute(sys.argv[1:]))
+    except KeyboardInterrupt:
+        abandon(130)
+    except BrokenPipeError:
+        die_of_closed_pipe()
+    except MemoryError:
+        complain("not enough memory; try smaller images or fewer --jobs")
+        leave(1)
+    except OSError as error:
+        complain(f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}")
+        abandon(1)
+    except Exception as error:  # a defect of imgtool itself: still one line, unless asked for the rest
+        if os.environ.get("IMGTOOL_TRACEBACK"):
+            raise
+        complain(f"internal error: {type(error).__name__}: {one_line(str(error))} (IMGTOOL_TRACEBACK=1 shows where)")
+        leave(1)
+
+
+def leave(status: int) -> NoReturn:
+    """End with a status, standard output flushed, as any program does."""
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+def abandon(status: int) -> NoReturn:
+    """End at once, waiting for no thread and flushing nothing; remove what this process left half written."""
+    from imgtool.batch.outputs import remove_own_temporaries
+
+    remove_own_temporaries()
+    os._exit(status)
+
+
+def die_of_closed_pipe() -> NoReturn:
+    """End as a process does that writes into a closed pipe, so that shells see the usual status."""
+    from imgtool.batch.outputs import remove_own_temporaries
+
+    remove_own_temporaries()
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    os._exit(1)

@@ -1,0 +1,170 @@
+"""Every option that commands share, spelled and explained once.
+
+`images`, `pictures`, `rows` and `training` each stand for a bundle of options and hand the command one object.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from imgtool.batch.inputs import expand
+from imgtool.batch.pool import processors
+from imgtool.cli.images import Images, Pictures, Rows
+from imgtool.cli.tables import FORMATS
+from imgtool.cli.vectors import Vectors
+
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
+
+MAX_PIXELS = 178_000_000
+PICTURE_FORMATS = ("png", "jpg", "tif", "webp", "bmp", "jp2", "pgm", "ppm", "pam", "pfm", "npy")
+
+
+def command(name: str, *, examples: str) -> Callable[[Command], click.Command]:
+    """Make a click command whose help shows examples first, then what the function's docstring says."""
+
+    def decorate(function: Command) -> click.Command:
+        summary, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
+        shown = "\b\n" + "\n".join(f"  {line}" for line in inspect.cleandoc(examples).splitlines())
+        text = f"{summary}\n\n{shown}\n\n{rest}".strip()
+        return click.command(name, help=text, short_help=summary.replace("\n", " "))(function)
+
+    return decorate
+
+
+def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorator:
+    """Return a decorator that adds options and hands the command `name=build(**their values)` in their place."""
+    keys = list(inspect.signature(build).parameters)
+
+    def decorate(function: Command) -> Command:
+        @functools.wraps(function)
+        def wrapped(**values: Any) -> Any:
+            built = build(**{key: values.pop(key) for key in keys})
+            result = function(**values, **{name: built})
+            if isinstance(built, Images) and built.failed:
+                raise click.exceptions.Exit(1)
+            return result
+
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
+
+
+class LateChoice(click.ParamType):
+    """A choice among names that are looked up, with what they import, only when one has to be checked."""
+
+    def __init__(self, name: str, load: Callable[[], Iterable[str]]) -> None:
+        self.name = name
+        self._load = load
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the value if it is one of the names."""
+        names = list(self._load())
+        if value not in names:
+            self.fail(f"no {self.name} {value!r}; there are {', '.join(names)}", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the names that begin so."""
+        return [CompletionItem(name) for name in self._load() if name.startswith(incomplete)]
+
+
+def _build_images(
+    paths: tuple[str, ...],
+    files_from: str | None,
+    null: bool,
+    max_pixels: int,
+    allow_truncated: bool,
+    jobs: int | None,
+    quiet: bool,
+    verbose: bool,
+) -> Images:
+    """Find the inputs and remember how to go through them."""
+    found = expand(paths, files_from=files_from, null=null, stdin_is_terminal=sys.stdin.isatty())
+    return Images(found, max_pixels, allow_truncated, jobs or processors(), quiet, verbose)
+
+
+quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no remarks.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
+force = click.option("--force", is_flag=True, help="Overwrite what exists.")
+jobs = click.option("-j", "--jobs", type=click.IntRange(1), help="Images at once [default: processors].")
+seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything random.")
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+row_format = click.option(
+    "--format", type=click.Choice(FORMATS), help="Of rows [default: table on a terminal, else jsonl]."
+)
+
+images = bundle(
+    "images",
+    _build_images,
+    click.argument("paths", nargs=-1, type=click.Path(), metavar="[IMAGE|FOLDER|-]..."),
+    click.option("--files-from", metavar="FILE", help="Read paths from FILE or '-', one a line."),
+    click.option("-0", "null", is_flag=True, help="Those paths end in NUL."),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        default=MAX_PIXELS,
+        metavar="N",
+        help="Refuse images above [178 million].",
+    ),
+    click.option("--allow-truncated", is_flag=True, help="Read what is left of cut files."),
+    jobs,
+    quiet,
+    verbose,
+)
+
+pictures = bundle(
+    "pictures",
+    Pictures,
+    click.option(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="File, folder, template ({stem} {name} {ext} {parent} {index}), '-'.",
+    ),
+    click.option("--to", type=click.Choice(PICTURE_FORMATS), help="Format on standard output and in folders [png]."),
+    force,
+    click.option("--skip-existing", is_flag=True, help="Leave results that exist."),
+    click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP, JPEG 2000."),
+    click.option("--compression", type=click.IntRange(0, 9), help="Effort for PNG, 0 to 9."),
+    click.option("--json", is_flag=True, help="Print a record of what was done."),
+)
+
+rows = bundle("rows", Rows, row_format)
+
+
+BORDER_NAMES = ("reflect", "clip", "wrap", "copy", "mirror")
+border = click.option(
+    "--border",
+    type=click.Choice(BORDER_NAMES),
+    default="reflect",
+    show_default=True,
+    help="Outside: cba|abc|cba, 000|abc|000, abc|abc|abc, aaa|abc|ccc, dcb|abcd|cba.",
+)
+RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
+value_range = click.option(
+    "--range",
+    "value_range",
+    type=click.Choice(RANGES),
+    default="auto",
+    show_default=True,
+    help="How numbers become pixels.",
+)
+DEPTHS = ("keep", "8", "16", "float")
+depth = click.option("--depth", type=click.Choice(DEPTHS), default="keep", show_default=True, help="Of the result.")
+vectors = bundle(
+    "vectors",
+    Vectors,
+    click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv or jsonl."),
+    force,
+    row_format,
+)

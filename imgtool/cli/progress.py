@@ -1,0 +1,75 @@
+"""Progress, drawn on a terminal's standard error only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from imgtool.cli.messages import complain
+
+Item = TypeVar("Item")
+Progress = Callable[[int, int, str], None]
+
+DELAY_S = 1.0  # what is done within a second needs no bar
+
+
+def tracked(items: Iterable[Item], total: int, *, quiet: bool) -> Iterator[Item]:
+    """Yield the items, drawing how many of `total` are done."""
+    if quiet or total < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    with Drawn() as draw:
+        for done, item in enumerate(items, start=1):
+            yield item
+            draw(done, total, "")
+
+
+class Drawn:
+    """A progress callback `(done, total, message)` that draws with rich, imported at the first drawing."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Drawn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        """Draw that `done` of `total` steps are done; message says what is being done."""
+        if self._bar is None:
+            if time.monotonic() - self._begin < DELAY_S:
+                return
+            self._start()
+        self._bar.update(self._task, completed=done, total=total, message=message)
+
+    def _start(self) -> None:
+        """Set up the bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[message]}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, message="")
+        self._bar.start()
+
+
+def told(*, quiet: bool, verbose: bool) -> Progress | None:
+    """Return the callback for one long task: a bar on a terminal, lines with --verbose, nothing else."""
+    if quiet:
+        return None
+    if verbose:
+        return lambda done, total, message: complain(f"{done}/{total} {message}")
+    return Drawn() if sys.stderr.isatty() else None
