@@ -52,14 +52,12 @@ def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorat
                 raise click.exceptions.Exit(1)
             return result
 
-        for option in reversed(options):
-            wrapped = option(wrapped)
-        return wrapped
+        return functools.reduce(lambda inner, option: option(inner), reversed(options), wrapped)
 
     return decorate
 
 
-class LateChoice(click.ParamType):
+class LateChoice(click.ParamType[str]):
     """A choice among names that are looked up, with what they import, only when one has to be checked."""
 
     def __init__(self, name: str, load: Callable[[], Iterable[str]]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import imgtool
+from imgtool.batch.inputs import Input
 from imgtool.cli.images import Images, Outcome, Rows, each_image
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row
@@ -65,7 +66,7 @@ def _collect(outcomes: Iterator[Outcome[np.ndarray]], meta: dict[str, Any]) -> A
     from imgtool.datasets.feature_file import FeatureTable
 
     vectors: list[np.ndarray] = []
-    sources = []
+    sources: list[Input] = []
     for outcome in outcomes:
         if outcome.value is None:
             continue
