@@ -1,0 +1,79 @@
+"""Which images a command works on."""
+
+import io
+import os
+
+import pytest
+
+from imgtool.batch.inputs import Input, expand
+from imgtool.errors import ImageError, ParameterError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("b.png", "a.JPG", "sub/c.tif", "sub/deep/d.webp", "notes.txt", ".hidden.png", ".git/e.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path
+
+
+def test_folder_gives_its_images_recursively_in_sorted_order(photos):
+    found = [os.path.relpath(each.path, photos) for each in expand([str(photos)])]
+    assert found == ["a.JPG", "b.png", "sub/c.tif", "sub/deep/d.webp"]
+
+
+def test_files_stay_in_the_order_given_and_may_repeat():
+    assert [each.path for each in expand(["z.png", "a.png", "z.png"])] == ["z.png", "a.png", "z.png"]
+
+
+def test_label_is_the_class_folder(photos):
+    assert [each.label for each in expand([str(photos)])] == ["", "", "sub", "sub"]
+    assert Input("sub/c.tif").label == ""
+
+
+@pytest.mark.parametrize("null", [False, True])
+def test_files_from_a_list(tmp_path, null):
+    listed = ["a b.png", "ü.png", "-dash.png"] + (["line\nfeed.png"] if null else [])
+    listing = tmp_path / "list"
+    listing.write_bytes((b"\0" if null else b"\n").join(os.fsencode(name) for name in listed))
+    assert [each.path for each in expand([], files_from=str(listing), null=null)] == listed
+
+
+def test_nothing_named_means_standard_input_unless_it_is_a_terminal():
+    assert expand([]) == [Input("-")]
+    with pytest.raises(ParameterError, match="no image named"):
+        expand([], stdin_is_terminal=True)
+
+
+def test_standard_input_is_read_once_only():
+    with pytest.raises(ParameterError, match="only once"):
+        expand(["-", "-"])
+
+
+def test_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="no images"):
+        expand([str(tmp_path)])
+
+
+def test_standard_input_is_read_as_bytes(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\x00")))
+    assert Input("-").read_bytes() == b"\xff\x00"
+
+
+def test_what_is_no_regular_file_is_refused_with_a_reason(tmp_path):
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    expected = {
+        "missing": "no such file",
+        "empty": "is empty",
+        "fifo": "not a regular file",
+        "dangling": "link to nothing",
+        ".": "is a folder",
+    }
+    for name, reason in expected.items():
+        with pytest.raises(ImageError, match=reason):
+            Input(str(tmp_path / name)).read_bytes()
+    with pytest.raises(ImageError, match="not a regular file"):
+        Input("/dev/null").read_bytes()
