@@ -52,7 +52,10 @@ def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorat
                 raise click.exceptions.Exit(1)
             return result
 
-        return functools.reduce(lambda inner, option: option(inner), reversed(options), wrapped)
+        decorated: Command = wrapped
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 

@@ -28,13 +28,13 @@ def default_format() -> str:
     return "table" if sys.stdout.isatty() else "jsonl"
 
 
-def write_rows(rows: Iterable[Row], *, format: str | None, columns: Sequence[str]) -> None:  # noqa: A002
+def write_rows(rows: Iterable[Row], *, format: str | None, columns: Sequence[str]) -> None:
     """Print rows as they come (a table when all have come).
 
     columns: what a table, CSV and TSV show, in order; JSON Lines holds every key. An array column of CSV and TSV
     becomes as many cells as it has values. Rows that hold an "error" stand in JSON Lines only.
     """
-    format = format or default_format()  # noqa: A001
+    format = format or default_format()
     if format == "jsonl":
         for row in rows:
             emit(json_line(row))
@@ -151,7 +151,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _write_separated(rows: Iterable[Row], columns: Sequence[str], format: str) -> None:  # noqa: A002
+def _write_separated(rows: Iterable[Row], columns: Sequence[str], format: str) -> None:
     """Print CSV or TSV."""
     header = format == "csv"
     for row in rows:
@@ -174,7 +174,7 @@ def _cells(column: str, value: Any) -> list[tuple[str, str]]:
     return [(column, "" if value is None else str(value))]
 
 
-def _separated(texts: Sequence[str], format: str) -> str:  # noqa: A002
+def _separated(texts: Sequence[str], format: str) -> str:
     """Return one line of CSV (quoted where needed) or TSV (dangerous characters escaped)."""
     if format == "tsv":
         return "\t".join(printable(text) for text in texts) + "\n"

@@ -1,0 +1,82 @@
+"""`imgtool convert`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from imgtool.cli import options
+from imgtool.cli.images import Images, Picture, Pictures
+from imgtool.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = """
+imgtool convert photo.tif -o photo.jpg --quality 85
+imgtool convert --size 256x256 photos/ -o small/ --to png
+imgtool convert --color gray --depth 16 - < photo.jpg > gray.png
+"""
+
+
+@options.command("convert", examples=EXAMPLES)
+@options.images
+@click.option(
+    "--color",
+    type=click.Choice(["gray", "rgb", "hsv", "lab", "xyz"]),
+    help="Color space; hsv, lab and xyz are numbers.",
+)
+@click.option(
+    "--gray", type=click.Choice(["rec601", "mean"]), default="rec601", show_default=True, help="What gray is."
+)
+@options.depth
+@click.option(
+    "--size", metavar="WxH", help="Pixels; 256x for a width, x256 for a height, as bilinear with antialiasing."
+)
+@options.pictures
+def command(images: Images, pictures: Pictures, color: str | None, gray: str, depth: str, size: str | None) -> None:
+    """Change colour space, depth, size or format.
+
+    Orientation is applied; the format is told by -o's suffix or by --to.
+    """
+    wanted = _parse_size(size) if size else None
+    numbers = color in ("hsv", "lab", "xyz")
+    if numbers and depth in ("8", "16"):
+        raise ParameterError(f"--color {color} gives numbers; it does not go with --depth {depth}")
+
+    def converted(image: np.ndarray) -> Picture:
+        return Picture(_converted(image, color, gray, depth, wanted))
+
+    record = {"color": color, "depth": depth, "size": size}
+    pictures.write(images, converted, what="converted", raw=numbers or depth == "float", **record)
+
+
+def _converted(image: np.ndarray, color: str | None, gray: str, depth: str, size: tuple[int, int] | None) -> np.ndarray:
+    """Resize, change the color space, change the depth."""
+    from imgtool.image.color import convert, join_alpha, split_alpha, to_gray
+    from imgtool.image.pixels import with_depth
+    from imgtool.image.resize import resize
+
+    if size:
+        image = resize(image, *_fitting(size, image.shape))
+    if color == "gray":
+        image = join_alpha(to_gray(image, gray), split_alpha(image)[1])
+    elif color:
+        image = convert(image, color)
+    return image if depth == "keep" else with_depth(image, depth)
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) of text such as 640x480, 640x or x480; 0 for what is left open."""
+    width, times, height = text.lower().partition("x")
+    if not times or not (width + height).isdigit() or not all(part == "" or int(part) > 0 for part in (width, height)):
+        raise ParameterError(f"--size {text}: write WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels")
+    return int(width or 0), int(height or 0)
+
+
+def _fitting(size: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return (height, width); a side that was left open keeps the ratio."""
+    width, height = size
+    width = width or max(1, round(shape[1] * height / shape[0]))
+    return height or max(1, round(shape[0] * width / shape[1])), width

@@ -1,0 +1,110 @@
+"""`imgtool gradient`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from imgtool.cli import options
+from imgtool.cli.images import Images, Picture, Pictures
+from imgtool.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = """
+imgtool gradient photo.jpg
+imgtool gradient --show phase --degrees --range raw photo.jpg -o phase.npy
+imgtool gradient --show picture --sigma 2 photos/ -o edges/
+"""
+
+SHOWN = ("x", "y", "magnitude", "phase", "picture")
+
+
+@options.command("gradient", examples=EXAMPLES)
+@options.images
+@click.option(
+    "--operator",
+    type=click.Choice(["sobel", "scharr", "prewitt", "central", "forward", "backward"]),
+    default="sobel",
+    show_default=True,
+)
+@click.option("--show", type=click.Choice(SHOWN), default="magnitude", show_default=True, help="What is written.")
+@click.option("--sigma", type=click.FloatRange(0), default=0.0, help="Smooth first, in pixels.  [0: not]")
+@options.border
+@click.option(
+    "--channel",
+    type=click.Choice(["gray", "strongest", "each"]),
+    default="gray",
+    show_default=True,
+    help="Of color: its gray, the strongest at each pixel, each alone.",
+)
+@click.option("--degrees", is_flag=True, help="Phase in degrees, with --range raw.")
+@options.value_range
+@options.depth
+@options.pictures
+def command(
+    images: Images,
+    pictures: Pictures,
+    operator: str,
+    show: str,
+    sigma: float,
+    border: str,
+    channel: str,
+    degrees: bool,
+    value_range: str,
+    depth: str,
+) -> None:
+    """Take the gradient of images: x, y, magnitude, phase.
+
+    x points right, y down; angles grow clockwise from the right. Pixels show phase from -pi (black) to pi (white).
+    """
+    raw = value_range == "raw"
+    if degrees and not (raw and show == "phase"):
+        raise ParameterError("--degrees goes with --show phase --range raw: pixels show phase from black to white")
+    if show == "picture" and (raw or channel == "each"):
+        raise ParameterError("--show picture is 8-bit color of one gradient; it has no raw numbers or channels")
+
+    def shown(image: np.ndarray) -> Picture:
+        return _picture(image, operator, show, sigma, border, channel, degrees, value_range, depth)
+
+    record = {"operator": operator, "show": show, "sigma": sigma, "border": border, "range": value_range}
+    pictures.write(images, shown, what=show, raw=raw or depth == "float", **record)
+
+
+def _picture(
+    image: np.ndarray,
+    operator: str,
+    show: str,
+    sigma: float,
+    border: str,
+    channel: str,
+    degrees: bool,
+    value_range: str,
+    depth: str,
+) -> Picture:
+    """Compute what is to be shown of one image; alpha is dropped."""
+    import numpy as np
+
+    from imgtool.filters.gradient import gradient, magnitude, phase, strongest_channel
+    from imgtool.image.color import direction_picture, split_alpha, to_gray
+    from imgtool.image.pixels import DEPTHS, phase_pixels, to_pixels
+
+    color = to_gray(image) if channel == "gray" else split_alpha(image)[0]
+    gx, gy = gradient(color, operator=operator, border=border, sigma=sigma)
+    if channel == "strongest":
+        gx, gy = strongest_channel(gx, gy)
+    if show == "picture":
+        return Picture(direction_picture(magnitude(gx, gy), phase(gx, gy)))
+    if show == "phase":
+        angles = phase(gx, gy)
+        if value_range == "raw":
+            return Picture(np.degrees(angles) if degrees else angles)
+        return Picture(phase_pixels(angles, DEPTHS.get(depth, image.dtype)))
+    values = {"x": gx, "y": gy}.get(show)
+    signed = values is not None
+    pixels, clipped = to_pixels(
+        magnitude(gx, gy) if values is None else values, value_range, depth=depth, like=image.dtype, signed=signed
+    )
+    return Picture(pixels, clipped)

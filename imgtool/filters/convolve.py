@@ -1,0 +1,100 @@
+"""Convolution of an image with any kernel, at any border.
+
+g(y, x) = sum over v, u of k(v, u) f(y - v, x - u): the kernel is flipped, and its origin is at size // 2 on each axis.
+Correlation leaves it as it is. Computed in float64, in float32 for float32 images.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from imgtool.errors import ParameterError
+from imgtool.filters.borders import pad
+
+METHODS = ("auto", "direct", "separable", "fft")
+FFT_FROM_TAPS = 130  # OpenCV's own filter turns to a DFT at about 11 x 11 taps; beyond, ours over the whole image
+
+
+def convolve(
+    image: np.ndarray, kernel: np.ndarray, *, border: str = "reflect", method: str = "auto", correlate: bool = False
+) -> np.ndarray:
+    """Return the image convolved with the kernel, of the same size, float64 (float32 for a float32 image).
+
+    image: (height, width[, channels]); kernel: (rows, columns), also even, 1xN, or larger than the image. border:
+    see `borders`; method: `direct`, `separable` (kernels of rank 1), `fft`, or `auto`. correlate: do not flip. NaN and
+    infinity reach exactly the pixels that a non-zero tap brings them to; `auto` and `fft` see to that as well.
+    """
+    taps = np.asarray(kernel, np.float64)
+    if taps.ndim != 2 or not taps.size:
+        raise ParameterError(f"a kernel is a matrix, got the shape {taps.shape}")
+    if method not in METHODS:
+        raise ParameterError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    if not image.size:
+        raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
+    work = image if image.dtype == np.float32 else image.astype(np.float64)
+    down, across = (_margins(size, correlate=correlate) for size in taps.shape)
+    if not correlate:
+        taps = taps[::-1, ::-1]
+    padded = pad(work, down, across, border)
+    if not np.isfinite(padded).all():
+        return _direct_with_holes(padded, taps, work.shape)
+    factors = separated(taps)
+    if method == "auto":
+        method = "separable" if factors else "fft" if taps.size >= FFT_FROM_TAPS else "direct"
+    if method == "separable":
+        if factors is None:
+            raise ParameterError("this kernel is no product of a column and a row; --method direct or fft")
+        return _correlate(_correlate(padded, factors[0]), factors[1])
+    return _by_fft(padded, taps) if method == "fft" else _correlate(padded, taps)
+
+
+def _margins(size: int, *, correlate: bool) -> tuple[int, int]:
+    """Return how far the kernel reaches before and after a pixel, its origin being at size // 2."""
+    origin = size // 2
+    return (origin, size - 1 - origin) if correlate else (size - 1 - origin, origin)
+
+
+def separated(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return a column and a row whose product the kernel is, or None when its rank is not 1.
+
+    Rank 1 means that the product differs by no more than 1e-13 of the largest tap.
+    """
+    row, column = divmod(int(np.abs(taps).argmax()), taps.shape[1])
+    peak = taps[row, column]
+    if peak == 0:
+        return None
+    left, right = taps[:, column : column + 1] / peak, taps[row : row + 1]
+    return (left, right) if np.abs(left * right - taps).max() <= 1e-13 * abs(peak) else None
+
+
+def _correlate(padded: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    """Return every full overlap of the taps with the padded image."""
+    rows, columns = taps.shape
+    height, width = padded.shape[0] - rows + 1, padded.shape[1] - columns + 1
+    planes = padded.reshape(*padded.shape[:2], -1)
+    # OpenCV answers a kernel larger than about 11 x 11 with a DFT of its own, in the image's precision.
+    done = cv2.filter2D(planes, -1, taps, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    return np.ascontiguousarray(np.asarray(done).reshape(padded.shape)[:height, :width])
+
+
+def _by_fft(padded: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    """The same by multiplying spectra, in float64."""
+    from scipy import fft
+
+    rows, columns = taps.shape
+    height, width = padded.shape[0] - rows + 1, padded.shape[1] - columns + 1
+    size = [fft.next_fast_len(side, real=True) for side in padded.shape[:2]]
+    planes = np.moveaxis(padded.reshape(*padded.shape[:2], -1), 2, 0).astype(np.float64)
+    spectrum = fft.rfft2(planes, size) * fft.rfft2(taps[::-1, ::-1], size)
+    full = fft.irfft2(spectrum, size)[:, rows - 1 : rows - 1 + height, columns - 1 : columns - 1 + width]
+    return np.ascontiguousarray(np.moveaxis(full, 0, 2).reshape(height, width, *padded.shape[2:]).astype(padded.dtype))
+
+
+def _direct_with_holes(padded: np.ndarray, taps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sum tap by tap, skipping taps that are 0, so that 0 times infinity spoils nothing."""
+    total = np.zeros(shape, padded.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for row, column in zip(*np.nonzero(taps), strict=True):
+            total += taps[row, column] * padded[row : row + shape[0], column : column + shape[1]]
+    return total

@@ -1,0 +1,119 @@
+"""Color: gray, alpha, and conversions between color spaces.
+
+Sources: ITU-R BT.601 (gray); IEC 61966-2-1 (sRGB); CIE 15:2004 (Lab, white point D65, 2 degrees); Smith, "Color gamut
+transform pairs", SIGGRAPH 1978 (HSV). Values are those of scikit-image: RGB 0..1, HSV 0..1, L 0..100.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imgtool.errors import ParameterError
+from imgtool.image.pixels import top_of
+
+REC_601 = (0.299, 0.587, 0.114)
+_XYZ_OF_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+_WHITE = np.array([0.95047, 1.0, 1.08883])
+SPACES = ("gray", "rgb", "hsv", "lab", "xyz")
+
+
+def split_alpha(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return color (height, width[, 3]) and alpha (height, width), or None where there is none."""
+    if image.ndim == 3 and image.shape[2] in (2, 4):
+        color = image[:, :, 0] if image.shape[2] == 2 else image[:, :, :3]
+        return np.ascontiguousarray(color), np.ascontiguousarray(image[:, :, -1])
+    if image.ndim == 3 and image.shape[2] == 1:
+        return np.asarray(image[:, :, 0]), None
+    return image, None
+
+
+def join_alpha(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """Return color with alpha as its last channel, scaled to the color's type."""
+    if alpha is None:
+        return color
+    if alpha.dtype != color.dtype:
+        scaled = alpha.astype(np.float64) * (top_of(color.dtype) / top_of(alpha.dtype))
+        alpha = (np.rint(scaled) if color.dtype.kind == "u" else scaled).astype(color.dtype)
+    return np.dstack([color, alpha])
+
+
+def to_gray(image: np.ndarray, method: str = "rec601") -> np.ndarray:
+    """Return (height, width) of the same type; alpha is dropped.
+
+    method: `rec601` (0.299 R + 0.587 G + 0.114 B) or `mean`; integers are rounded half to even.
+    """
+    color, _ = split_alpha(image)
+    if color.ndim == 2:
+        return color
+    if method not in ("rec601", "mean"):
+        raise ParameterError(f"no gray {method!r}; there are rec601 and mean")
+    weights = np.array(REC_601 if method == "rec601" else (1 / 3, 1 / 3, 1 / 3))
+    gray = color.astype(np.float64) @ weights
+    return np.asarray(np.rint(gray) if color.dtype.kind == "u" else gray, color.dtype)
+
+
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """Return (height, width, 3) of the same type; alpha is dropped."""
+    color, _ = split_alpha(image)
+    return np.repeat(color[:, :, None], 3, axis=2) if color.ndim == 2 else color
+
+
+def to_unit(image: np.ndarray) -> np.ndarray:
+    """Return the image as float64, white being 1.0; floats as they are."""
+    return image.astype(np.float64) / top_of(image.dtype) if image.dtype.kind == "u" else image.astype(np.float64)
+
+
+def to_hsv(rgb: np.ndarray) -> np.ndarray:
+    """Return hue, saturation and value, each 0..1, of unit RGB."""
+    high, low = rgb.max(axis=2), rgb.min(axis=2)
+    spread = high - low
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r, g, b = np.moveaxis(rgb, 2, 0)
+        hue = np.select([high == r, high == g], [(g - b) / spread, 2 + (b - r) / spread], 4 + (r - g) / spread)
+        saturation = np.where(high > 0, spread / high, 0.0)
+    hue = np.where(spread > 0, (hue / 6) % 1.0, 0.0)
+    return np.stack([hue, saturation, high], axis=2)
+
+
+def from_hsv(hsv: np.ndarray) -> np.ndarray:
+    """Return unit RGB of hue, saturation and value."""
+    h, s, v = np.moveaxis(hsv, 2, 0)
+    k = (np.array([5.0, 3.0, 1.0]) + h[..., None] * 6) % 6
+    return np.asarray(v[..., None] * (1 - s[..., None] * np.clip(np.minimum(k, 4 - k), 0, 1)))
+
+
+def to_xyz(rgb: np.ndarray) -> np.ndarray:
+    """Return CIE XYZ, white with Y = 1, of unit sRGB."""
+    linear = np.where(rgb > 0.04045, ((np.maximum(rgb, 0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    return np.asarray(linear @ _XYZ_OF_RGB.T)
+
+
+def to_lab(rgb: np.ndarray) -> np.ndarray:
+    """Return CIE L*a*b* of unit sRGB."""
+    t = to_xyz(rgb) / _WHITE
+    f = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
+    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=2)
+
+
+def convert(image: np.ndarray, space: str) -> np.ndarray:
+    """Return an image in another color space.
+
+    `gray` and `rgb` keep type and alpha; `hsv`, `lab` and `xyz` are (height, width, 3) float32 numbers without alpha.
+    """
+    if space not in SPACES:
+        raise ParameterError(f"no color space {space!r}; there are {', '.join(SPACES)}")
+    color, alpha = split_alpha(image)
+    if space == "gray":
+        return join_alpha(to_gray(color), alpha)
+    if space == "rgb":
+        return join_alpha(to_rgb(color), alpha)
+    transform = {"hsv": to_hsv, "lab": to_lab, "xyz": to_xyz}[space]
+    return np.asarray(transform(to_unit(to_rgb(color))), np.float32)
+
+
+def direction_picture(magnitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    """Return an RGB uint8 picture of a gradient: hue is its direction (red points right), value its magnitude."""
+    top = magnitude.max() if magnitude.size else 0.0
+    value = magnitude / top if top > 0 else np.zeros_like(magnitude)
+    hsv = np.stack([(phase / (2 * np.pi)) % 1.0, np.ones_like(value), value], axis=2)
+    return np.asarray(np.rint(from_hsv(hsv) * 255), np.uint8)

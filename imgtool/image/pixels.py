@@ -1,0 +1,83 @@
+"""Numbers to pixels and back: depth, range, rounding.
+
+An integer result is rounded half to even and saturated, never truncated or wrapped round.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imgtool.errors import ParameterError
+
+RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
+DEPTHS: dict[str, np.dtype] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
+
+
+def top_of(dtype: np.dtype) -> float:
+    """Return what white is: 255, 65535, or 1.0 for floats."""
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
+def to_pixels(
+    values: np.ndarray,
+    range: str = "auto",
+    *,
+    depth: str = "keep",
+    like: np.dtype,
+    signed: bool = False,
+) -> tuple[np.ndarray, int]:
+    """Return pixels and how many of them were clipped.
+
+    values: numbers on the scale of an image of type `like`; range: `clip`, `abs` (absolute values), `center` (0 at
+    mid-gray), `stretch` (smallest finite value black, largest white), `raw` (the numbers, as floats) or `auto`
+    (`abs` for signed results, `clip` for others); depth: `keep` (that of `like`), `8`, `16`, `float`. Float results
+    are not clipped. NaN becomes 0 in integer pixels.
+    """
+    if range not in RANGES:
+        raise ParameterError(f"no range {range!r}; there are {', '.join(RANGES)}")
+    if range == "raw":
+        if depth in ("8", "16"):
+            raise ParameterError(f"--range raw keeps the numbers; it does not go with --depth {depth}")
+        return values.astype(np.float64 if values.dtype == np.float64 else np.float32), 0
+    target = DEPTHS.get(depth, np.dtype(like))
+    if range == "auto":
+        range = "abs" if signed else "clip"
+    source_top, target_top = top_of(np.dtype(like)), top_of(target)
+    if range == "stretch":
+        scaled = _stretched(values) * target_top
+    else:
+        values = np.abs(values) if range == "abs" else values
+        scaled = values * (target_top / source_top) if target_top != source_top else values
+        if range == "center":
+            scaled = scaled + np.rint(target_top / 2 if target.kind == "u" else 0.5)
+    return _stored(scaled, target)
+
+
+def _stretched(values: np.ndarray) -> np.ndarray:
+    """Bring the finite values to 0..1; a constant image becomes black."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros_like(values)
+    low, high = values[finite].min(), values[finite].max()
+    return (values - low) / (high - low) if high > low else np.where(finite, 0.0, values)
+
+
+def _stored(values: np.ndarray, target: np.dtype) -> tuple[np.ndarray, int]:
+    """Round and saturate; floats stay as they are."""
+    if target.kind == "f":
+        return values.astype(target), 0
+    top = top_of(target)
+    rounded = np.rint(values)
+    clipped = int(np.count_nonzero((rounded < 0) | (rounded > top)))
+    return np.nan_to_num(np.clip(rounded, 0, top), nan=0.0).astype(target), clipped
+
+
+def phase_pixels(phase: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return angles in radians as pixels: -pi black, pi white, linearly."""
+    target = np.dtype(dtype)
+    return _stored((phase + np.pi) / (2 * np.pi) * top_of(target), target)[0]
+
+
+def with_depth(image: np.ndarray, depth: str) -> np.ndarray:
+    """Return the image in another depth, black and white staying black and white."""
+    return to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype)[0]

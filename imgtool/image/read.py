@@ -1,0 +1,144 @@
+"""Read an image: bytes in, an array out, as it is displayed and at its full depth.
+
+An array is (height, width) or (height, width, channels), uint8, uint16 or floating, channels gray, gray and alpha,
+RGB or RGBA. Orientation is applied, palettes are expanded, alpha is not premultiplied; of several images or frames
+the first is read. CMYK becomes RGB by (1 - c)(1 - k); colour profiles are not applied.
+
+DECODERS says which library serves which format, and why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+
+from imgtool.errors import ImageError
+
+MAX_PIXELS = 178_000_000
+
+Result = TypeVar("Result")
+
+# Format -> module of this room with `header(data)` and `decode(data, allow_truncated)`.
+#
+# png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit colour 8-bit, OpenCV mistakes tRNS)
+# jpeg, webp, gif, bmp, jp2   Pillow: it says when a file is cut, which OpenCV does not
+# tiff  tifffile for samples; photometry, palette and orientation by ourselves; Pillow where a codec is missing
+# pnm, npy   headers short enough to read ourselves (OpenCV ignores PNM's maxval)
+DECODERS = {
+    "png": "imgtool.image.png",
+    "jpeg": "imgtool.image.pillow",
+    "webp": "imgtool.image.pillow",
+    "gif": "imgtool.image.pillow",
+    "bmp": "imgtool.image.pillow",
+    "jp2": "imgtool.image.pillow",
+    "tiff": "imgtool.image.tiff",
+    "pnm": "imgtool.image.pnm",
+    "npy": "imgtool.image.npy",
+}
+
+_SIGNATURES = (
+    ("png", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("jpeg", re.compile(rb"\xff\xd8\xff")),
+    ("gif", re.compile(rb"GIF8[79]a")),
+    ("webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("bmp", re.compile(rb"BM")),
+    ("jp2", re.compile(rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
+    ("tiff", re.compile(rb"II[*+]\x00|MM\x00[*+]")),
+    ("npy", re.compile(rb"\x93NUMPY")),
+    ("pnm", re.compile(rb"P[1-7Ff][\s#]")),
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels are decoded.
+
+    orientation is EXIF's, 1 to 8, as stored; profile is the name or size of a colour profile, None without one.
+    """
+
+    format: str
+    height: int
+    width: int
+    channels: int
+    dtype: str
+    orientation: int = 1
+    profile: str | None = None
+
+
+def format_of_bytes(data: bytes) -> str:
+    """Return the format that the first bytes tell. Raises ImageError when it is none that imgtool reads."""
+    for name, signature in _SIGNATURES:
+        if signature.match(data):
+            return name
+    raise ImageError(f"is no image that imgtool reads ({', '.join(DECODERS)})")
+
+
+def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
+    """Return what the header says, decoding no pixels. Raises ImageError."""
+    data = _content(source)
+    return _guarded(lambda: _header(data))
+
+
+def read(
+    source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS, allow_truncated: bool = False
+) -> np.ndarray:
+    """Return the image as an array (height, width[, channels]).
+
+    source: a path, the bytes, or an open binary file. Raises ImageError when it is not an image, is broken or cut
+    (unless allow_truncated), has more than max_pixels pixels, or has a feature that imgtool does not read.
+    """
+    data = _content(source)
+
+    def decode() -> np.ndarray:
+        header = _header(data)
+        pixels = header.height * header.width
+        if pixels > max_pixels:
+            size = f"{header.width}x{header.height}"
+            raise ImageError(f"has {size} pixels, more than --max-pixels {max_pixels} allows")
+        decoder = importlib.import_module(DECODERS[header.format])
+        image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated)
+        return np.ascontiguousarray(image)
+
+    return _guarded(decode)
+
+
+def _header(data: bytes) -> Header:
+    """Read the header with the module that serves the format."""
+    name = format_of_bytes(data)
+    header: Header = importlib.import_module(DECODERS[name]).header(data)
+    if header.height < 1 or header.width < 1:
+        raise ImageError("has no pixels")
+    return header
+
+
+def _content(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
+    """Return the bytes of a path, file or bytes."""
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str | os.PathLike):
+        try:
+            return Path(source).read_bytes()
+        except OSError as error:
+            raise ImageError((error.strerror or str(error)).lower()) from None
+    return source.read()
+
+
+def _guarded(work: Callable[[], Result]) -> Result:
+    """Do what calls decoders, whose many kinds of errors all mean that the file is broken."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return work()
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # whatever a decoder raises on a hostile file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"cannot be decoded: {reason[:160]}") from None

@@ -1,0 +1,120 @@
+"""Convolution against SciPy, the stored reference arrays, and itself by other methods."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgtool.errors import ParameterError
+from imgtool.filters.borders import BORDERS
+from imgtool.filters.convolve import convolve, separated
+from imgtool.filters.gradient import gradient, magnitude, phase
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+FILTERING = np.load(REFERENCE / "filtering.npz")
+IMAGES = np.load(REFERENCE / "images.npz")
+CASES = [key for key in FILTERING.files if key.startswith(("conv__", "corr__"))]
+
+
+def image_of(name):
+    return FILTERING[name] if name in FILTERING.files else IMAGES[name]
+
+
+def assert_close(actual, expected, relative=1e-12):
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=relative * max(1.0, np.abs(expected).max()))
+
+
+def test_there_are_reference_arrays():
+    assert len(CASES) > 100
+
+
+@pytest.mark.parametrize("method", ["auto", "direct", "fft"])
+def test_equals_the_reference_arrays(method):
+    for key in CASES:
+        operation, name, kernel, border = key.split("__")
+        actual = convolve(
+            image_of(name), FILTERING[f"kernel__{kernel}"], border=border, method=method, correlate=operation == "corr"
+        )
+        assert_close(actual, FILTERING[key])
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_textbook_box_example_is_exact(border):
+    result = np.rint(convolve(FILTERING["textbook_input"], np.full((3, 3), 1 / 9), border=border))
+    np.testing.assert_array_equal(result, np.rint(FILTERING[f"textbook_box3_{border}"]))
+    np.testing.assert_array_equal(result[1:-1, 1:-1], FILTERING["textbook_interior"])
+
+
+@pytest.mark.parametrize("key", [key for key in FILTERING.files if key.startswith("grad__") and "gx" in key])
+def test_gradient_equals_the_reference_arrays(key):
+    _, name, _, border = key.split("__")
+    gx, gy = gradient(image_of(name), border=border)
+    expected = {what: FILTERING[f"grad__{name}__{what}__{border}"] for what in ("gx", "gy", "magnitude", "phase")}
+    assert_close(gx, expected["gx"])
+    assert_close(gy, expected["gy"])
+    assert_close(magnitude(gx, gy), expected["magnitude"])
+    strong = expected["magnitude"] > 1e-6
+    turn = np.abs(phase(gx, gy) - expected["phase"])[strong]
+    assert np.minimum(turn, 2 * np.pi - turn).max(initial=0) < 1e-12
+
+
+cases = st.fixed_dictionaries(
+    {
+        "shape": st.tuples(st.integers(1, 12), st.integers(1, 12)),
+        "channels": st.sampled_from([None, 1, 3, 5]),
+        "size": st.tuples(st.integers(1, 15), st.integers(1, 15)),
+        "border": st.sampled_from(list(BORDERS)),
+        "dtype": st.sampled_from(["uint8", "uint16", "float32", "float64"]),
+        "correlate": st.booleans(),
+        "seed": st.integers(0, 2**32 - 1),
+    }
+)
+
+
+@given(cases)
+@settings(max_examples=200, deadline=None)
+def test_every_method_agrees_with_scipy(case):
+    rng = np.random.default_rng(case["seed"])
+    shape = case["shape"] + ((case["channels"],) if case["channels"] else ())
+    image = (rng.random(shape) * 255).astype(case["dtype"])
+    row, column = rng.standard_normal(case["size"][1]), rng.standard_normal(case["size"][0])
+    for kernel in (rng.standard_normal(case["size"]), np.outer(column, row)):
+        taps = kernel if case["correlate"] else kernel[::-1, ::-1]
+        wide = taps.reshape(*taps.shape, 1) if case["channels"] else taps
+        # SciPy's correlation puts the origin at size // 2; flipping moves it for even sizes
+        origin = [0 if case["correlate"] or size % 2 else -1 for size in taps.shape]
+        origin += [0] if case["channels"] else []
+        expected = scipy.ndimage.correlate(
+            image.astype(np.float64), wide, mode=BORDERS[case["border"]].scipy, origin=origin
+        )
+        relative = 1e-4 if case["dtype"] == "float32" else 1e-10
+        for method in ("auto", "direct", "fft") + (("separable",) if separated(kernel) else ()):
+            actual = convolve(image, kernel, border=case["border"], method=method, correlate=case["correlate"])
+            assert actual.dtype == (np.float32 if case["dtype"] == "float32" else np.float64)
+            assert_close(actual, expected, relative)
+
+
+@pytest.mark.parametrize("method", ["auto", "direct", "fft", "separable"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_holes_spread_only_where_a_tap_reaches(method, bad):
+    image = np.zeros((9, 9))
+    image[4, 4] = bad
+    kernel = np.array([[1.0, 0.0, 2.0]])
+    reached = ~np.isfinite(convolve(image, kernel, method=method))
+    assert np.argwhere(reached).tolist() == [[4, 3], [4, 5]]
+
+
+def test_separable_needs_rank_one():
+    assert separated(np.outer([1, 2, 1], [1, 0, -1]).astype(float)) is not None
+    assert separated(np.eye(3)) is None
+    with pytest.raises(ParameterError, match="product"):
+        convolve(np.zeros((3, 3)), np.eye(3), method="separable")
+
+
+@pytest.mark.parametrize("wrong", [{"border": "black"}, {"method": "gpu"}])
+def test_unknown_names_are_refused_with_the_known_ones(wrong):
+    with pytest.raises(ParameterError, match="there are"):
+        convolve(np.zeros((3, 3)), np.ones((1, 1)), **wrong)

@@ -1,0 +1,47 @@
+"""Resizing against Pillow and torchvision's recipe (tests/reference/preprocess.npz)."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from imgtool.errors import ParameterError
+from imgtool.image.resize import fit_crop, resize
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+CROPS = np.load(REFERENCE / "preprocess.npz")
+IMAGES = np.load(REFERENCE / "images.npz")
+
+
+@pytest.mark.parametrize("key", [key for key in CROPS.files if key.startswith("crop__")])
+def test_crop_equals_the_reference_byte_for_byte(key):
+    _, name, *rest = key.split("__")
+    short, crop = (int(re.sub(r"\D", "", part)) for part in rest[0].split("_")) if rest else (256, 224)
+    np.testing.assert_array_equal(fit_crop(IMAGES[name], short, crop), CROPS[key])
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3, 4]))
+def test_other_types_agree_with_bytes_within_a_level(rows, columns, height, width, channels):
+    image = np.random.default_rng(rows * 41 + columns).integers(0, 256, (rows, columns, channels), dtype=np.uint8)
+    expected = resize(image.squeeze(2) if channels == 1 else image, height, width).reshape(height, width, channels)
+    for scale, dtype in ((1.0, np.float64), (257, np.uint16)):
+        got = resize((image * np.asarray(scale, dtype)).astype(dtype), height, width)
+        assert got.dtype == dtype
+        assert np.abs(got / scale - expected).max() <= 1.0
+
+
+def test_bytes_are_pillows():
+    image = IMAGES["coffee_200x300"]
+    expected = np.asarray(Image.fromarray(image).resize((77, 31), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(resize(image, 31, 77), expected)
+
+
+def test_wrong_sizes_are_refused():
+    with pytest.raises(ParameterError, match="1x1"):
+        resize(np.zeros((4, 4)), 0, 4)
+    with pytest.raises(ParameterError, match="crop"):
+        fit_crop(np.zeros((4, 4)), 4, 5)
