@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import functools
+from typing import TYPE_CHECKING
 
 import click
 
 from imgtool.cli import options
 from imgtool.cli.images import Images
 from imgtool.cli.vectors import Vectors
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXAMPLES = """
 imgtool hog photo.jpg | jq .shape
@@ -29,5 +32,7 @@ def command(images: Images, vectors: Vectors, orientations: int, cell: int, bloc
     """
     from imgtool.features.hog import hog
 
-    parameters = {"orientations": orientations, "cell": cell, "block": block}
-    vectors.write(images, functools.partial(hog, **parameters), descriptor="hog", **parameters)
+    def describe(image: np.ndarray) -> np.ndarray:
+        return hog(image, orientations=orientations, cell=cell, block=block)
+
+    vectors.write(images, describe, descriptor="hog", orientations=orientations, cell=cell, block=block)

@@ -175,7 +175,7 @@ class Pictures:
         if self.skip_existing and destination.exists(index):
             return None
         destination.check(index)
-        format_name = self.to or format_of(suffix if destination.is_stream else destination.path(index))
+        format_name = self.to or (suffix[1:] if destination.is_stream else format_of(destination.path(index)))
         picture = function(images.read(source))
         data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression)
         destination.write(index, data)

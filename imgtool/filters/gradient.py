@@ -45,5 +45,5 @@ def strongest_channel(gx: np.ndarray, gy: np.ndarray) -> tuple[np.ndarray, np.nd
     """Return (gx, gy) of the channel with the largest magnitude at each pixel, the first on ties."""
     if gx.ndim == 2:
         return gx, gy
-    best = (gx**2 + gy**2).argmax(axis=2)[:, :, None]
+    best = np.hypot(gx, gy).argmax(axis=2)[:, :, None]
     return np.take_along_axis(gx, best, 2)[:, :, 0], np.take_along_axis(gy, best, 2)[:, :, 0]

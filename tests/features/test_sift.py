@@ -1,0 +1,134 @@
+"""Dense SIFT against VLFeat (tests/reference/sift.npz)."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgtool.errors import ImageError, ParameterError
+from imgtool.features.sift import dense_sift, phow, quantised, root, smoothed
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+SIFT = np.load(REFERENCE / "sift.npz")
+IMAGES = np.load(REFERENCE / "images.npz")
+KEYS = [key for key in SIFT.files if key.startswith("desc_exact_")]
+
+
+def describe(key, **options):
+    name, step, size, window, rest = re.match(r"desc_exact_(.*?)_s(\d+)_b(\d+)_(gauss|flat)(.*)", key).groups()
+    image = IMAGES[name.removesuffix("_unit").removesuffix("_bounds")]
+    image = image / 255.0 if "_unit" in name else image
+    bounds = tuple(map(int, SIFT["bounds_camera_97x131"])) if "_bounds" in name else None
+    return dense_sift(
+        image, step=int(step), bin_size=int(size), window={"gauss": "gaussian"}.get(window, window),
+        window_size=1.5 if rest == "_win1p5" else 2.0, bounds=bounds, **options,
+    )  # fmt: skip
+
+
+def other(key, kind):
+    return key.replace("desc_exact", kind)
+
+
+def test_there_are_reference_arrays():
+    assert len(KEYS) == 18
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_equals_vlfeat_with_its_arctangent(key):
+    found = describe(key, vlfeat_angles=True)
+    if "constant" in key:  # only the first rows are stored
+        np.testing.assert_array_equal(found.values[: len(SIFT[key])], SIFT[key])
+        return
+    tolerance = 2e-5 if "gauss" in key else 1e-4
+    np.testing.assert_allclose(found.values, SIFT[key], rtol=0, atol=tolerance)
+    if other(key, "frames") in SIFT.files:
+        np.testing.assert_array_equal(found.frames[:, :2], SIFT[other(key, "frames")])
+        np.testing.assert_allclose(found.norms, SIFT[other(key, "norm")], rtol=1e-4)
+    if other(key, "u8") in SIFT.files:
+        differences = quantised(found.values).astype(int) - SIFT[other(key, "u8")]
+        assert np.abs(differences).max() <= 1
+        assert np.count_nonzero(differences) <= 5e-4 * differences.size
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_comes_close_to_vlfeat_with_the_true_arctangent(key):
+    difference = describe(key).values[: len(SIFT[key])] - SIFT[key]
+    assert np.abs(difference).max() <= 2e-2
+    assert np.linalg.norm(difference, axis=1).max() <= 0.02
+
+
+def test_phow_equals_vlfeat():
+    image = IMAGES["camera_97x131"]
+    found = phow(image, step=6, vlfeat_angles=True)
+    frames = SIFT["phow_frames_camera_97x131"]
+    np.testing.assert_array_equal(found.frames, frames[:, [0, 1, 3]])
+    np.testing.assert_allclose(found.norms, frames[:, 2], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.values, SIFT["phow_desc_camera_97x131"], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [4, 6, 8, 10])
+def test_phow_smoothing_equals_vlfeats(size):
+    gray = (IMAGES["camera_97x131"] / 255).astype(np.float32)
+    np.testing.assert_allclose(smoothed(gray, size / 6), SIFT[f"phow_smooth_camera_97x131_size{size}"], atol=1e-6)
+
+
+def by_definition(gray, x, y, size, window_size):
+    """One descriptor, summed pixel by pixel from the paper's formula, with the true arctangent."""
+    gy, gx = np.gradient(gray.astype(float))
+    place = (np.arctan2(gy, gx) % (2 * np.pi)) * 8 / (2 * np.pi)
+    height, width = gray.shape
+    result = np.zeros((4, 4, 8))
+    for j in range(4):
+        for i in range(4):
+            for v in range(-size + 1, size):
+                for u in range(-size + 1, size):
+                    px, py = x + i * size + u, y + j * size + v
+                    if not (0 <= px < width and 0 <= py < height):
+                        continue
+                    du, dv = u + size * (i - 1.5), v + size * (j - 1.5)
+                    weight = (1 - abs(u) / size) * (1 - abs(v) / size)
+                    weight *= np.exp(-(du**2 + dv**2) / (2 * (window_size * size) ** 2))
+                    weight *= np.hypot(gx[py, px], gy[py, px])
+                    low = int(place[py, px])
+                    result[j, i, low % 8] += weight * (1 - (place[py, px] - low))
+                    result[j, i, (low + 1) % 8] += weight * (place[py, px] - low)
+    flat = result.ravel() / np.linalg.norm(result)
+    flat = np.minimum(flat, 0.2)
+    return flat / np.linalg.norm(flat)
+
+
+@given(st.integers(2, 5), st.integers(0, 2**32 - 1))
+@settings(max_examples=8, deadline=None)
+def test_equals_the_definition(size, seed):
+    gray = np.random.default_rng(seed).random((6 * size, 6 * size + 3))
+    found = dense_sift(gray, step=1, bin_size=size)
+    inside = np.flatnonzero((found.frames[:, :2] == 1.5 * size + size).all(axis=1))[0]  # no bin reaches past the border
+    np.testing.assert_allclose(found.values[inside], by_definition(gray, size, size, size, 2.0), atol=1e-5)
+
+
+def test_flat_image_gives_zeros_and_root_keeps_them():
+    found = dense_sift(np.full((20, 20), 9, np.uint8))
+    assert not found.values.any()
+    assert not root(found.values).any()
+
+
+def test_root_has_unit_length():
+    values = root(dense_sift(IMAGES["camera_97x131"]).values)
+    np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("function", [dense_sift, phow])
+def test_bad_images_are_refused(function):
+    with pytest.raises(ImageError, match=r"needs 13x13|needs 22x22"):
+        function(np.zeros((12, 40), np.uint8))
+    with pytest.raises(ImageError, match="NaN"):
+        function(np.full((60, 60), np.nan))
+
+
+@pytest.mark.parametrize("wrong", [{"step": 0}, {"bin_size": 0}, {"window": "box"}, {"bounds": (0, 0, 99, 99)}])
+def test_wrong_parameters_are_refused(wrong):
+    with pytest.raises(ParameterError):
+        dense_sift(np.zeros((40, 40)), **wrong)
