@@ -18,7 +18,7 @@ from imgtool.batch.pool import ordered_map
 from imgtool.cli.messages import complain, printable
 from imgtool.cli.progress import tracked
 from imgtool.cli.tables import Row, emit, json_line, write_rows
-from imgtool.errors import ImgtoolError, ParameterError
+from imgtool.errors import ImageError, ImgtoolError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +40,20 @@ class Images:
 
     def read(self, source: Input) -> np.ndarray:
         """Return one image as an array, as it is displayed."""
-        from imgtool.image.read import read
+        return self.decode(source, source.read_bytes())
 
-        return read(source.read_bytes(), max_pixels=self.max_pixels, allow_truncated=self.allow_truncated)
+    def decode(self, source: Input, data: bytes) -> np.ndarray:
+        """Return the array that an image's bytes hold; say so when --allow-truncated had to help."""
+        from imgtool.image import read
+
+        try:
+            return read(data, max_pixels=self.max_pixels)
+        except ImageError:
+            if not self.allow_truncated:
+                raise
+        image = read(data, max_pixels=self.max_pixels, allow_truncated=True)
+        complain(f"{source.path}: is cut or damaged; what is missing is left blank")
+        return image
 
     def report(self, source: Input, error: Exception) -> None:
         """Say in one line that an image failed; the exit status will be 1."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgtool.batch.inputs import Input
 from imgtool.cli import options
 from imgtool.cli.images import Images, Rows, each_input
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.image.read import Header
 
 EXAMPLES = """
 imgtool info photo.jpg
@@ -36,19 +41,18 @@ def command(images: Images, rows: Rows, statistics: bool, histogram: bool, json:
         rows = Rows("jsonl")
 
     def described(_: int, source: Input) -> dict[str, Any]:
-        return _describe(source.read_bytes(), images, histogram=histogram)
+        from imgtool.image import probe
+
+        data = source.read_bytes()
+        return _describe(probe(data), images.decode(source, data), histogram=histogram)
 
     rows.write(each_input(images, described), COLUMNS + (NUMBERS if statistics else ()))
 
 
-def _describe(data: bytes, images: Images, *, histogram: bool) -> dict[str, Any]:
+def _describe(header: Header, image: np.ndarray, *, histogram: bool) -> dict[str, Any]:
     """Return everything there is to say of one image."""
     import numpy as np
 
-    from imgtool.image import probe, read
-
-    header = probe(data)
-    image = read(data, max_pixels=images.max_pixels, allow_truncated=images.allow_truncated)
     height, width = image.shape[:2]
     planes = image.reshape(height * width, -1)
     finite = np.where(np.isfinite(planes), planes, np.nan) if image.dtype.kind == "f" else planes

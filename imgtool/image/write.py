@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ CAPACITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "webp": ((_8,), (1, 3, 4)),
     "bmp": ((_8,), (1, 3, 4)),
     "tiff": ((_8, _16, _FLOAT, "float64"), (1, 2, 3, 4)),
-    "jp2": ((_8, _16), (1, 3)),
+    "jp2": ((_8,), (1, 3, 4)),
     "pnm": ((_8, _16), (1, 3)),
     "pam": ((_8, _16), (1, 2, 3, 4)),
     "pfm": ((_FLOAT,), (1, 3)),
@@ -58,7 +59,9 @@ def encode(image: np.ndarray, format: str, *, quality: int | None = None, compre
     if name in _OWN:
         return _OWN[name](np.ascontiguousarray(image))
     if name == "png" and image.ndim == 3 and image.shape[2] == 2:
-        return _pillow_gray_alpha(image, compression)
+        return _png_gray_alpha(image, compression)
+    if name == "jp2":
+        return _jp2(image, quality)
     return _opencv(image, name, quality, compression)
 
 
@@ -83,7 +86,6 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
         "png": [cv2.IMWRITE_PNG_COMPRESSION, 6 if compression is None else compression],
         "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality or 90],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality or 90],
-        "jp2": [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000 if quality is None else quality * 10],
         "bmp": [],
     }[name]
     if image.ndim == 3:
@@ -97,7 +99,7 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
     return data.tobytes()
 
 
-def _pillow_gray_alpha(image: np.ndarray, compression: int | None) -> bytes:
+def _png_gray_alpha(image: np.ndarray, compression: int | None) -> bytes:
     """Encode gray with alpha as PNG; 16 bits become RGBA, which OpenCV writes."""
     if image.dtype != np.uint8:
         return _opencv(image[:, :, [0, 0, 0, 1]], "png", None, compression)
@@ -107,6 +109,18 @@ def _pillow_gray_alpha(image: np.ndarray, compression: int | None) -> bytes:
     Image.fromarray(np.ascontiguousarray(image)).save(
         stream, "PNG", compress_level=6 if compression is None else compression
     )
+    return stream.getvalue()
+
+
+def _jp2(image: np.ndarray, quality: int | None) -> bytes:
+    """Encode as JPEG 2000, lossless without a quality, else at 20 + 0.3 quality dB."""
+    from PIL import Image
+
+    options: dict[str, Any] = {"num_resolutions": min(6, min(image.shape[:2]).bit_length())}
+    if quality is not None:
+        options |= {"irreversible": True, "quality_mode": "dB", "quality_layers": [20 + 0.3 * quality]}
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(stream, "JPEG2000", **options)
     return stream.getvalue()
 
 

@@ -1,0 +1,100 @@
+"""Pictures of descriptors: strokes for HoG, rosettes for GIST. Arrays in, RGB uint8 pictures out.
+
+x points right and y down, so angles grow clockwise. A HoG stroke runs along the edge, a quarter turn from the gradient,
+as in Dalal and Triggs (CVPR 2005), figure 6. A GIST rosette is a polar plot over spatial frequency, as in Oliva and
+Torralba (IJCV 2001), figure 7: its petals point along the gradient, a quarter turn from the edge.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from imgtool.image.color import from_hsv, to_rgb
+from imgtool.image.pixels import to_pixels
+from imgtool.image.resize import resize
+
+GAP = 8  # pixels between the two halves of a picture
+STROKE = 16  # pixels that a cell should have, or its strokes cannot be told apart
+LARGEST = 2048  # pixels up to which a small image is magnified for that
+
+
+def hog_picture(histograms: np.ndarray, cell: tuple[int, int], image: np.ndarray) -> np.ndarray:
+    """Return the image and, at its right, a star of strokes for each cell.
+
+    histograms: (cell rows, cell columns, orientations), bin k being gradients around 180 (k + 1/2) / orientations
+    degrees; cell: its (rows, columns) in pixels. A stroke is as bright as its bin is large; the largest one per cent
+    are white. Small images are magnified by a whole number so that strokes can be told apart.
+    """
+    factor = _magnification(image.shape[:2], cell)
+    rows, columns, orientations = histograms.shape
+    height, width = cell[0] * factor, cell[1] * factor
+    stars = np.zeros((rows, height, columns, width), np.float32)
+    brightness = _brightness(histograms)
+    for k, stroke in enumerate(strokes(orientations, height, width)):
+        np.maximum(stars, brightness[:, None, :, None, k] * stroke[:, None, :], out=stars)
+    left = np.repeat(np.repeat(_viewable(image), factor, axis=0), factor, axis=1)
+    right = np.zeros_like(left)
+    right[: rows * height, : columns * width] = np.rint(255 * stars.reshape(rows * height, -1))[:, :, None]
+    return _beside(left, right)
+
+
+def _magnification(shape: tuple[int, ...], cell: tuple[int, int]) -> int:
+    """Return the whole number by which a picture is enlarged."""
+    wanted = -(-STROKE // min(cell))
+    return max(1, min(wanted, LARGEST // max(shape)))
+
+
+def _brightness(histograms: np.ndarray) -> np.ndarray:
+    """Bring votes to 0..1; one per cent is cut off at the top, so that one sharp corner does not darken the rest."""
+    votes = histograms[histograms > 0]
+    top = np.percentile(votes, 99) if votes.size else 1.0
+    return np.minimum(histograms / top, 1).astype(np.float32)
+
+
+def strokes(orientations: int, height: int, width: int) -> np.ndarray:
+    """Return one soft-edged line through the center of a cell for each orientation, (orientations, height, width).
+
+    Line k is perpendicular to the middle of bin k, which is the gradient angle pi (k + 1/2) / orientations.
+    """
+    angle = (np.pi * (np.arange(orientations) + 0.5) / orientations)[:, None, None]
+    y = (np.arange(height) - (height - 1) / 2)[:, None]
+    x = (np.arange(width) - (width - 1) / 2)[None, :]
+    across = np.abs(x * np.cos(angle) + y * np.sin(angle))  # distance from the line, measured along the gradient
+    along = np.abs(y * np.cos(angle) - x * np.sin(angle))
+    thickness, length = max(min(height, width) / 24, 0.5), min(height, width) / 2
+    return np.asarray(np.clip(thickness + 0.5 - across, 0, 1) * np.clip(length - along, 0, 1), np.float32)
+
+
+def gist_picture(energies: np.ndarray, petals: np.ndarray, scales: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return the image and, at its right, a rosette for each window.
+
+    energies: (filters, window rows, window columns); petals: (filters, side, side), how strongly each filter answers
+    to each spatial frequency, 0 in the middle; scales: (filters,) the number of each filter's scale, which gives its
+    color, the finest red; image: the square that was described. The strongest answer of all windows is full color.
+    """
+    filters, rows, columns = energies.shape
+    side = petals.shape[1]
+    hue = np.asarray(scales) / (np.max(scales) + 1)
+    colors = from_hsv(np.stack([hue, np.ones(filters), np.ones(filters)], axis=1))
+    shapes = (petals[..., None] * colors[:, None, None, :]).reshape(filters, -1)
+    rosettes = (energies.reshape(filters, -1).T @ shapes).reshape(rows, columns, side, side, 3)
+    rosettes /= max(rosettes.max(), np.finfo(np.float32).tiny)
+    rosettes[:, :, :1], rosettes[:, :, :, :1] = 0.5, 0.5  # lines between the windows
+    right = np.rint(255 * rosettes.transpose(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3)).astype(np.uint8)
+    return _beside(resize(_viewable(image), *right.shape[:2]), right)
+
+
+def _viewable(image: np.ndarray) -> np.ndarray:
+    """Return RGB uint8 without alpha; floating point values are stretched from black to white."""
+    color = to_rgb(image)
+    if color.dtype == np.uint8:
+        return color
+    return to_pixels(
+        color.astype(np.float64), "stretch" if color.dtype.kind == "f" else "clip", depth="8", like=color.dtype
+    )[0]
+
+
+def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return two pictures of one height side by side, a white gap between them."""
+    gap = np.full((len(left), GAP, 3), 255, np.uint8)
+    return np.hstack([left, gap, right.astype(np.uint8)])

@@ -1,0 +1,71 @@
+"""Numbers to pixels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from imgtool.errors import ParameterError
+from imgtool.image.pixels import phase_pixels, to_pixels, with_depth
+
+U8, U16, F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
+
+
+def test_rounds_half_to_even_and_saturates():
+    values = np.array([-3.0, 0.5, 1.5, 2.5, 254.5, 255.5, 300.0])
+    pixels, clipped = to_pixels(values, "clip", like=U8)
+    assert pixels.tolist() == [0, 0, 2, 2, 254, 255, 255]
+    assert clipped == 3
+
+
+@pytest.mark.parametrize(
+    ("range", "signed", "expected"),
+    [("auto", True, [100, 0, 100]), ("auto", False, [0, 0, 100]), ("abs", False, [100, 0, 100]),
+     ("center", True, [28, 128, 228]), ("stretch", True, [0, 128, 255])],
+)  # fmt: skip
+def test_ranges(range, signed, expected):
+    assert to_pixels(np.array([-100.0, 0.0, 100.0]), range, like=U8, signed=signed)[0].tolist() == expected
+
+
+def test_raw_keeps_the_numbers():
+    values = np.array([-1.5, 1e6])
+    pixels, clipped = to_pixels(values, "raw", like=U8)
+    assert pixels.tolist() == [-1.5, 1e6]
+    assert clipped == 0
+    with pytest.raises(ParameterError, match="raw"):
+        to_pixels(values, "raw", depth="8", like=U8)
+
+
+def test_stretch_ignores_what_is_not_finite():
+    pixels, _ = to_pixels(np.array([np.nan, -np.inf, 1.0, 3.0, np.inf]), "stretch", like=U8)
+    assert pixels.tolist() == [0, 0, 0, 255, 255]
+
+
+@given(hnp.arrays(np.uint8, (5, 4)))
+def test_depths_keep_black_and_white(image):
+    deep = with_depth(image, "16")
+    np.testing.assert_array_equal(deep, image.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(with_depth(deep, "8"), image)
+    unit = with_depth(image, "float")
+    assert unit.dtype == np.float32
+    np.testing.assert_allclose(unit, image / 255, rtol=1e-6)
+    np.testing.assert_array_equal(with_depth(unit, "8"), image)
+
+
+@given(hnp.arrays(np.float64, 6, elements=st.floats(-1e6, 1e6)), st.sampled_from([U8, U16]))
+def test_clipped_counts_exactly_what_lies_outside(values, like):
+    top = np.iinfo(like).max
+    pixels, clipped = to_pixels(values, "clip", like=like)
+    np.testing.assert_array_equal(pixels, np.clip(np.rint(values), 0, top))
+    assert clipped == sum(not 0 <= np.rint(value) <= top for value in values)
+
+
+def test_phase_runs_from_black_to_white():
+    assert phase_pixels(np.array([-np.pi, 0, np.pi]), U8).tolist() == [0, 128, 255]
+    np.testing.assert_allclose(phase_pixels(np.array([-np.pi, 0, np.pi]), F32), [0, 0.5, 1])
+
+
+def test_unknown_range_is_refused():
+    with pytest.raises(ParameterError, match="there are"):
+        to_pixels(np.zeros(1), "wrap", like=U8)

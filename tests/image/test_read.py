@@ -1,0 +1,235 @@
+"""Reading: every format and depth comes back as it was written, odd files come right or are refused."""
+
+import contextlib
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from imgtool.errors import ImageError
+from imgtool.image import probe, read
+from imgtool.image.orientation import upright
+from imgtool.image.write import CAPACITY, encode
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+LOSSLESS = [
+    (name, dtype, channels)
+    for name, (types, counts) in CAPACITY.items()
+    for dtype in types
+    for channels in counts
+    if name not in ("jpeg", "webp")
+]
+
+
+def picture(dtype, channels, shape=(23, 31), seed=0):
+    rng = np.random.default_rng(seed)
+    size = shape + ((channels,) if channels > 1 else ())
+    if np.dtype(dtype).kind == "f":
+        return rng.standard_normal(size).astype(dtype)
+    return rng.integers(0, np.iinfo(dtype).max, size, dtype=dtype, endpoint=True)
+
+
+@pytest.mark.parametrize(("name", "dtype", "channels"), LOSSLESS)
+def test_lossless_formats_give_back_what_was_written(name, dtype, channels):
+    image = picture(dtype, channels)
+    data = encode(image, name)
+    back = read(data)
+    if name == "png" and dtype == "uint16" and channels == 2:  # written as RGBA
+        image = image[:, :, [0, 0, 0, 1]]
+    np.testing.assert_array_equal(back, image)
+    assert back.dtype == image.dtype
+    header = probe(data)
+    assert (header.height, header.width, header.dtype) == (23, 31, image.dtype.name)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("jpeg", 1), ("jpeg", 3), ("webp", 3), ("webp", 4)])
+def test_lossy_formats_come_close(name, channels):
+    y, x = np.mgrid[:40, :60]
+    planes = np.stack([x * 4, y * 6, x * 2 + y * 3, 255 - x * 4], axis=2)[:, :, :channels].astype(np.uint8)
+    image = planes[:, :, 0] if channels == 1 else planes
+    back = read(encode(image, name, quality=95))
+    back = back[:, :, 0] if channels == 1 and back.ndim == 3 else back
+    assert np.abs(back.astype(int) - image).mean() < 3
+
+
+@pytest.mark.parametrize("source", [str, Path, lambda path: path.read_bytes(), lambda path: path.open("rb")])
+def test_paths_bytes_and_files_are_one(tmp_path, source):
+    image = picture("uint8", 3)
+    (tmp_path / "a.ppm").write_bytes(encode(image, "ppm"))
+    given_source = source(tmp_path / "a.ppm")
+    np.testing.assert_array_equal(read(given_source), image)
+    if isinstance(given_source, io.IOBase):
+        given_source.close()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["jpeg", "png", "tiff", "webp"])
+def test_orientation_is_applied(name, orientation):
+    stored = np.zeros((16, 24), np.uint8)
+    stored[:8, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    if name == "tiff":
+        tifffile.imwrite(stream, stored, extratags=[(274, 3, 1, orientation, True)], metadata=None)
+    else:
+        Image.fromarray(stored).convert("RGB").save(stream, name, exif=exif, quality=95)
+    back = read(stream.getvalue())
+    back = back if back.ndim == 2 else back[:, :, 0]
+    np.testing.assert_array_equal(back > 127, upright(stored, orientation) > 127)
+    assert probe(stream.getvalue()).orientation == orientation
+
+
+def test_upright_is_what_exif_says():
+    corner = np.array([[1, 2, 3], [4, 5, 6]])  # as stored; where row 0, column 0 goes, after CIPA DC-008
+    expected = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
+    for orientation, (row, column) in expected.items():
+        assert upright(corner, orientation)[row, column] == 1
+        assert upright(corner, orientation).shape == ((2, 3) if orientation < 5 else (3, 2))
+
+
+def png(chunks):
+    body = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+HUGE = 100_000
+HEADERS = {
+    "png": png([(b"IHDR", struct.pack(">IIBBBBB", HUGE, HUGE, 8, 2, 0, 0, 0)), (b"IDAT", b"")]),
+    "jpeg": b"\xff\xd8\xff\xc0\x00\x11\x08" + struct.pack(">HH", 65000, 65000)
+    + b"\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00\xff\xda\x00\x0c\x03\x01\x00\x02\x00\x03\x00\x00\x3f\x00" + bytes(64),
+    "gif": b"GIF89a" + struct.pack("<HH", 65000, 65000) + b"\xf0\x00\x00" + bytes(6)
+    + b"," + struct.pack("<HHHH", 0, 0, 65000, 65000) + b"\x00\x02\x02\x44\x01\x00;",
+    "bmp": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 1000, 0, 0, 54, 40, HUGE, HUGE, 1, 24, 0, 0, 1, 1, 0, 0) + bytes(64),
+    "pnm": b"P5 100000 100000 255\n" + bytes(64),
+    "npy": encode(np.zeros((1, 1), np.uint8), "npy")
+    .replace(b"(1, 1), }" + b" " * 14, b"(100000, 100000), }" + b" " * 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_header_that_declares_too_much_is_refused_before_pixels_are_allocated(name):
+    with pytest.raises(ImageError, match="max-pixels"):
+        read(HEADERS[name])
+
+
+def test_tiff_and_webp_headers_that_declare_too_much_are_refused():
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.zeros((1, 1), np.uint8), metadata=None)
+    data = bytearray(stream.getvalue())
+    for tag in (256, 257):
+        place = (
+            data.index(struct.pack("<HHI", tag, 4, 1))
+            if struct.pack("<HHI", tag, 4, 1) in data
+            else data.index(struct.pack("<HHI", tag, 3, 1))
+        )
+        data[place : place + 12] = struct.pack("<HHII", tag, 4, 1, HUGE)
+    with pytest.raises(ImageError, match="max-pixels"):
+        read(bytes(data))
+    with pytest.raises(ImageError, match="max-pixels"):
+        read(encode(picture("uint8", 3, (50, 50)), "webp"), max_pixels=2499)
+
+
+CUTTABLE = [("png", "uint8", 3), ("png", "uint16", 1), ("jpeg", "uint8", 3), ("webp", "uint8", 3), ("bmp", "uint8", 3),
+            ("tiff", "uint16", 3), ("pnm", "uint8", 3), ("pam", "uint16", 4),
+            ("pfm", "float32", 1), ("npy", "float64", 3), ("jp2", "uint8", 3)]  # fmt: skip
+
+
+CUTTABLE_AND_READ = [case for case in CUTTABLE if case[0] in ("jpeg", "pnm", "npy") or case[:2] == ("png", "uint8")]
+
+
+@pytest.mark.parametrize(("name", "dtype", "channels"), CUTTABLE)
+def test_truncated_files_are_refused(name, dtype, channels):
+    data = encode(picture(dtype, channels, (64, 64)), name)
+    for part in range(12):
+        with pytest.raises(ImageError):
+            read(data[: len(data) * part // 12])
+
+
+@pytest.mark.parametrize(("name", "dtype", "channels"), CUTTABLE_AND_READ)
+def test_truncated_files_are_read_when_allowed(name, dtype, channels):
+    image = picture(dtype, channels, (64, 64))
+    data = encode(image, name)
+    back = read(data[: len(data) * 3 // 4], allow_truncated=True)
+    assert back.shape == image.shape
+    if name != "jpeg":
+        np.testing.assert_array_equal(back[:8], image[:8])
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_an_image_or_one_error(data):
+    for start in (
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff",
+        b"GIF89a",
+        b"BM",
+        b"II*\x00",
+        b"P5\n",
+        b"P7\n",
+        b"\x93NUMPY",
+    ):
+        with contextlib.suppress(ImageError):  # any other exception fails the test
+            assert read(start + data, max_pixels=10_000).size <= 40_000
+
+
+def test_palette_and_transparent_color():
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putdata([0, 1])
+    stream = io.BytesIO()
+    image.save(stream, "PNG", transparency=1)
+    np.testing.assert_array_equal(read(stream.getvalue()), [[[255, 0, 0, 255], [0, 255, 0, 0]]])
+
+
+def test_cmyk_becomes_rgb_by_the_plain_formula():
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream, np.array([[[0, 255, 0, 0], [0, 0, 0, 128]]], np.uint8), photometric="separated", metadata=None
+    )
+    np.testing.assert_array_equal(read(stream.getvalue()), [[[255, 0, 255], [127, 127, 127]]])
+
+
+class Hostile:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+def test_pickled_npy_executes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stream = io.BytesIO()
+    np.save(stream, np.array([[Hostile()]], dtype=object), allow_pickle=True)
+    with pytest.raises(ImageError, match="unpickles nothing"):
+        read(stream.getvalue())
+    assert not os.path.exists("executed")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of odd files is not beside this checkout")
+def test_corpus_is_never_silently_wrong():
+    command = [
+        sys.executable,
+        str(CORPUS / "measure.py"),
+        "--module",
+        "imgtool.image:read",
+        "-j",
+        "2",
+        "--min-right",
+        "80",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(result.stdout[-3000:])
+    assert result.returncode == 0, result.stdout[-3000:]
