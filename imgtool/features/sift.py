@@ -17,10 +17,13 @@ import numpy as np
 from imgtool.errors import ImageError, ParameterError
 from imgtool.filters.kernels import gaussian_taps
 from imgtool.image.color import to_gray
+from imgtool.image.pixels import top_of
 
 WINDOWS = ("gaussian", "flat")
+LARGEST = 1e15  # of pixel values: the squares of descriptors must stay within float32
 _ORIENTATIONS, _BINS = 8, 4
 _EPSILON = np.float32(2.0**-23)
+_AT_ONCE = 8  # frames along each axis that one matrix serves
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,22 @@ def dense_sift(
         raise ParameterError(f"step and bin must be at least 1, got {step} and {bin_size}")
     if window not in WINDOWS:
         raise ParameterError(f"no window {window!r}; there are {', '.join(WINDOWS)}")
-    gray = to_gray(image).astype(np.float32)
-    if not np.isfinite(gray).all():
-        raise ImageError("holds NaN or infinity, which SIFT cannot describe")
+    gray = _gray(image)
     left, top = _corners(gray.shape, step, bin_size, bounds)
-    histograms = _histograms(
-        orientation_maps(gray, vlfeat_angles=vlfeat_angles), left, top, bin_size, window, window_size
-    )
+    weights = _bin_weights(bin_size, window, window_size)
+    histograms = _histograms(gray, left, top, weights, step=step, vlfeat_angles=vlfeat_angles)
     norms = histograms.sum(axis=1) / np.float32((3 * bin_size + 1) ** 2)
     x, y = np.meshgrid(left + 1.5 * bin_size, top + 1.5 * bin_size)
     frames = np.stack([x.ravel(), y.ravel(), np.full(x.size, float(bin_size))], axis=1)
     return Descriptors(frames, normalised(histograms), norms)
+
+
+def _gray(image: np.ndarray) -> np.ndarray:
+    """Return (height, width) float32. Raises ImageError for values that SIFT cannot take."""
+    gray = to_gray(image)
+    if not np.abs(gray).max(initial=0) <= LARGEST:
+        raise ImageError(f"holds NaN, infinity or values above {LARGEST:g}, which SIFT cannot describe")
+    return gray.astype(np.float32)
 
 
 def _corners(
@@ -83,20 +91,24 @@ def _corners(
     return left, top
 
 
-def orientation_maps(gray: np.ndarray, *, vlfeat_angles: bool = False) -> np.ndarray:
-    """Return (8, height, width) float32: gradient magnitude, divided between the two nearest orientations."""
+def _polar_gradient(gray: np.ndarray, *, vlfeat_angles: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradient's magnitude, and its direction in eighths of a turn, 0 to 8."""
     gx, gy = _half_differences(gray, 1), _half_differences(gray, 0)
-    magnitude = cv2.magnitude(gx, gy)
-    angle = _vlfeat_angle(gy, gx) if vlfeat_angles else np.arctan2(gy, gx)
-    place = (angle * np.float32(_ORIENTATIONS / (2 * np.pi))) % np.float32(_ORIENTATIONS)
-    lower = np.floor(place)
-    share = (place - lower) * magnitude
-    index = lower.astype(np.intp) % _ORIENTATIONS
-    maps = np.zeros((_ORIENTATIONS, gray.size), np.float32)
-    pixels = np.arange(gray.size)
-    maps[index.ravel(), pixels] = (magnitude - share).ravel()
-    maps[((index + 1) % _ORIENTATIONS).ravel(), pixels] = share.ravel()
-    return maps.reshape(_ORIENTATIONS, *gray.shape)
+    turn = _vlfeat_angle(gy, gx) if vlfeat_angles else np.arctan2(gy, gx)
+    turn *= np.float32(_ORIENTATIONS / (2 * np.pi))
+    turn[turn < 0] += _ORIENTATIONS
+    return cv2.magnitude(gx, gy), turn
+
+
+def _orientation_maps(magnitude: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Return (height, 8, width) float32: magnitude, divided linearly between the two nearest orientations."""
+    maps = np.empty((len(turn), _ORIENTATIONS, turn.shape[1]), np.float32)
+    for t in range(_ORIENTATIONS):
+        distance = np.abs(turn - np.float32(t))
+        if t == 0:
+            distance = np.minimum(distance, _ORIENTATIONS - turn)
+        np.multiply(magnitude, 1 - np.minimum(distance, 1, out=distance), out=maps[:, t])
+    return maps
 
 
 def _half_differences(gray: np.ndarray, axis: int) -> np.ndarray:
@@ -120,43 +132,67 @@ def _vlfeat_angle(y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _histograms(
-    maps: np.ndarray, left: np.ndarray, top: np.ndarray, bin_size: int, window: str, window_size: float
+    gray: np.ndarray, left: np.ndarray, top: np.ndarray, weights: np.ndarray, *, step: int, vlfeat_angles: bool
 ) -> np.ndarray:
-    """Return the unnormalised descriptors (N, 128): each bin a weighted sum over the maps around its center."""
-    taps, gains = _bin_weights(bin_size, window, window_size)
-    one = np.ones(1, np.float32)
-    height = maps.shape[1]
-    across = np.empty((height, _BINS, len(left), _ORIENTATIONS), np.float32)
-    for i in range(_BINS):
-        columns = left + i * bin_size
-        for t in range(_ORIENTATIONS):
-            row = cv2.sepFilter2D(maps[t], -1, taps[i], one, borderType=cv2.BORDER_REPLICATE)
-            across[:, i, :, t] = row[:, columns] * gains[i]
-    flat = across.reshape(height, -1)
-    result = np.empty((len(top), len(left), _BINS, _BINS, _ORIENTATIONS), np.float32)
-    for j in range(_BINS):
-        down = cv2.sepFilter2D(flat, -1, one, taps[j], borderType=cv2.BORDER_REPLICATE)
-        rows = down.reshape(height, _BINS, len(left), _ORIENTATIONS)[top + j * bin_size]
-        result[:, :, j] = rows.transpose(0, 2, 1, 3) * gains[j]
-    return result.reshape(-1, 128)
+    """Return the unnormalised descriptors (N, 128): each bin a weighted sum over the maps around its center.
+
+    Both axes are filtered and sampled at once by small banded matrices, the same for every run of _AT_ONCE frames: only
+    what is needed is computed, and the maps of one strip of the image stay in the processor's cache.
+    """
+    magnitude, turn = _polar_gradient(gray, vlfeat_angles=vlfeat_angles)
+    band = _band(weights, step)
+    span, before = band.shape[1], weights.shape[1] // 2
+    runs = -(-len(left) // _AT_ONCE)
+    columns = _clamped(left[0] - before, (runs - 1) * _AT_ONCE * step + span, gray.shape[1])
+    result = np.empty((len(top), len(left), _BINS * _BINS * _ORIENTATIONS), np.float32)
+    for first in range(0, len(top), _AT_ONCE):
+        rows = _clamped(top[first] - before, span, gray.shape[0])
+        maps = _orientation_maps(magnitude[rows][:, columns], turn[rows][:, columns])
+        down = (band @ maps.reshape(span, -1)).reshape(-1, len(columns))
+        windows = np.lib.stride_tricks.sliding_window_view(down, span, axis=1)[:, :: _AT_ONCE * step]
+        both = np.matmul(windows.swapaxes(0, 1), band.T)
+        both = both.reshape(runs, _AT_ONCE, _BINS, _ORIENTATIONS, _AT_ONCE, _BINS)
+        strip = both.transpose(1, 0, 4, 2, 5, 3).reshape(_AT_ONCE, runs * _AT_ONCE, -1)
+        result[first : first + _AT_ONCE] = strip[: len(top) - first, : len(left)]
+    return result.reshape(-1, _BINS * _BINS * _ORIENTATIONS)
 
 
-def _bin_weights(bin_size: int, window: str, window_size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each of 4 bins along an axis the taps over 2 bin_size - 1 pixels, and a factor."""
+def _clamped(start: int, count: int, size: int) -> np.ndarray:
+    """Return the indices start .. start + count - 1, the edge's repeated beyond the image."""
+    return np.clip(np.arange(start, start + count), 0, size - 1)
+
+
+def _bin_weights(bin_size: int, window: str, window_size: float) -> np.ndarray:
+    """Return (4, 2 bin_size - 1): along one axis, each bin's triangle times its share of the Gaussian window."""
     u = np.arange(-bin_size + 1, bin_size)
     triangle = 1 - np.abs(u) / bin_size
     offsets = bin_size * (np.arange(_BINS) - 1.5)
     gauss = np.exp(-0.5 * ((u + offsets[:, None]) / (window_size * bin_size)) ** 2)
-    if window == "gaussian":
-        return (triangle * gauss).astype(np.float32), np.ones(_BINS, np.float32)
-    return np.tile(triangle, (_BINS, 1)).astype(np.float32), gauss.mean(axis=1).astype(np.float32)
+    return triangle * (gauss if window == "gaussian" else gauss.mean(axis=1, keepdims=True))
+
+
+def _band(weights: np.ndarray, step: int) -> np.ndarray:
+    """Return the matrix (_AT_ONCE * 4, pixels) that takes a run of pixels to the bins of neighboring frames."""
+    taps = weights.shape[1]
+    bin_size = (taps + 1) // 2
+    band = np.zeros((_AT_ONCE, _BINS, (_AT_ONCE - 1) * step + 3 * bin_size + taps), np.float32)
+    for frame, i in np.ndindex(_AT_ONCE, _BINS):
+        start = frame * step + i * bin_size
+        band[frame, i, start : start + taps] = weights[i]
+    return band.reshape(_AT_ONCE * _BINS, -1)
 
 
 def normalised(histograms: np.ndarray) -> np.ndarray:
     """Scale to unit length, clip at 0.2, scale again; what is flat stays zero."""
-    values = histograms / (np.linalg.norm(histograms, axis=1, keepdims=True) + _EPSILON)
-    values = np.minimum(values, np.float32(0.2))
-    return np.asarray(values / (np.linalg.norm(values, axis=1, keepdims=True) + _EPSILON))
+    values = histograms / (_lengths(histograms) + _EPSILON)
+    np.minimum(values, np.float32(0.2), out=values)
+    values /= _lengths(values) + _EPSILON
+    return values
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return the Euclidean lengths of the rows, (N, 1)."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None])
 
 
 def root(values: np.ndarray) -> np.ndarray:
@@ -175,6 +211,7 @@ def phow(
     sizes: Sequence[int] = (4, 6, 8, 10),
     step: int = 2,
     window: str = "flat",
+    window_size: float = 1.5,
     contrast: float = 0.005,
     vlfeat_angles: bool = False,
 ) -> Descriptors:
@@ -184,9 +221,9 @@ def phow(
     by a Gaussian of size / 6, centers agree over sizes, and descriptors below the contrast threshold become zeros.
     Sizes that do not fit into the image are left out. Raises ImageError when none fits.
     """
-    gray = to_gray(image).astype(np.float32)
+    gray = _gray(image)
     if image.dtype.kind == "u":
-        gray = gray / np.float32(np.iinfo(image.dtype).max)
+        gray = gray / np.float32(top_of(image.dtype))
     height, width = gray.shape
     parts = []
     for size in sizes:
@@ -198,7 +235,7 @@ def phow(
             step=step,
             bin_size=size,
             window=window,
-            window_size=1.5,
+            window_size=window_size,
             bounds=(first, first, width - 1, height - 1),
             vlfeat_angles=vlfeat_angles,
         )

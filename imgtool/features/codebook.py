@@ -1,0 +1,185 @@
+"""A codebook: a projection of local descriptors and the mixture of Gaussians fitted to them; data only.
+
+Fitting needs scikit-learn, using one does not. A file is one safetensors file whose metadata holds a JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from imgtool.batch.outputs import write_file
+from imgtool.errors import DataError, MissingExtraError, ParameterError
+
+FORMAT = 1
+TENSORS = ("pca_mean", "pca_basis", "means", "covariances", "priors")
+VARIANCE_FLOOR = 1e-3  # of the largest variance of the projected data
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """What turns local descriptors into the numbers that are encoded, and the mixture they are encoded by.
+
+    pca_mean (L,) and pca_basis (D, L) project a descriptor of L numbers; means and covariances (variances) are (K, D),
+    or (K, D + 2) when each descriptor is followed by its place; priors (K,). meta: how it was made (JSON).
+    """
+
+    pca_mean: np.ndarray
+    pca_basis: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    priors: np.ndarray
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit together or hold impossible numbers."""
+        for name in TENSORS:
+            array = getattr(self, name)
+            if array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise DataError(f"the codebook's {name} are not finite floating-point numbers")
+        ranks = [getattr(self, name).ndim for name in TENSORS]
+        if ranks != [1, 2, 2, 2, 1] or self.means.shape[1] - len(self.pca_basis) not in (0, 2) or not self._agree():
+            shapes = ", ".join(f"{name} {getattr(self, name).shape}" for name in TENSORS)
+            raise DataError(f"the codebook's parts do not fit together: {shapes}")
+        if not (self.covariances > 0).all() or not (self.priors >= 0).all() or abs(self.priors.sum() - 1) > 1e-3:
+            raise DataError("the codebook's variances must be positive, its priors shares that add up to 1")
+
+    def _agree(self) -> bool:
+        """Tell whether the sizes agree, and none is zero."""
+        sizes_agree = self.pca_mean.shape == self.pca_basis.shape[1:] and self.covariances.shape == self.means.shape
+        return sizes_agree and self.priors.shape == self.means.shape[:1] and self.means.size * self.pca_basis.size > 0
+
+    @property
+    def components(self) -> int:
+        """K, the number of Gaussians."""
+        return len(self.priors)
+
+    @property
+    def dimensions(self) -> int:
+        """The numbers that a descriptor has when it is encoded, its place included."""
+        return int(self.means.shape[1])
+
+    @property
+    def has_places(self) -> bool:
+        """True when each descriptor is followed by its place in the image."""
+        return self.dimensions > len(self.pca_basis)
+
+    def project(self, descriptors: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        """Return descriptors (N, L) as they are encoded: projected, and followed by places (N, 2) if so fitted."""
+        if descriptors.ndim != 2 or descriptors.shape[1] != len(self.pca_mean):
+            raise ParameterError(f"the codebook takes descriptors of {len(self.pca_mean)} numbers")
+        projected = (descriptors - self.pca_mean) @ self.pca_basis.T
+        if not self.has_places:
+            return projected
+        if places is None:
+            raise ParameterError("the codebook was fitted with places, and none are given")
+        return np.concatenate([projected, places.astype(projected.dtype)], axis=1)
+
+
+def fit_codebook(
+    descriptors: np.ndarray,
+    *,
+    components: int = 64,
+    dimensions: int = 64,
+    seed: int = 0,
+    places: np.ndarray | None = None,
+    iterations: int = 100,
+    meta: dict[str, Any] | None = None,
+) -> Codebook:
+    """Fit a principal component analysis, then a mixture of diagonal Gaussians from k-means, to descriptors (N, L).
+
+    components and dimensions are lowered where the data hold less. Variances stay above a thousandth of the largest
+    variance of the data. Equal data, seed and number of threads give equal codebooks.
+    Raises MissingExtraError without scikit-learn, DataError if there are no descriptors.
+    """
+    if components < 1 or dimensions < 1:
+        raise ParameterError(f"a codebook needs at least 1 component and dimension, got {components} and {dimensions}")
+    if len(descriptors) < 2:
+        raise DataError("too few descriptors to fit a codebook; give more or larger images")
+    mean, basis = _principal_components(descriptors, min(dimensions, *descriptors.shape))
+    projected = (descriptors - mean) @ basis.T
+    if places is not None:
+        projected = np.concatenate([projected, places.astype(projected.dtype)], axis=1)
+    means, covariances, priors = _mixture(projected, min(components, len(projected)), seed, iterations)
+    parts = (np.asarray(part, np.float32) for part in (mean, basis, means, covariances, priors))
+    return Codebook(*parts, meta=meta or {})
+
+
+def _principal_components(descriptors: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and orthonormal rows (dimensions, L) of largest variance, each row's largest entry positive."""
+    mean = descriptors.mean(axis=0, dtype=np.float64)
+    centered = descriptors - mean.astype(descriptors.dtype)
+    _, vectors = np.linalg.eigh((centered.T @ centered).astype(np.float64) / len(centered))
+    basis = vectors[:, ::-1][:, :dimensions].T
+    signs = np.sign(basis[np.arange(len(basis)), np.abs(basis).argmax(axis=1)])
+    return mean.astype(np.float32), (basis * signs[:, None]).astype(np.float32)
+
+
+def _mixture(
+    data: np.ndarray, components: int, seed: int, iterations: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fit means, variances and priors by scikit-learn."""
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+    except ImportError:
+        raise MissingExtraError("classic", "fitting a codebook") from None
+    largest = float(data.var(axis=0).max())
+    mixture = GaussianMixture(
+        components,
+        covariance_type="diag",
+        reg_covar=max(largest * VARIANCE_FLOOR, 1e-12),
+        max_iter=iterations,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # more iterations hardly change what is encoded
+        mixture.fit(data)
+    return mixture.means_, mixture.covariances_, mixture.weights_
+
+
+def save(path: str | os.PathLike[str], codebook: Codebook, *, overwrite: bool = False) -> None:
+    """Write a codebook to one file, whole or not at all. Raises OutputError when it exists or cannot be written."""
+    tensors = {name: np.ascontiguousarray(getattr(codebook, name)) for name in TENSORS}
+    text = json.dumps({"kind": "codebook", "format": FORMAT, **codebook.meta}, sort_keys=True)
+    write_file(path, safetensors.numpy.save(tensors, metadata={"imgtool": text}), overwrite=overwrite)
+
+
+def load(path: str | os.PathLike[str]) -> Codebook:
+    """Read a codebook. Raises DataError when the file is not one; nothing in it is executed."""
+    name = os.fspath(path)
+    if not os.path.isfile(name):
+        raise DataError(f"{name}: {'is no regular file' if os.path.exists(name) else 'no such codebook'}")
+    try:
+        with safetensors.safe_open(name, framework="numpy") as file:
+            description = _described(file.metadata())
+            if set(file.keys()) != set(TENSORS):
+                raise DataError(f"is no codebook: it needs {', '.join(TENSORS)}")
+            arrays = [np.asarray(file.get_tensor(tensor)) for tensor in TENSORS]
+        return Codebook(*arrays, meta=description)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    except OSError as error:
+        raise DataError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{name}: is no codebook ({error})") from None
+
+
+def _described(metadata: dict[str, str] | None) -> dict[str, Any]:
+    """Return what the file's JSON says beside kind and format."""
+    try:
+        description = json.loads((metadata or {}).get("imgtool", ""))
+    except (ValueError, RecursionError):
+        raise DataError("is no codebook of imgtool: its description is missing or no JSON") from None
+    if not isinstance(description, dict) or description.pop("kind", None) != "codebook":
+        raise DataError("is no codebook of imgtool")
+    if (version := description.pop("format", None)) != FORMAT:
+        raise DataError(f"is a codebook of format {version!r}; this imgtool reads format {FORMAT}")
+    return description
