@@ -1,0 +1,289 @@
+"""Networks as classifiers: what they look at, how they are trained, on which backend they run.
+
+Predicting runs in NumPy without PyTorch (backend `numpy`), or in PyTorch (backend `torch`); `auto` takes NumPy where no
+GPU is asked for and few images come at once. Training runs in PyTorch, for `two-layer` by hand in NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from imgtool.classifiers.protocol import Classifier, Progress, softmax
+from imgtool.datasets.dataset import Dataset
+from imgtool.errors import DataError, MissingExtraError, ParameterError
+from imgtool.image.color import to_gray, to_rgb
+from imgtool.image.pixels import with_depth
+from imgtool.image.resize import fit_crop
+from imgtool.networks.declaration import Network
+from imgtool.networks.numpy_layers import Momentum, NumpyNetwork, cross_entropy, draw_weights
+
+if TYPE_CHECKING:
+    from imgtool.networks.training import Recipe, Samples
+
+BACKENDS = ("auto", "numpy", "torch")
+FEW = 256  # images in one call up to which `auto` stays with NumPy
+_CHUNK = 32  # images that pass a network at once
+
+COMMON = {"epochs": 30, "batch": 32, "rate": 0.01, "decay": 5e-4, "smoothing": 0.0, "mirror": True, "shift": 0.0}
+COMMON |= {"zoom": 1.0, "stretch": 1.0, "jitter": 0.0, "bf16": False}
+
+
+class NetworkClassifier(Classifier):
+    """A declared network with its weights. Subclasses declare it.
+
+    settings: side: pixels of the square it looks at; channels: 1 for gray, 3 for color; and those of training, see
+    `networks.training.Recipe` and `networks.augment.Augmentation`.
+    """
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        if self.settings["channels"] not in (1, 3) or self.settings["side"] < 1:
+            raise ParameterError(f"{name}: channels must be 1 or 3 and side at least 1")
+        self.backend, self.device = "auto", "cpu"
+        self._weights: dict[str, np.ndarray] = {}
+        self._numpy: NumpyNetwork | None = None
+        self._torch: Any = None
+
+    def network(self) -> Network:
+        """Return the declaration for this classifier's classes and settings."""
+        raise NotImplementedError
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Return the centered square (side, side, channels) uint8 after the shorter side was resized to it."""
+        if image.dtype != np.uint8:
+            image = with_depth(image, "8")
+        side = self.settings["side"]
+        color = to_gray(image)[:, :, None] if self.settings["channels"] == 1 else to_rgb(image)
+        fitted = fit_crop(color if color.shape[2] == 3 else color[:, :, 0], side, side)
+        return fitted.reshape(side, side, -1)
+
+    def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the input of the last layer (N, D) float32."""
+        few = len(batch) <= FEW or importlib.util.find_spec("torch") is None
+        if self.backend == "numpy" or (self.backend == "auto" and self.device == "cpu" and few):
+            run = self._by_numpy
+        else:
+            run = self._by_torch
+        return np.concatenate([run(self._normalised(batch[i : i + _CHUNK])) for i in range(0, len(batch), _CHUNK)])
+
+    def decide(self, features: np.ndarray) -> np.ndarray:
+        """Return softmax probabilities of the last layer."""
+        network = self._network()
+        return softmax(network.layers[network.last].forward(features))
+
+    def _normalised(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return (n, channels, side, side) float32, mean 0 and deviation 1 over the training images."""
+        mean, std = (np.array(self.description["preprocessing"][key], np.float32) for key in ("mean", "std"))
+        images = (np.stack(batch).astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+    def _network(self) -> NumpyNetwork:
+        """Return the NumPy form, built once."""
+        if self._numpy is None:
+            if not self._weights:
+                raise ParameterError(f"{self.name} is not trained yet")
+            self._numpy = NumpyNetwork(self.network(), self._weights)
+        return self._numpy
+
+    def _by_numpy(self, images: np.ndarray) -> np.ndarray:
+        network = self._network()
+        return network.forward(images, stop_before=network.last)
+
+    def _by_torch(self, images: np.ndarray) -> np.ndarray:
+        """Run all layers but the last in PyTorch."""
+        torch = _torch(f"--backend torch of {self.name}")
+        from imgtool.networks.torch_layers import build, load_weights
+
+        if self._torch is None:
+            module = build(self.network())
+            load_weights(module, self._weights)
+            parts = list(module.children())
+            head = [*parts[:-1], *(list(parts[-1].children())[:-1] if list(parts[-1].children()) else [])]
+            self._torch = torch.nn.Sequential(*head).eval().to(self.device)
+        with torch.inference_mode():
+            result: np.ndarray = self._torch(torch.from_numpy(images).to(self.device)).float().cpu().numpy()
+        return result
+
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        resume: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train from fresh weights with stochastic gradient descent."""
+        _torch(f"training {self.name}")
+        from imgtool.networks.torch_layers import build, weights_of
+        from imgtool.networks.training import train
+
+        self.classes = dataset.classes
+        samples = self.samples(dataset)
+        module = build(self.network(), seed=seed)
+        history = train(module, samples, self.recipe(), seed=seed, device=device, checkpoint=resume, progress=progress)
+        self._take(weights_of(module), dataset, samples.mean, samples.std, seed, history)
+        return self
+
+    def samples(self, dataset: Dataset) -> Samples:
+        """Return all images prepared in memory, with mean and deviation of each channel."""
+        from imgtool.networks.training import Samples
+
+        images = np.stack([self.prepare(dataset.image(index)) for index in range(len(dataset))])
+        return Samples(images, dataset.labels.astype(np.int64), *channel_statistics(images))
+
+    def recipe(self) -> Recipe:
+        """Return how the settings say to train."""
+        from imgtool.networks.augment import Augmentation
+        from imgtool.networks.training import Recipe
+
+        own = self.settings
+        change = Augmentation(own["mirror"], own["shift"], own["zoom"], own["stretch"], own["jitter"])
+        keys = ("epochs", "batch", "rate", "decay", "smoothing", "bf16")
+        return Recipe(**{key: own[key] for key in keys}, augmentation=change)
+
+    def _take(
+        self,
+        weights: Mapping[str, np.ndarray],
+        dataset: Dataset,
+        mean: Sequence[float],
+        std: Sequence[float],
+        seed: int,
+        history: list[dict[str, float]],
+    ) -> None:
+        """Keep trained weights and what there is to say of them."""
+        self._weights, self._numpy, self._torch = dict(weights), None, None
+        self.description |= {
+            "preprocessing": {"mean": list(mean), "std": list(std)},
+            "data": {"images": len(dataset), "sha256": dataset.digest()},
+            "seed": seed,
+            "history": history,
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights by their tensor names."""
+        return self._weights
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take weights whose names and shapes are the network's."""
+        self._weights, self._numpy, self._torch = arrays, None, None
+        numbers = self.description.get("preprocessing", {})
+        for key in ("mean", "std"):
+            values = numbers.get(key) if isinstance(numbers, dict) else None
+            fits = isinstance(values, list) and len(values) == self.settings["channels"]
+            if not fits or not all(isinstance(value, float) and abs(value) < 1e3 for value in values or ()):
+                raise DataError(f"preprocessing: {key} in model.json is missing or not what it should be")
+        self._network()
+
+
+def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel of (n, h, w, channels) uint8, in 0..1."""
+    mean = images.mean(axis=(0, 1, 2), dtype=np.float64) / 255
+    squares = np.stack(
+        [(images[..., c].astype(np.float32) ** 2).mean(dtype=np.float64) for c in range(images.shape[3])]
+    )
+    std = np.sqrt(np.maximum(squares / 255**2 - mean**2, 1e-6))
+    return tuple(mean.round(4).tolist()), tuple(std.round(4).tolist())
+
+
+def _torch(purpose: str) -> Any:
+    """Return the module torch. Raises MissingExtraError where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("torch", purpose) from None
+    return torch
+
+
+class TwoLayer(NetworkClassifier):
+    """`two-layer`, trained by hand."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {"side": 32, "channels": 3, "hidden": 100, **COMMON, "decay": 1e-3}
+
+    def network(self) -> Network:
+        """Return linear, ReLU, linear."""
+        from imgtool.networks.two_layer import two_layer
+
+        own = self.settings
+        return two_layer(len(self.classes), own["channels"], own["side"], own["hidden"])
+
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        resume: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train in NumPy: forward, backward, a step of gradient descent with momentum; half of the images mirrored."""
+        self.classes = dataset.classes
+        images = np.stack([self.prepare(dataset.image(index)) for index in range(len(dataset))])
+        mean, std = channel_statistics(images)
+        self.description["preprocessing"] = {"mean": list(mean), "std": list(std)}
+        model = NumpyNetwork(self.network(), draw_weights(self.network(), seed))
+        sgd = Momentum(model, rate=self.settings["rate"], decay=self.settings["decay"])
+        history = []
+        for epoch in range(self.settings["epochs"]):
+            loss = self._epoch(model, sgd, images, dataset.labels, np.random.default_rng([seed, epoch]))
+            history.append({"epoch": float(epoch + 1), "loss": loss})
+            if progress:
+                progress(epoch + 1, self.settings["epochs"], f"epoch {epoch + 1} loss {loss:.3f}")
+        self._take(model.weights(), dataset, mean, std, seed, history)
+        return self
+
+    def _epoch(
+        self, model: NumpyNetwork, sgd: Momentum, images: np.ndarray, labels: np.ndarray, generator: np.random.Generator
+    ) -> float:
+        """Go once through the images in random order; return the mean loss."""
+        order, total = generator.permutation(len(labels)), 0.0
+        for begin in range(0, len(order), self.settings["batch"]):
+            part = order[begin : begin + self.settings["batch"]]
+            batch = images[part]
+            if self.settings["mirror"]:
+                batch = np.where(generator.random(len(part))[:, None, None, None] < 0.5, batch[:, :, ::-1], batch)
+            loss, gradient = cross_entropy(model.forward(self._normalised(batch)), labels[part])
+            model.backward(gradient)
+            sgd.step()
+            total += loss * len(part)
+        return total / len(order)
+
+
+class LeNet(NetworkClassifier):
+    """`lenet`: 32 x 32 pixels."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {"channels": 3, **COMMON, "side": 32, "shift": 0.1}
+
+    def network(self) -> Network:
+        """Return LeNet."""
+        from imgtool.networks.lenet import lenet
+
+        return lenet(len(self.classes), self.settings["channels"])
+
+
+class AlexNet(NetworkClassifier):
+    """`alexnet`: 128 x 128 pixels unless told otherwise; rank > 0 for thin fc6 and fc7."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "channels": 3,
+        "rank": 0,
+        **COMMON,
+        "side": 128,
+        "zoom": 0.35,
+        "stretch": 4 / 3,
+        "jitter": 0.3,
+        "smoothing": 0.1,
+    }
+
+    def network(self) -> Network:
+        """Return AlexNet."""
+        from imgtool.networks.alexnet import alexnet
+
+        if self.settings["channels"] != 3:
+            raise ParameterError("alexnet looks at color: channels must be 3")
+        return alexnet(len(self.classes), rank=self.settings["rank"] or None)
