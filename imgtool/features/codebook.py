@@ -54,7 +54,11 @@ class Codebook:
     def _agree(self) -> bool:
         """Tell whether the sizes agree, and none is zero."""
         sizes_agree = self.pca_mean.shape == self.pca_basis.shape[1:] and self.covariances.shape == self.means.shape
-        return sizes_agree and self.priors.shape == self.means.shape[:1] and self.means.size * self.pca_basis.size > 0
+        return (
+            bool(sizes_agree)
+            and self.priors.shape == self.means.shape[:1]
+            and self.means.size * self.pca_basis.size > 0
+        )
 
     @property
     def components(self) -> int:
@@ -75,7 +79,7 @@ class Codebook:
         """Return descriptors (N, L) as they are encoded: projected, and followed by places (N, 2) if so fitted."""
         if descriptors.ndim != 2 or descriptors.shape[1] != len(self.pca_mean):
             raise ParameterError(f"the codebook takes descriptors of {len(self.pca_mean)} numbers")
-        projected = (descriptors - self.pca_mean) @ self.pca_basis.T
+        projected = np.asarray((descriptors - self.pca_mean) @ self.pca_basis.T)
         if not self.has_places:
             return projected
         if places is None:
@@ -108,8 +112,10 @@ def fit_codebook(
     if places is not None:
         projected = np.concatenate([projected, places.astype(projected.dtype)], axis=1)
     means, covariances, priors = _mixture(projected, min(components, len(projected)), seed, iterations)
-    parts = (np.asarray(part, np.float32) for part in (mean, basis, means, covariances, priors))
-    return Codebook(*parts, meta=meta or {})
+    mean, basis, means, covariances, priors = (
+        np.asarray(part, np.float32) for part in (mean, basis, means, covariances, priors)
+    )
+    return Codebook(mean, basis, means, covariances, priors, meta or {})
 
 
 def _principal_components(descriptors: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -162,8 +168,8 @@ def load(path: str | os.PathLike[str]) -> Codebook:
             description = _described(file.metadata())
             if set(file.keys()) != set(TENSORS):
                 raise DataError(f"is no codebook: it needs {', '.join(TENSORS)}")
-            arrays = [np.asarray(file.get_tensor(tensor)) for tensor in TENSORS]
-        return Codebook(*arrays, meta=description)
+            mean, basis, means, covariances, priors = (file.get_tensor(tensor) for tensor in TENSORS)
+        return Codebook(mean, basis, means, covariances, priors, description)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     except OSError as error:

@@ -114,7 +114,7 @@ def bag_of_words(data: np.ndarray, means: np.ndarray) -> np.ndarray:
 
 def signed_root(values: np.ndarray) -> np.ndarray:
     """Return sign(v) sqrt|v|."""
-    return np.sign(values) * np.sqrt(np.abs(values))
+    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
 
 
 def unit(values: np.ndarray) -> np.ndarray:

@@ -202,7 +202,7 @@ def root(values: np.ndarray) -> np.ndarray:
 
 def quantised(values: np.ndarray) -> np.ndarray:
     """Return the descriptors as bytes: 512 times the values, cut off at 255, truncated."""
-    return np.minimum(values * 512, 255).astype(np.uint8)
+    return np.asarray(np.minimum(values * 512, 255), np.uint8)
 
 
 def phow(

@@ -1,0 +1,37 @@
+"""Where in an image a descriptor lies: its place as two numbers, and the cells of a spatial pyramid.
+
+Sources: Lazebnik, Schmid and Ponce, "Beyond bags of features", CVPR 2006 (cells); Sanchez, Perronnin and de Campos,
+"Modeling the spatial layout of images beyond spatial pyramids", Pattern Recognition Letters, 2012 (places).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from imgtool.errors import ParameterError
+
+
+def places(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return (N, 2) float32: x and y of each frame's center, from -0.5 (left, top) to 0.5 (right, bottom)."""
+    size = np.array([width, height], np.float64)
+    return ((frames[:, :2] + 0.5) / size - 0.5).astype(np.float32)
+
+
+def parse_levels(levels: Sequence[str]) -> list[tuple[int, int]]:
+    """Return (rows, columns) of each level, written as `1x1` or `3x1`."""
+    parsed = [re.fullmatch(r"([1-9])x([1-9])", level.strip()) for level in levels]
+    if not levels or not all(parsed):
+        raise ParameterError(f"a pyramid is written as ROWSxCOLUMNS, such as 1x1,2x2,3x1; got {','.join(levels)!r}")
+    return [(int(found[1]), int(found[2])) for found in parsed if found]
+
+
+def cells(where: np.ndarray, levels: Sequence[str]) -> Iterator[np.ndarray]:
+    """Yield for each cell of each level, row by row, which of the places (N, 2) lie in it, as N booleans."""
+    for rows, columns in parse_levels(levels):
+        row = np.clip((where[:, 1] + 0.5) * rows, 0, rows - 1).astype(int)
+        column = np.clip((where[:, 0] + 0.5) * columns, 0, columns - 1).astype(int)
+        for cell in np.ndindex(rows, columns):
+            yield (row == cell[0]) & (column == cell[1])
