@@ -1,8 +1,10 @@
 """GIST: the energy of Gabor filters in the windows of a grid.
 
 Oliva and Torralba, "Modeling the shape of the scene: a holistic representation of the spatial envelope", IJCV 42(3),
-2001, as their program LMgist (LabelMe Toolbox) computes it. Order of the result: scale, orientation, then the column of
-the window, its row fastest. A constant image, for which the original divides 0 by 0, gives zeros.
+2001, as their program LMgist (LabelMe Toolbox) computes it. Order of the result: channel (with color), scale from the
+finest, orientation, then the column of the window, its row fastest. Orientation j answers to gradients at -180 j / O
+degrees, clockwise from the right: to upright edges first. A constant image, for which the original divides 0 by 0,
+gives zeros.
 """
 
 from __future__ import annotations
@@ -10,22 +12,30 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
-from imgtool.errors import ImageError, ParameterError
+from imgtool.errors import ParameterError
+from imgtool.features.limits import require_finite
 from imgtool.filters.borders import pad
 from imgtool.image.color import split_alpha, to_rgb
 
-MARGIN = 32  # pixels around the image while it is filtered with the Gabor bank
 PRESETS: dict[str, dict[str, Any]] = {
     "lmgist": {"size": 256, "orientations": (8, 8, 8, 8), "blocks": 4, "prefilter": 4.0, "color": False},
+    # Douze et al., "Evaluation of GIST descriptors for web-scale image search", CIVR 2009
     "lear": {"size": 32, "orientations": (8, 8, 4), "blocks": 4, "prefilter": 4.0, "color": True},
+    # Hays and Efros, "Scene completion using millions of photographs", SIGGRAPH 2007
     "hays-efros": {"size": 256, "orientations": (6, 6, 6, 6, 6), "blocks": 4, "prefilter": 4.0, "color": False},
 }
+MARGIN = 32  # pixels around the image while it is filtered with the Gabor bank
+LARGEST_SIZE = 2048  # the bank grows with its square
+
+_FLAT = 1e-12  # of the largest value: differences below are rounding
+_bank_lock = threading.Lock()
 
 
 def gist(
@@ -42,10 +52,13 @@ def gist(
     image: (height, width[, channels]) of any size, alpha left out; size: side of the square it is brought to;
     orientations: how many at each scale, finest first; blocks: windows a side; prefilter: cutoff of the local
     contrast normalisation in cycles per image; color: describe R, G and B apart instead of their mean.
+    Raises ImageError for NaN, infinity and values above 1e15.
     """
     _require(size, orientations, blocks, prefilter)
-    planes = np.moveaxis(to_rgb(image), 2, 0) if color else [mean_gray(image)]
-    parts = [_of_plane(np.asarray(plane, np.float64), size, tuple(orientations), blocks, prefilter) for plane in planes]
+    planes = stretched(square(image, size, color=color))
+    if not planes.any():
+        return np.zeros(len(planes) * sum(orientations) * blocks**2, np.float32)
+    parts = [energies(plane, tuple(orientations), blocks) for plane in normalised_contrast(planes, prefilter)]
     return np.concatenate(parts)
 
 
@@ -53,76 +66,72 @@ def _require(size: int, orientations: Sequence[int], blocks: int, prefilter: flo
     """Raise ParameterError for settings that mean nothing."""
     if not orientations or min(orientations) < 1:
         raise ParameterError(f"orientations must be at least 1 at each scale, got {tuple(orientations)}")
-    if not 1 <= blocks <= size or size > 2048:
-        raise ParameterError(f"size must be up to 2048 and hold the blocks, got size {size} and {blocks} blocks")
-    if not prefilter > 0:
-        raise ParameterError(f"prefilter must be positive, got {prefilter}")
+    if not 1 <= blocks <= size or size > LARGEST_SIZE:
+        raise ParameterError(f"blocks must be 1 to size and size up to {LARGEST_SIZE}, got {blocks} and {size}")
+    if not 0 < prefilter < math.inf:
+        raise ParameterError(f"prefilter must be positive and finite, got {prefilter}")
 
 
-def mean_gray(image: np.ndarray) -> np.ndarray:
-    """Return the plain mean of R, G and B in float64, as the original does (not luma)."""
-    color = split_alpha(image)[0].astype(np.float64)
-    return np.asarray(color.mean(axis=2)) if color.ndim == 3 else color
+def square(image: np.ndarray, size: int, *, color: bool = False) -> np.ndarray:
+    """Return (1, size, size) float64, the plain mean of R, G and B, or (3, size, size), R, G and B.
 
-
-def _of_plane(plane: np.ndarray, size: int, orientations: tuple[int, ...], blocks: int, prefilter: float) -> np.ndarray:
-    """Describe one plane."""
-    if not np.isfinite(plane).all():
-        raise ImageError("holds NaN or infinity, which GIST cannot describe")
-    stretched = stretch(square(plane, size))
-    if not stretched.any():
-        return np.zeros(sum(orientations) * blocks**2, np.float32)
-    return energies(normalised_contrast(stretched, prefilter), orientations, blocks)
-
-
-def square(plane: np.ndarray, size: int) -> np.ndarray:
-    """Resize as MATLAB's bilinear imresize with antialiasing does, then crop the center to size x size."""
-    rows, columns = plane.shape
+    Resized as MATLAB's bilinear imresize with antialiasing does, until the shorter side is `size`; then the center is
+    cut out.
+    """
+    image = to_rgb(image) if color else split_alpha(image)[0]
+    require_finite(image, "GIST")
+    rows, columns = image.shape[:2]
     scale = max(size / rows, size / columns)
-    height, width = (max(size, math.floor(side * scale + 0.5)) for side in (rows, columns))
-    if (height, width) != (rows, columns):
-        plane = _resampling(rows, height) @ plane @ _resampling(columns, width).T
-    top, left = (height - size) // 2, (width - size) // 2
-    return plane[top : top + size, left : left + size]
+    resized = _resampled(image, max(size, math.floor(rows * scale + 0.5)), size)
+    resized = _resampled(resized.swapaxes(0, 1), max(size, math.floor(columns * scale + 0.5)), size).swapaxes(0, 1)
+    if resized.ndim == 2:
+        return resized[None]
+    return np.moveaxis(resized, 2, 0) if color else resized.mean(axis=2)[None]
 
 
-def _resampling(old: int, new: int) -> np.ndarray:
-    """Return the (new, old) matrix of a triangle filter, widened when shrinking, symmetric at the ends."""
-    scale = new / old
+def _resampled(lines: np.ndarray, new: int, size: int) -> np.ndarray:
+    """Resize the first axis to `new` lines with a triangle filter, widened when shrinking; return the middle `size`."""
+    old, scale = len(lines), new / len(lines)
+    first = (new - size) // 2
+    if new == old:
+        return lines[first : first + size].astype(np.float64)
     radius = 1 / min(scale, 1.0)
-    center = (np.arange(new) + 0.5) / scale - 0.5
-    first = np.floor(center - radius).astype(int)
-    taps = first[:, None] + np.arange(math.ceil(2 * radius) + 2)
+    center = (np.arange(first, first + size) + 0.5) / scale - 0.5
+    taps = np.floor(center - radius).astype(int)[:, None] + np.arange(math.ceil(2 * radius) + 2)
     weights = np.maximum(0.0, 1 - np.abs(taps - center[:, None]) / radius)
     weights /= weights.sum(axis=1, keepdims=True)
-    inside = taps % (2 * old)
-    inside = np.where(inside < old, inside, 2 * old - 1 - inside)
-    matrix = np.zeros((new, old))
-    np.add.at(matrix, (np.arange(new)[:, None], inside), weights)
-    return matrix
+    taps %= 2 * old
+    taps = np.where(taps < old, taps, 2 * old - 1 - taps)  # symmetric beyond the ends
+    result = np.zeros((size, *lines.shape[1:]))
+    for tap, weight in zip(taps.T, weights.T, strict=True):
+        if weight.any():
+            result += weight.reshape(-1, *[1] * (lines.ndim - 1)) * lines[tap]
+    return result
 
 
-def stretch(plane: np.ndarray) -> np.ndarray:
-    """Bring the values to 0..255; a constant plane becomes 0."""
-    shifted = plane - plane.min()
-    top = shifted.max()
-    return shifted * (255 / top) if top > 0 else shifted
+def stretched(planes: np.ndarray) -> np.ndarray:
+    """Bring the values of all planes together to 0..255; constant ones become 0."""
+    low, high = planes.min(), planes.max()
+    if high - low <= _FLAT * max(abs(low), abs(high)):
+        return np.zeros_like(planes)
+    return np.asarray((planes - low) / (high - low) * 255)
 
 
-def normalised_contrast(plane: np.ndarray, cutoff: float) -> np.ndarray:
-    """Return the logarithm's high frequencies divided by their local deviation (the prefilter)."""
-    margin = 5
-    height, width = plane.shape
-    side = max(height, width) + 2 * margin
-    side += side % 2
-    around = [(margin, side - n - margin) for n in (height, width)]
-    # the original pads symmetrically by 5 first, and from there to an even square
-    inner = pad(np.log(plane + 1), (margin, margin), (margin, margin), "reflect")
-    padded = pad(inner, (0, around[0][1] - margin), (0, around[1][1] - margin), "reflect")
-    low_pass = _low_pass(side, cutoff)
-    high = padded - _filtered(padded, low_pass)
-    deviation = np.sqrt(np.abs(_filtered(high**2, low_pass)))
-    return np.asarray((high / (0.2 + deviation))[margin : margin + height, margin : margin + width])
+def normalised_contrast(planes: np.ndarray, cutoff: float) -> np.ndarray:
+    """Return the logarithm's high frequencies divided by their local deviation (the prefilter), (planes, size, size).
+
+    Several planes share one deviation, that of their mean, as in Douze et al.'s program.
+    """
+    margin, size = 5, planes.shape[-1]
+    low_pass = _low_pass(size + 2 * margin + size % 2, cutoff)
+    high = []
+    for plane in planes:
+        padded = pad(np.log(plane + 1), (margin, margin), (margin, margin), "reflect")
+        padded = pad(padded, (0, size % 2), (0, size % 2), "reflect")  # to an even side
+        high.append(padded - _filtered(padded, low_pass))
+    deviation = np.sqrt(np.abs(_filtered(np.mean(high, axis=0) ** 2, low_pass)))
+    inner = slice(margin, margin + size)
+    return np.stack([(each / (0.2 + deviation))[inner, inner] for each in high])
 
 
 def _filtered(plane: np.ndarray, transfer: np.ndarray) -> np.ndarray:
@@ -141,45 +150,55 @@ def _frequencies(side: int) -> tuple[np.ndarray, np.ndarray]:
 def _low_pass(side: int, cutoff: float) -> np.ndarray:
     """Return the Gaussian that falls to one half at the cutoff."""
     fx, fy = _frequencies(side)
-    return np.exp(-(fx**2 + fy**2) * math.log(2) / cutoff**2)
+    return np.asarray(np.exp(-(fx**2 + fy**2) * math.log(2) / cutoff**2))
 
 
-@functools.lru_cache(maxsize=4)
 def gabor_bank(side: int, orientations: tuple[int, ...]) -> np.ndarray:
     """Return the transfer functions (filters, side, side) float64 of the Gabor filters, in the order of an FFT."""
     fx, fy = _frequencies(side)
     radius, angle = np.hypot(fx, fy) / side, np.arctan2(fy, fx)
-    angle[0, 0] = 0.0
-    bank = []
+    angular = {count: [_sector(angle, j, count) for j in range(count)] for count in set(orientations)}
+    bank = np.empty((sum(orientations), side, side))
+    filters = iter(bank)
     for scale, count in enumerate(orientations):
-        radial = -3.5 * (radius / (0.3 / 1.85**scale) - 1) ** 2
-        for orientation in range(count):
-            turned = angle + math.pi * orientation / count
-            turned += 2 * math.pi * ((turned < -math.pi).astype(float) - (turned > math.pi))
-            bank.append(np.exp(radial - 2 * math.pi * (16 * count**2 / 1024) * turned**2))
-    return np.stack(bank)
+        ring = np.exp(-3.5 * (radius / (0.3 / 1.85**scale) - 1) ** 2)
+        for sector in angular[count]:
+            np.multiply(ring, sector, out=next(filters))
+    return bank
+
+
+def _sector(angle: np.ndarray, orientation: int, count: int) -> np.ndarray:
+    """Return how a filter falls off with the angle from its own, on one side of the spectrum only."""
+    turned = angle + math.pi * orientation / count
+    turned -= 2 * math.pi * (turned > math.pi)
+    return np.asarray(np.exp(-2 * math.pi * (16 * count**2 / 1024) * turned**2))
 
 
 @functools.lru_cache(maxsize=4)
 def _bank_pairs(side: int, orientations: tuple[int, ...]) -> np.ndarray:
     """Return the bank as float32, each value twice: for a spectrum's real and imaginary parts."""
-    return np.repeat(gabor_bank(side, orientations).astype(np.float32)[..., None], 2, axis=3)
+    bank = gabor_bank(side, orientations).astype(np.float32)
+    bank[bank < np.finfo(np.float32).tiny] = 0  # denormal numbers would slow the product down
+    return np.stack([cv2.merge([transfer, transfer]) for transfer in bank])
 
 
 def energies(plane: np.ndarray, orientations: tuple[int, ...], blocks: int) -> np.ndarray:
-    """Return the mean magnitude of each filter's response in each window."""
+    """Return the mean magnitude of each filter's response in each window of a square plane, as float32."""
     size = len(plane)
-    side = size + 2 * MARGIN
+    with _bank_lock:  # so that threads that start together do not all build the bank
+        bank = _bank_pairs(size + 2 * MARGIN, orientations)
     padded = pad(plane.astype(np.float32), (MARGIN, MARGIN), (MARGIN, MARGIN), "reflect")
     spectrum = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT)
+    product, response = np.empty_like(spectrum), np.empty_like(spectrum)
+    inner = response[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
     mean = _window_means(size, blocks)
-    result = []
-    for transfer in _bank_pairs(side, orientations):
-        response = cv2.idft(cv2.multiply(spectrum, transfer), flags=cv2.DFT_SCALE)
-        inner = response[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
+    result = np.empty((len(bank), blocks, blocks), np.float32)
+    for transfer, windows in zip(bank, result, strict=True):
+        cv2.multiply(spectrum, transfer, dst=product)
+        cv2.idft(product, dst=response, flags=cv2.DFT_SCALE)
         magnitude = cv2.magnitude(inner[:, :, 0], inner[:, :, 1])
-        result.append((mean @ magnitude @ mean.T).T.ravel())
-    return np.concatenate(result).astype(np.float32)
+        windows[:] = mean @ magnitude.T @ mean.T  # column of the window first
+    return result.ravel()
 
 
 def _window_means(size: int, blocks: int) -> np.ndarray:

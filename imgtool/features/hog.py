@@ -8,16 +8,22 @@ window. Orientations are those of the gradient modulo 180 degrees, x to the righ
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.filters.gradient import strongest_channel
+from imgtool.features.limits import require_finite
 from imgtool.image.color import split_alpha
 
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys", "none")
-EPSILON = 1e-5
-HUGE = 1e100  # squares of what is larger do not fit into float64
+EPSILON = np.float32(1e-5)
+CLIP = np.float32(0.2)
 Pair = int | tuple[int, int]
+
+_STRIP = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
 def hog(
@@ -36,15 +42,14 @@ def hog(
     norm: L1, L1-sqrt, L2, L2-Hys or none; sqrt: take the square root of the image first (gamma compression).
     Raises ImageError when the image is smaller than one block, holds NaN or infinity, or is negative with sqrt.
     """
-    if orientations < 1:
-        raise ParameterError(f"orientations must be at least 1, got {orientations}")
     if norm not in NORMS:
         raise ParameterError(f"no norm {norm!r}; there are {', '.join(NORMS)}")
-    cells, blocks = _pair(cell, "cell"), _pair(block, "block")
-    color = split_alpha(image)[0]
-    _require_block(color, cells, blocks)
-    histograms = cell_histograms(*_differences(color, sqrt=sqrt), orientations, cells)
-    return normalised_blocks(histograms, blocks, norm)
+    (rows, columns), (high, wide) = _pair(cell, "cell"), _pair(block, "block")
+    height, width = image.shape[:2]
+    if height < rows * high or width < columns * wide:
+        raise ImageError(f"is {width}x{height} pixels; one block of HoG needs {columns * wide}x{rows * high}")
+    histograms = cell_histograms(image, orientations=orientations, cell=(rows, columns), sqrt=sqrt)
+    return normalised_blocks(histograms, (high, wide), norm)
 
 
 def _pair(value: Pair, name: str) -> tuple[int, int]:
@@ -55,63 +60,126 @@ def _pair(value: Pair, name: str) -> tuple[int, int]:
     return rows, columns
 
 
-def _require_block(image: np.ndarray, cell: tuple[int, int], block: tuple[int, int]) -> None:
-    """Raise ImageError when not even one block fits."""
-    rows, columns = cell[0] * block[0], cell[1] * block[1]
-    height, width = image.shape[:2]
-    if height < rows or width < columns:
-        raise ImageError(f"is {width}x{height} pixels; one block of HoG needs {columns}x{rows}")
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise ImageError("holds NaN or infinity, which have no gradient")
-    if image.dtype.kind == "f" and np.abs(image).max() > HUGE:
-        raise ImageError(f"holds values too large for HoG, over {HUGE:g}")
+def cell_histograms(image: np.ndarray, *, orientations: int = 9, cell: Pair = 8, sqrt: bool = False) -> np.ndarray:
+    """Return the mean magnitude that votes for each orientation, (cell rows, cell columns, orientations) float64.
+
+    Parameters and errors are those of `hog`. Pixels at the right and bottom that do not fill a cell are left out.
+    """
+    if orientations < 1:
+        raise ParameterError(f"orientations must be at least 1, got {orientations}")
+    high, wide = _pair(cell, "cell")
+    image = split_alpha(image)[0]
+    require_finite(image, "HoG")
+    if sqrt and image.min() < 0:
+        raise ImageError(f"holds negative values such as {image.min():g}, which have no square root")
+    rows, columns = image.shape[0] // high, image.shape[1] // wide
+    vote = _looked_up_votes if image.dtype == np.uint8 and not sqrt else _computed_votes
+    at_once = max(1, min(rows, _STRIP // (high * image.shape[1])))
+    cells = np.arange(at_once * high)[:, None] // high * columns + np.arange(columns * wide) // wide
+    cells *= orientations
+    result = np.empty((rows, columns * orientations))
+    for first in range(0, rows, at_once):
+        last = min(first + at_once, rows)
+        strip = _Strip(image, first * high, last * high, columns * wide, sqrt)
+        bins, magnitudes = vote(strip, orientations)
+        places = cells[: len(bins)] + bins
+        votes = np.bincount(places.ravel(), magnitudes.ravel(), minlength=(last - first) * columns * orientations)
+        result[first:last] = votes.reshape(last - first, -1)
+    return result.reshape(rows, columns, orientations) / (high * wide)
 
 
-def _differences(image: np.ndarray, *, sqrt: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return central differences (gx, gy), not halved, 0 on the first and last column or row."""
-    values = image.astype(np.float64)
-    if sqrt:
-        if values.min() < 0:
-            raise ImageError("has negative values, which have no square root; leave --sqrt out")
-        values = np.sqrt(values)
-    gx, gy = np.zeros_like(values), np.zeros_like(values)
-    gx[:, 1:-1] = values[:, 2:] - values[:, :-2]
-    gy[1:-1] = values[2:] - values[:-2]
-    return strongest_channel(gx, gy)
+@dataclass(frozen=True)
+class _Strip:
+    """Some rows of an image, the square root taken or not."""
+
+    image: np.ndarray
+    first: int
+    last: int
+    width: int
+    sqrt: bool
+
+    def gradients(self, dtype: type) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (gx, gy) of each channel: central differences, not halved, 0 at the ends of the image's lines."""
+        above, below = max(self.first - 1, 0), min(self.last + 1, len(self.image))
+        begin = above + 1 - self.first  # the first row of the strip that has neighbours above and below
+        right = min(self.width, self.image.shape[1] - 1)
+        for channel in range(self.image[0, 0].size):
+            plane = self.image if self.image.ndim == 2 else self.image[:, :, channel]
+            values: np.ndarray = plane[above:below].astype(dtype)
+            if self.sqrt:
+                np.sqrt(values, out=values)
+            gx: np.ndarray = np.zeros((self.last - self.first, self.width), dtype)
+            gy = np.zeros_like(gx)
+            inner = values[self.first - above : self.last - above]
+            np.subtract(inner[:, 2 : right + 1], inner[:, : right - 1], out=gx[:, 1:right])
+            np.subtract(values[2:, : self.width], values[:-2, : self.width], out=gy[begin : begin + len(values) - 2])
+            yield gx, gy
 
 
-def cell_histograms(gx: np.ndarray, gy: np.ndarray, orientations: int, cell: tuple[int, int]) -> np.ndarray:
-    """Return the mean vote (cell rows, cell columns, orientations) float64; pixels that fill no cell are left out."""
-    rows, columns = gx.shape[0] // cell[0], gx.shape[1] // cell[1]
-    gx, gy = gx[: rows * cell[0], : columns * cell[1]], gy[: rows * cell[0], : columns * cell[1]]
+def _looked_up_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return each pixel's bin and magnitude, those of its strongest channel, for 8-bit images: from a table."""
+    bins, magnitudes = _table(orientations)
+    index, *others = (_place_in_table(gx, gy) for gx, gy in strip.gradients(np.int32))
+    for other in others:
+        np.copyto(index, other, where=magnitudes.take(other) > magnitudes.take(index))
+    return bins.take(index), magnitudes.take(index)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(orientations: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bin and the magnitude of every gradient that 8-bit values can have."""
+    gy, gx = np.mgrid[-255:256, -255:256].astype(np.float64).reshape(2, -1)
+    small = np.min_scalar_type(orientations)  # small tables, as they compete with the image for the processor's cache
+    return _bins(gx, gy, orientations).astype(small), np.hypot(gx, gy).astype(np.float32)
+
+
+def _place_in_table(gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
+    """Return where a gradient stands in the table."""
+    index = gy * 511
+    index += gx
+    index += 255 * 511 + 255
+    return index.astype(np.intp)
+
+
+def _computed_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return each pixel's bin and magnitude, those of its strongest channel, for any image."""
+    # Differences of float32 are rounded to float32, as in scikit-image.
+    single = strip.image.dtype in (np.float16, np.float32)
+    best, *others = ((gx, gy, np.hypot(gx, gy)) for gx, gy in strip.gradients(np.float32 if single else np.float64))
+    for other in others:
+        stronger = other[2] > best[2]
+        for kept, new in zip(best, other, strict=True):
+            np.copyto(kept, new, where=stronger)
+    gx, gy = (each.astype(np.float64, copy=False) for each in best[:2])
+    return _bins(gx, gy, orientations), np.hypot(gx, gy)
+
+
+def _bins(gx: np.ndarray, gy: np.ndarray, orientations: int) -> np.ndarray:
+    """Return the orientation bin of each gradient."""
     # Many gradients of 8-bit images lie exactly on the edge of a bin: degrees, modulo and comparison stand in this
     # order and in double precision, as in scikit-image, or pixels change their bin.
     angle = np.rad2deg(np.arctan2(gy, gx)) % 180.0
     edges = 180.0 / orientations * np.arange(1, orientations)
-    bins = np.searchsorted(edges, angle, side="right")
-    place = (np.arange(gx.shape[0]) // cell[0] * columns)[:, None] + np.arange(gx.shape[1]) // cell[1]
-    votes = np.bincount(
-        (place * orientations + bins).ravel(), np.hypot(gx, gy).ravel(), minlength=rows * columns * orientations
-    )
-    return np.asarray(votes.reshape(rows, columns, orientations) / (cell[0] * cell[1]))
+    return np.asarray(np.searchsorted(edges, angle, side="right"))
 
 
 def normalised_blocks(histograms: np.ndarray, block: tuple[int, int], norm: str) -> np.ndarray:
     """Return every block of cells, normalised, as float32."""
-    windows = np.lib.stride_tricks.sliding_window_view(histograms, block, axis=(0, 1))
-    blocks = windows.transpose(0, 1, 3, 4, 2)
+    windows = np.lib.stride_tricks.sliding_window_view(histograms.astype(np.float32), block, axis=(0, 1))
+    blocks = np.array(windows.transpose(0, 1, 3, 4, 2), order="C")
+    flat = blocks.reshape(len(blocks) * blocks.shape[1], -1)  # a view: one row a block
+    if norm.startswith("L1"):
+        flat /= flat.sum(axis=1, keepdims=True) + EPSILON
+    elif norm.startswith("L2"):
+        _divide_by_length(flat)
     if norm == "L1-sqrt":
-        return np.sqrt(_scaled(blocks, "L1")).astype(np.float32)
-    if norm == "L2-Hys":
-        blocks = np.minimum(_scaled(blocks, "L2"), 0.2)
-        norm = "L2"
-    return _scaled(blocks, norm).astype(np.float32)
+        np.sqrt(flat, out=flat)
+    elif norm == "L2-Hys":
+        np.minimum(flat, CLIP, out=flat)
+        _divide_by_length(flat)
+    return blocks
 
 
-def _scaled(blocks: np.ndarray, norm: str) -> np.ndarray:
-    """Divide each block by its norm."""
-    if norm == "none":
-        return blocks
-    if norm == "L1":
-        return np.asarray(blocks / (np.abs(blocks).sum(axis=(2, 3, 4), keepdims=True) + EPSILON))
-    return np.asarray(blocks / np.sqrt((blocks**2).sum(axis=(2, 3, 4), keepdims=True) + EPSILON**2))
+def _divide_by_length(rows: np.ndarray) -> None:
+    """Divide each row by its Euclidean length, in place."""
+    rows /= np.sqrt(np.einsum("ij,ij->i", rows, rows) + EPSILON**2)[:, None]
