@@ -25,7 +25,6 @@ from imgtool.networks.numpy_layers import Momentum, NumpyNetwork, cross_entropy,
 if TYPE_CHECKING:
     from imgtool.networks.training import Recipe, Samples
 
-BACKENDS = ("auto", "numpy", "torch")
 FEW = 256  # images in one call up to which `auto` stays with NumPy
 _CHUNK = 32  # images that pass a network at once
 
@@ -40,11 +39,13 @@ class NetworkClassifier(Classifier):
     `networks.training.Recipe` and `networks.augment.Augmentation`.
     """
 
+    backends: ClassVar[tuple[str, ...]] = ("auto", "numpy", "torch")
+    keeps_checkpoints: ClassVar[bool] = True
+
     def __init__(self, name: str, **settings: Any) -> None:
         super().__init__(name, **settings)
         if self.settings["channels"] not in (1, 3) or self.settings["side"] < 1:
             raise ParameterError(f"{name}: channels must be 1 or 3 and side at least 1")
-        self.backend, self.device = "auto", "cpu"
         self._weights: dict[str, np.ndarray] = {}
         self._numpy: NumpyNetwork | None = None
         self._torch: Any = None
@@ -76,10 +77,10 @@ class NetworkClassifier(Classifier):
         network = self._network()
         return softmax(network.layers[network.last].forward(features))
 
-    def _normalised(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+    def _normalised(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Return (n, channels, side, side) float32, mean 0 and deviation 1 over the training images."""
         mean, std = (np.array(self.description["preprocessing"][key], np.float32) for key in ("mean", "std"))
-        images = (np.stack(batch).astype(np.float32) / np.float32(255) - mean) / std
+        images = (np.stack(list(batch)).astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
     def _network(self) -> NumpyNetwork:
@@ -203,6 +204,7 @@ def _torch(purpose: str) -> Any:
 class TwoLayer(NetworkClassifier):
     """`two-layer`, trained by hand."""
 
+    keeps_checkpoints: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {"side": 32, "channels": 3, "hidden": 100, **COMMON, "decay": 1e-3}
 
     def network(self) -> Network:

@@ -33,6 +33,8 @@ class Classifier(ABC):
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {}
+    backends: ClassVar[tuple[str, ...]] = ("auto",)
+    keeps_checkpoints: ClassVar[bool] = False  # does `fit` write to and go on from `resume`?
 
     def __init__(self, name: str, **settings: Any) -> None:
         if unknown := settings.keys() - self.defaults.keys():
@@ -42,6 +44,7 @@ class Classifier(ABC):
         self.settings = {key: _like(name, key, settings.get(key, value), value) for key, value in self.defaults.items()}
         self.classes: tuple[str, ...] = ()
         self.description: dict[str, Any] = {}
+        self.backend, self.device = "auto", "cpu"
         self.seconds = {"prepare": 0.0, "features": 0.0, "decide": 0.0}
 
     @abstractmethod

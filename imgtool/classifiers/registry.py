@@ -91,8 +91,7 @@ def open_model(name: str, *, device: str = "cpu", backend: str = "auto") -> Clas
     except DataError as error:
         text = str(error)
         raise DataError(text if text.startswith(str(folder)) else f"{folder}: {text}") from None
-    if backend != "auto" and not hasattr(model, "backend"):
-        raise ParameterError(f"--backend is for networks, not for {description['name']}")
-    if hasattr(model, "backend"):
-        model.backend, model.device = backend, device
+    if backend not in model.backends:
+        raise ParameterError(f"--backend {backend}: {model.name} has {', '.join(model.backends)}")
+    model.backend, model.device = backend, device
     return model

@@ -73,7 +73,7 @@ def load_folder(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from safetensors.numpy import load
 
     try:
-        stored: dict[str, np.ndarray] = load(data)
+        stored: dict[str, np.ndarray] = load(data)  # type: ignore[no-untyped-call]
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: {WEIGHTS} is broken: {error}") from None
     arrays = _restored(stored)

@@ -116,6 +116,13 @@ class Rows:
         """Print a row for each outcome, `path` first; a failed one as `path`, `error` (in JSON Lines)."""
         write_rows(map(self._row, outcomes), format=self.format, columns=("path", *columns))
 
+    def write_many(self, outcomes: Iterator[Outcome[list[Row]]], columns: Sequence[str]) -> None:
+        """Print several rows for each outcome."""
+        single = (
+            Outcome(each.index, each.source, value, each.error) for each in outcomes for value in each.value or [None]
+        )
+        self.write(single, columns)
+
     @staticmethod
     def _row(outcome: Outcome[Row]) -> Row:
         path = {"path": outcome.source.path}

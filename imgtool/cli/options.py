@@ -169,3 +169,69 @@ vectors = bundle(
     force,
     row_format,
 )
+
+
+def completer(load: Callable[[], Iterable[str]]) -> Callable[..., list[CompletionItem]]:
+    """Return click's callback that offers the names beginning so."""
+
+    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in load() if name.startswith(incomplete)]
+
+    return complete
+
+
+def _architectures() -> Iterable[str]:
+    """Return what can be trained."""
+    from imgtool.classifiers.registry import names
+
+    return names()
+
+
+def _models() -> Iterable[str]:
+    """Return what can be trained and what ships."""
+    from imgtool.classifiers.registry import names, shipped
+
+    return [*names(), *shipped()]
+
+
+def _parse_settings(_ctx: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return KEY=VALUE pairs as a dict."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE")
+        settings[key.replace("-", "_")] = value
+    return settings
+
+
+def settings(function: Command) -> Command:
+    """Add --set, and --epochs, --batch, --lr as short ways for three of its keys; hand over one dict."""
+
+    @functools.wraps(function)
+    def wrapped(epochs: int | None, batch: int | None, lr: float | None, **values: Any) -> Any:
+        short = {"epochs": epochs, "batch": batch, "rate": lr}
+        values["settings"] = values["settings"] | {key: value for key, value in short.items() if value is not None}
+        return function(**values)
+
+    for option in (
+        click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="RATE", help="Highest learning rate."),
+        click.option("--batch", type=click.IntRange(1), metavar="N", help="Images a step."),
+        click.option("--epochs", type=click.IntRange(1), metavar="N", help="Passes over the images."),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_parse_settings,
+                     help="A setting of the model; repeatable."),
+    ):  # fmt: skip
+        wrapped = option(wrapped)
+    return wrapped
+
+
+architecture = click.option(
+    "--model", "name", required=True, metavar="NAME", shell_complete=completer(_architectures), help="What to train."
+)
+models = click.option(
+    "--model", "names", required=True, multiple=True, metavar="NAME|FOLDER", shell_complete=completer(_models),
+    help="Repeatable.",
+)  # fmt: skip
+backend = click.option(
+    "--backend", type=click.Choice(["auto", "numpy", "torch"]), default="auto", show_default=True, help="Of networks."
+)

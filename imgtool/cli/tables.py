@@ -113,7 +113,7 @@ def cell(value: Any) -> str:
         return first + (" ..." if value.size > 4 else "")
     if isinstance(value, float) or (hasattr(value, "dtype") and value.dtype.kind == "f"):
         return f"{float(value):.4g}"
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return " ".join(cell(each) for each in value)
     return printable(str(value))
 

@@ -36,4 +36,4 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     if least < 0:
         raise ParameterError(f"counts cannot be negative: {only_first}, {only_second}")
     tail = sum(math.comb(n, k) for k in range(least + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, float(2 * tail / 2**n))

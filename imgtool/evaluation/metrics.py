@@ -1,0 +1,26 @@
+"""How well probabilities (n, classes) fit labels (n,).
+
+Errors are 1 minus accuracy. A tie counts for the class that stands first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Return (n,) booleans: is the label among the k largest scores? With k classes or fewer it always is."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.asarray((best == labels[:, None]).any(axis=1))
+
+
+def confusion(scores: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return counts (classes, classes): row the true class, column the one with the largest score."""
+    guesses = scores.argmax(axis=1)
+    return np.bincount(labels * classes + guesses, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_accuracies(counts: np.ndarray) -> np.ndarray:
+    """Return the accuracy of each class of a confusion matrix; NaN for one without images."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.diag(counts) / counts.sum(axis=1))
