@@ -49,7 +49,7 @@ _HIGHEST = {
 _SVM = {"costs": COSTS, "folds": FOLDS}
 
 
-class VectorSVM(Classifier):
+class VectorSvm(Classifier):
     """One vector for each image, and a linear support vector machine. Subclasses say which vector."""
 
     standardize: ClassVar[bool] = False
@@ -143,7 +143,7 @@ class VectorSVM(Classifier):
         return len(self.features([self.prepare(np.zeros((side, side, 3), np.uint8))])[0])
 
 
-class HogSVM(VectorSVM):
+class HogSvm(VectorSvm):
     """Histograms of oriented gradients of the image brought to a square."""
 
     defaults: ClassVar = {"size": 96, "orientations": 9, "cell": 8, "block": 2, **_SVM}
@@ -159,7 +159,7 @@ class HogSVM(VectorSVM):
         return blocks.reshape(-1) / np.float32(np.sqrt(blocks.shape[0] * blocks.shape[1]))
 
 
-class GistSVM(VectorSVM):
+class GistSvm(VectorSvm):
     """GIST of the image's center square, each number standardized."""
 
     defaults: ClassVar = {"size": 128, "orientations": (8, 8, 8, 8), "blocks": 4, "prefilter": 4.0, **_SVM}
@@ -174,7 +174,7 @@ class GistSVM(VectorSVM):
         return gist(image, **{key: self.settings[key] for key in ("size", "orientations", "blocks", "prefilter")})
 
 
-class SiftFisherSVM(VectorSVM):
+class SiftFisherSvm(VectorSvm):
     """Fisher vectors of dense RootSIFT.
 
     size: the short side in pixels that images are brought to; step, bins, window, root: see features/sift.py;
@@ -255,6 +255,3 @@ def short_side(image: np.ndarray, size: int) -> np.ndarray:
     scale = size / min(rows, columns)
     height, width = (min(max(round(side * scale), size), LONGEST * size) for side in (rows, columns))
     return image if (height, width) == (rows, columns) else resize(image, height, width)
-
-
-CLASSIC = {"sift-fv-svm": SiftFisherSVM, "hog-svm": HogSVM, "gist-svm": GistSVM}
