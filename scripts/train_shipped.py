@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse.linalg import svds
 
 from imgtool.classifiers.network import AlexNet, NetworkClassifier
 from imgtool.classifiers.registry import create
@@ -35,7 +36,7 @@ IMAGENETTE = {
     "n03445777": "golf ball", "n03888257": "parachute",
 }  # fmt: skip
 ALEXNET = {"epochs": 45, "batch": 128, "rate": 0.02, "bf16": True}
-THIN = {"rank": 192, "epochs": 30, "batch": 128, "rate": 0.01, "bf16": True}
+THIN = {"rank": 192, "epochs": 20, "batch": 128, "rate": 0.01, "bf16": True}
 THIN_LAYERS = ("classifier.1", "classifier.4")
 MNIST = {
     "channels": 1,
@@ -107,9 +108,9 @@ def cifar(data: Path, work: Path) -> None:
 
 def truncated(name: str, weight: np.ndarray, rank: int) -> dict[str, np.ndarray]:
     """Return the best product of two matrices of this rank (Eckart and Young), the singular values shared."""
-    u, s, v = np.linalg.svd(weight.astype(np.float32), full_matrices=False)
-    root = np.sqrt(s[:rank])
-    return {f"{name}.left": u[:, :rank] * root, f"{name}.right": root[:, None] * v[:rank]}
+    u, s, v = svds(weight.astype(np.float32), k=rank, v0=np.ones(min(weight.shape), np.float32))
+    root = np.sqrt(s)
+    return {f"{name}.left": u * root, f"{name}.right": root[:, None] * v}
 
 
 def fitted(

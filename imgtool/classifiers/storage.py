@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def load_folder(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from safetensors.numpy import load
 
     try:
-        stored: dict[str, np.ndarray] = load(data)  # type: ignore[no-untyped-call]
+        stored: dict[str, np.ndarray] = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: {WEIGHTS} is broken: {error}") from None
     arrays = _restored(stored)
@@ -108,7 +108,7 @@ def _is_classes(value: Any) -> bool:
     )
 
 
-_FIELDS = {
+_FIELDS: dict[str, Callable[[Any], bool]] = {
     "name": lambda value: isinstance(value, str) and value != "",
     "classes": _is_classes,
     "settings": lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),

@@ -1,0 +1,99 @@
+"""The order of the floors: who imports whom, and what is imported late (docs/architecture.md)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = [
+    {"errors"}, {"device"}, {"image"}, {"filters", "batch"}, {"datasets"}, {"features", "networks"},
+    {"classifiers"}, {"evaluation"}, {"cli"},
+]  # fmt: skip
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+FILES = sorted((ROOT / "imgtool").rglob("*.py"))
+TORCH = {"networks/torch_layers.py", "networks/training.py", "networks/augment.py", "classifiers/network.py"}
+
+
+def room_of(path):
+    parts = path.relative_to(ROOT / "imgtool").parts
+    return parts[0].removesuffix(".py")
+
+
+def imports(path, *, top_level=False):
+    """Yield the modules that a file imports, anywhere or when it is itself imported; those for types count too."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from names if node.module == "imgtool" else [node.module]
+
+
+def test_every_room_stands_on_a_floor():
+    assert {room_of(path) for path in FILES} - {"__init__"} <= FLOOR.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_import_from_floors_below_only(path):
+    here = room_of(path)
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "imgtool" and len(parts) > 1 and parts[1] in FLOOR and parts[1] != here:
+            assert FLOOR[parts[1]] < FLOOR[here], f"{here} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_libraries_stay_in_their_rooms(path):
+    name, room = str(path.relative_to(ROOT / "imgtool")), room_of(path)
+    found = {module.split(".")[0] for module in imports(path)}
+    at_once = {module.split(".")[0] for module in imports(path, top_level=True)}
+    if room != "cli":
+        assert not found & {"click", "rich"}
+    if room != "image":
+        assert not found & {"PIL", "tifffile"}
+    if name not in TORCH and not name.endswith("_torch.py"):
+        assert "torch" not in found
+    assert not at_once & {"sklearn", "skimage", "matplotlib", "distributed"}
+    assert "skimage" not in found
+
+
+def loaded_by(*arguments):
+    """Return the modules that a command loads."""
+    code = (
+        "import sys; from imgtool.cli.main import execute; execute(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(result.stderr.split())
+
+
+HEAVY = {"torch", "sklearn", "skimage", "matplotlib", "pandas", "distributed"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["filter", "--help"], ["classify", "--help"]])
+def test_help_imports_neither_numpy_nor_opencv(arguments):
+    assert not loaded_by(*arguments) & {"numpy", "cv2", "scipy", "PIL"} | HEAVY & loaded_by(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["filter", "--kernel", "sobel-x", "sample_images/camera.png", "-q", "-o", "{tmp}/a.png"],
+        ["gradient", "sample_images/camera.png", "-q", "-o", "{tmp}/b.png"],
+        ["hog", "sample_images/camera.png"],
+        ["gist", "sample_images/camera.png"],
+        ["sift", "sample_images/camera.png"],
+        ["info", "sample_images/camera.png"],
+        ["classify", "sample_images/cat.jpg"],
+        ["classify", "--model", "sift-fv-svm", "sample_images/cat.jpg"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_light_commands_import_nothing_heavy(tmp_path, arguments):
+    assert not loaded_by(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments)) & HEAVY
