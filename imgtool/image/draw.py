@@ -7,6 +7,8 @@ Torralba (IJCV 2001), figure 7: its petals point along the gradient, a quarter t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from imgtool.image.color import from_hsv, to_rgb
@@ -15,6 +17,7 @@ from imgtool.image.resize import resize
 
 GAP = 8  # pixels between the two halves of a picture
 STROKE = 16  # pixels that a cell should have, or its strokes cannot be told apart
+ROSETTE = 128  # pixels of a rosette's side
 LARGEST = 2048  # pixels up to which a small image is magnified for that
 
 
@@ -34,7 +37,7 @@ def hog_picture(histograms: np.ndarray, cell: tuple[int, int], image: np.ndarray
         np.maximum(stars, brightness[:, None, :, None, k] * stroke[:, None, :], out=stars)
     left = np.repeat(np.repeat(_viewable(image), factor, axis=0), factor, axis=1)
     right = np.zeros_like(left)
-    right[: rows * height, : columns * width] = np.rint(255 * stars.reshape(rows * height, -1))[:, :, None]
+    right[: rows * height, : columns * width] = np.rint(255 * stars.reshape(rows * height, columns * width))[:, :, None]
     return _beside(left, right)
 
 
@@ -48,7 +51,7 @@ def _brightness(histograms: np.ndarray) -> np.ndarray:
     """Bring votes to 0..1; one per cent is cut off at the top, so that one sharp corner does not darken the rest."""
     votes = histograms[histograms > 0]
     top = np.percentile(votes, 99) if votes.size else 1.0
-    return np.minimum(histograms / top, 1).astype(np.float32)
+    return np.sqrt(np.minimum(histograms / top, 1)).astype(np.float32)
 
 
 def strokes(orientations: int, height: int, width: int) -> np.ndarray:
@@ -61,27 +64,46 @@ def strokes(orientations: int, height: int, width: int) -> np.ndarray:
     x = (np.arange(width) - (width - 1) / 2)[None, :]
     across = np.abs(x * np.cos(angle) + y * np.sin(angle))  # distance from the line, measured along the gradient
     along = np.abs(y * np.cos(angle) - x * np.sin(angle))
-    thickness, length = max(min(height, width) / 24, 0.5), min(height, width) / 2
+    thickness, length = max(min(height, width) / 16, 0.5), min(height, width) / 2
     return np.asarray(np.clip(thickness + 0.5 - across, 0, 1) * np.clip(length - along, 0, 1), np.float32)
 
 
-def gist_picture(energies: np.ndarray, petals: np.ndarray, scales: np.ndarray, image: np.ndarray) -> np.ndarray:
+def gist_picture(energies: np.ndarray, orientations: Sequence[int], image: np.ndarray) -> np.ndarray:
     """Return the image and, at its right, a rosette for each window.
 
-    energies: (filters, window rows, window columns); petals: (filters, side, side), how strongly each filter answers
-    to each spatial frequency, 0 in the middle; scales: (filters,) the number of each filter's scale, which gives its
-    color, the finest red; image: the square that was described. The strongest answer of all windows is full color.
+    energies: (filters, window rows, window columns), scale by scale from the finest; orientations: how many of each
+    scale; image: the square that was described. A ring is a scale, the outermost the finest; a sector's brightness is
+    its filter's energy, the largest of each scale, in all windows, being full.
     """
     filters, rows, columns = energies.shape
-    side = petals.shape[1]
-    hue = np.asarray(scales) / (np.max(scales) + 1)
-    colors = from_hsv(np.stack([hue, np.ones(filters), np.ones(filters)], axis=1))
-    shapes = (petals[..., None] * colors[:, None, None, :]).reshape(filters, -1)
-    rosettes = (energies.reshape(filters, -1).T @ shapes).reshape(rows, columns, side, side, 3)
-    rosettes /= max(rosettes.max(), np.finfo(np.float32).tiny)
-    rosettes[:, :, :1], rosettes[:, :, :, :1] = 0.5, 0.5  # lines between the windows
-    right = np.rint(255 * rosettes.transpose(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3)).astype(np.uint8)
+    scale = np.repeat(np.arange(len(orientations)), orientations)
+    tops = np.array([energies[scale == each].max() for each in range(len(orientations))])
+    brightness = energies / np.where(tops > 0, tops, 1)[scale, None, None]
+    hue = scale / len(orientations)
+    colors = from_hsv(np.stack([hue, np.full(filters, 0.8), np.ones(filters)], axis=1)[None])[0]
+    shapes = (sectors(orientations, ROSETTE)[..., None] * colors[:, None, None, :]).reshape(filters, -1)
+    tiles = (brightness.reshape(filters, -1).T @ shapes).reshape(rows, columns, ROSETTE, ROSETTE, 3)
+    tiles[:, :, :1] = tiles[:, :, :, :1] = 0.3  # lines between the windows
+    right = np.rint(255 * tiles.transpose(0, 2, 1, 3, 4).reshape(rows * ROSETTE, columns * ROSETTE, 3))
     return _beside(resize(_viewable(image), *right.shape[:2]), right)
+
+
+def sectors(orientations: Sequence[int], side: int) -> np.ndarray:
+    """Return the place of each filter in a rosette, (filters, side, side), 0 to 1 with soft edges.
+
+    Filter j of a scale with O orientations lies at -180 j / O degrees, clockwise from the right, and opposite.
+    """
+    fine = 4 * side  # drawn in fourfold size, then averaged
+    place = (np.arange(fine) + 0.5) / fine * 2 - 1
+    radius = np.hypot(place[None, :], place[:, None]) / 0.96
+    angle = np.arctan2(place[:, None], place[None, :])
+    ring = np.floor((1 - radius) * (len(orientations) + 0.5))  # the half is a hole in the middle
+    shapes = []
+    for scale, count in enumerate(orientations):
+        for j in range(count):
+            turned = (angle + np.pi * j / count + np.pi / 2) % np.pi - np.pi / 2
+            shapes.append((ring == scale) & (np.abs(turned) <= 0.9 * np.pi / (2 * count)))
+    return np.asarray(np.stack(shapes).reshape(-1, side, 4, side, 4).mean(axis=(2, 4)))
 
 
 def _viewable(image: np.ndarray) -> np.ndarray:
