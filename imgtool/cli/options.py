@@ -79,6 +79,37 @@ class LateChoice(click.ParamType[str]):
         return [CompletionItem(name) for name in self._load() if name.startswith(incomplete)]
 
 
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers separated by commas, as many as asked for or any number of them."""
+
+    name = "numbers"
+
+    def __init__(self, count: int | None = None, least: int = 0) -> None:
+        self._count, self._least = count, least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers such as 4,6,8", param, ctx)
+        if self._count is not None and len(numbers) != self._count:
+            self.fail(f"{value!r} must be {self._count} numbers", param, ctx)
+        if min(numbers) < self._least:
+            self.fail(f"{value!r} holds a number below {self._least}", param, ctx)
+        return numbers
+
+
+def bins(default: str) -> Decorator:
+    """Return the option --bin of commands that take dense SIFT."""
+    kind = Numbers(least=1)
+    return click.option(
+        "--bin", "bins", type=kind, default=default, show_default=True, help="Pixels of a spatial bin; several: 4,6,8."
+    )
+
+
 def _build_images(
     paths: tuple[str, ...],
     files_from: str | None,

@@ -40,18 +40,25 @@ class Vectors:
             outcomes = each_image(images, lambda image: _row(descriptor, describe(image)))
             Rows(self.format).write(outcomes, COLUMNS)
             return
-        from imgtool.batch.outputs import identity
         from imgtool.datasets import feature_file
 
-        feature_file.check_suffix(self.output)
-        if any(identity(each.path) == identity(self.output) for each in images.inputs):
-            raise OutputError(f"{self.output}: is an input; imgtool does not overwrite what it reads")
-        feature_file.check_free(self.output, overwrite=self.force)
+        self.check(images)
         meta = {"descriptor": descriptor, "parameters": parameters, "version": imgtool.__version__}
         table = _collect(each_image(images, describe), meta)
         feature_file.save(self.output, table, overwrite=self.force)
         if not images.quiet:
             complain(f"{self.output}: {len(table.paths)} rows of {table.features.shape[1]} numbers")
+
+    def check(self, images: Images) -> None:
+        """Refuse a feature file that cannot or must not be written, before any work is done."""
+        from imgtool.batch.outputs import identity
+        from imgtool.datasets import feature_file
+
+        assert self.output is not None
+        feature_file.check_suffix(self.output)
+        if any(identity(each.path) == identity(self.output) for each in images.inputs):
+            raise OutputError(f"{self.output}: is an input; imgtool does not overwrite what it reads")
+        feature_file.check_free(self.output, overwrite=self.force)
 
 
 def _row(descriptor: str, values: np.ndarray) -> Row:

@@ -101,7 +101,8 @@ def fit_to_images(
     """Fit a codebook to descriptors drawn from images, about `samples` in all and equally many of each.
 
     count: how many images come; progress is told the number of each as it is done. An image that cannot be described
-    is passed over. There are fewer components where there are not 500 descriptors for each. Raises DataError when too few descriptors are found.
+    is passed over. There are fewer components where there are not 500 descriptors for each. Raises DataError when there
+    are too few descriptors.
     """
     generator = np.random.default_rng(seed)
     share = -(-samples // max(count, 1))

@@ -75,14 +75,25 @@ def _gray(image: np.ndarray) -> np.ndarray:
     return gray.astype(np.float32)
 
 
+def _within(shape: tuple[int, ...], bounds: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
+    """Return the bounds x0, y0, x1, y1, those of the image if there are none. Raises ImageError beyond the image."""
+    height, width = shape
+    x0, y0, x1, y1 = bounds or (0, 0, width - 1, height - 1)
+    if not (0 <= x0 <= x1 and 0 <= y0 <= y1):
+        raise ParameterError(
+            f"bounds must be x0,y0,x1,y1 from 0 on with x0 <= x1 and y0 <= y1, got {x0},{y0},{x1},{y1}"
+        )
+    if x1 >= width or y1 >= height:
+        raise ImageError(f"is {width}x{height} pixels, and bounds {x0},{y0},{x1},{y1} do not lie in it")
+    return x0, y0, x1, y1
+
+
 def _corners(
     shape: tuple[int, ...], step: int, bin_size: int, bounds: tuple[int, int, int, int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the columns and rows at which the centers of the first bins lie."""
-    height, width = shape[:2]
-    x0, y0, x1, y1 = bounds or (0, 0, width - 1, height - 1)
-    if not (0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height):
-        raise ParameterError(f"bounds {x0},{y0},{x1},{y1} do not lie in {width}x{height} pixels")
+    height, width = shape
+    x0, y0, x1, y1 = _within(shape, bounds)
     left = np.arange(x0, x1 - 3 * bin_size + 1, step)
     top = np.arange(y0, y1 - 3 * bin_size + 1, step)
     if not left.size or not top.size:
@@ -213,6 +224,7 @@ def phow(
     window: str = "flat",
     window_size: float = 1.5,
     contrast: float = 0.005,
+    bounds: tuple[int, int, int, int] | None = None,
     vlfeat_angles: bool = False,
 ) -> Descriptors:
     """Return the descriptors of several scales, one after the other (VLFeat's `vl_phow`, gray).
@@ -225,10 +237,11 @@ def phow(
     if image.dtype.kind == "u":
         gray = gray / np.float32(top_of(image.dtype))
     height, width = gray.shape
+    x0, y0, x1, y1 = _within(gray.shape, bounds)
     parts = []
     for size in sizes:
         first = int(np.floor(1 + 1.5 * (max(sizes) - size))) - 1
-        if min(height, width) - 1 - first < 3 * size:
+        if min(x1 - x0, y1 - y0) - first < 3 * size:
             continue
         found = dense_sift(
             smoothed(gray, size / 6),
@@ -236,7 +249,7 @@ def phow(
             bin_size=size,
             window=window,
             window_size=window_size,
-            bounds=(first, first, width - 1, height - 1),
+            bounds=(x0 + first, y0 + first, x1, y1),
             vlfeat_angles=vlfeat_angles,
         )
         found.values[found.norms < contrast] = 0

@@ -1,5 +1,6 @@
 """Dense SIFT against VLFeat (tests/reference/sift.npz)."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.sift import dense_sift, phow, quantised, root, smoothed
@@ -128,7 +130,71 @@ def test_bad_images_are_refused(function):
         function(np.full((60, 60), np.nan))
 
 
-@pytest.mark.parametrize("wrong", [{"step": 0}, {"bin_size": 0}, {"window": "box"}, {"bounds": (0, 0, 99, 99)}])
+@pytest.mark.parametrize("wrong", [{"step": 0}, {"bin_size": 0}, {"window": "box"}, {"bounds": (9, 0, 5, 30)}])
 def test_wrong_parameters_are_refused(wrong):
     with pytest.raises(ParameterError):
         dense_sift(np.zeros((40, 40)), **wrong)
+
+
+@pytest.mark.parametrize("function", [dense_sift, phow])
+def test_bounds_beyond_the_image_are_refused(function):
+    with pytest.raises(ImageError, match="40x40 pixels, and bounds"):
+        function(np.zeros((40, 40)), bounds=(0, 0, 99, 30))
+
+
+def direct(gray, left, top, size, window, window_size):
+    """A grid by definition, borders included: the channels' edges are repeated, every bin summed on its own."""
+    gy, gx = np.gradient(gray.astype(float))
+    turn = (np.arctan2(gy, gx) % (2 * np.pi)) * 8 / (2 * np.pi)
+    distance = np.abs(turn[..., None] - np.arange(8))
+    maps = np.hypot(gx, gy)[..., None] * np.clip(1 - np.minimum(distance, 8 - distance), 0, None)
+    margin = 6 * size
+    maps = np.pad(maps, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    u = np.arange(-size + 1, size)
+    triangle = 1 - np.abs(u) / size
+    gauss = np.exp(-0.5 * ((u + size * (np.arange(4) - 1.5)[:, None]) / (window_size * size)) ** 2)
+    weights = triangle * (gauss if window == "gaussian" else gauss.mean(axis=1, keepdims=True))
+    result = np.empty((len(top), len(left), 4, 4, 8))
+    for (row, y), (column, x) in itertools.product(enumerate(top), enumerate(left)):
+        for j, i in np.ndindex(4, 4):
+            patch = maps[margin + y + j * size + u][:, margin + x + i * size + u]
+            result[row, column, j, i] = np.einsum("v,u,vut->t", weights[j], weights[i], patch)
+    flat = result.reshape(-1, 128)
+    flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+    flat = np.minimum(flat, 0.2)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+
+
+@given(
+    st.integers(1, 5), st.integers(1, 11), st.integers(0, 40), st.integers(0, 40),
+    st.sampled_from(["gaussian", "flat"]),
+    st.floats(0.5, 3), st.sampled_from([np.uint8, np.float32, np.float64]), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+@settings(max_examples=30, deadline=None)
+def test_every_grid_equals_its_definition(size, step, wider, higher, window, window_size, kind, seed):
+    side = 3 * size + 1
+    image = (np.random.default_rng(seed).random((side + higher, side + wider)) * 255).astype(kind)
+    found = dense_sift(image, step=step, bin_size=size, window=window, window_size=window_size)
+    left, top = np.arange(0, wider + 1, step), np.arange(0, higher + 1, step)
+    x, y = np.meshgrid(left + 1.5 * size, top + 1.5 * size)
+    np.testing.assert_array_equal(found.frames, np.stack([x, y, np.full(x.shape, size)], axis=2).reshape(-1, 3))
+    np.testing.assert_allclose(found.values, direct(image, left, top, size, window, window_size), atol=2e-5)
+
+
+@given(hnp.arrays(st.sampled_from([np.float32, np.float64]), (13, 17), elements=st.floats(width=32)))
+@settings(max_examples=50, deadline=None)
+def test_any_floats_give_finite_descriptors_or_are_refused(image):
+    try:
+        found = dense_sift(image)
+    except ImageError as error:
+        assert "holds" in str(error)  # noqa: PT017
+        assert not np.abs(image).max() <= 1e15
+    else:
+        assert np.isfinite(found.values).all()
+        assert np.linalg.norm(found.values, axis=1).max() <= 1.001
+
+
+def test_color_is_made_gray_and_alpha_left_out():
+    color = np.random.default_rng(0).integers(0, 256, (20, 20, 4), np.uint8)
+    gray = np.rint(color[..., :3] @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    np.testing.assert_array_equal(dense_sift(color).values, dense_sift(gray).values)

@@ -1,0 +1,139 @@
+"""`imgtool features`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imgtool.cli import options
+from imgtool.cli.images import Images, each_image
+from imgtool.cli.messages import complain
+from imgtool.cli.tables import Row, write_rows
+from imgtool.errors import ImgtoolError, OutputError, ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = """
+imgtool features fit photos/ -o book.safetensors
+imgtool features fit --components 256 --bin 4,6,8,10 photos/ -o book.safetensors
+"""
+COLUMNS = ("path", "kind", "images", "numbers", "labels", "made by")
+
+
+@click.group("features", short_help="Fit codebooks; look into feature files.")
+def command() -> None:
+    """Fit codebooks; look into feature files.
+
+    \b
+      imgtool features fit photos/ -o book.safetensors
+      imgtool features info book.safetensors fisher.npz
+    """
+
+
+@options.command("fit", examples=EXAMPLES)
+@options.images
+@click.option("-o", "--output", required=True, metavar="FILE", help="The codebook, a .safetensors file.")
+@click.option("--components", type=click.IntRange(1), default=64, show_default=True, help="Gaussians.")
+@click.option("--dimensions", type=click.IntRange(1), default=64, show_default=True, help="Kept by the PCA.")
+@click.option("--step", type=click.IntRange(1), default=4, show_default=True, help="Pixels between descriptors.")
+@options.bins("4,6,8")
+@click.option("--root/--no-root", default=True, show_default=True, help="RootSIFT.")
+@click.option("--places/--no-places", default=False, show_default=True, help="Append x and y to descriptors.")
+@click.option("--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Descriptors to fit to.")
+@options.seed
+@options.force
+def fit(
+    images: Images,
+    output: str,
+    components: int,
+    dimensions: int,
+    step: int,
+    bins: tuple[int, ...],
+    root: bool,
+    places: bool,
+    samples: int,
+    seed: int,
+    force: bool,
+) -> None:
+    """Fit a codebook to the dense SIFT of images.
+
+    Principal components, then a mixture of Gaussians with diagonal covariances. Needs the extra 'classic'.
+    """
+    from imgtool.features.codebook import save
+    from imgtool.features.encoding import LocalSettings, fit_to_images
+
+    if not output.endswith(".safetensors"):
+        raise ParameterError(f"-o {output}: a codebook's name ends in .safetensors")
+    if os.path.lexists(output) and not force:
+        raise OutputError(f"{output}: exists; --force overwrites it")
+    book = fit_to_images(
+        _readable(images),
+        len(images.inputs),
+        local=LocalSettings(step, bins, "flat", root),
+        components=components,
+        dimensions=dimensions,
+        with_places=places,
+        samples=samples,
+        seed=seed,
+    )
+    save(output, book, overwrite=force)
+    if not images.quiet:
+        complain(f"{output}: {book.components} Gaussians in {book.dimensions} dimensions")
+
+
+def _readable(images: Images) -> Iterator[np.ndarray]:
+    """Yield the images that can be read; the others are reported."""
+    for outcome in each_image(images, lambda image: image):
+        if outcome.value is not None:
+            yield outcome.value
+
+
+@command.command("info")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@options.row_format
+def info(files: tuple[str, ...], format: str | None) -> None:
+    """Say what feature files and codebooks hold."""
+    failed = False
+
+    def rows() -> Iterator[Row]:
+        nonlocal failed
+        for path in files:
+            try:
+                yield {"path": path, **_described(path)}
+            except ImgtoolError as error:
+                failed = True
+                complain(str(error))
+                yield {"path": path, "error": str(error)}
+
+    write_rows(rows(), format=format, columns=COLUMNS)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _described(path: str) -> dict[str, Any]:
+    """Return what there is to say of one file."""
+    if path.endswith(".safetensors"):
+        from imgtool.features.codebook import load
+
+        book = load(path)
+        shape = f"{book.components}x{book.dimensions}"
+        images = book.meta.get("images")
+        return {"kind": "codebook", "images": images, "numbers": shape, "made by": "sift", "meta": book.meta}
+    from imgtool.datasets import feature_file
+
+    table = feature_file.load(path)
+    return {
+        "kind": "vectors" if table.offsets is None else "local",
+        "images": len(table.paths),
+        "numbers": "x".join(map(str, table.features.shape)),
+        "labels": len({label for label in table.labels if label}),
+        "made by": table.meta.get("descriptor"),
+        "meta": table.meta,
+    }
+
+
+command.add_command(fit)

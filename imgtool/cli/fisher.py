@@ -1,0 +1,61 @@
+"""`imgtool fisher`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from imgtool.cli import options
+from imgtool.cli.images import Images
+from imgtool.cli.vectors import Vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.features.codebook import Codebook
+
+EXAMPLES = """
+imgtool fisher photos/ -o fisher.npz
+imgtool features fit photos/ -o book.safetensors
+imgtool fisher --codebook book.safetensors --pyramid 1x1,3x1 photos/ -o fisher.npz
+"""
+SHIPPED = "sift-fv-svm"
+
+
+@options.command("fisher", examples=EXAMPLES)
+@options.images
+@click.option("--codebook", metavar="FILE", help="Of 'imgtool features fit' [default: the one of sift-fv-svm].")
+@click.option("--pyramid", default="1x1", show_default=True, metavar="LEVELS", help="Cells, as in 1x1,2x2,3x1.")
+@options.vectors
+def command(images: Images, vectors: Vectors, codebook: str | None, pyramid: str) -> None:
+    """Describe images by Fisher vectors of their dense SIFT.
+
+    The improved Fisher vector (Perronnin, Sanchez and Mensink, ECCV 2010), as VLFeat computes it: signed square roots,
+    unit length. The codebook says which SIFT.
+    """
+    from imgtool.features.encoding import LocalSettings, encode
+    from imgtool.features.pyramid import parse_levels
+
+    levels = pyramid.split(",")
+    parse_levels(levels)
+    book = _open(codebook)
+    LocalSettings.of(book)
+
+    def describe(image: np.ndarray) -> np.ndarray:
+        return encode(image, book, levels=levels)
+
+    parameters = {"codebook": codebook or SHIPPED, "components": book.components, "pyramid": levels}
+    vectors.write(images, describe, descriptor="fisher", **parameters)
+
+
+def _open(path: str | None) -> Codebook:
+    """Return the codebook of a file, or that of the model that ships."""
+    if path is not None:
+        from imgtool.features.codebook import load
+
+        return load(path)
+    from imgtool.classifiers.registry import open_model
+
+    book: Codebook = open_model(SHIPPED).codebook  # type: ignore[attr-defined]
+    return book
