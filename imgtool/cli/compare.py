@@ -26,8 +26,8 @@ imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm@image
 @options.command("compare", examples=EXAMPLES)
 @click.argument("data", type=click.Path(path_type=Path))
 @options.models
-@click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.25, show_default=True,
-              help="Held out, where DATA has no test part.")  # fmt: skip
+@click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.25,
+              help="Held out, where DATA has no test part.  [0.25]")  # fmt: skip
 @options.settings
 @options.seed
 @options.device
@@ -51,7 +51,7 @@ def command(
 ) -> None:
     """Split, train and compare models, with statistics.
 
-    An architecture (alexnet) is trained on DATA; weights (alexnet@imagenette) or a model's folder are used as they are.
+    An architecture (alexnet) is trained on DATA; weights (alexnet@imagenette) or a folder are used as they are.
     p is McNemar's exact test against the best model; intervals are Wilson's.
     """
     from imgtool.datasets.feature_file import check_free

@@ -118,10 +118,14 @@ class Rows:
 
     def write_many(self, outcomes: Iterator[Outcome[list[Row]]], columns: Sequence[str]) -> None:
         """Print several rows for each outcome."""
-        single = (
-            Outcome(each.index, each.source, value, each.error) for each in outcomes for value in each.value or [None]
-        )
-        self.write(single, columns)
+        def single() -> Iterator[Outcome[Row]]:
+            for each in outcomes:
+                if each.value is None:
+                    yield Outcome(each.index, each.source, error=each.error)
+                for row in each.value or ():
+                    yield Outcome(each.index, each.source, row)
+
+        self.write(single(), columns)
 
     @staticmethod
     def _row(outcome: Outcome[Row]) -> Row:

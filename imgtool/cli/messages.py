@@ -12,10 +12,10 @@ def printable(text: str) -> str:
     >>> printable("a\nb")
     'a\\nb'
     """
-    return "".join(c if _harmless(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(c if harmless(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
-def _harmless(character: str) -> bool:
+def harmless(character: str) -> bool:
     """Tell whether a character is safe on a terminal: no control, format, surrogate or line separator."""
     return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 

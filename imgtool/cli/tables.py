@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from imgtool.cli.messages import printable
+from imgtool.cli.messages import harmless, printable
 
 FORMATS = ("table", "jsonl", "csv", "tsv")
 Row = Mapping[str, Any]
@@ -65,7 +65,10 @@ def json_line(row: Row) -> str:
             plain[f"{key}_bytes"] = base64.b64encode(os.fsencode(value)).decode()
         else:
             plain[key] = _plain(value)
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    if not text.isascii():
+        text = "".join(c if harmless(c) else json.dumps(c)[1:-1] for c in text)
+    return text + "\n"
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,0 +1,165 @@
+"""The frame of the command line: help, errors, exit statuses."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from imgtool.cli import main
+from imgtool.cli.main import COMMANDS, execute, program
+
+SAMPLES = Path(__file__).parents[2] / "sample_images"
+CAMERA = str(SAMPLES / "camera.png")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_examples_first(name, capsys):
+    assert execute([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"imgtool {name}" in text.split("Options:")[0].split("\n\n", 1)[1]
+    command = program.get_command(None, name)
+    assert command.get_short_help_str(200) == COMMANDS[name]
+    assert len(text.splitlines()) <= 60
+
+
+def test_version(capsys):
+    assert execute(["--version"]) == 0
+    assert re.fullmatch(r"imgtool \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fliter"], "did you mean filter"),
+        (["filter", "--kernel", "sobel", CAMERA], "there are"),
+        (["filter", CAMERA], "name one kernel"),
+        (["filter", "--kernel", "box", "--matrix", "1", CAMERA], "name one kernel"),
+        (["filter", "--kernel", "box", "--sigma", "2", CAMERA], "does not go with"),
+        (["filter", "--kernel", "box", "--border", "black", CAMERA], "black"),
+        (["filter", "--kernel", "box", CAMERA, CAMERA], "-o"),
+        (["filter", "--kernel", "box", CAMERA, "-o", CAMERA], "is an input"),
+        (["filter", "--kernel", "box", CAMERA, "-o", "out.xyz"], "suffix"),
+        (["filter", "--kernel", "box", CAMERA, "--json"], "-o"),
+        (["gradient", "--degrees", CAMERA], "--range raw"),
+        (["convert", "--size", "12", CAMERA], "WIDTHxHEIGHT"),
+        (["hog", "--cell", "0", CAMERA], "0"),
+        (["info", "--jobs", "0", CAMERA], "0"),
+        (["classify", "--model", "alexnett", CAMERA], "did you mean alexnet"),
+        (["train", "nowhere", "--model", "lenett", "-o", "x"], "did you mean lenet"),
+        (["train", "nowhere", "--model", "lenet", "--set", "epochs", "-o", "x"], "KEY=VALUE"),
+        (["train", "nowhere", "--model", "lenet", "--set", "epoks=3", "-o", "x"], "epochs"),
+        (["train", "nowhere", "--model", "lenet", "--set", "epochs=three", "-o", "x"], "three"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert execute(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("imgtool: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert captured.out == ""
+
+
+def test_a_bad_file_stops_nothing_and_ends_with_status_1(capsys, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    assert execute(["info", CAMERA, str(bad), str(SAMPLES / "cat.jpg")]) == 1
+    captured = capsys.readouterr()
+    rows = [json.loads(line) for line in captured.out.splitlines()]
+    assert [Path(row["path"]).name for row in rows] == ["camera.png", "bad.png", "cat.jpg"]
+    assert "error" in rows[1]
+    assert captured.err.splitlines() == [f"imgtool: {bad}: {rows[1]['error']}"]
+
+
+@pytest.mark.parametrize("jobs", ["1", "4"])
+def test_499_of_500_results(tmp_path, capsys, jobs):
+    good = (SAMPLES / "textbook_10x10.png").read_bytes()
+    (tmp_path / "in").mkdir()
+    for index in range(500):
+        (tmp_path / "in" / f"{index:03}.png").write_bytes(good if index != 250 else good[:30])
+    assert execute(["filter", "--kernel", "box", "-j", jobs, str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
+    assert len(list((tmp_path / "out").iterdir())) == 499
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_textbook_example(tmp_path, capsys):
+    out = tmp_path / "out.npy"
+    matrix = str(SAMPLES / "textbook_10x10.png")
+    assert execute(["filter", "--kernel", "box", matrix, "-o", str(out), "--range", "raw", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["output"] == str(out)
+    import numpy as np
+
+    reference = np.load(Path(__file__).parents[1] / "reference" / "filtering.npz")
+    np.testing.assert_allclose(np.load(out)[1:-1, 1:-1], reference["textbook_interior"], atol=1e-12)
+
+
+def test_existing_files_are_kept_unless_forced(tmp_path, capsys):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"precious")
+    command = ["filter", "--kernel", "box", CAMERA, "-o", str(out)]
+    assert execute(command) == 1
+    assert out.read_bytes() == b"precious"
+    assert "--force" in capsys.readouterr().err
+    assert execute([*command, "--skip-existing"]) == 0
+    assert out.read_bytes() == b"precious"
+    assert execute([*command, "--force"]) == 0
+    assert out.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_clipped_pixels_are_told_unless_quiet(tmp_path, capsys):
+    command = ["filter", "--matrix", "9", CAMERA, "-o", str(tmp_path / "a.png")]
+    assert execute(command) == 0
+    assert "clipped" in capsys.readouterr().err
+    assert execute([*command, "--force", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb.png", "a\tb.png", "\x1b[31mred.png", "\u202egnp.exe", "-dash.png", "x" * 251 + ".png"]
+)
+def test_odd_file_names_are_read_written_and_shown_harmlessly(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes((SAMPLES / "textbook_10x10.png").read_bytes())
+    assert execute(["info", "--format", "table", "--", name]) == 0
+    assert execute(["filter", "--kernel", "box", "-o", "out/", "--", name]) == 0
+    assert execute(["info", "--", name + "x"]) == 1
+    captured = capsys.readouterr()
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", captured.out + captured.err)
+    assert len(list(Path("out").iterdir())) == 1
+
+
+def test_path_that_is_not_unicode(tmp_path, capsys):
+    name = bytes(tmp_path) + b"/caf\xe9.png"
+    with open(name, "wb") as file:
+        file.write((SAMPLES / "textbook_10x10.png").read_bytes())
+    assert execute(["info", str(tmp_path)]) == 0
+    assert "path_bytes" in capsys.readouterr().out
+
+
+def test_defect_is_one_line_unless_asked(monkeypatch, capsys):
+    monkeypatch.setattr(main, "execute", lambda _: 1 // 0)
+    with pytest.raises(SystemExit) as stop:
+        main.run()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setenv("IMGTOOL_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        main.run()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("imgtool fi", "filter"), ("imgtool filter --kernel sob", "sobel-x"), ("imgtool filter --border mi", "mirror"),
+     ("imgtool train --model hog", "hog-svm")],
+)  # fmt: skip
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(line, expected, shell, monkeypatch, capsys):
+    words = line.split()
+    monkeypatch.setenv("_IMGTOOL_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", words[-1] if shell == "fish" else str(len(words) - 1))
+    with pytest.raises(SystemExit):
+        main.run()
+    assert expected in capsys.readouterr().out
