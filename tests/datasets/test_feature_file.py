@@ -1,0 +1,217 @@
+"""Feature files: what is saved is loaded; what is broken or hostile is refused in one line."""
+
+import io
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from imgtool.datasets.feature_file import FeatureTable, check_suffix, load, save
+from imgtool.errors import DataError, OutputError, ParameterError
+
+META = {"descriptor": "hog", "parameters": {"cell": 8}, "version": "0"}
+ODD = ["a.png", 'b/ü, "x"\n.png', "c\udce9.jpg"]  # the last is not UTF-8
+
+
+def example():
+    return FeatureTable(np.arange(12, dtype=np.float32).reshape(3, 4) / 7, ODD, ["cat", "dog", ""], META)
+
+
+def local():
+    generator = np.random.default_rng(0)
+    values, frames = generator.random((5, 128)).astype(np.float32), generator.random((5, 3)).astype(np.float32)
+    return FeatureTable(values, ODD, ["cat", "dog", ""], META, frames, np.array([0, 2, 2, 5]))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".jsonl", ".NPZ"])
+def test_what_is_saved_is_loaded(tmp_path, suffix):
+    path = tmp_path / ("f" + suffix)
+    save(path, example())
+    found = load(path)
+    np.testing.assert_array_equal(found.features, example().features)
+    assert found.features.dtype == np.float32
+    assert (list(found.paths), list(found.labels)) == (ODD, ["cat", "dog", ""])
+    expected = {".npz": META, ".csv": {}, ".jsonl": {key: META[key] for key in ("descriptor", "parameters")}}
+    assert found.meta == expected[suffix.lower()]
+
+
+def test_npy_holds_the_features_alone(tmp_path):
+    save(tmp_path / "f.npy", example())
+    np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), example().features)
+    assert list(load(tmp_path / "f.npy").paths) == ["", "", ""]
+
+
+def test_npz_is_as_the_documentation_says(tmp_path):
+    save(tmp_path / "f.npz", example())
+    with np.load(tmp_path / "f.npz", allow_pickle=False) as file:
+        assert sorted(file.files) == ["features", "labels", "meta", "paths"]
+        assert json.loads(file["meta"].item()) == {**META, "format": 1}
+
+
+def test_local_descriptors(tmp_path):
+    path = tmp_path / "f.npz"
+    save(path, local())
+    found = load(path)
+    np.testing.assert_array_equal(found.frames, local().frames)
+    assert [found.rows(index).shape for index in range(3)] == [(2, 128), (0, 128), (3, 128)]
+    np.testing.assert_array_equal(found.rows(2), local().features[2:])
+    np.testing.assert_array_equal(example().rows(1), example().features[1:2])
+    with pytest.raises(ParameterError, match="npz only"):
+        save(tmp_path / "f.csv", local())
+
+
+@given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
+                  elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
+       st.sampled_from([".npz", ".npy", ".csv", ".jsonl"]))  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_every_number_survives(tmp_path_factory, features, suffix):
+    path = tmp_path_factory.mktemp("f") / ("f" + suffix)
+    names = [str(index) for index in range(len(features))]
+    save(path, FeatureTable(features, names, names))
+    np.testing.assert_array_equal(load(path).features, features)
+
+
+def test_equal_tables_give_equal_bytes_and_nothing_is_overwritten(tmp_path):
+    first, second = tmp_path / "a.npz", tmp_path / "b.npz"
+    save(first, example())
+    save(second, example())
+    assert first.read_bytes() == second.read_bytes()
+    with pytest.raises(OutputError, match="--force"):
+        save(first, example())
+    save(first, local(), overwrite=True)
+    assert load(first).offsets is not None
+
+
+@pytest.mark.parametrize("name", ["f.txt", "f", "f.parquet"])
+def test_other_names_are_refused(name):
+    with pytest.raises(ParameterError, match="npz"):
+        check_suffix(name)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("executed", "w"))
+
+
+def npz(**changes):
+    """Return an archive as `save` writes it, with some members changed, or left out (None)."""
+    table = local()
+    arrays = {
+        "features": table.features, "paths": np.array(["a", "b", "c"]), "labels": np.array(["", "", ""]),
+        "meta": np.array('{"format": 1}'), "frames": table.frames, "offsets": table.offsets,
+    } | changes  # fmt: skip
+    stream = io.BytesIO()
+    np.savez(stream, **{name: array for name, array in arrays.items() if array is not None})
+    return stream.getvalue()
+
+
+def zipped(members, compression=zipfile.ZIP_STORED):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def members_of(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+GOOD = npz()
+NAN = np.full((5, 128), np.nan, np.float32)
+BROKEN = {
+    "empty": b"",
+    "noise": bytes(range(256)) * 4,
+    "pickle": pickle.dumps(Bomb()),
+    "cut": GOOD[:-30],
+    "cut early": GOOD[: len(GOOD) // 2],
+    "flipped": GOOD[:300] + bytes([GOOD[300] ^ 255]) + GOOD[301:],
+    "no member": zipped({}),
+    "strange member": zipped({**members_of(GOOD), "../evil.npy": b"x"}),
+    "objects": npz(paths=np.array([Bomb(), 1, 2], dtype=object)),
+    "header of other length": zipped({**members_of(GOOD), "features.npy": members_of(GOOD)["features.npy"][:-4]}),
+    "huge shape": zipped(
+        {**members_of(GOOD), "features.npy": members_of(GOOD)["features.npy"].replace(b"(5, 128)", b"(9**99,)")}
+    ),
+    "zip bomb": zipped({**members_of(GOOD), "features.npy": bytes(10**7)}, zipfile.ZIP_DEFLATED),
+    "no features": npz(features=None),
+    "no paths": npz(paths=None),
+    "no meta": npz(meta=None),
+    "no frames": npz(frames=None),
+    "features of one dimension": npz(features=np.ones(5, np.float32)),
+    "features of doubles": npz(features=np.ones((5, 128))),
+    "features of NaN": npz(features=NAN),
+    "paths are numbers": npz(paths=np.arange(3)),
+    "two paths": npz(paths=np.array(["a", "b"])),
+    "labels of two dimensions": npz(labels=np.array([["a", "b", "c"]])),
+    "meta is no text": npz(meta=np.array(1)),
+    "meta is no JSON": npz(meta=np.array("{")),
+    "meta is deep": npz(meta=np.array("[" * 100_000)),
+    "meta is no object": npz(meta=np.array("[1]")),
+    "other format": npz(meta=np.array('{"format": 2}')),
+    "no format": npz(meta=np.array("{}")),
+    "four frames": npz(frames=np.ones((4, 3), np.float32)),
+    "offsets fall": npz(offsets=np.array([0, 3, 2, 5])),
+    "offsets too far": npz(offsets=np.array([0, 3, 4, 6])),
+    "offsets are few": npz(offsets=np.array([0, 5])),
+    "offsets are no whole numbers": npz(offsets=np.array([0.0, 2, 2, 5])),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_npz_is_refused_in_one_line(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "f.npz"
+    path.write_bytes(BROKEN[kind])
+    with pytest.raises(DataError, match=r"f\.npz: ") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["f.npz"]
+
+
+def test_the_unbroken_one_is_read(tmp_path):
+    (tmp_path / "f.npz").write_bytes(GOOD)
+    assert load(tmp_path / "f.npz").features.shape == (5, 128)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("f.csv", ""),
+        ("f.csv", "a,b\n1,2\n"),
+        ("f.csv", "path,label,0\na,b\n"),
+        ("f.csv", "path,label,0\na,b,nan\n"),
+        ("f.csv", "path,label,0\na,b,1e99\n"),
+        ("f.csv", "path,label,0\na,b,x\n"),
+        ("f.csv", 'path,label,0\n"a,b,1\n'),
+        ("f.jsonl", ""),
+        ("f.jsonl", "{}\n"),
+        ("f.jsonl", "[" * 100_000),
+        ("f.jsonl", '{"path": "a", "values": [1]}\n{"path": "b", "values": [1, 2]}\n'),
+        ("f.jsonl", '{"path": "a", "values": ["1"]}\n'),
+        ("f.jsonl", '{"path": "a", "values": [[1]]}\n'),
+        ("f.jsonl", '{"path": "a", "values": [NaN]}\n'),
+        ("f.jsonl", '{"path": 1, "values": [1]}\n'),
+        ("f.jsonl", '{"path": "a", "label": 1, "values": [1]}\n'),
+        ("f.npy", "x"),
+    ],
+)
+def test_broken_texts_are_refused_in_one_line(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=name) as caught:
+        load(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    (tmp_path / "d.npz").mkdir()
+    with pytest.raises(DataError, match="no such file"):
+        load(tmp_path / "f.npz")
+    with pytest.raises(DataError, match="no regular file"):
+        load(tmp_path / "d.npz")

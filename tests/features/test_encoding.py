@@ -1,0 +1,109 @@
+"""From images to Fisher vectors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imgtool.errors import DataError, ParameterError
+from imgtool.features.codebook import Codebook
+from imgtool.features.encoding import LocalSettings, encode, fit_to_images, length
+from imgtool.features.fisher import fisher_vector
+from imgtool.features.pyramid import places
+from imgtool.features.sift import phow, root
+
+CAMERA = np.load(Path(__file__).parents[1] / "reference" / "images.npz")["camera_128"]
+
+
+def codebook(local=None, with_places=False, **meta):
+    generator = np.random.default_rng(0)
+    dimensions = 6 + 2 * with_places
+    basis = np.linalg.qr(generator.normal(size=(128, 6)))[0].T.astype(np.float32)
+    means = generator.normal(scale=0.2, size=(3, dimensions)).astype(np.float32)
+    covariances = generator.uniform(0.01, 0.1, means.shape).astype(np.float32)
+    mean, priors = np.full(128, 0.05, np.float32), np.array([0.2, 0.3, 0.5], np.float32)
+    meta = meta or {"sift": (local or LocalSettings()).to_meta()}
+    return Codebook(mean, basis, means, covariances, priors, meta)
+
+
+@pytest.mark.parametrize("with_places", [False, True])
+def test_encode_is_sift_projected_and_encoded(with_places):
+    book = codebook(LocalSettings(step=6, bins=(4, 6), root=True), with_places)
+    found = phow(CAMERA, step=6, sizes=(4, 6))
+    kept = found.norms >= 0.005
+    data = (root(found.values[kept]) - book.pca_mean) @ book.pca_basis.T
+    if with_places:
+        data = np.hstack([data, places(found.frames[kept], 128, 128)])
+    expected = fisher_vector(data, book.means, book.covariances, book.priors)
+    np.testing.assert_allclose(encode(CAMERA, book), expected, atol=1e-6)
+
+
+def test_pyramid_joins_the_cells():
+    book = codebook()
+    whole, halves = encode(CAMERA, book), encode(CAMERA, book, levels=["1x1", "2x1"])
+    assert halves.shape == (length(book, ["1x1", "2x1"]),) == (3 * length(book),)
+    np.testing.assert_allclose(halves[: len(whole)], whole / np.sqrt(3), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(halves), 1, atol=1e-5)
+
+
+def test_brightness_scale_depth_and_color_do_not_matter():
+    expected = encode(CAMERA, codebook())
+    for same in (CAMERA.astype(np.uint16) * 257, CAMERA / 255, np.dstack([CAMERA] * 3)):
+        np.testing.assert_allclose(encode(same, codebook()), expected, atol=1e-5)
+
+
+def test_a_flat_image_gives_zeros():
+    for levels in (["1x1"], ["1x1", "2x2"]):
+        found = encode(np.full((40, 60), 7, np.uint8), codebook(), levels=levels)
+        assert found.shape == (length(codebook(), levels),)
+        assert not found.any()
+
+
+@pytest.mark.parametrize(
+    "sift",
+    [
+        None,
+        {},
+        {"step": 4, "bins": [4], "window": "flat"},
+        {"step": "4", "bins": [4], "window": "flat", "root": True},
+        {"step": 4, "bins": [4.5], "window": "flat", "root": True},
+        {"step": True, "bins": [4], "window": "flat", "root": True},
+        {"step": 0, "bins": [4], "window": "flat", "root": True},
+        {"step": 4, "bins": [], "window": "flat", "root": True},
+        {"step": 4, "bins": [10**9], "window": "flat", "root": True},
+        {"step": 4, "bins": [4], "window": "box", "root": True},
+        {"step": 4, "bins": [4], "window": "flat", "root": True, "more": 1},
+    ],
+)
+def test_a_codebook_that_does_not_say_which_sift_is_refused(sift):
+    with pytest.raises(DataError, match="codebook"):
+        encode(CAMERA, codebook(sift=sift))
+
+
+def test_settings_survive_json_and_wrong_ones_are_refused():
+    local = LocalSettings(step=7, bins=(3, 9), window="gaussian", root=False)
+    assert LocalSettings.of(codebook(local)) == local
+    with pytest.raises(ParameterError, match="step"):
+        LocalSettings(step=0)
+
+
+def test_fit_to_images_passes_over_what_cannot_be_described():
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 256, (60, 50), np.uint8) for _ in range(4)]
+    images += [np.zeros((5, 5), np.uint8), np.full((60, 60), np.nan), np.zeros((60, 60), np.uint8)]
+    told = []
+    settings = {"local": LocalSettings(), "components": 64, "dimensions": 8, "with_places": True, "seed": 1}
+    book = fit_to_images(iter(images), len(images), samples=1500, progress=told.append, **settings)
+    assert book.dimensions == 10
+    assert 1 <= book.components <= 3  # 500 descriptors for each
+    assert told == [1, 2, 3, 4, 7]
+    assert book.meta["sift"] == LocalSettings().to_meta()
+    again = fit_to_images(iter(images), len(images), samples=1500, **settings)
+    np.testing.assert_array_equal(book.means, again.means)
+    np.testing.assert_allclose(np.linalg.norm(encode(CAMERA, book)), 1, atol=1e-5)
+
+
+def test_fit_to_nothing_is_refused():
+    with pytest.raises(DataError, match="too few"):
+        fit_to_images([np.zeros((60, 60), np.uint8)], 1, local=LocalSettings(), components=2, dimensions=2)
