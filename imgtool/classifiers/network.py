@@ -79,6 +79,8 @@ class NetworkClassifier(Classifier):
 
     def _normalised(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Return (n, channels, side, side) float32, mean 0 and deviation 1 over the training images."""
+        if "preprocessing" not in self.description:
+            raise ParameterError(f"{self.name} is not trained yet")
         mean, std = (np.array(self.description["preprocessing"][key], np.float32) for key in ("mean", "std"))
         images = (np.stack(list(batch)).astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

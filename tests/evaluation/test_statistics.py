@@ -1,0 +1,61 @@
+"""Statistics and metrics against SciPy, scikit-learn and worked examples."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgtool.errors import ParameterError
+from imgtool.evaluation.metrics import class_accuracies, confusion, top_k_hits
+from imgtool.evaluation.statistics import mcnemar_exact, wilson
+
+counts = st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(counts)
+def test_wilson_equals_scipys(case):
+    successes, n = case
+    expected = scipy.stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    assert wilson(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_equals_the_binomial_test(b, c):
+    expected = scipy.stats.binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
+    assert mcnemar_exact(b, c) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar_exact(b, c) == mcnemar_exact(c, b)
+
+
+def test_worked_examples():
+    assert wilson(81, 263) == pytest.approx((0.255, 0.366), abs=5e-4)  # Newcombe, Statistics in Medicine 17, 1998
+    assert mcnemar_exact(2, 10) == pytest.approx(2 * (1 + 12 + 66) / 2**12)
+
+
+def test_impossible_counts_are_refused():
+    for case in ((1, 0), (3, 2), (-1, 5)):
+        with pytest.raises(ParameterError):
+            wilson(*case)
+    with pytest.raises(ParameterError):
+        mcnemar_exact(-1, 3)
+
+
+def test_top_k():
+    scores = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.4, 0.4, 0.2]])
+    labels = np.array([1, 0, 1])
+    assert top_k_hits(scores, labels, 1).tolist() == [False, False, False]
+    assert top_k_hits(scores, labels, 2).tolist() == [True, False, True]
+    assert top_k_hits(scores, labels, 5).all()
+
+
+@given(st.integers(1, 60), st.integers(1, 7), st.integers(0, 2**32 - 1))
+def test_confusion_counts_every_image_once(n, classes, seed):
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.random((n, classes)), rng.integers(0, classes, n)
+    counts = confusion(scores, labels, classes)
+    assert counts.sum() == n
+    assert np.trace(counts) == top_k_hits(scores, labels, 1).sum()
+    for label in range(classes):
+        assert counts[label].sum() == (labels == label).sum()
+    accuracies = class_accuracies(counts)
+    assert np.isnan(accuracies).sum() == (counts.sum(axis=1) == 0).sum()
