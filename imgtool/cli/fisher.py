@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,7 +45,7 @@ def command(images: Images, vectors: Vectors, codebook: str | None, pyramid: str
     def describe(image: np.ndarray) -> np.ndarray:
         return encode(image, book, levels=levels)
 
-    parameters = {"codebook": codebook or SHIPPED, "components": book.components, "pyramid": levels}
+    parameters: dict[str, Any] = {"codebook": codebook or SHIPPED, "components": book.components, "pyramid": levels}
     vectors.write(images, describe, descriptor="fisher", **parameters)
 
 

@@ -193,6 +193,7 @@ value_range = click.option(
 )
 DEPTHS = ("keep", "8", "16", "float")
 depth = click.option("--depth", type=click.Choice(DEPTHS), default="keep", show_default=True, help="Of the result.")
+visualize = click.option("--visualize", metavar="OUT", help="Draw what it sees: file, folder, template ({stem}).")
 vectors = bundle(
     "vectors",
     Vectors,

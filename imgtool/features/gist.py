@@ -190,15 +190,26 @@ def energies(plane: np.ndarray, orientations: tuple[int, ...], blocks: int) -> n
     padded = pad(plane.astype(np.float32), (MARGIN, MARGIN), (MARGIN, MARGIN), "reflect")
     spectrum = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT)
     product, response = np.empty_like(spectrum), np.empty_like(spectrum)
-    inner = response[MARGIN : MARGIN + size, MARGIN : MARGIN + size]
+    inner = response.view(np.complex64)[MARGIN : MARGIN + size, MARGIN : MARGIN + size, 0]
     mean = _window_means(size, blocks)
     result = np.empty((len(bank), blocks, blocks), np.float32)
     for transfer, windows in zip(bank, result, strict=True):
         cv2.multiply(spectrum, transfer, dst=product)
         cv2.idft(product, dst=response, flags=cv2.DFT_SCALE)
-        magnitude = cv2.magnitude(inner[:, :, 0], inner[:, :, 1])
-        windows[:] = mean @ magnitude.T @ mean.T  # column of the window first
+        # Not cv2.magnitude, whose last bit depends on where in memory its arrays happen to lie.
+        windows[:] = mean @ np.abs(inner).T @ mean.T  # column of the window first
     return result.ravel()
+
+
+def window_energies(values: np.ndarray, orientations: Sequence[int], blocks: int) -> np.ndarray:
+    """Return a descriptor as (filters, window rows, window columns), the mean of the channels of a color one."""
+    return np.asarray(values.reshape(-1, sum(orientations), blocks, blocks).mean(axis=0).swapaxes(1, 2))
+
+
+def described_square(image: np.ndarray, size: int) -> np.ndarray:
+    """Return what of an image is described, (size, size, 3) uint8, its contrast stretched as for the descriptor."""
+    planes = stretched(square(image, size, color=True))
+    return np.asarray(np.rint(np.moveaxis(planes, 0, 2)), np.uint8)
 
 
 def _window_means(size: int, blocks: int) -> np.ndarray:

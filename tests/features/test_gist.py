@@ -180,6 +180,17 @@ def test_alpha_is_left_out():
     np.testing.assert_array_equal(gist(np.dstack([color, alpha]), size=64), gist(color, size=64))
 
 
+@pytest.mark.parametrize("size", [33, 40, 64])
+def test_same_bytes_wherever_in_memory_the_work_is_done(size):
+    rng = np.random.default_rng(0)
+    results, held = set(), []
+    for _ in range(60):
+        held += [np.empty(n, np.uint8) for n in rng.integers(1, 20_000, 40)]  # moves what is allocated next
+        held = [each for each in held if rng.random() < 0.7]
+        results.add(gist(IMAGES["camera_97x131"], size=size).tobytes())
+    assert len(results) == 1
+
+
 def test_threads_agree():
     gabor = (3, 2)
     with ThreadPoolExecutor(4) as pool:

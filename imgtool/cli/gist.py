@@ -1,0 +1,69 @@
+"""`imgtool gist`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imgtool.cli import options
+from imgtool.cli.images import Images
+from imgtool.cli.vectors import Drawing, Vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def preset_names() -> Iterable[str]:
+    """Return the names that --preset knows."""
+    from imgtool.features.gist import PRESETS
+
+    return PRESETS
+
+
+EXAMPLES = """
+imgtool gist photo.jpg | jq .shape
+imgtool gist --preset lear photos/ -o gist.npz
+imgtool gist --size 128 --orientations 8,8,4 --visualize gist.png photo.jpg
+"""
+
+
+@options.command("gist", examples=EXAMPLES)
+@options.images
+@click.option(
+    "--preset",
+    type=options.LateChoice("preset", preset_names),
+    default="lmgist",
+    show_default=True,
+    help="Published settings: lmgist, lear, hays-efros.",
+)
+@click.option("--size", type=click.IntRange(1), help="Side of the square that is described.  [256]")
+@click.option("--orientations", type=options.Numbers(least=1), help="At each scale, finest first.  [8,8,8,8]")
+@click.option("--blocks", type=click.IntRange(1), help="Windows a side.  [4]")
+@click.option("--prefilter", type=float, help="Cutoff of the contrast normalisation, cycles an image.  [4]")
+@click.option("--color/--gray", default=None, help="Describe R, G and B apart, or their mean.  [gray]")
+@options.visualize
+@options.vectors
+def command(images: Images, vectors: Vectors, preset: str, visualize: str | None, **given: Any) -> None:
+    """Describe images by their GIST.
+
+    The energy of Gabor filters in a grid of windows (Oliva and Torralba, IJCV 2001), as LMgist computes it. Options
+    that are given replace the preset's; defaults are lmgist's.
+    """
+    from imgtool.features.gist import PRESETS, gist
+
+    settings = {**PRESETS[preset], **{name: value for name, value in given.items() if value is not None}}
+
+    def describe(image: np.ndarray) -> np.ndarray:
+        return gist(image, **settings)
+
+    def draw(image: np.ndarray, values: np.ndarray) -> np.ndarray:
+        from imgtool.features.gist import described_square, window_energies
+        from imgtool.image.draw import gist_picture
+
+        energies = window_energies(values, settings["orientations"], settings["blocks"])
+        return gist_picture(energies, settings["orientations"], described_square(image, settings["size"]))
+
+    drawing = Drawing(visualize, draw) if visualize else None
+    vectors.write(images, describe, descriptor="gist", drawing=drawing, **settings)
