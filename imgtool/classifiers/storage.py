@@ -133,7 +133,7 @@ def quantised(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
     rows = array.reshape(len(array), -1)
     scale = np.maximum(np.abs(rows).max(axis=1), np.float32(1e-30)) / 127
     values = np.rint(rows / scale[:, None]).astype(np.int8)
-    return {name: values.reshape(array.shape), name + _SCALE: scale.astype(np.float32)}
+    return {name: np.ascontiguousarray(values.reshape(array.shape)), name + _SCALE: scale.astype(np.float32)}
 
 
 def _restored(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

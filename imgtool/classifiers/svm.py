@@ -100,7 +100,7 @@ def fit_svm(
             best, cost, slope = accuracy, float(candidate), _likeliest_slope(outside, labels)
     tell(total - 1, total, f"fit, cost {cost:g}")
     weights, biases = _fit_once(scaled, labels, classes, cost, seed)
-    weights = weights / deviation
+    weights = np.ascontiguousarray(weights / deviation)
     machine = LinearSVM(weights.astype(np.float32), (biases - (weights * mean).sum(axis=1)).astype(np.float32), slope)
     tell(total, total, "")
     return machine, {"cost": cost, "folds": len(parts), "cross_validated_accuracy": found}

@@ -108,7 +108,7 @@ def _polar_gradient(gray: np.ndarray, *, vlfeat_angles: bool) -> tuple[np.ndarra
     turn = _vlfeat_angle(gy, gx) if vlfeat_angles else np.arctan2(gy, gx)
     turn *= np.float32(_ORIENTATIONS / (2 * np.pi))
     turn[turn < 0] += _ORIENTATIONS
-    return cv2.magnitude(gx, gy), turn
+    return np.sqrt(gx * gx + gy * gy), turn  # cv2.magnitude's last bit depends on where the arrays lie
 
 
 def _orientation_maps(magnitude: np.ndarray, turn: np.ndarray) -> np.ndarray:

@@ -1,0 +1,147 @@
+"""Classic classifiers on small pictures of three textures: learning, storing, refusing."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from imgtool.classifiers import storage
+from imgtool.classifiers.classic import short_side
+from imgtool.classifiers.registry import create, open_model
+from imgtool.datasets.dataset import Dataset
+from imgtool.errors import DataError, ParameterError
+
+NAMES = ("sift-fv-svm", "hog-svm", "gist-svm")
+SMALL = {
+    "sift-fv-svm": {"size": 48, "components": 4, "dimensions": 8, "step": 6, "bins": (4,)},
+    "hog-svm": {"size": 32},
+    "gist-svm": {"size": 32, "orientations": (4, 4), "blocks": 2},
+}
+
+
+def stripes(generator, kind, shape):
+    """Return a noisy picture: stripes across, stripes down, or dots."""
+    y, x = np.indices(shape)
+    phase = generator.uniform(0, 6)
+    waves = [np.sin(x + phase), np.sin(y + phase), np.sin(x + phase) * np.sin(y)]
+    return np.clip(128 + 60 * waves[kind] + generator.normal(scale=20, size=shape), 0, 255).astype(np.uint8)
+
+
+def textures(each, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(3), each)
+    images = [stripes(generator, label, tuple(generator.integers(50, 70, 2))) for label in labels]
+    return Dataset(images, labels, ("across", "dots", "down"))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    return {name: create(name, **SMALL[name]).fit(textures(8), seed=1) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_textures_are_told_apart(fitted, name):
+    test = textures(10, seed=5)
+    scores = fitted[name].scores([test.image(index) for index in range(len(test))])
+    assert scores.shape == (30, 3)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert (scores.argmax(axis=1) == test.labels).mean() >= 0.9
+    assert all(seconds > 0 for seconds in fitted[name].seconds.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_stored_answers_alike(fitted, name, tmp_path):
+    model, images = fitted[name], textures(3, seed=9).items
+    model.save(tmp_path / "m")
+    found = open_model(str(tmp_path / "m"))
+    assert found.classes == ("across", "dots", "down")
+    assert found.settings == model.settings
+    assert found.description["data"]["images"] == 24
+    np.testing.assert_array_equal(found.scores(images), model.scores(images))
+    model.save(tmp_path / "q", quantise=["svm.weights"])
+    np.testing.assert_allclose(open_model(str(tmp_path / "q")).scores(images), model.scores(images), atol=0.03)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_model(fitted, name):
+    again = create(name, **SMALL[name]).fit(textures(8), seed=1)
+    for key, array in fitted[name].arrays().items():
+        np.testing.assert_array_equal(again.arrays()[key], array)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 400), (400, 3), (90, 70, 3), (64, 64, 4), (33, 31, 2)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_images_of_any_size_depth_and_color_are_scored(fitted, name, shape, kind):
+    image = np.random.default_rng(0).random(shape)
+    image = (image * (1 if kind is np.float32 else np.iinfo(kind).max)).astype(kind)
+    scores = fitted[name].scores([image, np.zeros((40, 40), np.uint8)])
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_images_give_no_scores(fitted, name):
+    assert fitted[name].scores([]).shape == (0, 3)
+
+
+def test_progress_is_told_and_pyramid_lengthens_the_vector():
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    told = []
+    model = create("sift-fv-svm", **SMALL["sift-fv-svm"], pyramid="1x1,3x1", places="no")
+    model.fit(textures(4), progress=lambda *step: told.append(step))
+    assert model.length() == 4 * 2 * 8 * model.codebook.components
+    assert {message.split(",")[0] for *_, message in told} >= {"sampling descriptors", "describing images", "fit"}
+    assert all(0 <= done <= total for done, total, _ in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "what"),
+    [
+        ("hog-svm", {"size": 0}, "size"),
+        ("hog-svm", {"size": 10**9}, "size"),
+        ("hog-svm", {"cell": "x"}, "cell"),
+        ("hog-svm", {"costs": "1,-1"}, "costs"),
+        ("gist-svm", {"orientations": (1,) * 17}, "orientations"),
+        ("sift-fv-svm", {"bins": (0,)}, "bins"),
+        ("sift-fv-svm", {"window": "box"}, "window"),
+        ("sift-fv-svm", {"pyramid": "all"}, "pyramid"),
+        ("sift-fv-svm", {"colour": "yes"}, "colour"),
+    ],
+)
+def test_wrong_settings_are_refused(name, settings, what):
+    with pytest.raises(ParameterError, match=what):
+        create(name, **settings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unfitted_model_says_so(name):
+    with pytest.raises(DataError, match="not fitted"):
+        create(name).decide(np.zeros((1, 3), np.float32))
+
+
+def test_short_side():
+    assert short_side(np.zeros((30, 60), np.uint8), 20).shape == (20, 40)
+    assert short_side(np.zeros((60, 30, 3), np.uint8), 45).shape == (90, 45, 3)
+    assert short_side(np.zeros((2, 900), np.uint8), 20).shape == (20, 80)
+    same = np.zeros((20, 30), np.uint8)
+    assert short_side(same, 20) is same
+
+
+def test_a_folder_with_any_array_changed_is_refused(fitted, tmp_path):
+    import hashlib
+
+    model = fitted["sift-fv-svm"]
+    model.save(tmp_path / "m")
+    weights, description = tmp_path / "m" / storage.WEIGHTS, tmp_path / "m" / storage.DESCRIPTION
+    arrays, text = load_file(weights), json.loads(description.read_text())
+    for name, array in arrays.items():
+        for wrong in (None, array[:0], np.ascontiguousarray(array[..., :-1]), array.astype(np.int32), array[None]):
+            changed = {key: value for key, value in {**arrays, name: wrong}.items() if value is not None}
+            save_file(changed, weights)
+            text["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+            description.write_text(json.dumps(text))
+            with pytest.raises(DataError):
+                open_model(str(tmp_path / "m"))
