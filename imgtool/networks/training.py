@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -192,8 +193,12 @@ def _resume(
     """Restore module and optimizer from a checkpoint, if there is one, and return its history."""
     if not path.exists():
         return []
-    state = torch.load(path, weights_only=True)  # tensors, numbers and texts; no code
-    if state["identity"] != identity:
+    try:
+        state = torch.load(path, weights_only=True)  # tensors, numbers and texts; no code
+        found = state["identity"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError):
+        raise DataError(f"{path}: is no checkpoint of imgtool") from None
+    if found != identity:
         raise DataError(f"{path}: is the checkpoint of another training (other data, seed or settings)")
     module.load_state_dict(state["module"])
     for parameter, momentum in zip(module.parameters(), state["momentum"], strict=True):
