@@ -128,9 +128,9 @@ def _build_images(
 quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no remarks.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 force = click.option("--force", is_flag=True, help="Overwrite what exists.")
-jobs = click.option("-j", "--jobs", type=click.IntRange(1), help="Images at once [default: processors].")
-seed = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything random.")
-device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+jobs = click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images at once.  [processors]")
+seed = click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of everything random.  [0]")
+device = click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.  [auto]")
 row_format = click.option(
     "--format", type=click.Choice(FORMATS), help="Of rows [default: table on a terminal, else jsonl]."
 )
@@ -166,8 +166,8 @@ pictures = bundle(
     click.option("--to", type=click.Choice(PICTURE_FORMATS), help="Format on standard output and in folders [png]."),
     force,
     click.option("--skip-existing", is_flag=True, help="Leave results that exist."),
-    click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP, JPEG 2000."),
-    click.option("--compression", type=click.IntRange(0, 9), help="Effort for PNG, 0 to 9."),
+    click.option("--quality", type=click.IntRange(1, 100), metavar="N", help="Of JPEG, WebP, JPEG 2000."),
+    click.option("--compression", type=click.IntRange(0, 9), metavar="N", help="Effort for PNG, 0 to 9."),
     click.option("--json", is_flag=True, help="Print a record of what was done."),
 )
 
