@@ -13,7 +13,7 @@ from imgtool.cli.images import Images, Rows, each_image
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row
 from imgtool.cli.vectors import Vectors
-from imgtool.errors import DataError
+from imgtool.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +65,8 @@ def command(
         Rows(vectors.format).write(outcomes, (*COLUMNS, "frames", "values") if values else COLUMNS)
         return
     vectors.check(images)
+    if not vectors.output.lower().endswith(".npz"):
+        raise ParameterError(f"-o {vectors.output}: local descriptors are stored as .npz only")
     _store(vectors, images, describe, parameters)
 
 

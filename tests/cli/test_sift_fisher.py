@@ -1,0 +1,155 @@
+"""`imgtool sift`, `fisher` and `features`: options, rows, feature files, codebooks, errors."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from imgtool.cli.main import execute
+from imgtool.datasets import feature_file
+from imgtool.features.codebook import Codebook, load, save
+from imgtool.features.encoding import LocalSettings, encode, fit_to_images
+from imgtool.features.sift import dense_sift, phow, root
+
+RNG = np.random.default_rng(0)
+IMAGES = {name: RNG.integers(0, 256, shape, dtype=np.uint8) for name, shape in {"a": (40, 48), "b": (44, 41)}.items()}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in" / "cat").mkdir(parents=True)
+    for name, image in IMAGES.items():
+        cv2.imwrite(f"in/cat/{name}.png", image)
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    cv2.imwrite("tiny.png", IMAGES["a"][:9, :9])
+    return tmp_path
+
+
+@pytest.fixture
+def book():
+    basis = np.linalg.qr(RNG.normal(size=(128, 6)))[0].T.astype(np.float32)
+    shapes = RNG.uniform(0.01, 0.1, (2, 3, 6)).astype(np.float32)
+    priors = np.array([0.25, 0.25, 0.5], np.float32)
+    meta = {"sift": LocalSettings(step=5, bins=(4, 6)).to_meta()}
+    save("book.safetensors", Codebook(np.zeros(128, np.float32), basis, *shapes, priors, meta))
+    return load("book.safetensors")
+
+
+def rows_of(capsys, *arguments, status=0):
+    assert execute([*arguments, "--format", "jsonl"]) == status
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def rooted(found):
+    return root(found.values)
+
+
+CASES = [
+    ([], lambda image: dense_sift(image).values),
+    (["--step", "7", "--bin", "3"], lambda image: dense_sift(image, step=7, bin_size=3).values),
+    (["--window", "flat"], lambda image: dense_sift(image, window="flat").values),
+    (["--root"], lambda image: rooted(dense_sift(image))),
+    (["--bounds", "2,3,30,38"], lambda image: dense_sift(image, bounds=(2, 3, 30, 38)).values),
+    (["--bin", "4,6"], lambda image: phow(image, step=4, sizes=(4, 6)).values),
+    (["--bin", "4,6", "--window", "gaussian"], lambda i: phow(i, step=4, sizes=(4, 6), window="gaussian").values),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), CASES)
+def test_sift_options_reach_the_descriptors(arguments, expected, capsys):
+    rows = rows_of(capsys, "sift", "in", "--values", *arguments)
+    assert [row["path"] for row in rows] == ["in/cat/a.png", "in/cat/b.png"]
+    for row, image in zip(rows, IMAGES.values(), strict=True):
+        values = expected(image)
+        assert row["shape"] == list(values.shape)
+        assert len(row["frames"]) == row["number"] == len(values)
+        np.testing.assert_array_equal(np.float32(row["values"]), values)
+
+
+def test_sift_gives_a_summary_unless_values_are_asked_for(capsys):
+    (row,) = rows_of(capsys, "sift", "in/cat/a.png", "--bin", "4,6", "--step", "8")
+    assert (row["descriptor"], row["shape"], row["number"], row["grid"]) == ("sift", [32, 128], 32, ["5x4", "4x3"])
+    assert "values" not in row
+
+
+def test_sift_table(capsys):
+    assert execute(["sift", "in/cat/a.png", "--format", "table"]) == 0
+    number = len(dense_sift(IMAGES["a"]).values)
+    assert capsys.readouterr().out.split() == [
+        "path", "descriptor", "number", "grid", "in/cat/a.png", "sift", str(number), "9x7",
+    ]  # fmt: skip
+
+
+def test_sift_feature_file_holds_local_descriptors(capsys):
+    assert execute(["sift", "in", "bad.png", "--root", "-o", "s.npz"]) == 1
+    assert "bad.png" in capsys.readouterr().err
+    table = feature_file.load("s.npz")
+    assert list(table.paths) == ["in/cat/a.png", "in/cat/b.png"]
+    assert list(table.labels) == ["cat", "cat"]
+    for index, image in enumerate(IMAGES.values()):
+        found = dense_sift(image)
+        np.testing.assert_array_equal(table.rows(index), root(found.values))
+    np.testing.assert_array_equal(table.frames[: table.offsets[1]], dense_sift(IMAGES["a"]).frames)
+    assert table.meta["parameters"]["root"] is True
+
+
+@pytest.mark.parametrize("command", [["sift"], ["fisher", "--codebook", "book.safetensors"]])
+def test_feature_files_are_not_overwritten_by_accident(command, book, capsys):
+    assert execute([*command, "in", "-o", "f.npz"]) == 0
+    assert execute([*command, "in", "-o", "f.npz"]) == 1
+    assert "exists; --force" in capsys.readouterr().err
+    assert execute([*command, "in", "-o", "f.npz", "--force", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert execute([*command, "in", "-o", "f.txt"]) == 2
+    assert execute([*command, "bad.png", "-o", "g.npz"]) == 1
+
+
+def test_fisher_equals_the_library(book, capsys):
+    rows = rows_of(capsys, "fisher", "in", "--codebook", "book.safetensors", "--pyramid", "1x1,2x1")
+    for row, image in zip(rows, IMAGES.values(), strict=True):
+        assert (row["descriptor"], row["shape"]) == ("fisher", [108])
+        np.testing.assert_array_equal(np.float32(row["values"]), encode(image, book, levels=["1x1", "2x1"]))
+
+
+def test_features_fit_equals_the_library_and_info_describes(capsys):
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    options = ["--components", "2", "--dimensions", "5", "--step", "2", "--bin", "3,4", "--places", "--seed", "4"]
+    assert execute(["features", "fit", "in", "bad.png", "-o", "b.safetensors", *options]) == 1
+    settings = {"local": LocalSettings(2, (3, 4)), "components": 2, "dimensions": 5, "with_places": True, "seed": 4}
+    expected = fit_to_images(IMAGES.values(), 3, **settings)
+    found = load("b.safetensors")
+    np.testing.assert_allclose(found.means, expected.means, atol=1e-5)
+    assert found.meta == expected.meta
+    capsys.readouterr()
+    assert execute(["fisher", "in", "--codebook", "b.safetensors", "-o", "f.npz"]) == 0
+    assert execute(["features", "fit", "in", "-o", "b.safetensors"]) == 1
+    assert "exists" in capsys.readouterr().err
+    book_row, vectors, broken = rows_of(capsys, "features", "info", "b.safetensors", "f.npz", "gone.npz", status=1)
+    assert (book_row["kind"], book_row["numbers"]) == ("codebook", "2x7")
+    assert (vectors["kind"], vectors["images"], vectors["numbers"], vectors["labels"]) == ("vectors", 2, "2x28", 1)
+    assert "no such file" in broken["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["sift", "in", "--bin", "4,x"], 2, "whole numbers"),
+        (["sift", "in", "--bin", "0"], 2, "below 1"),
+        (["sift", "in", "--bounds", "1,2,3"], 2, "4 numbers"),
+        (["sift", "in", "--bounds", "9,9,3,3"], 2, "bounds"),
+        (["sift", "in", "--bounds", "0,0,500,30"], 1, "48x40 pixels"),
+        (["sift", "tiny.png"], 1, "tiny.png: is 9x9 pixels; SIFT with bins of 4 needs 13x13"),
+        (["sift", "in", "-o", "s.csv"], 2, "npz only"),
+        (["fisher", "in", "--codebook", "gone.safetensors"], 1, "gone.safetensors: no such codebook"),
+        (["fisher", "in", "--codebook", "bad.png"], 1, "bad.png: is no codebook"),
+        (["fisher", "in", "--codebook", "book.safetensors", "--pyramid", "2"], 2, "ROWSxCOLUMNS"),
+        (["features", "fit", "in", "-o", "b.npz"], 2, ".safetensors"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments, status, message, book, capsys):
+    assert execute(arguments) == status
+    lines = capsys.readouterr().err.splitlines()
+    assert message in lines[0]
+    assert len(lines) == (2 if message == "48x40 pixels" else 1)  # one for each image
