@@ -17,6 +17,8 @@ from imgtool.errors import ParameterError
 
 SMALLEST_POSTERIOR = 1e-6  # smaller ones, and components of a smaller prior, count as nothing
 SMALLEST_NORM = 1e-12
+_ROWS = 512  # of data at once: their posteriors stay in the processor's cache
+_FAR = -80.0  # logarithms below it count as it: exp of less is a slow, denormal float32
 
 
 def posteriors(data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray) -> np.ndarray:
@@ -25,8 +27,11 @@ def posteriors(data: np.ndarray, means: np.ndarray, covariances: np.ndarray, pri
     scores = log_likelihoods(data, means[likely], covariances[likely])
     scores += np.log(priors[likely]).astype(scores.dtype)
     scores -= scores.max(axis=1, keepdims=True)
+    np.maximum(scores, scores.dtype.type(_FAR), out=scores)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=1, keepdims=True)
+    if likely.all():
+        return scores
     result = np.zeros((len(scores), len(priors)), scores.dtype)
     result[:, likely] = scores
     return result
@@ -67,8 +72,7 @@ def fisher_vector(
     """
     data, means, covariances = _same_type(data, means, covariances)
     _check_shapes(data, means, covariances, priors)
-    shares = _shares(posteriors(data, means, covariances, priors), fast=fast)
-    by_mean, by_variance = _gradients(data, shares, means, covariances)
+    by_mean, by_variance = _gradients(data, means, covariances, priors, fast=fast)
     used = np.where(priors >= SMALLEST_POSTERIOR, priors, np.inf)[:, None] * max(len(data), 1) ** 2
     vector = np.concatenate([by_mean / np.sqrt(used), by_variance / np.sqrt(2 * used)]).reshape(-1)
     vector = vector.astype(data.dtype, copy=False)
@@ -145,7 +149,7 @@ def _one_hot(chosen: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def _gradients(
-    data: np.ndarray, shares: np.ndarray, means: np.ndarray, covariances: np.ndarray
+    data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray, *, fast: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of q z and q (z^2 - 1), each (K, D), over all rows, z being (x - m) / sigma.
 
@@ -154,8 +158,13 @@ def _gradients(
     """
     middle = means.mean(axis=0)
     data, means = data - middle, means - middle
-    mass = shares.sum(axis=0)[:, None]
-    first, second = shares.T @ data, shares.T @ data**2
+    mass, first, second = np.zeros((len(means), 1), data.dtype), np.zeros_like(means), np.zeros_like(means)
+    for start in range(0, len(data), _ROWS):
+        rows = data[start : start + _ROWS]
+        shares = _shares(posteriors(rows, means, covariances, priors), fast=fast)
+        mass += shares.sum(axis=0)[:, None]
+        first += shares.T @ rows
+        second += shares.T @ rows**2
     by_mean = (first - mass * means) / np.sqrt(covariances)
     by_variance = (second - 2 * means * first + mass * means**2) / covariances - mass
     return by_mean, by_variance
