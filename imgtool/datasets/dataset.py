@@ -15,7 +15,10 @@ from imgtool.image import read
 
 @dataclass(frozen=True)
 class Dataset:
-    """items: paths or image arrays; labels: (N,) indices into classes; classes: names."""
+    """items: paths or arrays, of images or (N, D) vectors; labels: (N,) indices into classes; classes: names.
+
+    A data set of vectors comes from a feature file; models that look at images refuse it.
+    """
 
     items: Sequence[Path] | Sequence[np.ndarray] | np.ndarray
     labels: np.ndarray
@@ -24,16 +27,21 @@ class Dataset:
     def __post_init__(self) -> None:
         if len(self.items) != len(self.labels):
             raise DataError(f"{len(self.items)} images have {len(self.labels)} labels")
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
-            raise DataError(f"labels must be 0 to {len(self.classes) - 1}")
+        if len(set(self.classes)) != len(self.classes):
+            raise DataError(f"class names must differ, got {', '.join(self.classes)}")
+        wrong = self.labels[(self.labels < 0) | (self.labels >= len(self.classes))]
+        if len(wrong):
+            raise DataError(f"label {wrong[0]} is none of 0 to {len(self.classes) - 1}")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def image(self, index: int) -> np.ndarray:
-        """Return one image as an array. Raises ImageError, naming the file."""
+        """Return one image as an array. Raises ImageError, naming the file; DataError in a data set of vectors."""
         item = self.items[index]
         if isinstance(item, np.ndarray):
+            if item.ndim < 2:
+                raise DataError("the data set holds vectors, and this needs images")
             return item
         try:
             return read(item)

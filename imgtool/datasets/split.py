@@ -11,7 +11,7 @@ from imgtool.errors import DataError, ParameterError
 def split_indices(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (rest, part): sorted indices, of which `part` holds this share of each class, at least one of each.
 
-    Raises DataError when a class has fewer than two images.
+    Raises DataError when a class has a single image.
     """
     if not 0 < share < 1:
         raise ParameterError(f"the share must lie between 0 and 1, got {share}")
@@ -28,5 +28,8 @@ def split_indices(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarr
 
 def split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """Return (rest, part) of a data set, stratified, each in the data set's own order."""
+    lonely = [name for name, count in dataset.counts().items() if count == 1]
+    if lonely:
+        raise DataError(f"class {lonely[0]!r} has a single image; a class needs two to be divided")
     rest, part = split_indices(dataset.labels, share, seed)
     return dataset.subset(rest), dataset.subset(part)

@@ -1,11 +1,15 @@
 """Finding labelled images: folders, CSV, MNIST, CIFAR-10."""
 
 import gzip
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from imgtool.datasets import feature_file
+from imgtool.datasets.feature_file import FeatureTable
 from imgtool.datasets.formats import load
 from imgtool.errors import DataError, ImageError
 from imgtool.image.write import encode
@@ -58,6 +62,40 @@ def test_bad_csv_is_refused(tmp_path, text):
         load(tmp_path / "list.csv")
 
 
+def test_csv_that_names_a_missing_file_is_refused_before_anything_is_read(tmp_path):
+    write(tmp_path / "1.png")
+    (tmp_path / "list.csv").write_text("1.png,a\n2.png,b\n")
+    with pytest.raises(DataError, match=r"2\.png, which is no file"):
+        load(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".jsonl"])
+def test_feature_file(tmp_path, suffix):
+    features = np.arange(8, dtype=np.float32).reshape(4, 2)
+    path = tmp_path / f"f{suffix}"
+    feature_file.save(path, FeatureTable(features, list("abcd"), ["y", "x", "y", "x"]))
+    train = load(path).train
+    assert train.classes == ("x", "y")
+    assert train.labels.tolist() == [1, 0, 1, 0]
+    np.testing.assert_array_equal(train.items, features)
+    with pytest.raises(DataError, match="vectors"):
+        train.image(0)
+
+
+def test_feature_files_without_labels_or_of_local_descriptors_are_refused(tmp_path):
+    features = np.zeros((2, 3), np.float32)
+    local = {"frames": np.zeros((2, 2), np.float32), "offsets": np.array([0, 1, 2])}
+    cases = (
+        (FeatureTable(features, ["a", "b"], ["x", ""]), "without a label"),
+        (FeatureTable(features, ["a", "b"], ["x", "x"]), "two or more"),
+        (FeatureTable(features, ["a", "b"], ["x", "y"], **local), "local"),
+    )
+    for number, (table, reason) in enumerate(cases):
+        feature_file.save(tmp_path / f"{number}.npz", table)
+        with pytest.raises(DataError, match=reason):
+            load(tmp_path / f"{number}.npz")
+
+
 def idx(array):
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
@@ -73,8 +111,13 @@ def test_idx(tmp_path, end):
     np.testing.assert_array_equal(parts.train.image(1), images[1])
     assert parts.test.labels.tolist() == [3, 9]
     broken = tmp_path / f"train-images-idx3-ubyte{end}"
-    for data in (idx(images)[:-1], b"\0\0\x0d\x03" + idx(images)[4:], b""):
+    huge = b"\0\0\x08\x03" + b"\xff" * 12 + bytes(100)
+    for data in (idx(images)[:-1], idx(images) + b"x", b"\0\0\x0d\x03" + idx(images)[4:], huge, b"\0\0\x08", b""):
         broken.write_bytes(pack(data))
+        with pytest.raises(DataError, match="train-images"):
+            load(tmp_path)
+    for data in (pack(idx(images))[:-9], idx(images)[:9]):
+        broken.write_bytes(data)
         with pytest.raises(DataError, match="train-images"):
             load(tmp_path)
     broken.unlink()
@@ -82,16 +125,41 @@ def test_idx(tmp_path, end):
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("labels", "reason"), [([3, 10], "label 10"), ([1, 2, 3], "2 images have 3"), ([], "2 images")]
+)
+def test_idx_labels_must_fit(tmp_path, labels, reason):
+    for part, each in (("train", [1, 2]), ("t10k", labels)):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(np.zeros((2, 3, 3), np.uint8)))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.array(each, np.uint8)))
+    with pytest.raises(DataError, match=reason) as caught:
+        load(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path))
+
+
 def test_cifar(tmp_path):
     record = np.concatenate([[3], np.arange(3072) % 256]).astype(np.uint8)
+    (tmp_path / "batches.meta.txt").write_text("plane\ncar\nbird\ncat\n\n")
     (tmp_path / "data_batch_1.bin").write_bytes(record.tobytes() * 2)
     (tmp_path / "test_batch.bin").write_bytes(record.tobytes())
     parts = load(tmp_path)
     assert (len(parts.train), len(parts.test)) == (2, 1)
+    assert parts.train.counts() == {"plane": 0, "car": 0, "bird": 0, "cat": 2}
     assert parts.train.image(0)[0, 1].tolist() == [1, 1025 % 256, 2049 % 256]
-    (tmp_path / "test_batch.bin").write_bytes(record.tobytes()[:-1])
-    with pytest.raises(DataError, match="multiple"):
-        load(tmp_path)
+    for data, reason in (
+        (record.tobytes()[:-1], "multiple"),
+        (b"\4" + record.tobytes()[1:], "label 4"),
+        (b"", "multiple"),
+    ):
+        (tmp_path / "test_batch.bin").write_bytes(data)
+        with pytest.raises(DataError, match=rf"test_batch.*{reason}"):
+            load(tmp_path)
+    for name in ("test_batch.bin", "batches.meta.txt", "data_batch_1.bin"):
+        (tmp_path / "test_batch.bin").write_bytes(record.tobytes())
+        (tmp_path / name).rename(tmp_path / "away")
+        with pytest.raises(DataError, match=f"{name} is missing"):
+            load(tmp_path)
+        (tmp_path / "away").rename(tmp_path / name)
 
 
 def test_what_is_no_data_set_is_refused(tmp_path):
@@ -103,6 +171,9 @@ def test_what_is_no_data_set_is_refused(tmp_path):
     (tmp_path / "b").mkdir()
     with pytest.raises(DataError, match="no images"):
         load(tmp_path)
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(DataError, match="neither a folder"):
+        load(tmp_path / "notes.txt")
 
 
 def test_digest_tells_data_sets_apart_and_bad_images_are_named(tmp_path):
@@ -123,3 +194,28 @@ def test_real_mnist():
     assert (len(parts.train), len(parts.test)) == (60_000, 10_000)
     assert parts.test.counts()["0"] == 980
     assert parts.train.items.mean() / 255 == pytest.approx(0.1307, abs=1e-4)
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the data sets are not beside this checkout")
+def test_real_cifar_as_binary_batches_and_as_folders(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    with zipfile.ZipFile(DATA / "cifar10.zip") as archive:
+        sheet = cv2.imdecode(np.frombuffer(archive.read("test_00.webp"), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+        labels = np.load(io.BytesIO(archive.read("test_labels.npy")))[:20]
+    images = sheet.reshape(40, 32, 25, 32, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 32, 32, 3)[:20]
+    table = np.column_stack([labels, images.transpose(0, 3, 1, 2).reshape(20, -1)]).astype(np.uint8)
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "batches.meta.txt").write_text("\n".join(names))
+    for name in ("data_batch_1.bin", "test_batch.bin"):
+        (tmp_path / "bin" / name).write_bytes(table.tobytes())
+    for index, label in enumerate(labels):
+        path = tmp_path / "folders" / names[label] / f"{index:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(np.ascontiguousarray(images[index]), "png"))
+    batches, folders = load(tmp_path / "bin").test, load(tmp_path / "folders").train
+    assert batches.classes == folders.classes
+    order = np.argsort(batches.labels, kind="stable")
+    assert batches.labels[order].tolist() == folders.labels.tolist()
+    for index, same in enumerate(order):
+        np.testing.assert_array_equal(folders.image(index), batches.image(same))

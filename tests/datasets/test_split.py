@@ -38,12 +38,17 @@ def test_split_keeps_images_with_their_labels():
 def test_what_cannot_be_divided_is_refused():
     with pytest.raises(DataError, match="single"):
         split_indices(np.array([0, 0, 1]), 0.5, 0)
+    with pytest.raises(DataError, match="'cat'"):
+        split(Dataset(np.zeros((3, 1, 1)), np.array([0, 0, 1]), ("ant", "cat")), 0.5, 0)
     with pytest.raises(ParameterError, match="between"):
         split_indices(np.array([0, 0]), 1.0, 0)
 
 
 def test_labels_must_fit():
-    with pytest.raises(DataError, match="labels"):
-        Dataset(np.zeros((2, 1, 1)), np.array([0, 2]), ("a", "b"))
+    for label in (2, -1):
+        with pytest.raises(DataError, match=f"label {label}"):
+            Dataset(np.zeros((2, 1, 1)), np.array([0, label]), ("a", "b"))
+    with pytest.raises(DataError, match="differ"):
+        Dataset(np.zeros((2, 1, 1)), np.array([0, 1]), ("a", "a"))
     with pytest.raises(DataError, match="2 images"):
         Dataset(np.zeros((2, 1, 1)), np.array([0]), ("a", "b"))
