@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
+from imgtool.features.limits import require_finite
 from imgtool.filters.kernels import gaussian_taps
 from imgtool.image.color import to_gray
 from imgtool.image.pixels import top_of
 
 WINDOWS = ("gaussian", "flat")
-LARGEST = 1e15  # of pixel values: the squares of descriptors must stay within float32
 _ORIENTATIONS, _BINS = 8, 4
 _EPSILON = np.float32(2.0**-23)
 _AT_ONCE = 8  # frames along each axis that one matrix serves
@@ -70,8 +70,7 @@ def dense_sift(
 def _gray(image: np.ndarray) -> np.ndarray:
     """Return (height, width) float32. Raises ImageError for values that SIFT cannot take."""
     gray = to_gray(image)
-    if not np.abs(gray).max(initial=0) <= LARGEST:
-        raise ImageError(f"holds NaN, infinity or values above {LARGEST:g}, which SIFT cannot describe")
+    require_finite(gray, "SIFT")
     return gray.astype(np.float32)
 
 
