@@ -29,6 +29,7 @@ from imgtool.image.resize import resize
 
 CODEBOOK_IMAGES = 3000  # more hardly change it
 CODEBOOK_SHARE = 256  # descriptors of one image at most, so that a small data set is not learned by heart
+SIZED_IMAGES = 200  # whose sizes say how large the images of a data set are
 LONGEST = 4  # times the short side; thinner images are squeezed
 
 # What settings may be at most: a model folder that says more is no honest one.
@@ -177,12 +178,15 @@ class GistSvm(VectorSvm):
 class SiftFisherSvm(VectorSvm):
     """Fisher vectors of dense RootSIFT.
 
-    size: the short side in pixels that images are brought to; step, bins, window, root: see features/sift.py;
+    size: the short side in pixels that images are brought to; resolution: the short side that they are shrunk to before
+    that, so that a large photograph shows no finer detail than enlarged training images do (0: the median of those,
+    found by `fit`); step, bins, window, root: see features/sift.py;
     dimensions, components: of the codebook; places: append x and y; pyramid: levels such as 1x1,3x1.
     """
 
     defaults: ClassVar = {
         "size": 128,
+        "resolution": 0,
         "step": 4,
         "bins": (4, 6, 8),
         "window": "flat",
@@ -198,17 +202,25 @@ class SiftFisherSvm(VectorSvm):
     def __init__(self, name: str, **settings: Any) -> None:
         super().__init__(name, **settings)
         parse_levels(self.settings["pyramid"])
+        if self.settings["resolution"] < 0:
+            raise ParameterError(f"{name}: resolution must be 0 or more, got {self.settings['resolution']}")
         self.local = LocalSettings(**{key: self.settings[key] for key in ("step", "bins", "window", "root")})
         self.codebook: Codebook | None = None
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return (height, width), gray, with the short side brought to `size`."""
-        return short_side(to_gray(image), self.settings["size"])
+        gray, resolution = to_gray(image), self.settings["resolution"]
+        if 0 < resolution < min(self.settings["size"], *gray.shape):
+            gray = short_side(gray, resolution)
+        return short_side(gray, self.settings["size"])
 
     def learn_description(self, dataset: Dataset, seed: int, progress: Progress | None) -> None:
         """Fit the codebook to descriptors of some of the images."""
         count = min(len(dataset), CODEBOOK_IMAGES)
         chosen = np.sort(np.random.default_rng(seed).choice(len(dataset), count, replace=False))
+        if not self.settings["resolution"]:
+            sides = [min(dataset.image(int(index)).shape[:2]) for index in chosen[:: max(count // SIZED_IMAGES, 1)]]
+            self.settings["resolution"] = int(np.median(sides))
         self.codebook = fit_to_images(
             (self.prepare(dataset.image(int(index))) for index in chosen),
             count,

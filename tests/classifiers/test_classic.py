@@ -11,6 +11,7 @@ from imgtool.classifiers.classic import short_side
 from imgtool.classifiers.registry import create, open_model
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
+from imgtool.image.resize import resize
 
 NAMES = ("sift-fv-svm", "hog-svm", "gist-svm")
 SMALL = {
@@ -107,6 +108,7 @@ def test_progress_is_told_and_pyramid_lengthens_the_vector():
         ("gist-svm", {"orientations": (1,) * 17}, "orientations"),
         ("sift-fv-svm", {"bins": (0,)}, "bins"),
         ("sift-fv-svm", {"window": "box"}, "window"),
+        ("sift-fv-svm", {"resolution": -1}, "resolution"),
         ("sift-fv-svm", {"pyramid": "all"}, "pyramid"),
         ("sift-fv-svm", {"colour": "yes"}, "colour"),
     ],
@@ -120,6 +122,15 @@ def test_wrong_settings_are_refused(name, settings, what):
 def test_an_unfitted_model_says_so(name):
     with pytest.raises(DataError, match="not fitted"):
         create(name).decide(np.zeros((1, 3), np.float32))
+
+
+def test_large_images_show_no_more_detail_than_enlarged_training_images(fitted):
+    assert 50 <= fitted["sift-fv-svm"].settings["resolution"] < 70
+    model = create("sift-fv-svm", size=48, resolution=20)
+    large = stripes(np.random.default_rng(0), 2, (120, 160))
+    np.testing.assert_array_equal(model.prepare(large), model.prepare(resize(large, 20, 27)))
+    assert model.prepare(large).shape == (48, 65)
+    np.testing.assert_array_equal(create("sift-fv-svm", size=48).prepare(large), resize(large, 48, 64))
 
 
 def test_short_side():
