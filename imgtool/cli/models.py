@@ -20,6 +20,7 @@ def command() -> None:
     \b
       imgtool models list
       imgtool models show alexnet
+      imgtool models layers lenet
       imgtool models verify my-model/
     """
 
@@ -51,6 +52,24 @@ def _summary(name: str) -> dict[str, Any]:
         "n": accuracy.get("n"),
         "kB": round(size / 1000),
     }
+
+
+@command.command("layers")
+@click.argument("name")
+@options.row_format
+def layers(name: str, format: str | None) -> None:
+    """Show the layers of a network that ships or was trained: shapes, parameters, multiply-adds."""
+    from imgtool.classifiers.network import NetworkClassifier
+    from imgtool.classifiers.registry import open_model
+    from imgtool.errors import ParameterError
+    from imgtool.networks.summary import summary
+
+    model = open_model(name)
+    if not isinstance(model, NetworkClassifier):
+        raise ParameterError(f"{name} is no network")
+    shape = (model.settings["channels"], model.settings["side"], model.settings["side"])
+    rows = summary(model.network(), shape)
+    write_rows(rows, format=format, columns=("layer", "kind", "output", "parameters", "multiply-adds"))
 
 
 @command.command("show")

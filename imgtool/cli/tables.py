@@ -111,6 +111,8 @@ def cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
     if hasattr(value, "dtype") and getattr(value, "ndim", 0) > 0:
         first = " ".join(cell(float(each)) for each in value.reshape(-1)[:4])
         return first + (" ..." if value.size > 4 else "")
@@ -148,7 +150,7 @@ def _width(text: str) -> int:
 def _is_number(text: str) -> bool:
     """Tell whether a cell holds a number, or stands for one that is missing."""
     try:
-        float(text.rstrip("%"))
+        float(text.rstrip("%").replace(",", ""))
     except ValueError:
         return text == "-"
     return True

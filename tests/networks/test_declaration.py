@@ -9,6 +9,7 @@ from imgtool.networks import declaration as declared
 from imgtool.networks.alexnet import alexnet
 from imgtool.networks.declaration import Network
 from imgtool.networks.lenet import lenet
+from imgtool.networks.summary import summary
 from imgtool.networks.two_layer import two_layer
 
 
@@ -65,3 +66,16 @@ def test_shapes_that_do_not_fit_are_refused(layer, shape):
 def test_layers_keep_the_number_of_values_unless_they_say_so():
     for layer in (declared.ReLU(), declared.Flatten(), declared.Dropout()):
         assert math.prod(layer.output_shape((2, 3, 4))) == 24
+
+
+def test_summary_adds_up():
+    rows = summary(lenet(), (3, 32, 32))
+    assert rows[0] == {
+        "layer": "conv1",
+        "kind": "Conv",
+        "output": "6x28x28",
+        "parameters": 456,
+        "multiply-adds": 352_800,
+    }
+    assert rows[-1]["parameters"] == 62_006
+    assert rows[-1]["multiply-adds"] == sum(row["multiply-adds"] for row in rows[:-1]) == 651_720
