@@ -102,7 +102,7 @@ class _Strip:
         """Yield (gx, gy) of each channel: central differences, not halved, 0 at the ends of the image's lines."""
         above, below = max(self.first - 1, 0), min(self.last + 1, len(self.image))
         begin = above + 1 - self.first  # the first row of the strip that has neighbours above and below
-        right = min(self.width, self.image.shape[1] - 1)
+        right = max(1, min(self.width, self.image.shape[1] - 1))
         for channel in range(self.image[0, 0].size):
             plane = self.image if self.image.ndim == 2 else self.image[:, :, channel]
             values: np.ndarray = plane[above:below].astype(dtype)

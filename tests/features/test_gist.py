@@ -84,8 +84,8 @@ def test_presets_have_their_published_length(preset, length):
 
 
 @pytest.mark.parametrize("color", [False, True])
-@pytest.mark.parametrize("shape", [(1, 1), (40, 50), (64, 64), (300, 7), (40, 50, 3), (13, 17, 4)])
-@pytest.mark.parametrize("value", [0, 200, 0.1, 1e15, -3.7])
+@pytest.mark.parametrize("shape", [(1, 1), (40, 50), (64, 64), (300, 7), (301, 223), (40, 50, 3), (13, 17, 4)])
+@pytest.mark.parametrize("value", [0, 200, 0.1, 1 / 3, 1e15, -3.7])
 def test_constant_image_gives_zeros(shape, value, color):
     dtype = np.uint8 if value in (0, 200) else np.float64
     result = gist(np.full(shape, value, dtype), size=64, color=color)
@@ -94,7 +94,7 @@ def test_constant_image_gives_zeros(shape, value, color):
 
 
 @given(
-    hnp.arrays(st.sampled_from([np.float32, np.float64]), hnp.array_shapes(min_dims=2, max_dims=2, max_side=20),
+    hnp.arrays(st.sampled_from([np.float32, np.float64]), hnp.array_shapes(min_dims=2, max_dims=2, max_side=10),
                elements={"allow_nan": True, "allow_infinity": True}, fill=st.nothing()),
     st.booleans(),
 )  # fmt: skip
@@ -154,6 +154,25 @@ def test_colors_that_are_gray_give_the_gray_descriptor_thrice():
     thrice = gist(np.dstack([gray] * 3), size=64, color=True)
     np.testing.assert_allclose(thrice, np.tile(once, 3), rtol=0, atol=1e-6 * once.max())
     np.testing.assert_array_equal(gist(gray, size=64, color=True), thrice)
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+@pytest.mark.parametrize("size", [40, 41])
+def test_prefilter_is_that_of_a_plain_formula(size, planes):
+    """Step 4 of the reference README; several planes are divided by the deviation of their mean."""
+    values = np.random.default_rng(0).random((planes, size, size)) * 255
+    side = size + 10 + size % 2
+    f = np.minimum(np.arange(side), side - np.arange(side))
+    low = np.exp(-(f[:, None] ** 2 + f**2) / (3 / np.sqrt(np.log(2))) ** 2)
+
+    def smooth(plane):
+        return np.fft.ifft2(np.fft.fft2(plane) * low)
+
+    around = [np.pad(np.pad(np.log(v + 1), 5, "symmetric"), (0, size % 2), "symmetric") for v in values]
+    high = [each - smooth(each).real for each in around]
+    deviation = np.sqrt(np.abs(smooth(np.mean(high, axis=0) ** 2)))
+    expected = [(each / (0.2 + deviation))[5 : 5 + size, 5 : 5 + size] for each in high]
+    np.testing.assert_allclose(normalised_contrast(values, 3.0), expected, rtol=0, atol=1e-10)
 
 
 def test_color_keeps_the_channels_apart():

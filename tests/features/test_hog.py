@@ -96,11 +96,26 @@ def test_gradients_on_the_edges_of_bins_fall_as_in_scikit_image(orientations):
             np.testing.assert_allclose(hog(same, orientations=orientations, block=1), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("orientations", [4, 8, 9, 12])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounded_differences_fall_beside_the_edges_of_bins_as_in_scikit_image(dtype, orientations):
+    peer = pytest.importorskip("skimage.feature", reason="scikit-image is the reference")
+    image = np.random.default_rng(0).integers(0, 256, (200, 200)).astype(dtype) / dtype(255)
+    expected = peer.hog(image, orientations, (8, 8), (1, 1), feature_vector=False)
+    np.testing.assert_allclose(hog(image, orientations=orientations, block=1), expected, rtol=0, atol=1e-6)
+
+
 @given(hnp.arrays(np.uint8, SHAPES), st.integers(1, 300))
 @settings(max_examples=30, deadline=None)
 def test_table_equals_computation(image, orientations):
     expected = cell_histograms(image.astype(np.float64), orientations=orientations, cell=4)
     np.testing.assert_allclose(cell_histograms(image, orientations=orientations, cell=4), expected, rtol=1e-6)
+
+
+def test_angle_that_rounds_to_180_degrees_counts_in_the_last_bin():
+    image = np.array([[0, 1e-17, 0], [0, 5, 1], [0, 0, 0]])  # in the middle gx = 1, gy = -1e-17
+    votes = cell_histograms(image, cell=3)[0, 0] * 9
+    np.testing.assert_allclose(votes, [0, 0, 0, 0, 0, 0, 0, 0, 1])  # scikit-image loses this vote
 
 
 def test_blocks_without_norm_are_the_cells():
@@ -111,7 +126,7 @@ def test_blocks_without_norm_are_the_cells():
 
 
 @given(
-    hnp.arrays(st.sampled_from([np.float16, np.float32, np.float64]), SHAPES,
+    hnp.arrays(st.sampled_from([np.float16, np.float32, np.float64]), st.tuples(st.integers(8, 11), st.integers(8, 11)),
                elements={"allow_nan": True, "allow_infinity": True}, fill=st.nothing()),
     st.sampled_from(NORMS[:4]),
 )  # fmt: skip
@@ -131,6 +146,14 @@ def test_one_bad_pixel_is_refused(value):
     image = np.zeros((32, 32, 3), np.float32)
     image[31, 31, 2] = value
     with pytest.raises(ImageError, match="NaN or infinity"):
+        hog(image)
+
+
+@pytest.mark.parametrize("value", [1.1e15, -1.1e15, 1e38, -1e300])
+def test_huge_values_are_refused(value):
+    image = np.zeros((32, 32))
+    image[3, 4] = value
+    with pytest.raises(ImageError, match=r"1e\+15"):
         hog(image)
 
 
@@ -164,6 +187,12 @@ def test_small_image_is_refused_with_both_sizes():
         hog(np.zeros((20, 15)))
     with pytest.raises(ImageError, match=r"0x0"):
         hog(np.zeros((0, 0)))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (1, 1), (2, 2)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_image_smaller_than_a_cell_has_no_cells(shape, dtype):
+    assert cell_histograms(np.ones(shape, dtype), cell=4).size == 0
 
 
 def test_negative_values_have_no_square_root():
