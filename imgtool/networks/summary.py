@@ -10,7 +10,7 @@ from imgtool.networks.declaration import Network, Shape
 
 def summary(network: Network, shape: Shape) -> list[dict[str, Any]]:
     """Return a row for each layer, and one for their sums, for one input image of this shape."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "layer": name,
             "kind": type(layer).__name__,
@@ -20,5 +20,5 @@ def summary(network: Network, shape: Shape) -> list[dict[str, Any]]:
         }
         for name, layer, before, output in network.shapes(shape)
     ]
-    total = {key: sum(row[key] for row in rows) for key in ("parameters", "multiply-adds")}
+    total = {key: sum(int(row[key]) for row in rows) for key in ("parameters", "multiply-adds")}
     return [*rows, {"layer": "all", "kind": "", "output": "", **total}]
