@@ -32,7 +32,6 @@ def model_names() -> Iterable[str]:
 
 
 @options.command("classify", examples=EXAMPLES)
-@options.images
 @click.option(
     "--model", "names", multiple=True, default=["alexnet"], show_default=True, metavar="NAME|FOLDER",
     shell_complete=options.completer(model_names), help="A model that ships, or a trained one; repeatable.",
@@ -42,6 +41,7 @@ def model_names() -> Iterable[str]:
 @options.device
 @options.backend
 @options.rows
+@options.images
 def command(
     images: Images, rows: Rows, names: tuple[str, ...], top: int, threshold: float, device: str, backend: str
 ) -> None:

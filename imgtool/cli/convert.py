@@ -21,7 +21,6 @@ imgtool convert --color gray --depth 16 - < photo.jpg > gray.png
 
 
 @options.command("convert", examples=EXAMPLES)
-@options.images
 @click.option(
     "--color",
     type=click.Choice(["gray", "rgb", "hsv", "lab", "xyz"]),
@@ -35,6 +34,7 @@ imgtool convert --color gray --depth 16 - < photo.jpg > gray.png
     "--size", metavar="WxH", help="Pixels; 256x for a width, x256 for a height, as bilinear with antialiasing."
 )
 @options.pictures
+@options.images
 def command(images: Images, pictures: Pictures, color: str | None, gray: str, depth: str, size: str | None) -> None:
     """Change colour space, depth, size or format.
 

@@ -35,7 +35,6 @@ def command() -> None:
 
 
 @options.command("fit", examples=EXAMPLES)
-@options.images
 @click.option("-o", "--output", required=True, metavar="FILE", help="The codebook, a .safetensors file.")
 @click.option("--components", type=click.IntRange(1), default=64, show_default=True, help="Gaussians.")
 @click.option("--dimensions", type=click.IntRange(1), default=64, show_default=True, help="Kept by the PCA.")
@@ -46,6 +45,7 @@ def command() -> None:
 @click.option("--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Descriptors to fit to.")
 @options.seed
 @options.force
+@options.images
 def fit(
     images: Images,
     output: str,

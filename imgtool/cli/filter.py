@@ -40,21 +40,21 @@ cat photo.jpg | imgtool filter --kernel box --size 5 > soft.png
 
 
 @options.command("filter", examples=EXAMPLES)
-@options.images
 @click.option("--kernel", "name", type=options.LateChoice("kernel", kernel_names), help="By name; --list shows them.")
 @click.option("--kernel-file", metavar="FILE", help="Numbers in a txt, csv, npy or json file.")
 @click.option("--matrix", metavar="ROWS", help='Inline: "1 0 -1; 2 0 -2; 1 0 -1".')
-@click.option("--size", type=click.IntRange(1), help="Taps a side, for box.  [3]")
+@click.option("--size", type=click.IntRange(1), metavar="N", help="Taps a side, for box.  [3]")
 @click.option("--sigma", type=float, help="In pixels, for gaussian, log, dog.  [1]")
 @click.option("--truncate", type=float, help="Gaussian radius in sigmas.  [4]")
 @options.border
-@click.option("--method", type=click.Choice(["auto", "direct", "separable", "fft"]), default="auto", show_default=True)
+@click.option("--method", type=click.Choice(["auto", "direct", "separable", "fft"]), default="auto", help="[auto]")
 @click.option("--correlate", is_flag=True, help="Do not flip the kernel.")
 @click.option("--normalize", type=click.Choice(["none", "sum", "abs"]), default="none", help="Divide the taps.  [none]")
 @options.value_range
 @options.depth
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=print_list, help="List the kernels.")
 @options.pictures
+@options.images
 def command(
     images: Images,
     pictures: Pictures,

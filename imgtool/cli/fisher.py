@@ -24,10 +24,10 @@ SHIPPED = "sift-fv-svm"
 
 
 @options.command("fisher", examples=EXAMPLES)
-@options.images
 @click.option("--codebook", metavar="FILE", help="Of 'imgtool features fit' [default: the one of sift-fv-svm].")
 @click.option("--pyramid", default="1x1", show_default=True, metavar="LEVELS", help="Cells, as in 1x1,2x2,3x1.")
 @options.vectors
+@options.images
 def command(images: Images, vectors: Vectors, codebook: str | None, pyramid: str) -> None:
     """Describe images by Fisher vectors of their dense SIFT.
 

@@ -30,7 +30,6 @@ imgtool gist --size 128 --orientations 8,8,4 --visualize gist.png photo.jpg
 
 
 @options.command("gist", examples=EXAMPLES)
-@options.images
 @click.option(
     "--preset",
     type=options.LateChoice("preset", preset_names),
@@ -45,6 +44,7 @@ imgtool gist --size 128 --orientations 8,8,4 --visualize gist.png photo.jpg
 @click.option("--color/--gray", default=None, help="Describe R, G and B apart, or their mean.  [gray]")
 @options.visualize
 @options.vectors
+@options.images
 def command(images: Images, vectors: Vectors, preset: str, visualize: str | None, **given: Any) -> None:
     """Describe images by their GIST.
 

@@ -23,7 +23,6 @@ SHOWN = ("x", "y", "magnitude", "phase", "picture")
 
 
 @options.command("gradient", examples=EXAMPLES)
-@options.images
 @click.option(
     "--operator",
     type=click.Choice(["sobel", "scharr", "prewitt", "central", "forward", "backward"]),
@@ -44,6 +43,7 @@ SHOWN = ("x", "y", "magnitude", "phase", "picture")
 @options.value_range
 @options.depth
 @options.pictures
+@options.images
 def command(
     images: Images,
     pictures: Pictures,

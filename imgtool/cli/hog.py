@@ -31,7 +31,6 @@ imgtool hog --visualize hog.png photo.jpg
 
 
 @options.command("hog", examples=EXAMPLES)
-@options.images
 @click.option("--orientations", type=click.IntRange(1), default=9, show_default=True, help="Bins over 180 degrees.")
 @click.option("--cell", type=options.Numbers(least=1), default="8", show_default=True, help="Pixels; or ROWS,COLUMNS.")
 @click.option("--block", type=options.Numbers(least=1), default="2", show_default=True, help="Cells; or ROWS,COLUMNS.")
@@ -45,6 +44,7 @@ imgtool hog --visualize hog.png photo.jpg
 @click.option("--sqrt", is_flag=True, help="Take the square root of the image first.")
 @options.visualize
 @options.vectors
+@options.images
 def command(
     images: Images,
     vectors: Vectors,

@@ -27,11 +27,11 @@ CHANNELS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
 
 
 @options.command("info", examples=EXAMPLES)
-@options.images
 @click.option("--statistics", is_flag=True, help="Least, largest, mean and deviation of each channel in the table.")
 @click.option("--histogram", is_flag=True, help="Counts of 256 equal bins, in JSON Lines.")
 @click.option("--json", is_flag=True, help="The same as --format jsonl.")
 @options.rows
+@options.images
 def command(images: Images, rows: Rows, statistics: bool, histogram: bool, json: bool) -> None:
     """Say what an image is: size, depth, statistics.
 

@@ -30,7 +30,6 @@ COLUMNS = ("descriptor", "number", "grid")
 
 
 @options.command("sift", examples=EXAMPLES)
-@options.images
 @click.option("--step", type=click.IntRange(1), default=4, show_default=True, help="Pixels between descriptors.")
 @options.bins("4")
 @click.option(
@@ -42,6 +41,7 @@ COLUMNS = ("descriptor", "number", "grid")
 @click.option("--bounds", type=options.Numbers(4), metavar="X0,Y0,X1,Y1", help="Describe this part only, inclusive.")
 @click.option("--values", is_flag=True, help="Give frames and values of each descriptor, not a summary.")
 @options.vectors
+@options.images
 def command(
     images: Images,
     vectors: Vectors,
