@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import imgtool
 from imgtool.cli import options
-from imgtool.cli.comparisons import SHOWN, print_comparison
-from imgtool.cli.progress import told
+from imgtool.cli.comparisons import SHOWN, print_comparison, shown_progress
 
 if TYPE_CHECKING:
-    from imgtool.datasets.dataset import Dataset
     from imgtool.evaluation.comparison import Comparison
 
 EXAMPLES = """
@@ -56,38 +53,30 @@ def command(
     """
     from imgtool.datasets.feature_file import check_free
     from imgtool.datasets.formats import load
-    from imgtool.datasets.split import split
     from imgtool.device import resolve
     from imgtool.evaluation.comparison import compare
 
     if report is not None:
         check_free(str(report), overwrite=force)
-    parts = load(data)
-    train, test = (parts.train, parts.test) if parts.test else split(parts.train, test_share, seed)
-    progress = told(quiet=quiet, verbose=verbose)
-    comparison = compare(names, train, test, seed=seed, device=resolve(device), settings=settings, progress=progress)
-    if progress is not None and hasattr(progress, "__exit__"):
-        progress.__exit__(None, None, None)
+    with shown_progress(quiet=quiet, verbose=verbose) as progress:
+        comparison = compare(
+            names,
+            load(data),
+            test_share=test_share,
+            seed=seed,
+            device=resolve(device),
+            settings=settings,
+            progress=progress,
+        )
     if report is not None:
-        _write_report(report, comparison, data, train, test, seed, force=force)
-    print_comparison(comparison, format, quiet=quiet)
+        _write_report(report, comparison, data, force=force)
+    print_comparison(comparison, data, format, quiet=quiet)
 
 
-def _write_report(
-    path: Path, comparison: Comparison, data: Path, train: Dataset, test: Dataset, seed: int, *, force: bool
-) -> None:
+def _write_report(path: Path, comparison: Comparison, data: Path, *, force: bool) -> None:
     """Write the page."""
     from imgtool.batch.outputs import write_file
     from imgtool.evaluation.report import page
 
-    facts = {
-        "data": data,
-        "training images": len(train),
-        "held-out images": len(test),
-        "sha256 of the held-out part": test.digest(),
-        "seed": seed,
-        "imgtool": imgtool.__version__,
-    }
-    counts = {"train": train.counts(), "test": test.counts()}
-    text = page(comparison.rows(), facts, counts, comparison.duplicates)
+    text = page(comparison, str(data))
     write_file(path, text.encode("utf-8", "backslashreplace"), overwrite=force)

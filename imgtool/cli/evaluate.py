@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import SHOWN, print_comparison
+from imgtool.cli.comparisons import SHOWN, print_comparison, shown_progress
 
 EXAMPLES = """
 imgtool evaluate photos/ --model photos-hog/ --model photos-lenet/
@@ -26,21 +26,12 @@ def command(data: Path, names: tuple[str, ...], device: str, format: str | None,
 
     The held-out part (val/ or test/) where DATA has one, else all of it.
     """
-    from imgtool.classifiers.registry import open_model
     from imgtool.datasets.formats import load
     from imgtool.device import resolve
-    from imgtool.errors import ImgtoolError
-    from imgtool.evaluation.comparison import Comparison, Result, score
+    from imgtool.evaluation.comparison import evaluate
 
     parts = load(data)
-    test, device = parts.test or parts.train, resolve(device)
-    results = []
-    for name in names:
-        try:
-            model = open_model(name, device=device)
-            scores, milliseconds = score(model, test)
-            size = sum(array.nbytes for array in model.arrays().values())
-            results.append(Result(name, None, scores, None, milliseconds, size))
-        except ImgtoolError as error:
-            results.append(Result(name, error=str(error)))
-    print_comparison(Comparison(test.classes, test.labels, 0, results), format, quiet=quiet)
+    test = parts.train if parts.test is None else parts.test
+    with shown_progress(quiet=quiet) as progress:
+        comparison = evaluate(names, test, device=resolve(device), progress=progress)
+    print_comparison(comparison, data, format, quiet=quiet)

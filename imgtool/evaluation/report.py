@@ -6,51 +6,68 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from imgtool.evaluation.comparison import Comparison
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top; }
+th:first-child, td:first-child, .facts td { text-align: left; }
+td { overflow-wrap: anywhere; }
+.facts td:first-child { width: 12rem; }
 thead th { border-bottom: 2px solid #222; }
-.fail { color: #a40000; text-align: left; }
+.models, .facts { width: 100%; }
+.fail { color: #a40000; }
 svg { width: 100%; height: auto; }
-footer { color: #666; font-size: 85%; margin-top: 2rem; }
 """
 EXPLANATION = (
-    "Errors are shares of the same held-out images. Intervals are Wilson's at 95 %. p is McNemar's exact test "
-    "against the first model: the probability of a difference at least as large if both erred equally often."
+    "Errors are shares of the same {n} held-out images. Intervals are Wilson's at 95 %. p is McNemar's exact test "
+    "against the first model: the probability of a difference at least as large if both erred equally often. With "
+    "several models, one small p among many is to be expected. Times are wall time on the machine that ran this; an "
+    "image's time leaves reading it out."
 )
-HEADINGS = ("model", "top-1 error", "95 % interval", "top-5 error", "p", "train s", "ms/image", "MB")
+HEADINGS = ("model", "top-1 error", "95 % interval", "top-5 error", "95 % interval", "p", "train s", "ms/image", "MB")
+SHOWN_PAIRS = 50
+NAME_LENGTH = 24  # characters that fit beside a bar
 
 
-def page(
-    rows: Sequence[Mapping[str, Any]],
-    facts: Mapping[str, Any],
-    counts: Mapping[str, Mapping[str, int]],
-    duplicates: Sequence[tuple[str, str]] = (),
-) -> str:
-    """Return the page.
-
-    rows: of `Comparison.rows`; facts: name and value of what was done; counts: images of each class in each part;
-    duplicates: pairs of equal images in both parts.
-    """
+def page(comparison: Comparison, data: str) -> str:
+    """Return the page. data: where the images came from."""
+    rows = comparison.rows()
     good = [row for row in rows if not row.get("error")]
     parts = [
-        "<!doctype html>\n<html lang=en><meta charset=utf-8>",
-        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-        f"<title>imgtool compare</title><style>{STYLE}</style>",
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
+        f"<title>imgtool compare</title><style>{STYLE}</style></head><body>",
         "<h1>Comparison of classifiers</h1>",
-        _table(rows),
+        _remarks(comparison),
+        _models(rows),
         _bars(good) if good else "",
-        f"<p>{EXPLANATION}</p>",
-        _duplicates(duplicates),
+        f"<p>{EXPLANATION.format(n=len(comparison.labels))}</p>",
         "<h2>Data</h2>",
-        _counts(counts),
-        "<h2>How it was made</h2><table>",
-        *(f"<tr><td>{escape(str(name))}<td>{escape(str(value))}" for name, value in facts.items()),
-        "</table></html>\n",
+        _facts({"data": data}),
+        _counts(comparison.counts),
+        "<h2>How it was made</h2>",
+        _facts({name.replace("_", " "): value for name, value in comparison.facts.items()}),
+        _facts({row["model"]: _about(row) for row in good}),
+        "</body></html>\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def text(value: object) -> str:
+    """Return a value as HTML's text: markup escaped, characters that are no ink or reorder a line as their codes."""
+    ink = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in _words(value))
+    return escape(ink)
+
+
+def _words(value: object) -> str:
+    """Return a setting or a fact as a reader wants it."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {_words(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value))
+    return "–" if value is None or value == "" else str(value)
 
 
 def percent(value: float | None) -> str:
@@ -58,65 +75,94 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of models."""
-    lines = ["<table><thead><tr>", *(f"<th>{escape(name)}" for name in HEADINGS), "</thead>"]
-    for row in rows:
-        if row.get("error"):
-            lines.append(f"<tr><td>{escape(row['model'])}<td class=fail colspan=7>{escape(row['error'])}")
-            continue
-        low, high = row["top1_interval"]
-        cells = [
-            escape(row["model"]),
+def between(interval: Sequence[float] | None) -> str:
+    """Return an interval of shares as per cent."""
+    return "–" if interval is None else f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f}"
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:
+    """Return a table of cells that are HTML already."""
+    top = "<thead><tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr></thead>" if head else ""
+    body = ["<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines]
+    return "\n".join([f'<table class="{kind}">{top}<tbody>', *body, "</tbody></table>"])
+
+
+def _models(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of models, and below it those that failed, with their reasons."""
+    lines = [
+        (
+            text(row["model"]),
             percent(row["top1_error"]),
-            f"{100 * low:.1f} – {100 * high:.1f}",
+            between(row["top1_interval"]),
             percent(row["top5_error"]),
+            between(row["top5_interval"]),
             "" if row["p"] is None else f"{row['p']:.2g}",
             "as it is" if row["train_seconds"] is None else f"{row['train_seconds']:.1f}",
             f"{row['ms_per_image']:.1f}",
             f"{row['bytes'] / 1e6:.2f}",
-        ]
-        lines.append("<tr>" + "".join(f"<td>{cell}" for cell in cells))
-    return "\n".join([*lines, "</table>"])
+        )
+        for row in rows
+        if not row.get("error")
+    ]
+    failed = [
+        f'<p class="fail">{text(row["model"])}: failed: {text(row["error"])}</p>' for row in rows if row.get("error")
+    ]
+    return "\n".join([_table(HEADINGS, lines, "models") if lines else "", *failed])
 
 
 def _bars(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a drawing: each model's top-1 error as a dot, its interval as a line."""
-    line, left, right = 34, 170, 780
+    line, left, right = 34, 190, 775
     top: float = max(0.05, max(row["top1_interval"][1] for row in rows))
-    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if top / step <= 8)
+    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if top / step <= 8)
 
-    def x(share: float) -> float:
-        return left + (right - left) * share / top
+    def x(share: float) -> str:
+        return f"{left + (right - left) * share / top:.1f}"
 
     height = line * len(rows) + 40
-    parts = [f'<svg viewBox="0 0 800 {height}" role=img aria-label="top-1 error with 95 % intervals">']
+    parts = [f'<svg viewBox="0 0 800 {height}" role="img" aria-label="top-1 error with 95 % intervals">']
     for tick in range(int(top / step) + 1):
         at = x(tick * step)
-        parts.append(f'<line x1={at:.1f} x2={at:.1f} y1=5 y2={height - 28} stroke="#ddd" />')
-        parts.append(f"<text x={at:.1f} y={height - 8} text-anchor=middle font-size=13>{100 * tick * step:g} %</text>")
+        parts.append(f'<line x1="{at}" x2="{at}" y1="5" y2="{height - 28}" stroke="#ddd"/>')
+        label = f"{100 * tick * step:g} %"
+        parts.append(f'<text x="{at}" y="{height - 8}" text-anchor="middle" font-size="13">{label}</text>')
     for index, row in enumerate(rows):
-        y = line * index + 22
-        low, high = row["top1_interval"]
-        parts.append(f"<text x={left - 12} y={y + 5} text-anchor=end font-size=14>{escape(row['model'])}</text>")
-        parts.append(f'<line x1={x(low):.1f} x2={x(high):.1f} y1={y} y2={y} stroke="#369" stroke-width=3 />')
-        parts.append(f'<circle cx={x(row["top1_error"]):.1f} cy={y} r=5 fill="#369" />')
+        y, (low, high) = line * index + 22, row["top1_interval"]
+        name = row["model"] if len(row["model"]) <= NAME_LENGTH else "…" + row["model"][1 - NAME_LENGTH :]
+        parts.append(f'<text x="{left - 12}" y="{y + 5}" text-anchor="end" font-size="14">{text(name)}</text>')
+        parts.append(f'<line x1="{x(low)}" x2="{x(high)}" y1="{y}" y2="{y}" stroke="#369" stroke-width="3"/>')
+        parts.append(f'<circle cx="{x(row["top1_error"])}" cy="{y}" r="5" fill="#369"/>')
     return "\n".join([*parts, "</svg>"])
 
 
 def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
     """Return how many images each class has in each part."""
     names = list(dict.fromkeys(name for part in counts.values() for name in part))
-    head = "<table><thead><tr><th>class" + "".join(f"<th>{escape(part)}" for part in counts) + "</thead>"
+    lines = [(text(name), *(str(part.get(name, 0)) for part in counts.values())) for name in names]
+    sums = ("all", *(str(sum(part.values())) for part in counts.values()))
+    return _table(("class", *map(text, counts)), [*lines, sums])
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    """Return names and values, a line each."""
+    return _table((), [(text(name), text(value) or "–") for name, value in facts.items()], "facts")
+
+
+def _about(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what produced a model's scores."""
+    return {key: row[key] for key in ("classes", "settings", "weights", "data") if row.get(key) is not None}
+
+
+def _remarks(comparison: Comparison) -> str:
+    """Return what makes the errors look smaller than they are, first of all."""
     lines = [
-        f"<tr><td>{escape(name)}" + "".join(f"<td>{part.get(name, 0)}" for part in counts.values()) for name in names
+        f'<p class="fail">{text(name)} learned from these very images; its error says nothing of others.</p>'
+        for name in comparison.seen
     ]
-    return "\n".join([head, *lines, "</table>"])
-
-
-def _duplicates(pairs: Sequence[tuple[str, str]]) -> str:
-    """Return a warning about images in both parts."""
-    if not pairs:
-        return ""
-    shown = "".join(f"<li>{escape(first)} = {escape(second)}" for first, second in pairs[:50])
-    return f"<p class=fail>{len(pairs)} pairs of equal images stand in both parts, which flatters:</p><ul>{shown}</ul>"
+    if pairs := comparison.duplicates:
+        shown = "".join(f"<li>{text(first)} = {text(second)}</li>" for first, second in pairs[:SHOWN_PAIRS])
+        some = f", of which the first {SHOWN_PAIRS}" if len(pairs) > SHOWN_PAIRS else ""
+        lines.append(
+            f'<p class="fail">Equal images in both parts, which flatters: {len(pairs)}{some}:</p><ul>{shown}</ul>'
+        )
+    return "\n".join(lines)

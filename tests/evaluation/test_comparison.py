@@ -1,7 +1,11 @@
 """Comparing classifiers: the table, its statistics, failures, the report."""
 
+import csv
+import io
 import json
+import os
 import re
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,15 +14,21 @@ import pytest
 
 from imgtool.cli.main import execute
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import load
-from imgtool.errors import DataError
+from imgtool.datasets.formats import Parts, load
+from imgtool.errors import DataError, ImageError, MissingExtraError, ParameterError
 from imgtool.evaluation import comparison
-from imgtool.evaluation.comparison import Comparison, Result, compare, duplicates, score
+from imgtool.evaluation.comparison import Comparison, Result, compare, evaluate, score
+from imgtool.evaluation.duplicates import duplicates
 from imgtool.evaluation.report import page
 from imgtool.evaluation.statistics import mcnemar_exact, wilson
+from imgtool.image.write import encode
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 TEXTURES = str(SAMPLES / "textures")
+
+
+TIMES = ("train_seconds", "ms_per_image")
 
 
 def one_hot(guesses, classes):
@@ -32,7 +42,7 @@ def test_rows_hold_errors_intervals_and_p_against_the_best():
     bad[2:14] = (bad[2:14] + 1) % 8
     results = [Result("bad", None, one_hot(bad, 8), 1.0, 2.0, 3), Result("gone", "needs the extra 'torch'"),
                Result("good", None, one_hot(good, 8), None, 2.0, 3)]  # fmt: skip
-    rows = Comparison(tuple("abcdefgh"), labels, 100, results).rows()
+    rows = Comparison(tuple("abcdefgh"), labels, results).rows()
     assert [row["model"] for row in rows] == ["good", "bad", "gone"]
     assert rows[0]["top1_error"] == pytest.approx(0.1)
     assert rows[0]["top1_interval"] == pytest.approx(wilson(4, 40))
@@ -46,14 +56,15 @@ def test_rows_hold_errors_intervals_and_p_against_the_best():
 class Brightness:
     """A classifier without learning: bright is class 1."""
 
-    name, classes, defaults = "brightness", ("dark", "bright"), {}
+    name, classes, defaults = "brightness", ("dark", "bright"), {"gain": 1.0}
 
-    def __init__(self):
+    def __init__(self, name="brightness", **settings):
+        self.settings = self.defaults | settings
         self.seconds = dict.fromkeys(("prepare", "features", "decide"), 0.0)
 
     def scores(self, images):
         self.seconds["features"] += 0.001 * len(images)
-        bright = np.array([image.mean() / 255 for image in images])
+        bright = np.array([image.mean() / 255 for image in images]) * self.settings["gain"]
         return np.stack([1 - bright, bright], axis=1)
 
     def fit(self, *_, **__):
@@ -63,24 +74,109 @@ class Brightness:
         return {"nothing": np.zeros(5)}
 
 
-def test_models_are_measured_on_the_same_images_and_failures_are_rows(monkeypatch):
-    data = Dataset(
-        np.stack([np.full((4, 4), 250 * (i % 2), np.uint8) for i in range(10)]), np.arange(10) % 2, ("dark", "bright")
-    )
+class Failing(Brightness):
+    """A classifier that cannot be fitted, each for its own reason."""
 
-    def create(name, **_):
-        if name == "broken":
-            raise DataError("cannot be fitted")
-        return Brightness()
+    def fit(self, *_, **__):
+        raise {
+            "data": DataError("cannot be fitted"),
+            "extra": MissingExtraError("torch", "training"),
+            "memory": MemoryError(),
+            "defect": ZeroDivisionError("division\nby zero"),
+        }[self.name]
+
+    def __init__(self, name, **settings):
+        super().__init__(**settings)
+        self.name = name
+
+
+class NoNumbers(Brightness):
+    """A classifier whose weights went wrong."""
+
+    def scores(self, images):
+        return super().scores(images) * np.nan
+
+
+FAKES = {"brightness": Brightness, "numberless": NoNumbers}
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    def create(name, **settings):
+        if name == "unknown":
+            raise ParameterError("no model 'unknown'")
+        return FAKES.get(name, Failing)(name, **settings)
 
     monkeypatch.setattr(comparison.registry, "create", create)
-    done = compare(["brightness", "broken"], data, data)
-    rows = done.rows()
-    assert rows[0]["top1_error"] == 0
-    assert rows[0]["ms_per_image"] == pytest.approx(1)
-    assert rows[0]["bytes"] == 40
-    assert rows[1]["error"] == "cannot be fitted"
+
+
+def shades(count=10):
+    """Return images that are dark and bright in turn, each another."""
+    images = np.stack([np.full((4, 4), 200 * (i % 2) + i, np.uint8) for i in range(count)])
+    return Dataset(images, np.arange(count) % 2, ("dark", "bright"))
+
+
+@pytest.mark.usefixtures("fakes")
+def test_models_are_measured_on_the_same_images_and_failures_are_rows():
+    failing = {
+        "data": "cannot be fitted",
+        "extra": "training needs the extra 'torch': pip install 'imgtool[torch]'",
+        "memory": "not enough memory",
+        "defect": "ZeroDivisionError: division by zero",
+        "numberless": "brightness gave no probabilities of 2 classes for each image",
+    }
+    data = shades()
+    done = compare(["data", "extra", "brightness", *list(failing)[2:]], Parts(data, data))
+    first, *rest = done.rows()
+    assert (first["model"], first["top1_error"], first["n"], first["bytes"]) == ("brightness", 0, 10, 40)
+    assert first["ms_per_image"] == pytest.approx(1)
+    assert {row["model"]: row["error"] for row in rest} == failing
     assert done.failed
+    assert not compare(["brightness"], Parts(data, data)).failed
+
+
+@pytest.mark.usefixtures("fakes")
+def test_wrong_usage_is_found_before_anything_is_trained():
+    parts = Parts(shades(), None)
+    for models, settings, reason in (
+        (["data", "unknown"], {}, "unknown"),
+        (["brightness"], {"gian": 2}, "'gian'.*gain"),
+        (["brightness", "hog-svm@nothing"], {}, "hog-svm"),
+    ):
+        with pytest.raises(ParameterError, match=reason):
+            compare(models, parts, settings=settings)
+    done = compare(["brightness"], parts, settings={"gain": 0.1})
+    assert done.rows()[0]["settings"] == {"gain": 0.1}
+    assert done.rows()[0]["top1_error"] == 0.5
+
+
+@pytest.mark.usefixtures("fakes")
+def test_data_are_split_once_and_the_facts_say_how():
+    data, calls = shades(40), []
+    done = compare(["brightness"], Parts(data, None), test_share=0.3, seed=4, progress=lambda *told: calls.append(told))
+    assert done.counts == {"train": {"dark": 14, "bright": 14}, "test": {"dark": 6, "bright": 6}}
+    assert (done.facts["seed"], done.facts["test_share"]) == (4, 0.3)
+    assert done.facts["sha256"] == compare(["brightness"], Parts(data, None), test_share=0.3, seed=4).facts["sha256"]
+    assert done.facts["sha256"] != compare(["brightness"], Parts(data, None), test_share=0.3, seed=5).facts["sha256"]
+    assert compare(["brightness"], Parts(data, data)).facts["test_share"] is None
+    assert calls[-1] == (12, 12, "brightness: labelling images")
+    assert all(0 <= number <= total for number, total, _ in calls)
+
+
+def test_an_image_that_cannot_be_read_is_named_before_anything_is_trained(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for index in range(4):
+            (tmp_path / name / f"{index}.png").write_bytes(encode(np.full((9, 9), index, np.uint8), "png"))
+    (tmp_path / "b" / "2.png").write_bytes(b"text")
+    with pytest.raises(ImageError, match=r"b.2\.png"):
+        compare(["hog-svm"], load(tmp_path))
+
+
+def test_vectors_are_refused_by_models_that_look_at_images():
+    data = Dataset(np.random.default_rng(0).random((20, 6)), np.arange(20) % 2, ("a", "b"))
+    done = compare(["two-layer"], Parts(data, None))
+    assert "needs images" in done.rows()[0]["error"]
 
 
 def test_columns_follow_the_data_sets_order_of_classes():
@@ -97,6 +193,40 @@ def test_equal_images_in_both_parts_are_found():
     assert not list(duplicates(data.subset(np.arange(5)), data.subset(np.arange(5, 9))))
 
 
+@pytest.mark.parametrize("kind", ["gray", "rgb", "16 bit"])
+def test_equal_pixels_are_found_however_they_are_stored(tmp_path, kind):
+    image = np.random.default_rng(0).integers(0, 256, (8, 9), dtype=np.uint8)
+    image = {"gray": image, "rgb": np.dstack([image, image.T[:8, :8].repeat(2, 1)[:, :9], image]),
+             "16 bit": image.astype(np.uint16) * 250}[kind]  # fmt: skip
+    color = image if image.ndim == 3 else np.dstack([image] * 3)
+    opaque = np.dstack([color, np.full((8, 9), np.iinfo(image.dtype).max, image.dtype)])
+    others = {"b.tif": image, "c.npy": image, "d.png": color, "e.png": opaque}
+    unlike = {"f.png": image[::-1], "g.png": np.dstack([color, opaque[:, :, 3] // 2]), "h.png": image[:, :8]}
+    paths = []
+    for name, pixels in ({"a.png": image} | others | unlike).items():
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(encode(np.ascontiguousarray(pixels), paths[-1].suffix[1:]))
+    data = Dataset(paths, np.zeros(8, int), ("one",))
+    found = duplicates(data.subset(np.arange(1)), data.subset(np.arange(1, 8)))
+    assert [Path(second).name for _, second in found] == list(others)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the data sets are not beside this checkout")
+def test_equal_pairs_of_scene15_that_its_description_names_are_found(tmp_path):
+    with zipfile.ZipFile(SHARED / "scene15.zip") as archive:
+        names = [name for name in archive.namelist() if "/livingroom/" in name and name.endswith(".jpg")]
+        pair = [
+            name
+            for name in archive.namelist()
+            if name.endswith(("insidecity/image_0305.jpg", "tallbuilding/image_0300.jpg"))
+        ]
+        archive.extractall(tmp_path, names + pair)
+    data = Dataset([tmp_path / name for name in (*names, *pair)], np.zeros(len(names) + 2, int), ("one",))
+    pairs = [each for each in duplicates(data, data) if each[0] < each[1]]
+    assert len(pairs) == 17  # 16 of livingroom, and one of two classes
+    assert tuple(str(tmp_path / name) for name in sorted(pair)) in pairs
+
+
 class Tags(HTMLParser):
     def __init__(self):
         super().__init__()
@@ -107,65 +237,112 @@ class Tags(HTMLParser):
 
 
 def test_report_escapes_names_and_asks_for_nothing_outside():
-    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
+    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&\n\u202e\udcff"
     labels = np.array([0, 1])
-    done = Comparison((evil, "b"), labels, 2, [Result(evil, None, one_hot(labels, 2), 1.0, 2.0, 3), Result(evil, evil)])
-    text = page(done.rows(), {evil: evil}, {"train": {evil: 1}, "test": {"b": 1}}, [(evil, evil)])
+    results = [Result(evil, None, one_hot(labels, 2), 1.0, 2.0, 3, {"settings": {evil: evil}}), Result("no", evil)]
+    counts, facts = {evil: {evil: 1}, "test": {"b": 1}}, {evil: [evil], "one": {evil: evil}}
+    made = page(Comparison((evil, "b"), labels, results, [(evil, evil)], [evil], counts, facts), evil)
     tags = Tags()
-    tags.feed(text)
+    tags.feed(made)
     assert not {tag for tag, _ in tags.seen} & {"script", "img", "iframe", "link", "object"}
     assert not any(
         name.startswith("on") or name in ("src", "href") for _, attributes in tags.seen for name in attributes
     )
-    assert "alert(1)&lt;/script&gt;" in text
+    assert made.count("alert(1)&lt;/script&gt;") >= 12
+    assert made.isascii() or not set(made) & {"\u202e", "\udcff"}
+    assert "\\u202e" in made
+    assert "http" not in made.replace("http-equiv", "")
+
+
+def test_report_holds_the_table_the_counts_and_how_it_was_made():
+    labels = np.arange(60) % 6
+    wrong = (labels + (np.arange(60) < 12)) % 6
+    counts = {"train": dict.fromkeys("abcdef", 20), "test": dict.fromkeys("abcdef", 10)}
+    results = [
+        Result("good", None, one_hot(labels, 6), 1.5, 2.5, 3_000_000),
+        Result("bad", None, one_hot(wrong, 6), None, 1.0, 1),
+        Result("gone", "needs the extra 'torch'"),
+    ]
+    facts = {"seed": 7, "sha256": {"test": "ab" * 32}}
+    made = page(Comparison(tuple("abcdef"), labels, results, [("x", "y")], ["bad"], counts, facts), "photos")
+    low, high = wilson(12, 60)
+    for part in ("20.0 %", f"{100 * low:.1f} – {100 * high:.1f}", f"{mcnemar_exact(12, 0):.2g}", "as it is", "3.00",
+                 "needs the extra &#x27;torch&#x27;", "ab" * 32, "photos", "<td>120</td><td>60</td>", "x = y",
+                 "bad learned from these very images"):  # fmt: skip
+        assert part in made, part
+    assert made.count("<circle") == 2
+    assert "<svg" not in page(Comparison(("a", "b"), labels, [Result("gone", "reason")]), "photos")
 
 
 @pytest.mark.parametrize("format", ["table", "markdown", "csv", "json"])
-def test_compare_prints_every_format(format, capsys, tmp_path):
-    report = tmp_path / "r.html"
-    command = [
-        "compare",
-        TEXTURES,
-        "--model",
-        "two-layer",
-        "--epochs",
-        "2",
-        "--format",
-        format,
-        "--report",
-        str(report),
-    ]
-    assert execute(command) == 0
-    out = capsys.readouterr().out
-    assert "two-layer" in out
-    if format == "json":
-        assert json.loads(out)["images"] == 12
-    if format == "markdown":
-        assert re.match(r"\| model \|.*\n\| --- \|", out)
+def test_compare_prints_every_format_and_failures_as_rows(format, capsys, tmp_path):
+    report, broken = tmp_path / "r.html", tmp_path / "broken"
+    broken.mkdir()
+    command = ["compare", TEXTURES, "--model", "two-layer", "--epochs", "2", "--format", format]
+    assert execute([*command, "--report", str(report)]) == 0
+    whole = capsys.readouterr().out
     assert "two-layer" in report.read_text()
-    assert execute(command) == 1  # the report exists
+    assert execute([*command, "--report", str(report)]) == 1
     assert "--force" in capsys.readouterr().err
-
-
-def test_a_model_that_fails_is_a_row_and_status_1(capsys, tmp_path):
-    (tmp_path / "broken").mkdir()
-    arguments = [
-        "compare",
-        TEXTURES,
-        "--model",
-        "two-layer",
-        "--epochs",
-        "1",
-        "--model",
-        f"{tmp_path}/broken",
-        "--format",
-        "json",
-    ]
-    assert execute(arguments) == 1
+    assert execute([*command, "--model", f"{broken}/", "-q", "--report", str(report), "--force"]) == 1
     captured = capsys.readouterr()
-    rows = json.loads(captured.out)["models"]
-    assert "error" in rows[1]
     assert captured.err.count("\n") == 1
+    assert "failed: " in report.read_text()
+    if format == "json":
+        record = json.loads(whole)
+        assert next(iter(record)) == "path"
+        assert (record["images"], record["seed"], record["seen"]) == (12, 0, [])
+        assert record["models"][0]["settings"]["epochs"] == 2
+        assert "model.json" in json.loads(captured.out)["models"][1]["error"]
+    elif format == "csv":
+        rows = list(csv.DictReader(io.StringIO(captured.out)))
+        assert [row["model"] for row in rows] == ["two-layer", f"{broken}/"]
+        assert [bool(row["reason"]) for row in rows] == [False, True]
+        assert float(rows[0]["top1_low"]) <= float(rows[0]["top1_error"]) <= float(rows[0]["top1_high"])
+    else:
+        assert len(whole.splitlines()) == (2 if format == "table" else 3)
+        line = captured.out.splitlines()[-1]
+        assert line.lstrip("| ").startswith(f"{broken}/")
+        assert "model.json" in line
+    if format == "markdown":
+        assert re.match(r"\| model \|.*\n\| --- \|", whole)
+        assert len({row.count("|") for row in captured.out.splitlines()}) == 1
+
+
+def test_compare_is_the_same_every_time_but_for_the_times(capsys):
+    def run(seed):
+        assert execute(["compare", TEXTURES, "--model", "two-layer", "--epochs", "2", "--seed", seed, "-q"]) == 0
+        record = json.loads(capsys.readouterr().out)
+        return {**record, "models": [{k: v for k, v in row.items() if k not in TIMES} for row in record["models"]]}
+
+    first = run("3")
+    assert first == run("3")
+    assert first["sha256"] != run("4")["sha256"]
+
+
+def test_wrong_usage_of_compare_is_status_2(capsys):
+    for wrong in (
+        ["--model", "two-leyer"],
+        ["--model", "two-layer", "--set", "epoks=3"],
+        ["--model", "two-layer", "--set", "epochs=x"],
+    ):
+        assert execute(["compare", TEXTURES, *wrong]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_model_that_learned_from_the_held_out_images_is_told(capsys, tmp_path):
+    model = str(tmp_path / "model")
+    assert execute(["train", TEXTURES, "--model", "two-layer", "--epochs", "2", "-o", model, "-q"]) == 0
+    for command in (["compare", TEXTURES, "--model", "two-layer", "--epochs", "1"], ["evaluate", TEXTURES]):
+        assert execute([*command, "--model", model, "--format", "json"]) == 0
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["seen"] == [model]
+        assert "learned from these very images" in captured.err
+    row = json.loads(captured.out)["models"][0]
+    assert row["bytes"] == os.path.getsize(f"{model}/weights.safetensors")
+    assert row["train_seconds"] is None
+    data = load(SAMPLES / "textures").train
+    assert evaluate([model], data.subset(np.arange(0, 48, 2))).seen == []
 
 
 def test_train_then_evaluate_then_classify(capsys, tmp_path):
