@@ -5,6 +5,9 @@ import io
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -254,6 +257,46 @@ def test_report_escapes_names_and_asks_for_nothing_outside():
     assert "http" not in made.replace("http-equiv", "")
 
 
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BROWSER, reason="there is no Chromium here")
+def test_nothing_in_the_report_runs_in_a_browser(tmp_path, capsys):
+    evil = [
+        "<img src=x onerror=\"document.title='run'\">",
+        "<script>document.title='run'<\\script>",
+        "'\"><svg onload=alert(1)>",
+    ]
+    for name in evil:
+        for index in range(4):
+            path = tmp_path / "data" / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode(np.full((32, 32), index // 2, np.uint8), "png"))
+    report = tmp_path / "report.html"
+    command = [
+        "compare",
+        str(tmp_path / "data"),
+        "--model",
+        "two-layer",
+        "--epochs",
+        "1",
+        "-q",
+        "--report",
+        str(report),
+    ]
+    assert execute(command) == 0
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]  # fmt: skip
+    done = subprocess.run([BROWSER, *flags, report.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    tags = Tags()
+    tags.feed(done.stdout)
+    assert "<title>imgtool compare</title>" in done.stdout
+    assert {"table", "svg", "circle"} <= {tag for tag, _ in tags.seen}
+    assert not {tag for tag, _ in tags.seen} & {"script", "img"}
+    assert not any(name.startswith("on") for _, attributes in tags.seen for name in attributes)
+
+
 def test_report_holds_the_table_the_counts_and_how_it_was_made():
     labels = np.arange(60) % 6
     wrong = (labels + (np.arange(60) < 12)) % 6
@@ -328,6 +371,30 @@ def test_wrong_usage_of_compare_is_status_2(capsys):
     ):
         assert execute(["compare", TEXTURES, *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_missing_extra_is_a_row_and_the_others_stand(capsys, monkeypatch):
+    for module in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    command = ["compare", TEXTURES, "--model", "hog-svm", "--model", "two-layer", "--epochs", "1", "--format", "json"]
+    assert execute(command) == 1
+    captured = capsys.readouterr()
+    good, failed = json.loads(captured.out)["models"]
+    assert good["model"] == "two-layer"
+    assert failed["model"] == "hog-svm"
+    assert "imgtool[classic]" in failed["error"]
+    assert captured.err == f"imgtool: hog-svm: {failed['error']}\n"
+
+
+def test_a_classic_model_and_a_network_side_by_side(capsys):
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    command = ["compare", TEXTURES, "--model", "gist-svm", "--model", "two-layer", "--epochs", "5", "--format", "json"]
+    assert execute(command) == 0
+    rows = json.loads(capsys.readouterr().out)["models"]
+    assert rows[0]["model"] == "gist-svm"
+    assert rows[0]["top1_error"] < 0.2  # a guess errs in two of three
+    assert rows[1]["p"] is not None
 
 
 def test_a_model_that_learned_from_the_held_out_images_is_told(capsys, tmp_path):
