@@ -118,6 +118,7 @@ class Rows:
 
     def write_many(self, outcomes: Iterator[Outcome[list[Row]]], columns: Sequence[str]) -> None:
         """Print several rows for each outcome."""
+
         def single() -> Iterator[Outcome[Row]]:
             for each in outcomes:
                 if each.value is None:
@@ -180,7 +181,8 @@ class Pictures:
             clipped, files = clipped + picture.clipped, files + (picture.clipped > 0)
             self._tell(outcome, destination, size=size, clipped=picture.clipped, record=record)
         if clipped and not images.quiet:
-            complain(f"{clipped} pixels of {files} images were clipped; --range stretch or --depth float keeps them")
+            of = "one image" if files == 1 else f"{files} images"
+            complain(f"{clipped} pixels of {of} were clipped; --range stretch or --depth float keeps them")
 
     def _make(
         self,

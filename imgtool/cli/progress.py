@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ DELAY_S = 1.0  # what is done within a second needs no bar
 
 def tracked(items: Iterable[Item], total: int, *, quiet: bool) -> Iterator[Item]:
     """Yield the items, drawing how many of `total` are done."""
-    if quiet or total < 2 or not sys.stderr.isatty():
+    if quiet or total < 2 or not _can_draw():
         yield from items
         return
     with Drawn() as draw:
@@ -72,4 +73,9 @@ def told(*, quiet: bool, verbose: bool) -> Progress | None:
         return None
     if verbose:
         return lambda done, total, message: complain(f"{done}/{total} {message}")
-    return Drawn() if sys.stderr.isatty() else None
+    return Drawn() if _can_draw() else None
+
+
+def _can_draw() -> bool:
+    """Tell whether standard error is a terminal that can move its cursor."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

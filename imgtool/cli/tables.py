@@ -95,7 +95,8 @@ def _plain_array(array: Any) -> Any:
         return array.tolist()
     if array.dtype.itemsize < 8 and array.size:
         array = _shortest(array)
-    return _plain(array.tolist())
+    finite = bool((abs(array) < math.inf).all())
+    return array.tolist() if finite else _plain(array.tolist())
 
 
 def _shortest(array: Any) -> Any:
@@ -111,8 +112,6 @@ def cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and abs(value) >= 10_000:
-        return f"{value:,}"
     if hasattr(value, "dtype") and getattr(value, "ndim", 0) > 0:
         first = " ".join(cell(float(each)) for each in value.reshape(-1)[:4])
         return first + (" ..." if value.size > 4 else "")
@@ -129,7 +128,7 @@ def aligned(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
         return ""
     table = [list(names), *map(list, lines)]
     widths = [max(map(_width, column)) for column in zip(*table, strict=True)]
-    right = [all(_is_number(text) for text in column[1:]) for column in zip(*table, strict=True)]
+    right = [_is_numeric(column[1:]) for column in zip(*table, strict=True)]
     text = ""
     for line in table:
         padded = [
@@ -147,13 +146,13 @@ def _width(text: str) -> int:
     return len(text) + wide - marks
 
 
-def _is_number(text: str) -> bool:
-    """Tell whether a cell holds a number, or stands for one that is missing."""
+def _is_numeric(column: Sequence[str]) -> bool:
+    """Tell whether a column holds numbers, of which some may be missing."""
+    present = [text.rstrip("%") for text in column if text != "-"]
     try:
-        float(text.rstrip("%").replace(",", ""))
+        return bool(present) and all(math.isfinite(float(text)) for text in present)
     except ValueError:
-        return text == "-"
-    return True
+        return False
 
 
 def _write_separated(rows: Iterable[Row], columns: Sequence[str], format: str) -> None:
