@@ -85,9 +85,9 @@ class Comparison:
         accuracies = class_accuracies(confusion(scores, self.labels, len(self.classes)))
         return {
             "model": result.model,
-            "top1_error": float(1 - hits.mean()),
+            "top1_error": float((~hits).mean()),
             "top1_interval": _error_interval(hits),
-            "top5_error": None if five is None else float(1 - five.mean()),
+            "top5_error": None if five is None else float((~five).mean()),
             "top5_interval": None if five is None else _error_interval(five),
             "n": len(self.labels),
             "p": p,
