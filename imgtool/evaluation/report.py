@@ -12,11 +12,12 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top; }
-th:first-child, td:first-child, .facts td { text-align: left; }
+th:first-child, td:first-child, .facts td, .facts th { text-align: left; }
 td { overflow-wrap: anywhere; }
-.facts td:first-child { width: 12rem; }
+.facts td:first-child { min-width: 12rem; }
 thead th { border-bottom: 2px solid #222; }
-.models, .facts { width: 100%; }
+.models { width: 100%; }
+.models td:not(:first-child) { white-space: nowrap; }
 .fail { color: #a40000; }
 svg { width: 100%; height: auto; }
 """
@@ -27,8 +28,8 @@ EXPLANATION = (
     "image's time leaves reading it out."
 )
 HEADINGS = ("model", "top-1 error", "95 % interval", "top-5 error", "95 % interval", "p", "train s", "ms/image", "MB")
-SHOWN_PAIRS = 50
-NAME_LENGTH = 24  # characters that fit beside a bar
+SHOWN_PAIRS = 20
+NAME_LENGTH = 22  # characters that fit beside a bar
 
 
 def page(comparison: Comparison, data: str) -> str:
@@ -47,6 +48,7 @@ def page(comparison: Comparison, data: str) -> str:
         "<h2>Data</h2>",
         _facts({"data": data}),
         _counts(comparison.counts),
+        _pairs(comparison.duplicates),
         "<h2>How it was made</h2>",
         _facts({name.replace("_", " "): value for name, value in comparison.facts.items()}),
         _facts({row["model"]: _about(row) for row in good}),
@@ -112,7 +114,7 @@ def _models(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _bars(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a drawing: each model's top-1 error as a dot, its interval as a line."""
-    line, left, right = 34, 190, 775
+    line, left, right = 34, 205, 775
     top: float = max(0.05, max(row["top1_interval"][1] for row in rows))
     step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2) if top / step <= 8)
 
@@ -159,10 +161,16 @@ def _remarks(comparison: Comparison) -> str:
         f'<p class="fail">{text(name)} learned from these very images; its error says nothing of others.</p>'
         for name in comparison.seen
     ]
-    if pairs := comparison.duplicates:
-        shown = "".join(f"<li>{text(first)} = {text(second)}</li>" for first, second in pairs[:SHOWN_PAIRS])
-        some = f", of which the first {SHOWN_PAIRS}" if len(pairs) > SHOWN_PAIRS else ""
-        lines.append(
-            f'<p class="fail">Equal images in both parts, which flatters: {len(pairs)}{some}:</p><ul>{shown}</ul>'
-        )
+    if count := len(comparison.duplicates):
+        pairs = "1 pair of equal images stands" if count == 1 else f"{count} pairs of equal images stand"
+        lines.append(f'<p class="fail">{pairs} in both parts, which flatters; see below.</p>')
     return "\n".join(lines)
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    """Return the list of equal images."""
+    if not pairs:
+        return ""
+    some = f", the first {SHOWN_PAIRS} of {len(pairs)} pairs" if len(pairs) > SHOWN_PAIRS else ""
+    lines = [(text(first), text(second)) for first, second in pairs[:SHOWN_PAIRS]]
+    return f"<p>Equal images{some}:</p>" + _table(("train", "test"), lines, "facts")
