@@ -7,6 +7,7 @@ GPU is asked for and few images come at once. Training runs in PyTorch, for `two
 from __future__ import annotations
 
 import importlib.util
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -50,9 +51,9 @@ class NetworkClassifier(Classifier):
         self._numpy: NumpyNetwork | None = None
         self._torch: Any = None
 
+    @abstractmethod
     def network(self) -> Network:
         """Return the declaration for this classifier's classes and settings."""
-        raise NotImplementedError
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return the centered square (side, side, channels) uint8 after the shorter side was resized to it."""

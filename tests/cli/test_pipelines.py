@@ -105,6 +105,14 @@ def test_jobs_change_nothing(tmp_path):
         assert path.read_bytes() == (tmp_path / "8" / path.relative_to(tmp_path / "1")).read_bytes()
 
 
+def test_labels_of_a_folder_can_be_sorted():
+    done = shell("imgtool classify -q --model alexnet --format tsv textures/brick | sort -t$'\\t' -k5 -g | tail -1")
+    path, model, classes, label, score = done.stdout.decode().rstrip("\n").split("\t")
+    assert (model, classes) == ("alexnet", "10")
+    assert path.startswith("textures/brick/")
+    assert (float(score) >= 0.5) == (label != "unsure")
+
+
 def test_device_that_is_not_there_is_one_line_and_status_2():
     done = shell("imgtool classify --device cuda:99 cat.jpg")
     assert done.returncode == 2
