@@ -42,20 +42,24 @@ def save_folder(
     data = save(stored)
     text = {"format": FORMAT, **description, "sha256": hashlib.sha256(data).hexdigest()}
     parent = folder.resolve().parent
-    if folder.exists() and not overwrite:
+    if os.path.lexists(folder) and not overwrite:
         raise OutputError(f"{folder}: exists; --force overwrites it")
-    if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file():
-        raise OutputError(f"{folder}: holds other things than a model; imgtool does not replace it")
     try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file():
+            raise OutputError(f"{folder}: holds other things than a model; imgtool does not replace it")
         parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".imgtool-model-{os.getpid()}-", dir=parent))
         try:
             (temporary / WEIGHTS).write_bytes(data)
             (temporary / DESCRIPTION).write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", "utf-8")
             temporary.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.rename(folder)
+            if folder.exists():  # the old one goes only when the new one stands in its place
+                old = temporary.with_name(temporary.name + "-old")
+                folder.rename(old)
+                temporary.rename(folder)
+                shutil.rmtree(old)
+            else:
+                temporary.rename(folder)
         finally:
             if temporary.exists():
                 shutil.rmtree(temporary)

@@ -58,6 +58,8 @@ def command(
     model = create(name, **settings)
     train = load(data).train
     checkpoint = output.with_name(output.name + ".checkpoint")
+    if checkpoint.exists() and not (resume or force):
+        raise OutputError(f"{checkpoint}: is left from an interrupted training; --resume goes on, --force begins anew")
     if not resume:
         checkpoint.unlink(missing_ok=True)
     keep = checkpoint if model.keeps_checkpoints else None

@@ -310,7 +310,8 @@ def test_report_holds_the_table_the_counts_and_how_it_was_made():
     made = page(Comparison(tuple("abcdef"), labels, results, [("x", "y")], ["bad"], counts, facts), "photos")
     low, high = wilson(12, 60)
     for part in ("20.0 %", f"{100 * low:.1f} – {100 * high:.1f}", f"{mcnemar_exact(12, 0):.2g}", "as it is", "3.00",
-                 "needs the extra &#x27;torch&#x27;", "ab" * 32, "photos", "<td>120</td><td>60</td>",
+                 "needs the extra &#x27;torch&#x27;", "ab" * 32, "photos",
+                 "<td>120</td><td>60</td>",
                  "<td>x</td><td>y</td>",
                  "1 pair of equal images stands",
                  "bad learned from these very images"):  # fmt: skip
@@ -437,3 +438,17 @@ def test_a_low_score_is_unsure(threshold, label, capsys, tmp_path):
     execute(["classify", "--model", model, "-q", "--threshold", threshold, str(SAMPLES / "cat.jpg")])
     row = json.loads(capsys.readouterr().out)
     assert row["label"] == (label or row["top"][0]["label"])
+
+
+def test_an_interrupted_training_is_not_thrown_away_by_accident(capsys, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    checkpoint = tmp_path / "model.checkpoint"
+    checkpoint.write_bytes(b"hours of work")
+    command = ["train", TEXTURES, "--model", "lenet", "--epochs", "1", "-q", "-o", str(tmp_path / "model")]
+    assert execute(command) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert checkpoint.read_bytes() == b"hours of work"
+    assert execute([*command, "--resume"]) == 1
+    assert "no checkpoint" in capsys.readouterr().err
+    assert execute([*command, "--force"]) == 0
+    assert not checkpoint.exists()
