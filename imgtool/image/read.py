@@ -30,7 +30,8 @@ Result = TypeVar("Result")
 #
 # png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit colour 8-bit, OpenCV mistakes tRNS)
 # jpeg, webp, gif, bmp, jp2   Pillow: it says when a file is cut, which OpenCV does not
-# tiff  tifffile for samples; photometry, palette and orientation by ourselves; Pillow where a codec is missing
+# tiff  tifffile for samples; photometry, palette and orientation by ourselves; packed bits by ourselves, and
+#       OpenCV (16 bits, floats) or Pillow (8 bits) for the compressions that tifffile lacks
 # pnm, npy   headers short enough to read ourselves (OpenCV ignores PNM's maxval)
 DECODERS = {
     "png": "imgtool.image.png",

@@ -15,10 +15,12 @@ import tifffile
 from imgtool.errors import ImageError
 from imgtool.image.orientation import require_supported, turned, upright
 from imgtool.image.read import Header
+from imgtool.image.tiff_bits import is_packed, samples
 
 _NATIVE = {1, 8, 32773, 32946}  # compressions that tifffile decodes without imagecodecs: none, deflate, PackBits
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_FLOAT_PREDICTOR = 3
 _pillow = threading.Lock()
 
 
@@ -42,10 +44,14 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     with _open(data) as file:
         page = _page(file)
         _require_whole(page, len(data), allow_truncated)
-        if int(page.compression) in _NATIVE and page.photometric != _YCBCR:
-            samples = page.asarray()
-            samples = samples.astype(np.uint8) if samples.dtype.kind == "b" else samples
-            return upright(_meaning(page, _channels_last(page, samples)), _orientation(page))
+        if is_packed(page) and page.photometric != _YCBCR:
+            return upright(_meaning(page, samples(data, page)), _orientation(page))
+        if int(page.compression) in _NATIVE and page.photometric != _YCBCR and int(page.predictor) != _FLOAT_PREDICTOR:
+            found = page.asarray()
+            found = found.astype(np.uint8) if found.dtype.kind == "b" else found
+            return upright(_meaning(page, _channels_last(page, found)), _orientation(page))
+        if _fits_opencv(page):
+            return upright(_by_opencv(data, page), _orientation(page))
         return _by_pillow(data, page)
 
 
@@ -165,13 +171,35 @@ def _joined(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     return color[:, :, 0] if color.shape[2] == 1 else color
 
 
+def _fits_opencv(page: Any) -> bool:
+    """Tell whether OpenCV's decoder, which has LZW at any depth, reads such samples as they are."""
+    bits, kind = int(page.bitspersample), int(page.sampleformat)
+    deep = (bits == 16 and kind == 1) or (bits in (32, 64) and kind == 3)
+    return deep and int(page.photometric) in (_BLACK_IS_ZERO, _RGB) and page.planarconfig == 1 and not page.extrasamples
+
+
+def _by_opencv(data: bytes, page: Any) -> np.ndarray:
+    """Decode 16-bit and floating samples of compressions that tifffile lacks."""
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    expected = (page.imagelength, page.imagewidth, page.samplesperpixel)
+    if image is None or (*image.shape, 1)[:3] != expected or image.dtype != page.dtype.newbyteorder("="):
+        raise ImageError(f"has a feature that imgtool does not read: {_compression(page)} TIFF of such samples")
+    return np.asarray(image[:, :, ::-1] if image.ndim == 3 else image)
+
+
+def _compression(page: Any) -> str:
+    return f"{getattr(page.compression, 'name', page.compression)}-compressed"
+
+
 def _by_pillow(data: bytes, page: Any) -> np.ndarray:
     """Decode compressions that tifffile lacks; Pillow has them for 8 bits, and turns the image upright itself."""
     from PIL import Image
 
     from imgtool.image.pillow import to_array
 
-    kind = f"{getattr(page.compression, 'name', page.compression)}-compressed TIFF"
+    kind = f"{_compression(page)} TIFF"
     bits, plain = int(page.bitspersample), int(page.photometric) in (0, 1, 2, 6)
     fits = (bits == 8 or (bits == 1 and page.samplesperpixel == 1)) and page.sampleformat == 1
     require_supported(plain and fits and page.planarconfig == 1, f"{kind} of {bits} bits")

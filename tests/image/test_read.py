@@ -233,3 +233,58 @@ def test_corpus_is_never_silently_wrong():
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     print(result.stdout[-3000:])
     assert result.returncode == 0, result.stdout[-3000:]
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 6, 7, 10, 12, 14])
+@pytest.mark.parametrize("compression", [1, 8, 32773])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiff_of_odd_depths_is_scaled_to_all_of_8_or_16_bits(bits, compression, channels):
+    rng = np.random.default_rng(bits)
+    height, width, rows = 11, 13, 4
+    values = rng.integers(0, 1 << bits, (height, width * channels))
+    planes = (values[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    packed = np.packbits(planes.reshape(height, -1).astype(np.uint8), axis=1)
+    strips = [packed[begin : begin + rows].tobytes() for begin in range(0, height, rows)]
+    if compression == 8:
+        strips = [zlib.compress(strip) for strip in strips]
+    if compression == 32773:  # runs of one byte each, some as repetitions
+        strips = [b"".join(bytes([0, b]) if i % 3 else bytes([128, 0, b]) for i, b in enumerate(s)) for s in strips]
+    data, offset = b"", 8
+    places = []
+    for strip in strips:
+        places.append(offset + len(data))
+        data += strip
+    entries = {
+        256: width,
+        257: height,
+        258: bits,
+        259: compression,
+        262: 2 if channels == 3 else 1,
+        277: channels,
+        278: rows,
+    }
+    directory = offset + len(data)
+    count = len(entries) + 2
+    tail = directory + 2 + 12 * count + 4
+    body = [(tag, struct.pack("<HHII", tag, 4, 1, value)) for tag, value in entries.items()]
+    body.append((273, struct.pack("<HHII", 273, 4, len(strips), tail)))
+    body.append((279, struct.pack("<HHII", 279, 4, len(strips), tail + 4 * len(strips))))
+    file = struct.pack("<2sHI", b"II", 42, directory) + data + struct.pack("<H", count)
+    file += b"".join(entry for _, entry in sorted(body)) + bytes(4)
+    file += struct.pack(f"<{len(strips)}I", *places) + struct.pack(f"<{len(strips)}I", *map(len, strips))
+    top = 255 if bits < 8 else 65535
+    expected = (values * top + ((1 << bits) - 1) // 2) // ((1 << bits) - 1)
+    shape = (height, width, 3) if channels == 3 else (height, width)
+    np.testing.assert_array_equal(read(file), expected.reshape(shape))
+    with pytest.raises(ImageError):
+        read(file[:60] + file[60:][: len(data) // 2])
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [("uint16", 1), ("uint16", 3), ("float32", 1), ("uint8", 3)])
+def test_tiff_with_lzw(dtype, channels):
+    import cv2
+
+    image = picture(dtype, channels)
+    stored = image[:, :, ::-1] if channels == 3 else image
+    _, data = cv2.imencode(".tif", np.ascontiguousarray(stored), [cv2.IMWRITE_TIFF_COMPRESSION, 5])
+    np.testing.assert_array_equal(read(data.tobytes()), image)
