@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,30 +33,33 @@ def command(images: Images, vectors: Vectors, codebook: str | None, pyramid: str
     """Describe images by Fisher vectors of their dense SIFT.
 
     The improved Fisher vector (Perronnin, Sanchez and Mensink, ECCV 2010), as VLFeat computes it: signed square roots,
-    unit length. The codebook says which SIFT.
+    unit length. The codebook says which SIFT; with the one that ships, images are first brought to that model's size.
     """
     from imgtool.features.encoding import LocalSettings, encode
     from imgtool.features.pyramid import parse_levels
 
     levels = pyramid.split(",")
     parse_levels(levels)
-    book = _open(codebook)
+    book, prepare = _open(codebook)
     LocalSettings.of(book)
 
     def describe(image: np.ndarray) -> np.ndarray:
-        return encode(image, book, levels=levels)
+        return encode(prepare(image), book, levels=levels)
 
     parameters: dict[str, Any] = {"codebook": codebook or SHIPPED, "components": book.components, "pyramid": levels}
     vectors.write(images, describe, descriptor="fisher", **parameters)
 
 
-def _open(path: str | None) -> Codebook:
-    """Return the codebook of a file, or that of the model that ships."""
+def _open(path: str | None) -> tuple[Codebook, Callable[[np.ndarray], np.ndarray]]:
+    """Return a codebook and what to do to images first: nothing for that of a file, what the model that ships does."""
     if path is not None:
         from imgtool.features.codebook import load
 
-        return load(path)
+        return load(path), lambda image: image
+    from imgtool.classifiers.classic import SiftFisherSvm
     from imgtool.classifiers.registry import open_model
 
-    book: Codebook = open_model(SHIPPED).codebook  # type: ignore[attr-defined]
-    return book
+    model = open_model(SHIPPED)
+    assert isinstance(model, SiftFisherSvm)
+    assert model.codebook is not None
+    return model.codebook, model.prepare

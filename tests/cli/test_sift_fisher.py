@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from imgtool.classifiers.registry import open_model
 from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
 from imgtool.features.codebook import Codebook, load, save
@@ -111,6 +112,12 @@ def test_fisher_equals_the_library(book, capsys):
     for row, image in zip(rows, IMAGES.values(), strict=True):
         assert (row["descriptor"], row["shape"]) == ("fisher", [108])
         np.testing.assert_array_equal(np.float32(row["values"]), encode(image, book, levels=["1x1", "2x1"]))
+
+
+def test_fisher_without_a_codebook_gives_the_features_of_the_model_that_ships(capsys):
+    model = open_model("sift-fv-svm")
+    (row,) = rows_of(capsys, "fisher", "in/cat/a.png")
+    np.testing.assert_array_equal(np.float32(row["values"]), model.features([model.prepare(IMAGES["a"])])[0])
 
 
 def test_features_fit_equals_the_library_and_info_describes(capsys):
