@@ -16,7 +16,7 @@ import numpy as np
 
 from imgtool.errors import DataError, MissingExtraError
 
-COSTS = (0.1, 1.0, 10.0)
+COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
 FOLDS = 5
 Progress = Callable[[int, int, str], None]
 
