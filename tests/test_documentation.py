@@ -1,6 +1,7 @@
 """The examples in README and docs are run, and their output compared.
 
-A `console` block holds commands after `$ ` and what they print on a terminal. Blocks run in order, in a copy of the repository's `sample_images/`. `python tests/test_documentation.py` writes the output anew.
+A `console` block holds commands after `$ ` and what they print on a terminal. Blocks run in order, in a copy of the
+repository's `sample_images/`. `python tests/test_documentation.py` writes the output anew.
 """
 
 import os
