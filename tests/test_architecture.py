@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from imgtool.classifiers.registry import shipped
-
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"errors"}, {"device"}, {"image"}, {"filters", "batch"}, {"datasets"}, {"features", "networks"},
@@ -125,6 +123,4 @@ def test_help_imports_neither_numpy_nor_opencv(arguments):
     ids=lambda arguments: arguments[0],
 )
 def test_light_commands_import_nothing_heavy(tmp_path, arguments):
-    if arguments[0] == "classify" and not set(shipped()) >= {"alexnet@imagenette", "sift-fv-svm@imagenette"}:
-        pytest.skip("the models do not ship yet")
     assert not loaded_by(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments)) & HEAVY

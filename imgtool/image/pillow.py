@@ -86,8 +86,6 @@ def _require_plain(image: Image.Image, data: bytes) -> None:
         deep = any((each[0] & 127) > 7 for each in components)
         require_supported(not deep or count == 1, "JPEG 2000 of several components above 8 bits")
         require_supported(b"pclr" not in data[:start], "JPEG 2000 with a palette")
-    if image.format == "BMP" and len(data) > 70 and data[28:30] == b"\x10\0":
-        require_supported(data[14] < 56 or data[66:70] == bytes(4), "BMP of 16 bits with alpha")
 
 
 def _covered(image: Image.Image) -> tuple[int, ...] | None:

@@ -29,7 +29,8 @@ Result = TypeVar("Result")
 # Format -> module of this room with `header(data)` and `decode(data, allow_truncated)`.
 #
 # png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit colour 8-bit, OpenCV mistakes tRNS)
-# jpeg, webp, gif, bmp, jp2   Pillow: it says when a file is cut, which OpenCV does not
+# jpeg, webp, gif, jp2   Pillow: it says when a file is cut, which OpenCV does not
+# bmp   Pillow; bit fields and 2-bit palettes by ourselves
 # tiff  tifffile for samples; photometry, palette and orientation by ourselves; packed bits by ourselves, and
 #       OpenCV (16 bits, floats) or Pillow (8 bits) for the compressions that tifffile lacks
 # pnm, npy   headers short enough to read ourselves (OpenCV ignores PNM's maxval)
@@ -38,7 +39,7 @@ DECODERS = {
     "jpeg": "imgtool.image.pillow",
     "webp": "imgtool.image.pillow",
     "gif": "imgtool.image.pillow",
-    "bmp": "imgtool.image.pillow",
+    "bmp": "imgtool.image.bmp",
     "jp2": "imgtool.image.pillow",
     "tiff": "imgtool.image.tiff",
     "pnm": "imgtool.image.pnm",

@@ -288,3 +288,50 @@ def test_tiff_with_lzw(dtype, channels):
     stored = image[:, :, ::-1] if channels == 3 else image
     _, data = cv2.imencode(".tif", np.ascontiguousarray(stored), [cv2.IMWRITE_TIFF_COMPRESSION, 5])
     np.testing.assert_array_equal(read(data.tobytes()), image)
+
+
+def bmp(pixels, bits, masks, height=None):
+    """A BMP with a V4 header and these masks of red, green, blue, alpha; rows lowest first."""
+    rows, columns = pixels.shape
+    stored = pixels.astype("<u2" if bits == 16 else "<u4")
+    stored = np.pad(stored, ((0, 0), (0, columns * bits // 16 % 2 if bits == 16 else 0)))
+    body = stored[::-1].tobytes() if height is None else stored.tobytes()
+    info = struct.pack("<IiiHHIIiiII4I", 108, columns, height or rows, 1, bits, 3, len(body), 0, 0, 0, 0, *masks)
+    info = info.ljust(108, b"\0")
+    return b"BM" + struct.pack("<IHHI", 122 + len(body), 0, 0, 122) + info + body
+
+
+@pytest.mark.parametrize(
+    ("bits", "widths"),
+    [
+        (16, (5, 5, 5, 1)),
+        (16, (5, 6, 5, 0)),
+        (16, (4, 4, 4, 4)),
+        (16, (2, 3, 1, 0)),
+        (32, (10, 10, 10, 2)),
+        (32, (8, 8, 8, 8)),
+    ],
+)
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_bmp_with_bit_fields_of_any_width(bits, widths, upside_down):
+    rng = np.random.default_rng(sum(widths))
+    shape, place, pixels, masks, channels = (7, 5), 0, np.zeros((7, 5), np.int64), [], []
+    for width in widths:
+        values = rng.integers(0, 1 << width, shape)
+        masks.append(((1 << width) - 1) << place)
+        pixels |= values << place
+        place += width
+        if width:
+            channels.append((values * 255 + ((1 << width) - 1) // 2) // ((1 << width) - 1))
+    data = bmp(pixels, bits, masks, height=-7 if upside_down else None)
+    np.testing.assert_array_equal(read(data), np.stack(channels, axis=2))
+    assert probe(data).channels == len(channels)
+    with pytest.raises(ImageError, match="cut"):
+        read(data[:-1])
+    assert read(data[:-1], allow_truncated=True).shape[:2] == shape
+
+
+def test_bmp_with_masks_that_mean_nothing_is_refused():
+    for masks in ((0, 0, 0, 0), (1 << 20, 2, 4, 0), (0b101, 2, 8, 0)):
+        with pytest.raises(ImageError, match="mask"):
+            read(bmp(np.zeros((2, 2), np.int64), 16, masks))
