@@ -304,7 +304,7 @@ def bmp(pixels, bits, masks, height=None):
 @pytest.mark.parametrize(
     ("bits", "widths"),
     [
-        (16, (5, 5, 5, 1)),
+        (16, (5, 5, 5, 0)),
         (16, (5, 6, 5, 0)),
         (16, (4, 4, 4, 4)),
         (16, (2, 3, 1, 0)),
@@ -331,7 +331,9 @@ def test_bmp_with_bit_fields_of_any_width(bits, widths, upside_down):
     assert read(data[:-1], allow_truncated=True).shape[:2] == shape
 
 
-def test_bmp_with_masks_that_mean_nothing_is_refused():
+def test_bmp_with_masks_that_mean_nothing_or_two_things_is_refused():
+    with pytest.raises(ImageError, match="one bit of alpha"):
+        read(bmp(np.zeros((2, 2), np.int64), 16, (0x7C00, 0x3E0, 0x1F, 0x8000)))
     for masks in ((0, 0, 0, 0), (1 << 20, 2, 4, 0), (0b101, 2, 8, 0)):
         with pytest.raises(ImageError, match="mask"):
             read(bmp(np.zeros((2, 2), np.int64), 16, masks))
