@@ -1,6 +1,8 @@
 """Where the program begins: `imgtool`, and `python -m imgtool`."""
 
+import os
 import signal
+import sys
 
 
 def main() -> None:
@@ -8,11 +10,25 @@ def main() -> None:
     python_answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if python_answers:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not os.environ.get("IMGTOOL_TRACEBACK"):
+        silence_libraries()
     from imgtool.cli.main import run
 
     if python_answers:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
+
+
+def silence_libraries() -> None:
+    """Keep standard error for imgtool's own lines: image libraries in C print their warnings to descriptor 2."""
+    try:
+        own = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+    except OSError:  # there is no standard error
+        return
+    sys.stderr = os.fdopen(own, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -96,6 +96,8 @@ def _walk(data: bytes, *, check: bool) -> _Chunks:
     chunks, position = _Chunks(), 8
     while position + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)
+        if not name.isalpha():
+            raise ImageError("is damaged: a chunk has no valid name")
         body = data[position + 8 : position + 8 + length]
         if len(body) < length or position + 12 + length > len(data):
             break

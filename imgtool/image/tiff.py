@@ -6,6 +6,7 @@ Source: Adobe, "TIFF Revision 6.0", 1992; BigTIFF by the libtiff project.
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from typing import Any
 
@@ -22,6 +23,9 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _FLOAT_PREDICTOR = 3
 _pillow = threading.Lock()
+
+# tifffile reports what is odd in a file to the log; what matters comes as an error, in one line.
+logging.getLogger("tifffile").disabled = True
 
 
 def header(data: bytes) -> Header:

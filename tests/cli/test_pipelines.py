@@ -130,3 +130,18 @@ def test_names_are_made_up_on_a_terminal(tmp_path):
     assert os.read(child, 1000).decode().strip() == "camera.box.png"
     os.close(child)
     assert (tmp_path / "camera.box.png").exists()
+
+
+def test_warnings_of_c_libraries_are_not_passed_on(tmp_path):
+    """LibTIFF prints to descriptor 2 about a strip whose LZW codes make no sense."""
+    import cv2
+    import numpy as np
+
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    data = cv2.imencode(".tif", image, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
+    (tmp_path / "odd.tif").write_bytes(data[:100] + bytes(200) + data[300:])
+    loud = shell(f"IMGTOOL_TRACEBACK=1 imgtool info {tmp_path}/odd.tif")
+    done = shell(f"imgtool info {tmp_path}/odd.tif")
+    assert loud.stderr.count(b"\n") > 1
+    assert done.stderr.count(b"\n") == 1
+    assert done.returncode == 1
