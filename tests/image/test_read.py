@@ -219,17 +219,13 @@ def test_pickled_npy_executes_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of odd files is not beside this checkout")
-def test_corpus_is_never_silently_wrong():
-    command = [
-        sys.executable,
-        str(CORPUS / "measure.py"),
-        "--module",
-        "imgtool.image:read",
-        "-j",
-        "2",
-        "--min-right",
-        "80",
-    ]
+@pytest.mark.parametrize(
+    "reader",
+    [("--module", "imgtool.image:read"), ("--command", f"{sys.executable} -m imgtool convert {{in}} -o {{out}}")],
+    ids=["function", "command"],
+)
+def test_corpus_is_never_silently_wrong_and_refused_in_one_line(reader):
+    command = [sys.executable, str(CORPUS / "measure.py"), *reader, "-j", "2", "--min-right", "93"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     print(result.stdout[-3000:])
     assert result.returncode == 0, result.stdout[-3000:]
