@@ -21,7 +21,9 @@ _NAMES = {pillow: name for name, pillow in FORMATS.items()}
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3, "I;16": 1}
 _DIRECT = {"L", "LA", "RGB", "RGBA", "I;16"}
 
-Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and is checked on the header
+# Our own limit is checked on the header. Pillow's, which refuses twice this, stays for what it allocates while it reads
+# headers: a GIF's frame may be larger than its canvas.
+Image.MAX_IMAGE_PIXELS = 250_000_000
 _truncation = threading.Lock()  # Pillow's switch for truncated files is one for the whole process
 
 

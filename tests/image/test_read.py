@@ -333,3 +333,10 @@ def test_bmp_with_masks_that_mean_nothing_or_two_things_is_refused():
     for masks in ((0, 0, 0, 0), (1 << 20, 2, 4, 0), (0b101, 2, 8, 0)):
         with pytest.raises(ImageError, match="mask"):
             read(bmp(np.zeros((2, 2), np.int64), 16, masks))
+
+
+def test_gif_whose_frame_is_far_larger_than_its_canvas_is_refused_without_allocating_it():
+    frame = b"," + struct.pack("<HHHH", 60000, 60000, 5000, 5000) + b"\x00\x02\x02\x44\x01\x00;"
+    data = b"GIF89a" + struct.pack("<HH", 16, 16) + b"\xf0\x00\x00" + bytes(6) + frame
+    with pytest.raises(ImageError, match="exceeds"):
+        read(data)
