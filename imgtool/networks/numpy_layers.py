@@ -3,6 +3,8 @@
 A layer maps a batch (n, *shape) to a batch and remembers what its `backward` needs: given the gradient of a loss with
 respect to its output, that returns the gradient with respect to its input and keeps those of its tensors in
 `gradients`. Everything is computed in the type of the weights, float32 or float64.
+
+`forward` never reads what it remembers, so threads may share a network to predict; training takes one thread.
 """
 
 from __future__ import annotations
@@ -45,8 +47,8 @@ class Linear(Layer):
         self._x = x
         if "weight" in self.tensors:
             return np.asarray(x @ self.tensors["weight"].T + self.tensors["bias"])
-        self._thin = x @ self.tensors["right"].T
-        return np.asarray(self._thin @ self.tensors["left"].T + self.tensors["bias"])
+        self._thin = thin = x @ self.tensors["right"].T
+        return np.asarray(thin @ self.tensors["left"].T + self.tensors["bias"])
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """Keep the gradients of weight (or left and right) and bias."""
@@ -66,10 +68,10 @@ class Conv(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Map (n, inputs, rows, columns) to (n, outputs, rows, columns)."""
         layer = self.declared
-        self._shape = x.shape
-        self._columns = im2col(x, layer.size, stride=layer.stride, padding=layer.padding)
-        weight = self.tensors["weight"].reshape(layer.outputs, -1)
-        y = weight @ self._columns + self.tensors["bias"][:, None]
+        columns = im2col(x, layer.size, stride=layer.stride, padding=layer.padding)
+        self._shape, self._columns = x.shape, columns
+        y = self.tensors["weight"].reshape(layer.outputs, -1) @ columns
+        y += self.tensors["bias"][:, None]
         return np.asarray(y.reshape(len(x), *layer.output_shape(x.shape[1:])))
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
@@ -121,8 +123,9 @@ class AdaptiveAvgPool(Layer):
         if x.shape[2:] == (self.declared.size, self.declared.size):
             self._down = self._across = np.eye(self.declared.size, dtype=x.dtype)
             return x
-        self._down, self._across = (_means(side, self.declared.size, x.dtype) for side in x.shape[2:])
-        return np.asarray(self._down @ x @ self._across.T)
+        down, across = (_means(side, self.declared.size, x.dtype) for side in x.shape[2:])
+        self._down, self._across = down, across
+        return np.asarray(down @ x @ across.T)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """Spread each gradient over its window."""
@@ -144,9 +147,9 @@ class LocalResponseNorm(Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Keep the shape."""
         layer = self.declared
-        self._x = x
-        self._sums = layer.k + layer.alpha / layer.size * self._around(x**2)
-        return np.asarray(x * self._sums**-layer.beta)
+        sums = layer.k + layer.alpha / layer.size * self._around(x**2)
+        self._x, self._sums = x, sums
+        return np.asarray(x * sums**-layer.beta)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """dL/dx_c = g_c s_c^-beta - 2 alpha beta / size x_c * sum of (g x s^(-beta - 1)) over the channels around c."""
@@ -172,8 +175,8 @@ class Elementwise(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Apply f."""
-        self._y = self._function(x)
-        return self._y
+        self._y = y = self._function(x)
+        return y
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """Multiply by f'."""
@@ -198,8 +201,8 @@ class Dropout(Layer):
         if self.generator is None:
             return x
         keep = 1 - self.declared.probability
-        self._kept = (self.generator.random(x.shape, np.float32) < keep).astype(x.dtype) / x.dtype.type(keep)
-        return np.asarray(x * self._kept)
+        self._kept = kept = (self.generator.random(x.shape, np.float32) < keep).astype(x.dtype) / x.dtype.type(keep)
+        return np.asarray(x * kept)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """Pass on what was kept."""

@@ -176,6 +176,30 @@ def test_col2im_is_the_transpose_of_im2col(n, channels, size, stride, padding, s
     assert (columns * other).sum() == pytest.approx((x * back).sum())
 
 
+class Interrupting(dict):
+    """Tensors of a layer; while one is read, another image passes the layer, as another thread's would."""
+
+    def __getitem__(self, key):
+        if self.other is not None:
+            other, self.other = self.other, None
+            self.layer.forward(other)
+            self.other = other
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [case for case in LAYERS if case[0].tensors()], ids=lambda value: str(value)
+)
+def test_threads_that_share_a_network_do_not_mix_their_images(layer, shape):
+    network = Network(layer=layer)
+    ours = NumpyNetwork(network, draw_weights(network, 1)).layers["layer"]
+    first, second = np.random.default_rng(0).standard_normal((2, 1, *shape)).astype(np.float32)
+    expected = ours.forward(first)
+    ours.tensors = Interrupting(ours.tensors)
+    ours.tensors.layer, ours.tensors.other = ours, second
+    np.testing.assert_array_equal(ours.forward(first), expected)
+
+
 def test_weights_that_do_not_fit_are_refused():
     weights = draw_weights(lenet(), 0)
     for name, change in (("conv1.weight", lambda w: w[:1]), ("fc9.bias", lambda w: w), ("fc3.bias", None)):
