@@ -16,7 +16,8 @@ import numpy as np
 
 from imgtool.classifiers.protocol import Classifier, Progress, softmax
 from imgtool.datasets.dataset import Dataset
-from imgtool.errors import DataError, MissingExtraError, ParameterError
+from imgtool.device import resolve
+from imgtool.errors import DataError, MissingExtraError, ParameterError, TrainingError
 from imgtool.image.color import to_gray, to_rgb
 from imgtool.image.pixels import with_depth
 from imgtool.image.resize import fit_crop
@@ -29,8 +30,23 @@ if TYPE_CHECKING:
 FEW = 256  # images in one call up to which `auto` stays with NumPy
 _CHUNK = 32  # images that pass a network at once
 
-COMMON = {"epochs": 30, "batch": 32, "rate": 0.01, "decay": 5e-4, "smoothing": 0.0, "mirror": True, "shift": 0.0}
-COMMON |= {"zoom": 1.0, "stretch": 1.0, "jitter": 0.0, "bf16": False}
+_DESCENT = {"epochs": 30, "batch": 32, "rate": 0.01, "decay": 5e-4, "mirror": True}
+COMMON = {**_DESCENT, "smoothing": 0.0, "shift": 0.0, "zoom": 1.0, "stretch": 1.0, "jitter": 0.0, "bf16": False}
+# What settings may be, both ends included.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "side": (1, 1024),
+    "hidden": (1, 65536),
+    "rank": (0, 4096),
+    "epochs": (1, 1_000_000),
+    "batch": (1, 1_000_000),
+    "rate": (1e-12, 1_000_000),
+    "decay": (0, 1),
+    "smoothing": (0, 1),
+    "shift": (0, 1),
+    "zoom": (0.01, 1),
+    "stretch": (1, 16),
+    "jitter": (0, 1),
+}
 
 
 class NetworkClassifier(Classifier):
@@ -42,11 +58,17 @@ class NetworkClassifier(Classifier):
 
     backends: ClassVar[tuple[str, ...]] = ("auto", "numpy", "torch")
     keeps_checkpoints: ClassVar[bool] = True
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = RANGES
+    channels: ClassVar[tuple[int, ...]] = (1, 3)
 
     def __init__(self, name: str, **settings: Any) -> None:
         super().__init__(name, **settings)
-        if self.settings["channels"] not in (1, 3) or self.settings["side"] < 1:
-            raise ParameterError(f"{name}: channels must be 1 or 3 and side at least 1")
+        for key, (low, high) in self.ranges.items():
+            if not low <= self.settings.get(key, low) <= high:
+                raise ParameterError(f"{name}: {key} must be from {low} to {high}, got {self.settings[key]}")
+        if self.settings["channels"] not in self.channels:
+            allowed = " or ".join(map(str, self.channels))
+            raise ParameterError(f"{name}: channels must be {allowed}, got {self.settings['channels']}")
         self._weights: dict[str, np.ndarray] = {}
         self._numpy: NumpyNetwork | None = None
         self._torch: Any = None
@@ -124,6 +146,7 @@ class NetworkClassifier(Classifier):
     ) -> Self:
         """Train from fresh weights with stochastic gradient descent."""
         _torch(f"training {self.name}")
+        device = resolve(device)
         from imgtool.networks.torch_layers import build, weights_of
         from imgtool.networks.training import train
 
@@ -182,6 +205,11 @@ class NetworkClassifier(Classifier):
             fits = isinstance(values, list) and len(values) == self.settings["channels"]
             if not fits or not all(isinstance(value, float) and abs(value) < 1e3 for value in values or ()):
                 raise DataError(f"preprocessing: {key} in model.json is missing or not what it should be")
+        if min(numbers["std"]) <= 0:
+            raise DataError("preprocessing: std in model.json must be positive")
+        for name, array in arrays.items():
+            if array.dtype != np.float32:
+                raise DataError(f"weights do not fit: {name} is {array.dtype}, not float32")
         self._network()
 
 
@@ -208,7 +236,7 @@ class TwoLayer(NetworkClassifier):
     """`two-layer`, trained by hand."""
 
     keeps_checkpoints: ClassVar[bool] = False
-    defaults: ClassVar[Mapping[str, Any]] = {"side": 32, "channels": 3, "hidden": 100, **COMMON, "decay": 1e-3}
+    defaults: ClassVar[Mapping[str, Any]] = {"side": 32, "channels": 3, "hidden": 100, **_DESCENT, "decay": 1e-3}
 
     def network(self) -> Network:
         """Return linear, ReLU, linear."""
@@ -226,7 +254,10 @@ class TwoLayer(NetworkClassifier):
         resume: Path | None = None,
         progress: Progress | None = None,
     ) -> Self:
-        """Train in NumPy: forward, backward, a step of gradient descent with momentum; half of the images mirrored."""
+        """Train in NumPy: forward, backward, a step of gradient descent with momentum; half of the images mirrored.
+
+        Raises TrainingError when the loss is not finite.
+        """
         self.classes = dataset.classes
         images = np.stack([self.prepare(dataset.image(index)) for index in range(len(dataset))])
         mean, std = channel_statistics(images)
@@ -235,7 +266,11 @@ class TwoLayer(NetworkClassifier):
         sgd = Momentum(model, rate=self.settings["rate"], decay=self.settings["decay"])
         history = []
         for epoch in range(self.settings["epochs"]):
-            loss = self._epoch(model, sgd, images, dataset.labels, np.random.default_rng([seed, epoch]))
+            with np.errstate(over="ignore", invalid="ignore"):
+                loss = self._epoch(model, sgd, images, dataset.labels, np.random.default_rng([seed, epoch]))
+            if not np.isfinite(loss):
+                rate = self.settings["rate"]
+                raise TrainingError(f"the loss is not finite in epoch {epoch + 1}; try a lower rate than {rate}")
             history.append({"epoch": float(epoch + 1), "loss": loss})
             if progress:
                 progress(epoch + 1, self.settings["epochs"], f"epoch {epoch + 1} loss {loss:.3f}")
@@ -263,6 +298,7 @@ class LeNet(NetworkClassifier):
     """`lenet`: 32 x 32 pixels."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"channels": 3, **COMMON, "side": 32, "shift": 0.1}
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {**RANGES, "side": (32, 35)}  # its fc1 has 5 x 5 x 16 inputs
 
     def network(self) -> Network:
         """Return LeNet."""
@@ -274,6 +310,11 @@ class LeNet(NetworkClassifier):
 class AlexNet(NetworkClassifier):
     """`alexnet`: 128 x 128 pixels unless told otherwise; rank > 0 for thin fc6 and fc7."""
 
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **RANGES,
+        "side": (63, 1024),
+    }  # below, its pools find nothing
+    channels: ClassVar[tuple[int, ...]] = (3,)
     defaults: ClassVar[Mapping[str, Any]] = {
         "channels": 3,
         "rank": 0,
@@ -289,6 +330,4 @@ class AlexNet(NetworkClassifier):
         """Return AlexNet."""
         from imgtool.networks.alexnet import alexnet
 
-        if self.settings["channels"] != 3:
-            raise ParameterError("alexnet looks at color: channels must be 3")
         return alexnet(len(self.classes), rank=self.settings["rank"] or None)

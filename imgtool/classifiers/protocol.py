@@ -10,6 +10,7 @@ save(folder), load(folder)         data only
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -80,12 +81,18 @@ class Classifier(ABC):
         """Take what was learned. Raises DataError when it does not fit."""
 
     def scores(self, images: Iterable[np.ndarray]) -> np.ndarray:
-        """Return probabilities (N, classes) of images, adding the time of each stage to `seconds`."""
+        """Return probabilities (N, classes) of images, adding the time of each stage to `seconds`.
+
+        Raises DataError when weights too large for their type make them NaN.
+        """
         batch = self._timed("prepare", lambda: [self.prepare(image) for image in images])
         if not batch:
             return np.zeros((0, len(self.classes)), np.float32)
-        features = self._timed("features", lambda: self.features(batch))
-        probabilities: np.ndarray = self._timed("decide", lambda: self.decide(features))
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, in one line
+            features = self._timed("features", lambda: self.features(batch))
+            probabilities: np.ndarray = self._timed("decide", lambda: self.decide(features))
+        if not np.isfinite(probabilities).all():
+            raise DataError(f"{self.name} gives no probabilities: its weights are too large")
         return probabilities
 
     def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
@@ -121,22 +128,34 @@ class Classifier(ABC):
 
 
 def _like(name: str, key: str, value: Any, default: Any) -> Any:
-    """Return a setting as the type of its default; text, as it comes from --set, is converted."""
-    kind = type(default)
+    """Return a setting as the type of its default; a tuple may come as a list, or as text with commas."""
+    kind = type(default[0] if isinstance(default, tuple) else default)
     try:
-        if isinstance(value, str) and kind is bool:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.lower()]
-        if isinstance(value, str) and kind is tuple:
-            return tuple(type(default[0])(part) for part in value.split(","))
-        if kind is tuple and isinstance(value, list):
-            return tuple(type(default[0])(part) for part in value)
-        if (kind is float and isinstance(value, int)) or isinstance(value, str):
-            return kind(value)
-    except (ValueError, KeyError):
-        raise ParameterError(f"{name}: {key}={value!r} is not what {default!r} is: {kind.__name__}") from None
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ParameterError(f"{name}: {key}={value!r} is not what {default!r} is: {kind.__name__}")
+        if not isinstance(default, tuple):
+            return _as(kind, value)
+        parts = value.split(",") if isinstance(value, str) else value
+        if isinstance(parts, list | tuple) and parts:
+            return tuple(_as(kind, part) for part in parts)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        pass
+    wanted = f"{kind.__name__}s with commas between" if isinstance(default, tuple) else kind.__name__
+    raise ParameterError(f"{name}: {key} is {wanted}, such as {default!r}; got {value!r}")
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """Return a value of this type, text converted. Raises one of four errors for another type, NaN or infinity."""
+    if isinstance(value, str) and kind is not str:
+        value = _SWITCHES[value.lower()] if kind is bool else kind(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError
+    if kind is float and not math.isfinite(value):
+        raise ValueError
     return value
+
+
+_SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

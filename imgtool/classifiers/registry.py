@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from imgtool.classifiers.protocol import Classifier
 from imgtool.classifiers.storage import load_description, load_folder
-from imgtool.errors import DataError, ParameterError
+from imgtool.device import resolve
+from imgtool.errors import DataError, MissingExtraError, ParameterError
 
 # Name -> module and class; imported when asked for.
 ARCHITECTURES = {
@@ -81,7 +83,13 @@ def locate(name: str) -> Path:
 
 
 def open_model(name: str, *, device: str = "cpu", backend: str = "auto") -> Classifier:
-    """Return a fitted classifier by name or path. Raises ParameterError or DataError."""
+    """Return a fitted classifier by name or path.
+
+    Raises ParameterError, DataError, DeviceError, or MissingExtraError when the backend is not installed.
+    """
+    device = resolve(device)
+    if backend == "numpy" and device != "cpu":
+        raise ParameterError(f"--backend numpy runs on the CPU, not on {device}")
     folder = locate(name)
     description = load_description(folder)
     if description["name"] not in names():
@@ -93,5 +101,7 @@ def open_model(name: str, *, device: str = "cpu", backend: str = "auto") -> Clas
         raise DataError(text if text.startswith(str(folder)) else f"{folder}: {text}") from None
     if backend not in model.backends:
         raise ParameterError(f"--backend {backend}: {model.name} has {', '.join(model.backends)}")
+    if backend == "torch" and importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("torch", "--backend torch")
     model.backend, model.device = backend, device
     return model

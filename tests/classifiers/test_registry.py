@@ -1,0 +1,140 @@
+"""Names to classifiers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imgtool.classifiers import registry
+from imgtool.classifiers.protocol import Classifier
+from imgtool.datasets.dataset import Dataset
+from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterError
+
+
+class Constant(Classifier):
+    """A user's own class: says the same of every image."""
+
+    defaults = {"favourite": 0}  # noqa: RUF012
+
+    def fit(self, dataset, *, seed=0, device="cpu", resume=None, progress=None):
+        self.classes = dataset.classes
+        self.description = {"data": {"images": len(dataset), "sha256": dataset.digest()}, "seed": seed, "history": []}
+        return self
+
+    def prepare(self, image):
+        return image
+
+    def features(self, batch):
+        return np.zeros((len(batch), 1), np.float32)
+
+    def decide(self, features):
+        return np.eye(len(self.classes))[[self.settings["favourite"]] * len(features)]
+
+    def arrays(self):
+        return {"nothing": np.zeros(1, np.float32)}
+
+    def restore(self, arrays):
+        if arrays.keys() != {"nothing"}:
+            raise DataError("weights do not fit")
+
+
+class Point:
+    """What importlib.metadata gives for an entry point of a package that is installed."""
+
+    name = "constant"
+
+    @staticmethod
+    def load():
+        return Constant
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Point] if group == "imgtool.models" else [])
+
+
+@pytest.fixture
+def dataset():
+    return Dataset([np.full((4, 4), value, np.uint8) for value in (0, 9, 99)], np.array([0, 1, 2]), ("a", "b", "c"))
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_users_own_class_is_created_saved_and_opened_by_name(dataset, tmp_path):
+    assert "constant" in registry.names()
+    model = registry.create("constant", favourite="2").fit(dataset)
+    model.save(tmp_path / "own")
+    again = registry.open_model(str(tmp_path / "own"))
+    assert type(again) is Constant
+    np.testing.assert_array_equal(again.scores([dataset.image(0)]), [[0, 0, 1]])
+    with pytest.raises(ParameterError, match="--backend torch"):
+        registry.open_model(str(tmp_path / "own"), backend="torch")
+
+
+def test_a_model_of_a_class_that_is_not_installed_is_refused(dataset, tmp_path):
+    Constant("constant").fit(dataset).save(tmp_path / "own")
+    with pytest.raises(DataError, match="unknown kind 'constant'"):
+        registry.open_model(str(tmp_path / "own"))
+
+
+@pytest.mark.parametrize("name", registry.PREFERRED)
+def test_a_bare_name_opens_the_weights_that_ship(name):
+    assert registry.locate(name).name == f"{name}@{registry.PREFERRED[name]}"
+    assert registry.open_model(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("alexnett", "did you mean alexnet"), ("lenet@mnsit", "lenet@mnist"), ("alexnet@imagenet", "alexnet@imagenette"),
+     ("two-layer", "imgtool train"), ("hog-svm", "imgtool train"), ("", "there are two-layer, lenet, alexnet")],
+)  # fmt: skip
+def test_an_unknown_name_is_answered_with_the_known_ones(name, said):
+    with pytest.raises(ParameterError, match=said) as caught:
+        registry.open_model(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "../nowhere", "/nowhere/model", "."])
+def test_a_path_without_a_model_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"model\.json is missing"):
+        registry.open_model(name)
+
+
+def test_a_folder_is_opened_with_and_without_a_slash(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    registry.create("two-layer", epochs=1, side=4).fit(dataset).save(Path("mine"))
+    for name in ("mine", "mine/", "./mine", str(tmp_path / "mine")):
+        assert registry.open_model(name).classes == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"device": "cuda:99"}, (DeviceError, MissingExtraError)), ({"device": "gpu"}, ParameterError),
+     ({"backend": "jax"}, ParameterError)],
+)  # fmt: skip
+def test_backends_and_devices_that_are_not_there_are_refused(options, error):
+    with pytest.raises(error, match=next(iter(options.values()))):
+        registry.open_model("lenet", **options)
+
+
+def test_numpy_on_a_gpu_is_refused(monkeypatch):
+    monkeypatch.setattr(registry, "resolve", lambda device: device)
+    with pytest.raises(ParameterError, match="runs on the CPU"):
+        registry.open_model("lenet", device="cuda", backend="numpy")
+
+
+def test_a_backend_that_is_not_installed_is_told_once(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
+    with pytest.raises(MissingExtraError, match=r"imgtool\[torch\]"):
+        registry.open_model("lenet", backend="torch")
+
+
+def test_names_are_told_without_importing_a_model():
+    code = (
+        "import sys; from imgtool.classifiers import registry;registry.names(); registry.shipped(); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"torch", "sklearn", "scipy", "cv2", "imgtool.classifiers.network", "imgtool.classifiers.classic"}
+    assert not heavy & set(loaded)
