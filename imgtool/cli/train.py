@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from imgtool.cli import options
-from imgtool.cli.progress import told
+from imgtool.cli.comparisons import shown_progress
 from imgtool.cli.tables import emit, json_line
 from imgtool.errors import OutputError
 
@@ -50,25 +50,21 @@ def command(
     CIFAR-10's files, or a CSV of path,label.
     """
     from imgtool.classifiers.registry import create
+    from imgtool.classifiers.storage import prepare_place
     from imgtool.datasets.formats import load
     from imgtool.device import resolve
 
-    if output.exists() and not force:
-        raise OutputError(f"{output}: exists; --force overwrites it")
     model = create(name, **settings)
     train = load(data).train
+    prepare_place(output, overwrite=force)
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists() and not (resume or force):
         raise OutputError(f"{checkpoint}: is left from an interrupted training; --resume goes on, --force begins anew")
     if not resume:
         checkpoint.unlink(missing_ok=True)
     keep = checkpoint if model.keeps_checkpoints else None
-    progress = told(quiet=quiet, verbose=verbose)
-    try:
+    with shown_progress(quiet=quiet, verbose=verbose) as progress:
         model.fit(train, seed=seed, device=resolve(device), resume=keep, progress=progress)
-    finally:
-        if progress is not None and hasattr(progress, "__exit__"):
-            progress.__exit__(None, None, None)
     model.save(output, overwrite=force)
     checkpoint.unlink(missing_ok=True)
     if json:

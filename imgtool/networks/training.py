@@ -6,6 +6,7 @@ Knows no particular network and no image format: it takes uint8 images in memory
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
 import pickle
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from imgtool.errors import DataError, TrainingError
+from imgtool.errors import DataError, OutputError, TrainingError
 from imgtool.networks.augment import Augmentation, augment
 
 Progress = Callable[[int, int, str], None]
@@ -53,6 +54,13 @@ class Samples:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def digest(self) -> str:
+        """Return a hash of images and labels."""
+        found = hashlib.sha256(repr(self.images.shape).encode())
+        found.update(np.ascontiguousarray(self.images).data)
+        found.update(np.ascontiguousarray(self.labels, np.int64).data)
+        return found.hexdigest()
+
     def batch(self, indices: np.ndarray) -> torch.Tensor:
         """Return some of the images as (n, channels, height, width) float32 in 0..1."""
         images = torch.from_numpy(np.ascontiguousarray(self.images[indices]))
@@ -85,7 +93,7 @@ def train(
     optimizer = torch.optim.SGD(
         module.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.decay, nesterov=True, fused=True
     )
-    identity = {"recipe": asdict(recipe), "seed": seed, "n": len(samples.labels)}
+    identity = {"recipe": asdict(recipe), "seed": seed, "data": samples.digest(), "tensors": _shapes(module)}
     history = _resume(checkpoint, identity, module, optimizer) if checkpoint else []
     for epoch in range(len(history), recipe.epochs):
         loss = _epoch(module, optimizer, samples, recipe, epoch, seed=seed, device=device, progress=progress)
@@ -169,10 +177,15 @@ def accuracy(module: torch.nn.Module, samples: Samples, *, device: str = "cpu") 
     return float((predict(module, samples, device=device).argmax(1) == samples.labels).mean())
 
 
+def _shapes(module: torch.nn.Module) -> dict[str, list[int]]:
+    """Return the shape of every tensor by its name."""
+    return {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
 def _save(
     path: Path, identity: dict[str, Any], module: torch.nn.Module, optimizer: torch.optim.Optimizer, history: list[Any]
 ) -> None:
-    """Write a checkpoint whole or not at all."""
+    """Write a checkpoint whole or not at all. Raises OutputError when it cannot be written."""
     state = {
         "identity": identity,
         "history": history,
@@ -181,8 +194,11 @@ def _save(
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        torch.save(state, temporary)
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
         os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -199,7 +215,7 @@ def _resume(
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError):
         raise DataError(f"{path}: is no checkpoint of imgtool") from None
     if found != identity:
-        raise DataError(f"{path}: is the checkpoint of another training (other data, seed or settings)")
+        raise DataError(f"{path}: is the checkpoint of another training (other data, seed, settings or network)")
     module.load_state_dict(state["module"])
     for parameter, momentum in zip(module.parameters(), state["momentum"], strict=True):
         if momentum is not None:

@@ -1,0 +1,142 @@
+"""`imgtool train`: what it writes, what it refuses, and when."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from imgtool.classifiers import registry
+from imgtool.cli.main import execute
+
+TEXTURES = Path(__file__).parents[2] / "sample_images" / "textures"
+QUICK = ["--model", "two-layer", "--epochs", "1", "-q"]
+
+
+def train(output, *arguments, data=TEXTURES):
+    return execute(["train", str(data), "-o", str(output), *arguments])
+
+
+def test_options_and_settings_reach_the_model(capsys, tmp_path):
+    options = ["--model", "two-layer", "--epochs", "2", "--batch", "9", "--lr", "0.02", "--seed", "5", "--json"]
+    assert train(tmp_path / "model", *options, "--set", "hidden=7", "--set", "mirror=no") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["settings"] == {"side": 32, "channels": 3, "hidden": 7, "epochs": 2, "batch": 9, "rate": 0.02,
+                                  "decay": 1e-3, "mirror": False}  # fmt: skip
+    assert (record["images"], record["seed"], record["classes"]) == (48, 5, ["brick", "grass", "gravel"])
+    model = registry.open_model(str(tmp_path / "model"))
+    assert model.settings == record["settings"]
+    assert model.description["seed"] == 5
+    assert model.description["data"]["images"] == 48
+    assert len(model.description["history"]) == 2
+
+
+def test_the_same_command_gives_the_same_bytes_and_another_seed_others(tmp_path):
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert train(tmp_path / name, *QUICK, "--seed", seed) == 0
+    first, second, third = ((tmp_path / name / "weights.safetensors").read_bytes() for name in "abc")
+    assert first == second != third
+    assert (tmp_path / "a" / "model.json").read_text() == (tmp_path / "b" / "model.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [("batch=0", "batch must be from 1"), ("epochs=-1", "epochs must be from 1"), ("rate=nan", "rate is float"),
+     ("hidden=-4", "hidden must be from 1"), ("side=100000000", "side must be"), ("jitter=0.1", "there are side")],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_wrong_usage(pair, message, capsys, tmp_path):
+    assert train(tmp_path / "model", "--model", "two-layer", "--set", pair) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_not_finite_is_one_line_and_no_model(capsys, tmp_path):
+    assert train(tmp_path / "model", "--model", "two-layer", "--lr", "1e6", "-q") == 1
+    captured = capsys.readouterr()
+    assert "not finite" in captured.err
+    assert "lower rate" in captured.err
+    assert captured.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_above_the_model_are_made(tmp_path):
+    assert train(tmp_path / "new" / "er" / "model", *QUICK) == 0
+    assert registry.open_model(str(tmp_path / "new" / "er" / "model")).name == "two-layer"
+
+
+def test_folders_above_a_checkpoint_are_made(tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    assert train(tmp_path / "new" / "model", "--model", "lenet", "--epochs", "1", "-q") == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("place", ["file/model", "photos"])
+def test_where_no_model_can_be_written_nothing_is_trained(place, capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_text("precious")
+    monkeypatch.setattr("imgtool.classifiers.network.TwoLayer.fit", lambda *_, **__: pytest.fail("it was trained"))
+    assert train(tmp_path / place, *QUICK, "--force") == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (tmp_path / "photos" / "cat.png").read_text() == "precious"
+
+
+def test_a_model_is_replaced_only_with_force(capsys, tmp_path):
+    assert train(tmp_path / "model", *QUICK, "--seed", "1") == 0
+    old = (tmp_path / "model" / "model.json").read_text()
+    assert train(tmp_path / "model", *QUICK, "--seed", "2") == 1
+    assert "--force" in capsys.readouterr().err
+    assert (tmp_path / "model" / "model.json").read_text() == old
+    assert train(tmp_path / "model", *QUICK, "--seed", "2", "--force") == 0
+    assert registry.open_model(str(tmp_path / "model")).description["seed"] == 2
+
+
+def test_what_is_called_val_is_never_trained_on(capsys, tmp_path):
+    for part, first in (("train", 0), ("val", 8)):
+        for source in TEXTURES.iterdir():
+            (tmp_path / part / source.name).mkdir(parents=True)
+            for image in sorted(source.iterdir())[first : first + 8]:
+                shutil.copy(image, tmp_path / part / source.name)
+    assert train(tmp_path / "model", "--model", "two-layer", "--epochs", "1", "--json", data=tmp_path) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 24
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS allows no such names")
+def test_class_names_that_are_not_utf_8_are_kept(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copytree(TEXTURES / "brick", data / "caf\udce9")  # a byte that is no UTF-8
+    shutil.copytree(TEXTURES / "grass", data / "a\nb")
+    assert train(tmp_path / "model", *QUICK, data=data) == 0
+    image = str(TEXTURES / "brick" / "brick_00.png")
+    assert execute(["classify", "-q", "--model", str(tmp_path / "model"), "--threshold", "0", image]) == 0
+    labels = {each["label"] for each in json.loads(capsys.readouterr().out)["top"]}
+    assert labels == {"caf\udce9", "a\nb"}
+
+
+@pytest.mark.parametrize("wait", [1, 3])
+def test_killed_and_resumed_it_ends_with_the_same_bytes(wait, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    options = ["--model", "lenet", "--epochs", "20", "-q"]
+    assert train(tmp_path / "whole", *options) == 0
+    command = [sys.executable, "-m", "imgtool", "train", str(TEXTURES), "-o", str(tmp_path / "cut"), *options]
+    checkpoint, seen = tmp_path / "cut.checkpoint", set()
+    process = subprocess.Popen(command)
+    while process.poll() is None and len(seen) < wait:  # killed after that many checkpoints
+        if checkpoint.exists():
+            seen.add(checkpoint.stat().st_mtime_ns)
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    if process.wait() == 0:
+        pytest.skip("it was done before it could be killed")
+    assert not (tmp_path / "cut").exists()
+    assert train(tmp_path / "cut", *options, "--resume") == 0
+    cut, whole = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("cut", "whole"))
+    assert cut == whole
+    assert not checkpoint.exists()
