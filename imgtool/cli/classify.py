@@ -11,7 +11,6 @@ from imgtool.cli import options
 from imgtool.cli.images import Images, Rows, each_image
 from imgtool.cli.messages import note
 from imgtool.cli.tables import Row
-from imgtool.errors import ParameterError
 
 UNSURE = "unsure"
 THOUSAND = "published weights for ImageNet's thousand classes: imgtool models fetch (in a later version)"
@@ -49,22 +48,22 @@ def command(
 
     A label is one of the classes that the model knows; the table says how many those are.
     """
-    from imgtool.classifiers.registry import open_model
-    from imgtool.device import resolve
+    from imgtool.classifiers.registry import locate, open_model
 
-    device = resolve(device)
-    if device != "cpu" and backend == "numpy":
-        raise ParameterError(f"--backend numpy runs on the CPU, not on {device}")
-    models = [open_model(name, device=device, backend=backend) for name in names]
-    for name, model in zip(names, models, strict=True):
+    models = {name: open_model(name, device=device, backend=backend) for name in names}
+    weights = {name: f"{locate(name).resolve().name} {models[name].description['sha256'][:12]}" for name in names}
+    for name, model in models.items():
         if not images.quiet:
             note(f"{name}: one of {len(model.classes)} classes: {', '.join(model.classes[:12])}")
     if not images.quiet and any("imagenette" in name or name == "alexnet" for name in names):
         note(THOUSAND)
     columns = ("model", "classes", "label", "score") + (("top",) if top > 1 else ())
-    rows.write_many(
-        each_image(images, lambda image: [_label(model, image, top, threshold) for model in models]), columns
-    )
+
+    def labels(image: Any) -> list[Row]:
+        found = ((name, _label(model, image, top, threshold)) for name, model in models.items())
+        return [{"model": name, **label, "weights": weights[name]} for name, label in found]
+
+    rows.write_many(each_image(images, labels), columns)
 
 
 def _label(model: Any, image: Any, top: int, threshold: float) -> Row:
@@ -74,12 +73,10 @@ def _label(model: Any, image: Any, top: int, threshold: float) -> Row:
     ranked = [{"label": model.classes[index], "score": float(scores[index])} for index in best]
     score = ranked[0]["score"]
     return {
-        "model": model.name,
         "classes": len(model.classes),
         "label": ranked[0]["label"] if score >= threshold else UNSURE,
         "score": score,
         "top": Ranking(ranked[:top] if top > 1 else ranked),
-        "weights": f"{model.description.get('title', model.name)} {model.description['sha256'][:12]}",
     }
 
 
