@@ -18,7 +18,8 @@ class Augmentation:
 
     mirror: left and right change places with probability 1/2; shift: moves by up to this share of a side;
     zoom: the least share of the area that a cropped window keeps, 1 for none; stretch: the largest change of
-    the window's aspect ratio, 1 for none; jitter: brightness, contrast and saturation change by up to this share.
+    the window's aspect ratio, 1 for none (what would be longer than a side is cut to it); jitter: brightness,
+    contrast and saturation change by up to this share.
     """
 
     mirror: bool = True

@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,16 @@ from imgtool.networks.augment import Augmentation, augment
 
 Progress = Callable[[int, int, str], None]
 
+LONGEST_GRADIENT = 5.0  # the whole gradient's norm; a longer one is shortened to it
+
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train.
 
     The learning rate rises linearly to `rate` over the first `warm_up` share of all steps and falls to zero as a
-    cosine. side: pixels of the training images, None for as they are; bf16: matrix products in bfloat16.
+    cosine; the momentum is Nesterov's. side: pixels of the training images, None for as they are; bf16: matrix
+    products in bfloat16.
     """
 
     epochs: int = 10
@@ -87,7 +90,8 @@ def train(
 
     checkpoint: a file written after every epoch; when it exists, training goes on from it and, on the CPU with the
     same number of threads, ends with the same weights as if it had not been interrupted. Raises TrainingError when
-    the loss is not finite, DataError when the checkpoint belongs to another training.
+    the loss or its gradient is not finite or memory is exhausted, DataError when the checkpoint belongs to another
+    training.
     """
     module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(
@@ -96,10 +100,11 @@ def train(
     identity = {"recipe": asdict(recipe), "seed": seed, "data": samples.digest(), "tensors": _shapes(module)}
     history = _resume(checkpoint, identity, module, optimizer) if checkpoint else []
     for epoch in range(len(history), recipe.epochs):
-        loss = _epoch(module, optimizer, samples, recipe, epoch, seed=seed, device=device, progress=progress)
-        entry = {"epoch": float(epoch + 1), "loss": loss}
-        if held_out is not None:
-            entry["held_out_accuracy"] = accuracy(module, held_out, device=device)
+        with _within_memory(recipe.batch):
+            loss = _epoch(module, optimizer, samples, recipe, epoch, seed=seed, device=device, progress=progress)
+            entry = {"epoch": float(epoch + 1), "loss": loss}
+            if held_out is not None:
+                entry["held_out_accuracy"] = accuracy(module, held_out, device=device)
         history.append(entry)
         if checkpoint:
             _save(checkpoint, identity, module, optimizer, history)
@@ -124,30 +129,42 @@ def _epoch(
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
     torch.manual_seed(seed * 100_003 + epoch)  # dropout has no generator argument
     batches = np.array_split(order, max(1, math.ceil(len(order) / recipe.batch)))
-    total = 0.0
+    total, seen = 0.0, 0
     for step, indices in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * schedule((epoch + step / len(batches)) / recipe.epochs, recipe.warm_up)
         images = augment(samples.batch(indices).to(device), recipe.augmentation, generator, recipe.side)
         labels = torch.from_numpy(samples.labels[indices]).to(device)
-        with _precision(device, recipe.bf16):
-            logits = module(samples.normalised(images))
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.smoothing)
-        if not torch.isfinite(loss):
+        loss = _step(module, optimizer, samples.normalised(images), labels, recipe)
+        if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; try a lower rate than {recipe.rate}"
             )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 5.0)
-        optimizer.step()
-        total += loss.item() * len(indices)
+        total, seen = total + loss * len(indices), seen + len(indices)
         if progress:
-            done = epoch * len(batches) + step + 1
-            progress(
-                done, recipe.epochs * len(batches), f"epoch {epoch + 1} loss {total / (step + 1) / len(indices):.3f}"
-            )
-    return total / len(order)
+            done, steps = epoch * len(batches) + step + 1, recipe.epochs * len(batches)
+            progress(done, steps, f"epoch {epoch + 1} loss {total / seen:.3f}")
+    return total / seen
+
+
+def _step(
+    module: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    recipe: Recipe,
+) -> float:
+    """Go one step down the gradient; return the loss. Where loss or gradient is not finite: no step, and NaN."""
+    with _precision(images.device.type, recipe.bf16):
+        logits = module(images)
+    loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), LONGEST_GRADIENT)
+    if not torch.isfinite(loss + norm):
+        return math.nan
+    optimizer.step()
+    return loss.item()
 
 
 def schedule(share: float, warm_up: float) -> float:
@@ -157,9 +174,22 @@ def schedule(share: float, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (share - warm_up) / (1 - warm_up)))
 
 
-def _precision(device: str, bf16: bool) -> contextlib.AbstractContextManager[Any]:
+def _precision(device_type: str, bf16: bool) -> contextlib.AbstractContextManager[Any]:
     """Return the context in which products are computed in bfloat16, or as they are."""
-    return torch.autocast(device.partition(":")[0], torch.bfloat16) if bf16 else contextlib.nullcontext()
+    return torch.autocast(device_type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _within_memory(batch: int) -> Iterator[None]:
+    """Turn exhausted memory, of the machine or of the GPU, into a TrainingError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has a class for the GPU's memory; for the machine's, only the allocator's name in the message.
+        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+        if not known and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise TrainingError(f"memory is exhausted; try a smaller batch than {batch}") from None
 
 
 @torch.no_grad()

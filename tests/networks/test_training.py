@@ -1,18 +1,20 @@
-"""Training and augmentation in PyTorch."""
+"""Training in PyTorch: steps, epochs, checkpoints, and what stops it."""
 
 import dataclasses
 
 import numpy as np
 import pytest
+import scipy.special
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
 from imgtool.errors import DataError, TrainingError  # noqa: E402
 from imgtool.networks import training  # noqa: E402
-from imgtool.networks.augment import Augmentation, augment  # noqa: E402
+from imgtool.networks.augment import Augmentation  # noqa: E402
+from imgtool.networks.declaration import Dropout, Flatten, Linear, Network, ReLU  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
-from imgtool.networks.torch_layers import build, load_weights, weights_of  # noqa: E402
-from imgtool.networks.training import Recipe, Samples, accuracy, schedule, train  # noqa: E402
+from imgtool.networks.torch_layers import build, weights_of  # noqa: E402
+from imgtool.networks.training import Recipe, Samples, accuracy, predict, schedule, train  # noqa: E402
 
 
 def samples(n=48, seed=0):
@@ -63,6 +65,113 @@ def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps):
         np.testing.assert_array_equal(array, weights_of(again)[name])
 
 
+def softmax_gradient(weight, bias, inputs, labels, smoothing):
+    """Return the mean cross-entropy with smoothed labels and its gradients, in NumPy's float64."""
+    logits = inputs @ weight.T + bias
+    logarithms = logits - scipy.special.logsumexp(logits, axis=1, keepdims=True)
+    target = (1 - smoothing) * np.eye(len(bias))[labels] + smoothing / len(bias)
+    error = (np.exp(logarithms) - target) / len(labels)
+    return -(target * logarithms).sum(1).mean(), [error.T @ inputs, error.sum(0)]
+
+
+def descend(parameters, inputs, labels, steps):
+    """Return parameters, losses and gradients' norms of Nesterov's momentum with weight decay, in NumPy's float64.
+
+    Sutskever et al., ICML 2013, in PyTorch's form: the gradient is shortened to 5, the decay added, then the momentum.
+    """
+    velocity, losses, norms = [0.0, 0.0], [], []
+    for step in range(steps):
+        loss, gradients = softmax_gradient(*parameters, inputs, labels, 0.2)
+        norms.append(np.sqrt(sum((gradient**2).sum() for gradient in gradients)))
+        losses.append(loss)
+        rate = 0.02 * schedule(step / steps, 0.05)
+        changes = [
+            gradient * min(1, 5 / norms[-1]) + 0.05 * p for gradient, p in zip(gradients, parameters, strict=True)
+        ]
+        velocity = [0.9 * v + change for v, change in zip(velocity, changes, strict=True)]
+        parameters = [p - rate * (change + 0.9 * v) for p, change, v in zip(parameters, changes, velocity, strict=True)]
+    return parameters, losses, norms
+
+
+@pytest.mark.parametrize(("std", "long"), [(2.0, False), (0.02, True)])
+@pytest.mark.parametrize("epochs", [6, 2, 1])
+def test_steps_equal_the_formulas_by_hand(std, long, epochs):
+    """Six steps: one an epoch, or more, then with one image repeated, so that every batch has the same gradient."""
+    data = dataclasses.replace(samples(24), std=(std,))
+    if epochs < 6:
+        data = dataclasses.replace(data, images=data.images[[0] * 24], labels=data.labels[[0] * 24])
+    still = Augmentation(mirror=False)
+    recipe = Recipe(epochs, 24 * epochs // 6, rate=0.02, decay=0.05, smoothing=0.2, augmentation=still)
+    module = build(Network(flatten=Flatten(), fc=Linear(1024, 3)))
+    parameters = [weights_of(module)[name].astype(float) for name in ("fc.weight", "fc.bias")]
+    inputs = (data.images.reshape(24, -1) / 255 - 0.4) / std
+    (weight, bias), losses, norms = descend(parameters, inputs, data.labels, 6)
+    assert (norms[0] > 5) == long
+
+    history = train(module, data, recipe)
+    expected = np.reshape(losses, (epochs, -1)).mean(axis=1)
+    np.testing.assert_allclose([entry["loss"] for entry in history], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(weights_of(module)["fc.weight"], weight, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(weights_of(module)["fc.bias"], bias, rtol=1e-3, atol=1e-5)
+
+
+def watched_module(seen):
+    """A linear network that keeps what it is shown."""
+    module = build(Network(flatten=Flatten(), fc=Linear(16, 3)))
+    module.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].clone()))
+    return module
+
+
+@pytest.mark.parametrize("batch", [4, 7, 100])
+def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(batch):
+    images = np.arange(21, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    data, orders = Samples(images, np.arange(21) % 3, (0.0,), (1 / 255,)), []
+    for seed in (0, 1):
+        seen: list = []
+        recipe = Recipe(epochs=2, batch=batch, augmentation=Augmentation(mirror=False))
+        train(watched_module(seen), data, recipe, seed=seed)
+        assert max(map(len, seen)) <= batch
+        orders += np.split(np.concatenate([part[:, 0, 0, 0].numpy().round() for part in seen]), 2)
+    for order in orders:
+        assert sorted(order) == list(range(21))
+    assert len({tuple(order) for order in orders}) == 4
+
+
+def test_images_come_in_the_size_of_the_recipe():
+    seen: list = []
+    train(watched_module(seen), samples(6), Recipe(epochs=1, side=4))
+    assert {tuple(part.shape[1:]) for part in seen} == {(1, 4, 4)}
+
+
+@pytest.mark.parametrize(("bf16", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_products_are_in_bfloat16_only_where_asked_for(bf16, dtype):
+    module, found = build(lenet(3, 1)), set()
+    module.conv1.register_forward_hook(lambda _, __, output: found.add(output.dtype))
+    train(module, samples(8), Recipe(epochs=1, bf16=bf16))
+    assert found == {dtype}
+    assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
+
+
+def test_watching_held_out_images_changes_nothing_and_drops_nothing():
+    network = Network(flatten=Flatten(), fc1=Linear(1024, 16), relu=ReLU(), drop=Dropout(0.6), fc2=Linear(16, 3))
+    alone, watched = build(network), build(network)
+    train(alone, samples(), RECIPE, seed=2)
+    history = train(watched, samples(), RECIPE, seed=2, held_out=samples(seed=9))
+    for name, array in weights_of(alone).items():
+        np.testing.assert_array_equal(array, weights_of(watched)[name])
+    assert history[-1]["held_out_accuracy"] == accuracy(watched, samples(seed=9))
+    np.testing.assert_array_equal(predict(watched, samples()), predict(watched, samples()))
+
+
+def test_progress_tells_the_mean_loss_so_far():
+    told: list = []
+    history = train(
+        build(lenet(3, 1)), samples(10), Recipe(epochs=2, batch=4), progress=lambda *args: told.append(args)
+    )
+    assert [(done, total) for done, total, _ in told] == [(step, 6) for step in range(1, 7)]
+    assert told[2][2] == f"epoch 1 loss {history[0]['loss']:.3f}"
+
+
 def test_checkpoint_of_another_training_is_refused(tmp_path):
     train(build(lenet(3, 1)), samples(), RECIPE, checkpoint=tmp_path / "c")
     with pytest.raises(DataError, match="another training"):
@@ -78,6 +187,54 @@ def test_a_loss_that_is_not_finite_stops_in_one_line():
         train(module, samples(), RECIPE)
 
 
+def test_a_gradient_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
+    class Steep(torch.autograd.Function):
+        """Changes nothing, and from the sixth step on has an infinite gradient."""
+
+        @staticmethod
+        def forward(context, x, steps):
+            context.steps = steps
+            return x.clone()
+
+        @staticmethod
+        def backward(context, gradient):
+            return gradient * (float("inf") if context.steps >= 6 else 1), None
+
+    class Network(torch.nn.Sequential):
+        steps = 0
+
+        def forward(self, x):
+            self.steps += 1
+            return Steep.apply(super().forward(x), self.steps)
+
+    module = Network(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
+    with pytest.raises(TrainingError, match="not finite in epoch 2 at step 3"):
+        train(module, samples(), RECIPE, checkpoint=tmp_path / "c")
+    assert all(np.isfinite(array).all() for array in weights_of(module).values())
+    assert len(torch.load(tmp_path / "c", weights_only=True)["history"]) == 1
+
+
+def test_exhausted_memory_is_one_line_and_keeps_the_last_checkpoint(tmp_path):
+    class Hungry(torch.nn.Sequential):
+        steps = 0
+
+        def forward(self, x):
+            self.steps += 1
+            if self.steps == 4:
+                torch.empty(2**55)
+            return super().forward(x)
+
+    module = Hungry(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
+    with pytest.raises(TrainingError, match=r"^memory is exhausted; try a smaller batch than 16$"):
+        train(module, samples(), RECIPE, checkpoint=tmp_path / "c")
+    assert len(torch.load(tmp_path / "c", weights_only=True)["history"]) == 1
+
+
+def test_other_errors_of_pytorch_are_not_taken_for_exhausted_memory():
+    with pytest.raises(RuntimeError, match="shape"):
+        train(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7, 3)), samples(), RECIPE)
+
+
 def test_rate_rises_then_falls_as_a_cosine():
     assert schedule(0.025, 0.05) == pytest.approx(0.5)
     assert schedule(0.05, 0.05) == pytest.approx(1)
@@ -90,51 +247,6 @@ def test_samples_are_normalised():
     batch = few.normalised(few.batch(np.arange(4)))
     expected = (few.images[:4, :, :, 0] / 255 - 0.4) / 0.3
     np.testing.assert_allclose(batch[:, 0].numpy(), expected, atol=1e-5)
-
-
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-def test_without_changes_images_stay():
-    images = torch.rand(3, 3, 8, 9)
-    images = images[:, :, :, :8]
-    same = augment(images, Augmentation(mirror=False), generator())
-    np.testing.assert_allclose(same.numpy(), images.numpy(), atol=1e-6)
-
-
-def test_mirror_changes_left_and_right_of_about_half():
-    images = torch.rand(200, 1, 6, 6)
-    changed = augment(images, Augmentation(mirror=True), generator())
-    mirrored = [torch.allclose(a, b.flip(2), atol=1e-5) for a, b in zip(changed, images, strict=True)]
-    kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(changed, images, strict=True)]
-    assert all(a != b for a, b in zip(mirrored, kept, strict=True))
-    assert 70 < sum(mirrored) < 130
-
-
-def test_windows_stay_inside_and_shifts_reach_as_far_as_told():
-    ramp = torch.linspace(0, 1, 64).expand(300, 1, 64, 64).clone()
-    cut = augment(ramp, Augmentation(mirror=False, zoom=0.25), generator())
-    assert (cut[:, 0, 0, -1] - cut[:, 0, 0, 0]).min() > 0.4
-    assert cut.min() >= 0
-    assert cut.max() <= 1
-    moved = augment(ramp, Augmentation(mirror=False, shift=0.1), generator())
-    centers = moved[:, 0, 0, 32] - ramp[0, 0, 0, 32]
-    assert 0.08 < centers.abs().max() < 0.11
-
-
-def test_jitter_stays_within_black_and_white():
-    changed = augment(torch.rand(20, 3, 4, 4), Augmentation(mirror=False, jitter=0.5), generator())
-    assert 0 <= changed.min() <= changed.max() <= 1
-
-
-def test_weights_that_do_not_fit_are_refused():
-    module = build(lenet(3, 1))
-    weights = weights_of(module)
-    with pytest.raises(DataError, match="missing"):
-        load_weights(module, {name: array for name, array in weights.items() if name != "fc3.bias"})
-    with pytest.raises(DataError, match="fc3"):
-        load_weights(module, {**weights, "fc3.bias": np.zeros(4, np.float32)})
 
 
 def test_hostile_checkpoint_executes_nothing(tmp_path, monkeypatch):
