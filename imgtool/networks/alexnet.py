@@ -10,7 +10,7 @@ from imgtool.networks.declaration import AdaptiveAvgPool, Conv, Dropout, Flatten
 
 
 def alexnet(classes: int = 1000, *, rank: int | None = None) -> Network:
-    """(3, 224, 224) or any larger than 63 pixels -> (classes,) logits.
+    """(3, 224, 224), or any sides of 63 pixels and more -> (classes,) logits.
 
     rank: write the first two linear layers, 54 of the 61 million weights, as products of two matrices that thin.
     """

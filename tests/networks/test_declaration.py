@@ -27,11 +27,16 @@ def test_alexnets_names_are_torchvisions():
     assert names == expected + [f"classifier.{i}.{kind}" for i in linear for kind in ("weight", "bias")]
 
 
-@pytest.mark.parametrize(("side", "before_pooling"), [(224, 6), (128, 3), (64, 1)])
+@pytest.mark.parametrize(("side", "before_pooling"), [(224, 6), (128, 3), (63, 1)])
 def test_alexnets_shapes(side, before_pooling):
     shapes = {name: output for name, _, _, output in alexnet(10).shapes((3, side, side))}
     assert shapes["features.12"] == (256, before_pooling, before_pooling)
     assert shapes["classifier.6"] == (10,)
+
+
+def test_alexnet_needs_63_pixels():
+    with pytest.raises(ParameterError, match="too small"):
+        list(alexnet(10).shapes((3, 62, 224)))
 
 
 def test_thin_form_has_thin_matrices():
