@@ -1,4 +1,4 @@
-"""Formats that Pillow decodes: JPEG, WebP, GIF, BMP, JPEG 2000, and PNG of 8 bits and fewer.
+"""Formats that Pillow decodes: JPEG, WebP, BMP, JPEG 2000, PNG of 8 bits and fewer, and the pixels of GIF.
 
 Pillow's modes become arrays here; a mode that would lose depth or meaning is refused.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -15,16 +14,21 @@ from PIL import Image, ImageFile
 from imgtool.errors import ImageError
 from imgtool.image.orientation import TAG, require_supported, turned, upright
 from imgtool.image.read import Header
+from imgtool.image.switch import Switch
 
 FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP", "jp2": "JPEG2000"}
 _NAMES = {pillow: name for name, pillow in FORMATS.items()}
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3, "I;16": 1}
 _DIRECT = {"L", "LA", "RGB", "RGBA", "I;16"}
 
-# Our own limit is checked on the header. Pillow's, which refuses twice this, stays for what it allocates while it reads
-# headers: a GIF's frame may be larger than its canvas.
-Image.MAX_IMAGE_PIXELS = 250_000_000
-_truncation = threading.Lock()  # Pillow's switch for truncated files is one for the whole process
+Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and is checked on the header
+
+
+def _set_truncation(on: bool) -> None:
+    ImageFile.LOAD_TRUNCATED_IMAGES = on
+
+
+_truncation = Switch(_set_truncation)
 
 
 def header(data: bytes) -> Header:
@@ -43,11 +47,8 @@ def header(data: bytes) -> Header:
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the pixels of the first frame, upright."""
     with _open(data) as image:
-        orientation, covered = _orientation(image), _covered(image)
-        pixels = _loaded(image, data, allow_truncated)
-        if covered and pixels.shape[2:] == (3,):  # with transparency, what is uncovered is transparent already
-            pixels = _on_background(pixels, covered, data)
-        return upright(pixels, orientation)
+        orientation = _orientation(image)
+        return upright(_loaded(image, data, allow_truncated), orientation)
 
 
 def stored_orientation(data: bytes) -> int:
@@ -65,16 +66,13 @@ def decode_stored(data: bytes, allow_truncated: bool) -> np.ndarray:
 def _loaded(image: Image.Image, data: bytes, allow_truncated: bool) -> np.ndarray:
     """Decode the pixels."""
     _require_plain(image, data)
-    with _truncation:
-        ImageFile.LOAD_TRUNCATED_IMAGES = allow_truncated
-        try:
+    try:
+        with _truncation.at(allow_truncated):
             image.load()
-        except OSError as error:
-            if "truncated" in str(error) or "broken" in str(error):
-                raise ImageError("is cut or damaged; --allow-truncated reads what is there") from None
-            raise
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
+    except OSError as error:
+        if "truncated" in str(error) or "broken" in str(error):
+            raise ImageError("is cut or damaged; --allow-truncated reads what is there") from None
+        raise
     return to_array(image)
 
 
@@ -88,25 +86,6 @@ def _require_plain(image: Image.Image, data: bytes) -> None:
         deep = any((each[0] & 127) > 7 for each in components)
         require_supported(not deep or count == 1, "JPEG 2000 of several components above 8 bits")
         require_supported(b"pclr" not in data[:start], "JPEG 2000 with a palette")
-
-
-def _covered(image: Image.Image) -> tuple[int, ...] | None:
-    """Return the box of a GIF's first frame when it covers less than the whole canvas."""
-    tiles = getattr(image, "tile", ())
-    if image.format != "GIF" or not tiles:
-        return None
-    box = tuple(tiles[0][1])
-    return None if box == (0, 0, image.width, image.height) else box
-
-
-def _on_background(pixels: np.ndarray, box: tuple[int, ...], data: bytes) -> np.ndarray:
-    """Show the GIF's background color where its first frame leaves the canvas uncovered."""
-    left, top, right, bottom = box
-    color = np.frombuffer(data, np.uint8, 3, 13 + 3 * data[11]) if data[10] & 128 else np.zeros(3, np.uint8)
-    canvas = np.empty_like(pixels)
-    canvas[:] = color
-    canvas[top:bottom, left:right] = pixels[top:bottom, left:right]
-    return canvas
 
 
 def _open(data: bytes) -> Image.Image:

@@ -21,15 +21,36 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from imgtool.errors import ImageError
+from imgtool.image.switch import Switch
 
 MAX_PIXELS = 178_000_000
 
 Result = TypeVar("Result")
 
+
+class _Warnings:
+    """Python's warning filters, which may be changed by one thread at a time only."""
+
+    def __init__(self) -> None:
+        self._before = warnings.catch_warnings()
+
+    def ignore(self, on: bool) -> None:
+        """Ignore all warnings, or bring back the filters that were there before."""
+        if on:
+            self._before = warnings.catch_warnings()
+            self._before.__enter__()
+            warnings.simplefilter("ignore")
+        else:
+            self._before.__exit__(None, None, None)
+
+
+_silence = Switch(_Warnings().ignore)
+
 # Format -> module of this room with `header(data)` and `decode(data, allow_truncated)`.
 #
 # png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit colour 8-bit, OpenCV mistakes tRNS)
-# jpeg, webp, gif, jp2   Pillow: it says when a file is cut, which OpenCV does not
+# jpeg, webp, jp2   Pillow: it says when a file is cut, which OpenCV does not
+# gif   Pillow; sizes, transparent gray and background by ourselves
 # bmp   Pillow; bit fields and 2-bit palettes by ourselves
 # tiff  tifffile for samples; photometry, palette and orientation by ourselves; packed bits by ourselves, and
 #       OpenCV (16 bits, floats) or Pillow (8 bits) for the compressions that tifffile lacks
@@ -38,7 +59,7 @@ DECODERS = {
     "png": "imgtool.image.png",
     "jpeg": "imgtool.image.pillow",
     "webp": "imgtool.image.pillow",
-    "gif": "imgtool.image.pillow",
+    "gif": "imgtool.image.gif",
     "bmp": "imgtool.image.bmp",
     "jp2": "imgtool.image.pillow",
     "tiff": "imgtool.image.tiff",
@@ -136,8 +157,7 @@ def _content(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
 def _guarded(work: Callable[[], Result]) -> Result:
     """Do what calls decoders, whose many kinds of errors all mean that the file is broken."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence.at(True):
             return work()
     except (ImageError, MemoryError):
         raise

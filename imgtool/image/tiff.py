@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import threading
+import zlib
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ _NATIVE = {1, 8, 32773, 32946}  # compressions that tifffile decodes without ima
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _FLOAT_PREDICTOR = 3
+_LZW, _WEBP, _DEFLATE = 5, 50001, {8, 32946}
+_DEFLATE_RATIO = 1032  # deflate packs at most so many bytes into one
+_HARMLESS = 64 << 20  # bytes that may be unpacked in vain
 _pillow = threading.Lock()
 
 # tifffile reports what is odd in a file to the log; what matters comes as an error, in one line.
@@ -50,10 +54,12 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
         _require_whole(page, len(data), allow_truncated)
         if is_packed(page) and page.photometric != _YCBCR:
             return upright(_meaning(page, samples(data, page)), _orientation(page))
+        _require_no_bomb(data, page)
         if int(page.compression) in _NATIVE and page.photometric != _YCBCR and int(page.predictor) != _FLOAT_PREDICTOR:
             found = page.asarray()
             found = found.astype(np.uint8) if found.dtype.kind == "b" else found
             return upright(_meaning(page, _channels_last(page, found)), _orientation(page))
+        require_supported(int(page.compression) != _WEBP, f"{_compression(page)} TIFF")
         if _fits_opencv(page):
             return upright(_by_opencv(data, page), _orientation(page))
         return _by_pillow(data, page)
@@ -91,6 +97,20 @@ def _require_whole(page: Any, length: int, allow_truncated: bool) -> None:
         raise ImageError("has fewer strips or tiles than its size needs")
     if not allow_truncated and any(offset + count > length for offset, count in zip(offsets, counts, strict=True)):
         raise ImageError("is cut: pixels lie behind its end; --allow-truncated reads what is there")
+
+
+def _require_no_bomb(data: bytes, page: Any) -> None:
+    """Refuse deflated strips that hold far more than their pixels: tifffile would unpack them whole."""
+    if int(page.compression) not in _DEFLATE or max(page.databytecounts, default=0) * _DEFLATE_RATIO < _HARMLESS:
+        return
+    most = int(np.prod(page.chunks)) * max(1, int(page.bitspersample) // 8) + _HARMLESS
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        unpacked, strip, length = zlib.decompressobj(), data[offset : offset + count], 0
+        while strip and length <= most:
+            length += len(unpacked.decompress(strip, 1 << 20))
+            strip = unpacked.unconsumed_tail
+        if length > most:
+            raise ImageError(f"has a strip that unpacks to more than its {most - _HARMLESS} bytes of pixels")
 
 
 def _channels_last(page: Any, samples: np.ndarray) -> np.ndarray:
@@ -186,10 +206,12 @@ def _by_opencv(data: bytes, page: Any) -> np.ndarray:
     """Decode 16-bit and floating samples of compressions that tifffile lacks."""
     import cv2
 
+    packed = int(page.compression) in _NATIVE | {_LZW}
+    require_supported(packed, f"{_compression(page)} TIFF of {page.bitspersample} bits")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     expected = (page.imagelength, page.imagewidth, page.samplesperpixel)
     if image is None or (*image.shape, 1)[:3] != expected or image.dtype != page.dtype.newbyteorder("="):
-        raise ImageError(f"has a feature that imgtool does not read: {_compression(page)} TIFF of such samples")
+        raise ImageError(f"cannot be decoded: {_compression(page)} TIFF of {page.bitspersample} bits")
     return np.asarray(image[:, :, ::-1] if image.ndim == 3 else image)
 
 

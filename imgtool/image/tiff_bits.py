@@ -29,11 +29,11 @@ def samples(data: bytes, page: Any) -> np.ndarray:
     planes = 1 if page.planarconfig == 1 else count
     across = width * (count // planes)  # samples in a row
     row_bytes = (across * bits + 7) // 8
-    strips = (_unpacked(data[o : o + n], page) for o, n in zip(page.dataoffsets, page.databytecounts, strict=True))
     # each strip holds whole rows and may be followed by a few bytes more
     rows, heights = [], _strip_heights(height, int(page.rowsperstrip), planes)
-    for strip, strip_rows in zip(strips, heights, strict=False):
+    for offset, length, strip_rows in zip(page.dataoffsets, page.databytecounts, heights, strict=False):
         needed = strip_rows * row_bytes
+        strip = _unpacked(data[offset : offset + length], page, needed)
         if len(strip) < needed:
             raise ImageError(f"is cut: a strip holds {len(strip)} of {needed} bytes")
         rows.append(np.frombuffer(strip, np.uint8, needed).reshape(strip_rows, row_bytes))
@@ -53,13 +53,13 @@ def _strip_heights(height: int, rows: int, planes: int) -> list[int]:
     return [min(rows, height - begin) for begin in range(0, height, max(1, rows))] * planes
 
 
-def _unpacked(strip: bytes, page: Any) -> bytes:
-    """Undo the compression of one strip."""
+def _unpacked(strip: bytes, page: Any, needed: int) -> bytes:
+    """Undo the compression of one strip, as far as it is needed."""
     kind = int(page.compression)
     if kind in _NONE:
         return strip
     if kind in _DEFLATE:
-        return zlib.decompress(strip)
+        return zlib.decompressobj().decompress(strip, max(1, needed))
     require_supported(kind in _PACKBITS, f"TIFF of {page.bitspersample} bits with compression {kind}")
     return _packbits(strip)
 

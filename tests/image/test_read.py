@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -335,8 +336,76 @@ def test_bmp_with_masks_that_mean_nothing_or_two_things_is_refused():
             read(bmp(np.zeros((2, 2), np.int64), 16, masks))
 
 
+def gif(pixels, palette, *, canvas, left=0, top=0, key=None):
+    """Return a GIF whose only frame holds these indices at (left, top) of a canvas (width, height)."""
+    image = Image.fromarray(pixels.astype(np.uint8), "P")
+    image.putpalette(bytes(palette))
+    stream = io.BytesIO()
+    image.save(stream, "GIF", optimize=False, **({} if key is None else {"transparency": key}))
+    data = bytearray(stream.getvalue())
+    data[6:10] = struct.pack("<HH", *canvas)
+    descriptor = data.index(b",", 13 + 3 * (2 << (data[10] & 7)))
+    data[descriptor + 1 : descriptor + 5] = struct.pack("<HH", left, top)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("key", [None, 1])
+def test_gif_frame_is_shown_on_its_canvas(gray, key):
+    indices = np.array([[0, 1, 2], [2, 1, 0]])
+    palette = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3] if gray else [9, 8, 7, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    data = gif(indices, palette, canvas=(6, 5), left=2, top=1, key=key)
+    colors = np.array(palette).reshape(-1, 3)
+    expected = np.zeros((5, 6, 4), int)
+    if key is None:
+        expected[:] = [*colors[0], 255]  # the background color
+    expected[1:3, 2:5, :3] = colors[indices]
+    expected[1:3, 2:5, 3] = 255 if key is None else np.where(indices == key, 0, 255)
+    image = read(data)
+    assert probe(data).channels == (1 if image.ndim == 2 else image.shape[2])
+    found = rgba(image)
+    np.testing.assert_array_equal(found[..., 3], expected[..., 3])
+    np.testing.assert_array_equal(found[found[..., 3] > 0], expected[expected[..., 3] > 0])
+
+
+def rgba(image):
+    """Return any uint8 image as RGBA."""
+    planes = image[:, :, None] if image.ndim == 2 else image
+    color, alpha = (planes[:, :, :-1], planes[:, :, -1:]) if planes.shape[2] in (2, 4) else (planes, None)
+    color = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
+    return np.dstack([color, np.full_like(color[:, :, :1], 255) if alpha is None else alpha])
+
+
+def test_gif_frame_that_reaches_past_its_canvas_makes_it_larger():
+    data = gif(np.ones((4, 7)), [0, 0, 0, 5, 6, 7], canvas=(2, 2), left=1, top=3)
+    assert read(data).shape[:2] == (7, 8)
+    assert (probe(data).height, probe(data).width) == (7, 8)
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xf0\0\0", b"\xf0\0\0" + bytes(6) + b"!\xf9\4", b"\xf0\0\0" + bytes(6) + b";"])
+def test_gif_without_a_frame_is_refused(rest):
+    with pytest.raises(ImageError, match=r"header|no frame"):
+        read(b"GIF89a" + struct.pack("<HH", 3, 3) + rest)
+
+
 def test_gif_whose_frame_is_far_larger_than_its_canvas_is_refused_without_allocating_it():
     frame = b"," + struct.pack("<HHHH", 60000, 60000, 5000, 5000) + b"\x00\x02\x02\x44\x01\x00;"
     data = b"GIF89a" + struct.pack("<HH", 16, 16) + b"\xf0\x00\x00" + bytes(6) + frame
-    with pytest.raises(ImageError, match="exceeds"):
+    with pytest.raises(ImageError, match="65000x65000 pixels"):
         read(data)
+
+
+def test_tiff_strip_that_unpacks_to_far_more_than_its_pixels_is_refused():
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.zeros((64, 64), np.uint8), compression="zlib", bigtiff=True)
+    assert read(stream.getvalue()).shape == (64, 64)
+    with tifffile.TiffFile(io.BytesIO(stream.getvalue())) as file:
+        offset, count = (file.pages[0].tags[code] for code in ("StripOffsets", "StripByteCounts"))
+    bomb, crafted = zlib.compress(bytes(300 << 20), 9), bytearray(stream.getvalue())
+    struct.pack_into("<Q", crafted, offset.valueoffset, len(crafted))
+    struct.pack_into({4: "<I", 16: "<Q"}[count.dtype], crafted, count.valueoffset, len(bomb))
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="unpacks to more than its 4096"):
+        read(bytes(crafted + bomb))
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
