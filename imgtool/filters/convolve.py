@@ -6,6 +6,8 @@ Correlation leaves it as it is. Computed in float64, in float32 for float32 imag
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -23,7 +25,7 @@ def convolve(
 
     image: (height, width[, channels]); kernel: (rows, columns), also even, 1xN, or larger than the image. border:
     see `borders`; method: `direct`, `separable` (kernels of rank 1), `fft`, or `auto`. correlate: do not flip. NaN and
-    infinity reach exactly the pixels that a non-zero tap brings them to; `auto` and `fft` see to that as well.
+    infinity reach exactly the pixels that a non-zero tap brings them to, by every method.
     """
     taps = np.asarray(kernel, np.float64)
     if taps.ndim != 2 or not taps.size:
@@ -37,16 +39,19 @@ def convolve(
     if not correlate:
         taps = taps[::-1, ::-1]
     padded = pad(work, down, across, border)
-    if not np.isfinite(padded).all():
-        return _direct_with_holes(padded, taps, work.shape)
     factors = separated(taps)
+    if method == "separable" and factors is None:
+        raise ParameterError("this kernel is no product of a column and a row; --method direct or fft")
     if method == "auto":
         method = "separable" if factors else "fft" if taps.size >= FFT_FROM_TAPS else "direct"
-    if method == "separable":
-        if factors is None:
-            raise ParameterError("this kernel is no product of a column and a row; --method direct or fft")
-        return _correlate(_correlate(padded, factors[0]), factors[1])
-    return _by_fft(padded, taps) if method == "fft" else _correlate(padded, taps)
+
+    def applied(values: np.ndarray) -> np.ndarray:
+        if method == "separable" and factors is not None:
+            return _correlate(_correlate(values, factors[0]), factors[1])
+        return _by_fft(values, taps) if method == "fft" else _correlate(values, taps)
+
+    holes = ~np.isfinite(padded)
+    return _around_holes(padded, holes, taps, applied) if holes.any() else applied(padded)
 
 
 def _margins(size: int, *, correlate: bool) -> tuple[int, int]:
@@ -91,10 +96,20 @@ def _by_fft(padded: np.ndarray, taps: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(full, 0, 2).reshape(height, width, *padded.shape[2:]).astype(padded.dtype))
 
 
-def _direct_with_holes(padded: np.ndarray, taps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Sum tap by tap, skipping taps that are 0, so that 0 times infinity spoils nothing."""
-    total = np.zeros(shape, padded.dtype)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for row, column in zip(*np.nonzero(taps), strict=True):
-            total += taps[row, column] * padded[row : row + shape[0], column : column + shape[1]]
-    return total
+def _around_holes(
+    padded: np.ndarray, holes: np.ndarray, taps: np.ndarray, applied: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Apply the taps to the finite values; set what NaN and infinity reach to what a sum, tap by tap, would give."""
+    result = applied(np.where(holes, 0, padded))
+
+    def reached(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:
+        if not (pixels.any() and by.any()):
+            return np.zeros(result.shape, bool)
+        return _correlate(pixels.astype(np.float64), by.astype(np.float64)) > 0.5  # a count of pixels
+
+    above, below = padded == np.inf, padded == -np.inf
+    plus = reached(above, taps > 0) | reached(below, taps < 0)
+    minus = reached(above, taps < 0) | reached(below, taps > 0)
+    result[plus], result[minus] = np.inf, -np.inf
+    result[reached(np.isnan(padded), taps != 0) | (plus & minus)] = np.nan
+    return result

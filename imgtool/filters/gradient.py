@@ -31,6 +31,7 @@ def gradient(
     return gx, gy
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def magnitude(gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
     """Return sqrt(gx^2 + gy^2)."""
     return np.asarray(np.hypot(gx, gy))
@@ -45,5 +46,5 @@ def strongest_channel(gx: np.ndarray, gy: np.ndarray) -> tuple[np.ndarray, np.nd
     """Return (gx, gy) of the channel with the largest magnitude at each pixel, the first on ties."""
     if gx.ndim == 2:
         return gx, gy
-    best = np.hypot(gx, gy).argmax(axis=2)[:, :, None]
+    best = magnitude(gx, gy).argmax(axis=2)[:, :, None]
     return np.take_along_axis(gx, best, 2)[:, :, 0], np.take_along_axis(gy, best, 2)[:, :, 0]

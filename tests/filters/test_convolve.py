@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
-from imgtool.filters.borders import BORDERS
+from imgtool.filters.borders import BORDERS, indices
 from imgtool.filters.convolve import convolve, separated
 from imgtool.filters.gradient import gradient, magnitude, phase
 
@@ -105,6 +105,39 @@ def test_holes_spread_only_where_a_tap_reaches(method, bad):
     kernel = np.array([[1.0, 0.0, 2.0]])
     reached = ~np.isfinite(convolve(image, kernel, method=method))
     assert np.argwhere(reached).tolist() == [[4, 3], [4, 5]]
+
+
+def tap_by_tap(image, kernel, border):
+    """Sum the definition, leaving out taps that are 0."""
+    rows, columns = kernel.shape
+    result = np.zeros(image.shape)
+    down = [indices(image.shape[0], rows, rows, border), rows]
+    across = [indices(image.shape[1], columns, columns, border), columns]
+    for y, x in np.ndindex(image.shape):
+        for p, q in zip(*np.nonzero(kernel), strict=True):
+            i, j = down[0][y - p + rows // 2 + down[1]], across[0][x - q + columns // 2 + across[1]]
+            with np.errstate(invalid="ignore"):
+                result[y, x] += kernel[p, q] * (image[i, j] if i >= 0 and j >= 0 else 0.0)
+    return result
+
+
+@given(
+    st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.sampled_from(list(BORDERS)),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=100, deadline=None)
+def test_holes_are_those_of_a_plain_sum(shape, size, border, seed):
+    rng = np.random.default_rng(seed)
+    image = rng.choice([0.0, 1.0, 2.5, np.nan, np.inf, -np.inf], shape, p=[0.3, 0.3, 0.25, 0.05, 0.05, 0.05])
+    column, row = rng.choice([0.0, 1.0, -2.0], size[0]), rng.choice([0.0, 1.0, 3.0], size[1])
+    for kernel in (rng.choice([0.0, 1.0, -1.0, 0.5], size), np.outer(column, row)):
+        expected = tap_by_tap(image, kernel, border)
+        for method in ("auto", "direct", "fft") + (("separable",) if separated(kernel) else ()):
+            for dtype in (np.float64, np.float32):
+                actual = convolve(image.astype(dtype), kernel, border=border, method=method)
+                np.testing.assert_allclose(actual, expected, atol=1e-5 if dtype == np.float32 else 1e-12)
 
 
 def test_separable_needs_rank_one():
