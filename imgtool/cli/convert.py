@@ -17,6 +17,8 @@ EXAMPLES = """
 imgtool convert photo.tif -o photo.jpg --quality 85
 imgtool convert --size 256x256 photos/ -o small/ --to png
 imgtool convert --color gray --depth 16 - < photo.jpg > gray.png
+imgtool convert --color lab photo.jpg -o lab.npy
+imgtool convert --from lab --color rgb --depth 8 lab.npy -o photo.png
 """
 
 
@@ -27,6 +29,9 @@ imgtool convert --color gray --depth 16 - < photo.jpg > gray.png
     help="Color space; hsv, lab and xyz are numbers.",
 )
 @click.option(
+    "--from", "source", type=click.Choice(["rgb", "hsv", "lab", "xyz"]), default="rgb", help="What it holds now.  [rgb]"
+)
+@click.option(
     "--gray", type=click.Choice(["rec601", "mean"]), default="rec601", show_default=True, help="What gray is."
 )
 @options.depth
@@ -35,7 +40,9 @@ imgtool convert --color gray --depth 16 - < photo.jpg > gray.png
 )
 @options.pictures
 @options.images
-def command(images: Images, pictures: Pictures, color: str | None, gray: str, depth: str, size: str | None) -> None:
+def command(
+    images: Images, pictures: Pictures, color: str | None, source: str, gray: str, depth: str, size: str | None
+) -> None:
     """Change colour space, depth, size or format.
 
     Orientation is applied; the format is told by -o's suffix or by --to.
@@ -44,27 +51,33 @@ def command(images: Images, pictures: Pictures, color: str | None, gray: str, de
     numbers = color in ("hsv", "lab", "xyz")
     if numbers and depth in ("8", "16"):
         raise ParameterError(f"--color {color} gives numbers; it does not go with --depth {depth}")
+    if source != "rgb" and color is None:
+        raise ParameterError(f"--from {source} goes with --color: what are the numbers to become?")
 
     def converted(image: np.ndarray) -> Picture:
-        return Picture(_converted(image, color, gray, depth, wanted))
+        return _converted(image, color, source, gray, depth, wanted)
 
     record = {"color": color, "depth": depth, "size": size}
     pictures.write(images, converted, what="converted", raw=numbers or depth == "float", **record)
 
 
-def _converted(image: np.ndarray, color: str | None, gray: str, depth: str, size: tuple[int, int] | None) -> np.ndarray:
+def _converted(
+    image: np.ndarray, color: str | None, source: str, gray: str, depth: str, size: tuple[int, int] | None
+) -> Picture:
     """Resize, change the color space, change the depth."""
-    from imgtool.image.color import convert, join_alpha, split_alpha, to_gray
-    from imgtool.image.pixels import with_depth
+    import numpy as np
+
+    from imgtool.image.color import convert
+    from imgtool.image.pixels import to_pixels
     from imgtool.image.resize import resize
 
     if size:
         image = resize(image, *_fitting(size, image.shape))
-    if color == "gray":
-        image = join_alpha(to_gray(image, gray), split_alpha(image)[1])
-    elif color:
-        image = convert(image, color)
-    return image if depth == "keep" else with_depth(image, depth)
+    if color:
+        image = convert(image, color, source=source, gray=gray)
+    if depth == "keep":
+        return Picture(image)
+    return Picture(*to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype))
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -87,8 +87,8 @@ def command(
 
         color, alpha = split_alpha(image)
         values = convolve(color, taps, border=border, method=method, correlate=correlate)
-        pixels, clipped = to_pixels(values, value_range, depth=depth, like=image.dtype, signed=is_derivative(taps))
-        return Picture(join_alpha(pixels, alpha), clipped)
+        stored = to_pixels(values, value_range, depth=depth, like=image.dtype, signed=is_derivative(taps))
+        return Picture(join_alpha(stored.pixels, alpha), stored.clipped, stored.not_finite)
 
     record = {"kernel": label, "border": border, "correlate": correlate, "range": value_range}
     pictures.write(images, filtered, what=label, raw=value_range == "raw" or depth == "float", **record)

@@ -104,7 +104,5 @@ def _picture(
         return Picture(phase_pixels(angles, DEPTHS.get(depth, image.dtype)))
     values = {"x": gx, "y": gy}.get(show)
     signed = values is not None
-    pixels, clipped = to_pixels(
-        magnitude(gx, gy) if values is None else values, value_range, depth=depth, like=image.dtype, signed=signed
-    )
-    return Picture(pixels, clipped)
+    values = magnitude(gx, gy) if values is None else values
+    return Picture(*to_pixels(values, value_range, depth=depth, like=image.dtype, signed=signed))

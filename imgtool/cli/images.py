@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
@@ -140,6 +140,7 @@ class Picture:
 
     pixels: np.ndarray
     clipped: int = 0
+    not_finite: int = 0
 
 
 @dataclass(frozen=True)
@@ -173,16 +174,17 @@ class Pictures:
         if self.json and destination.is_stream:
             raise ParameterError("--json goes with -o FILE: standard output carries the image itself")
         make = functools.partial(self._make, images, function, destination, suffix)
-        clipped, files = 0, 0
+        clipped, not_finite = [], []
         for outcome in each_input(images, make):
             if outcome.value is None:
                 continue
             picture, size = outcome.value
-            clipped, files = clipped + picture.clipped, files + (picture.clipped > 0)
+            clipped.append(picture.clipped)
+            not_finite.append(picture.not_finite)
             self._tell(outcome, destination, size=size, clipped=picture.clipped, record=record)
-        if clipped and not images.quiet:
-            of = "one image" if files == 1 else f"{files} images"
-            complain(f"{clipped} pixels of {of} were clipped; --range stretch or --depth float keeps them")
+        if not images.quiet:
+            _remark(clipped, "were clipped; --range stretch or --depth float keeps them")
+            _remark(not_finite, "are NaN or infinite: shown black or white, --range stretch leaves them out of account")
 
     def _make(
         self,
@@ -203,7 +205,7 @@ class Pictures:
         picture = function(images.read(source))
         data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression)
         destination.write(index, data)
-        return Picture(picture.pixels[:0], picture.clipped), list(picture.pixels.shape)
+        return replace(picture, pixels=picture.pixels[:0]), list(picture.pixels.shape)
 
     def _tell(
         self, outcome: Outcome[Any], destination: Destination, *, size: list[int], clipped: int, record: Any
@@ -224,3 +226,10 @@ class Pictures:
             )
         elif self.output is None and sys.stdout.isatty():
             emit(printable(destination.path(outcome.index)) + "\n")
+
+
+def _remark(counts: Sequence[int], what: str) -> None:
+    """Say what holds for so many pixels of so many images; nothing when there are none."""
+    files = sum(count > 0 for count in counts)
+    if files:
+        complain(f"{sum(counts)} pixels of {'one image' if files == 1 else f'{files} images'} {what}")

@@ -51,44 +51,54 @@ def command(images: Images, rows: Rows, statistics: bool, histogram: bool, json:
 
 def _describe(header: Header, image: np.ndarray, *, histogram: bool) -> dict[str, Any]:
     """Return everything there is to say of one image."""
-    import numpy as np
 
     height, width = image.shape[:2]
-    planes = image.reshape(height * width, -1)
-    finite = np.where(np.isfinite(planes), planes, np.nan) if image.dtype.kind == "f" else planes
+    planes = image.reshape(height * width, -1).T
+    numbers = [_numbers(plane) for plane in planes]
     row: dict[str, Any] = {
         "size": f"{width}x{height}",
-        "color": CHANNELS[planes.shape[1]],
+        "color": CHANNELS[len(planes)],
         "depth": f"{image.dtype.itemsize * 8} bit" + (" float" if image.dtype.kind == "f" else ""),
         "format": header.format,
         "width": width,
         "height": height,
-        "channels": planes.shape[1],
+        "channels": len(planes),
         "dtype": image.dtype.name,
         "orientation": header.orientation,
         "profile": header.profile,
-        "min": _of_channels(np.nanmin(finite, axis=0)),
-        "max": _of_channels(np.nanmax(finite, axis=0)),
-        "mean": _of_channels(np.nanmean(finite, axis=0, dtype=np.float64)),
-        "std": _of_channels(np.nanstd(finite, axis=0, dtype=np.float64)),
+        **{name: [each[name] for each in numbers] for name in NUMBERS},
     }
-    return {**row, "histogram": _histogram(planes)} if histogram else row
+    return {**row, "histogram": [_histogram(plane) for plane in planes]} if histogram else row
 
 
-def _of_channels(values: Any) -> list[Any]:
-    """Return one number for each channel."""
-    numbers: list[Any] = [value.item() for value in values]
-    return numbers
-
-
-def _histogram(planes: Any) -> list[list[int]]:
-    """Return 256 counts for each channel: over the type's range, for floats over their own."""
+def _finite(plane: np.ndarray) -> np.ndarray:
+    """Return the values that are neither NaN nor infinite."""
     import numpy as np
 
-    if planes.dtype.kind == "u":
-        span = (0.0, float(np.iinfo(planes.dtype).max) + 1)
+    return plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+
+
+def _numbers(plane: np.ndarray) -> dict[str, Any]:
+    """Return least, largest, mean and standard deviation of one channel's finite values; None where there is none."""
+    import numpy as np
+
+    values = _finite(plane)
+    if not values.size:
+        return dict.fromkeys(NUMBERS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    return {"min": values.min().item(), "max": values.max().item(), "mean": float(mean), "std": float(std)}
+
+
+def _histogram(plane: np.ndarray) -> list[int]:
+    """Return 256 counts of one channel: over the type's range; for floats from the least to the largest value."""
+    import numpy as np
+
+    if plane.dtype.kind == "u":
+        counts = np.bincount(plane // ((np.iinfo(plane.dtype).max + 1) // 256), minlength=256)
     else:
-        finite = planes[np.isfinite(planes)]
-        span = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        planes = np.where(np.isfinite(planes), planes, np.nan)
-    return [np.histogram(plane[~np.isnan(plane)], 256, span)[0].tolist() for plane in planes.T]
+        values = _finite(plane) / 2.0  # so that the span of the largest numbers is one too
+        low, span = (values.min(), np.ptp(values)) if values.size else (0.0, 0.0)
+        places = (values - low) / (span or 1.0) * 256
+        counts = np.bincount(np.minimum(places, 255).astype(np.intp), minlength=256)
+    return [int(count) for count in counts]

@@ -1,5 +1,16 @@
 """Read, write and convert images: bytes in, arrays out."""
 
+from typing import Any
+
 from imgtool.image.read import probe, read
 
-__all__ = ["probe", "read"]
+__all__ = ["encode", "probe", "read"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `encode` when it is asked for: those who only read need no more than reading does."""
+    if name == "encode":
+        from imgtool.image.write import encode
+
+        return encode
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

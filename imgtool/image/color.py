@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from imgtool.errors import ParameterError
+from imgtool.errors import ImageError, ParameterError
 from imgtool.image.pixels import top_of
 
 REC_601 = (0.299, 0.587, 0.114)
 _XYZ_OF_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 SPACES = ("gray", "rgb", "hsv", "lab", "xyz")
+NUMBERS = ("hsv", "lab", "xyz")  # spaces whose values are numbers, not pixels
 
 
 def split_alpha(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -95,25 +96,51 @@ def to_lab(rgb: np.ndarray) -> np.ndarray:
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=2)
 
 
-def convert(image: np.ndarray, space: str) -> np.ndarray:
+def from_xyz(xyz: np.ndarray) -> np.ndarray:
+    """Return unit sRGB of CIE XYZ, clipped to 0..1 where no such color can be shown."""
+    linear = xyz @ np.linalg.inv(_XYZ_OF_RGB).T
+    curved = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    return np.clip(np.where(linear > 0.0031308, curved, 12.92 * linear), 0, 1)
+
+
+def from_lab(lab: np.ndarray) -> np.ndarray:
+    """Return unit sRGB of CIE L*a*b*, clipped to 0..1 where no such color can be shown."""
+    y = (lab[..., 0] + 16) / 116
+    z = np.maximum(y - lab[..., 2] / 200, 0)  # as scikit-image has it, for blues that no light makes
+    f = np.stack([y + lab[..., 1] / 500, y, z], axis=2)
+    return from_xyz(np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787) * _WHITE)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def convert(image: np.ndarray, space: str, *, source: str = "rgb", gray: str = "rec601") -> np.ndarray:
     """Return an image in another color space.
 
     `gray` and `rgb` keep type and alpha; `hsv`, `lab` and `xyz` are (height, width, 3) float32 numbers without alpha.
+    source: `rgb` for pixels (also gray), or the space of which the image holds the numbers; these become float32 RGB.
+    gray: see `to_gray`.
     """
-    if space not in SPACES:
-        raise ParameterError(f"no color space {space!r}; there are {', '.join(SPACES)}")
+    for each in (space, source):
+        if each not in SPACES:
+            raise ParameterError(f"no color space {each!r}; there are {', '.join(SPACES)}")
+    if source in NUMBERS:
+        if image.shape[2:] != (3,) or image.dtype.kind != "f":
+            raise ImageError(f"holds no {source} numbers: these are three floating point channels")
+        back = {"hsv": from_hsv, "lab": from_lab, "xyz": from_xyz}[source]
+        image = np.asarray(back(image.astype(np.float64)), np.float32)
     color, alpha = split_alpha(image)
-    if space == "gray":
-        return join_alpha(to_gray(color), alpha)
-    if space == "rgb":
-        return join_alpha(to_rgb(color), alpha)
-    transform = {"hsv": to_hsv, "lab": to_lab, "xyz": to_xyz}[space]
-    return np.asarray(transform(to_unit(to_rgb(color))), np.float32)
+    if space in NUMBERS:
+        transform = {"hsv": to_hsv, "lab": to_lab, "xyz": to_xyz}[space]
+        return np.asarray(transform(to_unit(to_rgb(color))), np.float32)
+    return join_alpha(to_gray(color, gray) if space == "gray" else to_rgb(color), alpha)
 
 
 def direction_picture(magnitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """Return an RGB uint8 picture of a gradient: hue is its direction (red points right), value its magnitude."""
-    top = magnitude.max() if magnitude.size else 0.0
-    value = magnitude / top if top > 0 else np.zeros_like(magnitude)
-    hsv = np.stack([(phase / (2 * np.pi)) % 1.0, np.ones_like(value), value], axis=2)
+    """Return an RGB uint8 picture of a gradient: hue is its direction (red points right), value its magnitude.
+
+    The largest finite magnitude is brightest, infinity as bright; what is no number is black.
+    """
+    finite = np.isfinite(magnitude)
+    top = magnitude[finite].max(initial=0.0)
+    value = np.clip(np.nan_to_num(magnitude, nan=0.0, posinf=top) / (top or 1.0), 0, 1)
+    hsv = np.stack([np.nan_to_num(phase / (2 * np.pi)) % 1.0, np.ones_like(value), value], axis=2)
     return np.asarray(np.rint(from_hsv(hsv) * 255), np.uint8)

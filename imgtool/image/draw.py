@@ -111,9 +111,8 @@ def _viewable(image: np.ndarray) -> np.ndarray:
     color = to_rgb(image)
     if color.dtype == np.uint8:
         return color
-    return to_pixels(
-        color.astype(np.float64), "stretch" if color.dtype.kind == "f" else "clip", depth="8", like=color.dtype
-    )[0]
+    shown = "stretch" if color.dtype.kind == "f" else "clip"
+    return to_pixels(color.astype(np.float64), shown, depth="8", like=color.dtype).pixels
 
 
 def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:

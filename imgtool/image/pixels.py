@@ -5,6 +5,8 @@ An integer result is rounded half to even and saturated, never truncated or wrap
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from imgtool.errors import ParameterError
@@ -18,6 +20,15 @@ def top_of(dtype: np.dtype) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
+class Stored(NamedTuple):
+    """Pixels; how many values lay outside their range and were clipped; how many were NaN or infinite."""
+
+    pixels: np.ndarray
+    clipped: int = 0
+    not_finite: int = 0
+
+
+@np.errstate(over="ignore", invalid="ignore")
 def to_pixels(
     values: np.ndarray,
     range: str = "auto",
@@ -25,20 +36,20 @@ def to_pixels(
     depth: str = "keep",
     like: np.dtype,
     signed: bool = False,
-) -> tuple[np.ndarray, int]:
-    """Return pixels and how many of them were clipped.
+) -> Stored:
+    """Return pixels, how many of them were clipped, and how many were no finite numbers.
 
     values: numbers on the scale of an image of type `like`; range: `clip`, `abs` (absolute values), `center` (0 at
     mid-gray), `stretch` (smallest finite value black, largest white), `raw` (the numbers, as floats) or `auto`
     (`abs` for signed results, `clip` for others); depth: `keep` (that of `like`), `8`, `16`, `float`. Float results
-    are not clipped. NaN becomes 0 in integer pixels.
+    are not clipped. In integer pixels NaN becomes 0, infinity black or white.
     """
     if range not in RANGES:
         raise ParameterError(f"no range {range!r}; there are {', '.join(RANGES)}")
     if range == "raw":
         if depth in ("8", "16"):
             raise ParameterError(f"--range raw keeps the numbers; it does not go with --depth {depth}")
-        return values.astype(np.float64 if values.dtype == np.float64 else np.float32), 0
+        return Stored(values.astype(np.float64 if values.dtype == np.float64 else np.float32))
     target = DEPTHS.get(depth, np.dtype(like))
     if range == "auto":
         range = "abs" if signed else "clip"
@@ -49,7 +60,7 @@ def to_pixels(
         values = np.abs(values) if range == "abs" else values
         scaled = values * (target_top / source_top) if target_top != source_top else values
         if range == "center":
-            scaled = scaled + np.rint(target_top / 2 if target.kind == "u" else 0.5)
+            scaled = scaled + ((target_top + 1) / 2 if target.kind == "u" else 0.5)
     return _stored(scaled, target)
 
 
@@ -57,27 +68,30 @@ def _stretched(values: np.ndarray) -> np.ndarray:
     """Bring the finite values to 0..1; a constant image becomes black."""
     finite = np.isfinite(values)
     if not finite.any():
-        return np.zeros_like(values)
+        return values
+    values = values * 0.5 if np.abs(values[finite]).max() > np.finfo(values.dtype).max / 2 else values
     low, high = values[finite].min(), values[finite].max()
     return (values - low) / (high - low) if high > low else np.where(finite, 0.0, values)
 
 
-def _stored(values: np.ndarray, target: np.dtype) -> tuple[np.ndarray, int]:
+def _stored(values: np.ndarray, target: np.dtype) -> Stored:
     """Round and saturate; floats stay as they are."""
     if target.kind == "f":
-        return values.astype(target), 0
+        return Stored(values.astype(target))
     top = top_of(target)
     rounded = np.rint(values)
-    clipped = int(np.count_nonzero((rounded < 0) | (rounded > top)))
-    return np.nan_to_num(np.clip(rounded, 0, top), nan=0.0).astype(target), clipped
+    finite = np.isfinite(rounded)
+    clipped = int(np.count_nonzero(((rounded < 0) | (rounded > top)) & finite))
+    pixels = np.nan_to_num(np.clip(rounded, 0, top), nan=0.0).astype(target)
+    return Stored(pixels, clipped, finite.size - int(np.count_nonzero(finite)))
 
 
 def phase_pixels(phase: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return angles in radians as pixels: -pi black, pi white, linearly."""
     target = np.dtype(dtype)
-    return _stored((phase + np.pi) / (2 * np.pi) * top_of(target), target)[0]
+    return _stored((phase + np.pi) / (2 * np.pi) * top_of(target), target).pixels
 
 
 def with_depth(image: np.ndarray, depth: str) -> np.ndarray:
     """Return the image in another depth, black and white staying black and white."""
-    return to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype)[0]
+    return to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype).pixels

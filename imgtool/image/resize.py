@@ -8,6 +8,7 @@ from PIL import Image
 from imgtool.errors import ParameterError
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return the image with this many rows and columns, of the same type.
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from imgtool.errors import ParameterError
+from imgtool.errors import ImageError, ParameterError
 from imgtool.image import color
 
 RGB = np.random.default_rng(0).random((20, 30, 3))
@@ -23,6 +23,34 @@ def test_equals_scikit_image(name, rgb):
 @pytest.mark.parametrize("rgb", [RGB, EDGE])
 def test_hsv_and_back(rgb):
     np.testing.assert_allclose(color.from_hsv(color.to_hsv(rgb)), rgb, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lab", "xyz"])
+def test_back_to_rgb_equals_scikit_image(name):
+    peer = pytest.importorskip("skimage.color", reason="scikit-image is the reference")
+    rng = np.random.default_rng(1)
+    for rgb in (RGB, EDGE):
+        numbers = getattr(peer, f"rgb2{name}")(rgb)
+        np.testing.assert_allclose(getattr(color, f"from_{name}")(numbers), rgb, atol=1e-3)
+    # also colors that no screen shows
+    numbers = rng.random((9, 8, 3)) * ([100, 60, 60] if name == "lab" else 1) - ([0, 30, 30] if name == "lab" else 0)
+    expected = getattr(peer, f"{name}2rgb")(numbers)
+    np.testing.assert_allclose(getattr(color, f"from_{name}")(numbers), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("space", ["hsv", "lab", "xyz"])
+@given(image=hnp.arrays(np.uint8, (3, 4, 3)))
+def test_there_and_back_is_the_same_picture(space, image):
+    there = color.convert(image, space)
+    assert there.dtype == np.float32
+    back = color.convert(there, "rgb", source=space)
+    assert np.abs(back * 255 - image).max() < 0.02
+
+
+@pytest.mark.parametrize("image", [np.zeros((2, 2)), np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 4))])
+def test_numbers_of_a_space_are_three_floating_channels(image):
+    with pytest.raises(ImageError, match="lab"):
+        color.convert(image, "rgb", source="lab")
 
 
 def test_gray_is_rec_601_or_the_mean():
@@ -43,6 +71,13 @@ def test_alpha_is_split_and_joined(image):
 def test_direction_picture_is_red_for_a_rise_to_the_right_and_black_where_flat():
     picture = color.direction_picture(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))
     assert picture.tolist() == [[[255, 0, 0], [0, 0, 0]]]
+
+
+def test_direction_picture_of_what_is_not_finite():
+    magnitude = np.array([[np.nan, np.inf, 2.0, 1.0]])
+    picture = color.direction_picture(magnitude, np.array([[np.nan, 0.0, 0.0, 0.0]]))
+    assert picture.tolist() == [[[0, 0, 0], [255, 0, 0], [255, 0, 0], [128, 0, 0]]]
+    assert not color.direction_picture(np.full((2, 2), np.nan), np.full((2, 2), np.nan)).any()
 
 
 def test_unknown_space_is_refused():

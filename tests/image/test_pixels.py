@@ -14,9 +14,9 @@ U8, U16, F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
 
 def test_rounds_half_to_even_and_saturates():
     values = np.array([-3.0, 0.5, 1.5, 2.5, 254.5, 255.5, 300.0])
-    pixels, clipped = to_pixels(values, "clip", like=U8)
-    assert pixels.tolist() == [0, 0, 2, 2, 254, 255, 255]
-    assert clipped == 3
+    stored = to_pixels(values, "clip", like=U8)
+    assert stored.pixels.tolist() == [0, 0, 2, 2, 254, 255, 255]
+    assert stored.clipped == 3
 
 
 @pytest.mark.parametrize(
@@ -25,21 +25,41 @@ def test_rounds_half_to_even_and_saturates():
      ("center", True, [28, 128, 228]), ("stretch", True, [0, 128, 255])],
 )  # fmt: skip
 def test_ranges(range, signed, expected):
-    assert to_pixels(np.array([-100.0, 0.0, 100.0]), range, like=U8, signed=signed)[0].tolist() == expected
+    assert to_pixels(np.array([-100.0, 0.0, 100.0]), range, like=U8, signed=signed).pixels.tolist() == expected
+
+
+@pytest.mark.parametrize(("dtype", "middle"), [("uint8", 128), ("uint16", 32768), ("float32", 0.5)])
+def test_center_puts_zero_at_mid_gray_of_every_depth(dtype, middle):
+    assert to_pixels(np.zeros(1), "center", like=np.dtype(dtype)).pixels.tolist() == [middle]
+    depth = {"uint8": "8", "uint16": "16", "float32": "float"}[dtype]
+    for like in (U8, U16, F32):
+        assert to_pixels(np.zeros(1), "center", depth=depth, like=like).pixels.tolist() == [middle]
 
 
 def test_raw_keeps_the_numbers():
     values = np.array([-1.5, 1e6])
-    pixels, clipped = to_pixels(values, "raw", like=U8)
-    assert pixels.tolist() == [-1.5, 1e6]
-    assert clipped == 0
+    stored = to_pixels(values, "raw", like=U8)
+    assert stored.pixels.tolist() == [-1.5, 1e6]
+    assert stored.clipped == 0
     with pytest.raises(ParameterError, match="raw"):
         to_pixels(values, "raw", depth="8", like=U8)
 
 
 def test_stretch_ignores_what_is_not_finite():
-    pixels, _ = to_pixels(np.array([np.nan, -np.inf, 1.0, 3.0, np.inf]), "stretch", like=U8)
-    assert pixels.tolist() == [0, 0, 0, 255, 255]
+    stored = to_pixels(np.array([np.nan, -np.inf, 1.0, 3.0, np.inf]), "stretch", like=U8)
+    assert stored.pixels.tolist() == [0, 0, 0, 255, 255]
+    assert (stored.clipped, stored.not_finite) == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("range", ["clip", "abs", "center", "stretch"])
+def test_largest_numbers_are_no_trouble(dtype, range):
+    top = np.finfo(dtype).max
+    stored = to_pixels(np.array([-top, 0, top], dtype), range, like=U8)
+    expected = {"clip": [0, 0, 255], "abs": [255, 0, 255], "center": [0, 128, 255], "stretch": [0, 128, 255]}
+    assert stored.pixels.tolist() == expected[range]
+    assert stored.not_finite == 0
+    assert to_pixels(np.full(3, np.nan), range, like=U8).not_finite == 3
 
 
 @given(hnp.arrays(np.uint8, (5, 4)))
@@ -56,9 +76,10 @@ def test_depths_keep_black_and_white(image):
 @given(hnp.arrays(np.float64, 6, elements=st.floats(-1e6, 1e6)), st.sampled_from([U8, U16]))
 def test_clipped_counts_exactly_what_lies_outside(values, like):
     top = np.iinfo(like).max
-    pixels, clipped = to_pixels(values, "clip", like=like)
-    np.testing.assert_array_equal(pixels, np.clip(np.rint(values), 0, top))
-    assert clipped == sum(not 0 <= np.rint(value) <= top for value in values)
+    stored = to_pixels(values, "clip", like=like)
+    np.testing.assert_array_equal(stored.pixels, np.clip(np.rint(values), 0, top))
+    assert stored.not_finite == 0
+    assert stored.clipped == sum(not 0 <= np.rint(value) <= top for value in values)
 
 
 def test_phase_runs_from_black_to_white():

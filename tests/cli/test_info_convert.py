@@ -1,0 +1,86 @@
+"""`imgtool info` and `imgtool convert` on whole files: statistics, what is not finite, color spaces and back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from imgtool.cli.main import execute
+from imgtool.image import encode, read
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def info_of(capsys, name):
+    assert execute(["info", "--json", "--histogram", name]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_statistics_and_histogram_are_numpys(dtype, capsys):
+    rng = np.random.default_rng(0)
+    image = rng.random((40, 50, 3)) if dtype.startswith("f") else rng.integers(0, np.iinfo(dtype).max, (40, 50, 3))
+    image = image.astype(dtype)
+    np.save("a.npy", image)
+    row = info_of(capsys, "a.npy")
+    planes = image.reshape(-1, 3)
+    np.testing.assert_allclose(row["min"], planes.min(0))
+    np.testing.assert_allclose(row["max"], planes.max(0))
+    np.testing.assert_allclose(row["mean"], planes.mean(0, dtype=float))
+    np.testing.assert_allclose(row["std"], planes.std(0, dtype=float), rtol=1e-6)
+    for plane, counts in zip(planes.T, row["histogram"], strict=True):
+        span = (plane.min(), plane.max()) if dtype.startswith("f") else (0, np.iinfo(dtype).max + 1)
+        expected = np.histogram(plane.astype(float), 256, span)[0]
+        if dtype.startswith("u"):
+            assert counts == expected.tolist()
+        else:  # a value on an edge may be counted on either side of it
+            assert np.abs(np.cumsum(counts) - np.cumsum(expected)).max() <= 1
+
+
+def test_statistics_leave_out_what_is_not_finite(capsys):
+    top = float(np.finfo(np.float32).max)
+    np.save("odd.npy", np.array([[np.nan, np.inf, -np.inf, 1.0, 3.0]], np.float32))
+    row = info_of(capsys, "odd.npy")
+    assert (row["min"], row["max"], row["mean"], row["std"]) == ([1.0], [3.0], [2.0], [1.0])
+    assert (sum(row["histogram"][0]), row["histogram"][0][0], row["histogram"][0][255]) == (2, 1, 1)
+    np.save("nan.npy", np.full((2, 2), np.nan, np.float32))
+    row = info_of(capsys, "nan.npy")
+    assert (row["min"], row["max"], row["mean"], row["std"]) == ([None], [None], [None], [None])
+    assert sum(row["histogram"][0]) == 0
+    np.save("large.npy", np.array([[-top, top]], np.float32))
+    row = info_of(capsys, "large.npy")
+    assert (row["min"], row["max"]) == ([-top], [top])
+    assert (row["histogram"][0][0], row["histogram"][0][255]) == (1, 1)
+
+
+@pytest.mark.parametrize("space", ["hsv", "lab", "xyz"])
+def test_color_spaces_and_back_through_files(space):
+    image = np.random.default_rng(1).integers(0, 256, (9, 8, 3), dtype=np.uint8)
+    with open("a.png", "wb") as file:
+        file.write(encode(image, "png"))
+    assert execute(["convert", "--color", space, "a.png", "-o", "b.npy"]) == 0
+    assert execute(["convert", "--from", space, "--color", "rgb", "--depth", "8", "b.npy", "-o", "c.png"]) == 0
+    np.testing.assert_array_equal(read("c.png"), image)
+
+
+def test_from_needs_to_know_what_the_numbers_become(capsys):
+    np.save("b.npy", np.zeros((2, 2, 3), np.float32))
+    assert execute(["convert", "--from", "lab", "b.npy", "-o", "c.png"]) == 2
+    assert "--color" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["filter", "--kernel", "box", "--depth", "8"], ["gradient", "--depth", "8"],
+                                     ["convert", "--depth", "8"], ["gradient", "--show", "picture"]])  # fmt: skip
+def test_what_is_not_finite_is_said_in_one_line(command, capsys):
+    image = np.full((12, 12), 0.5, np.float32)
+    image[5, 5], image[9, 9] = np.nan, np.inf
+    np.save("odd.npy", image)
+    assert execute([*command, "odd.npy", "-o", "out.png"]) == 0
+    err = capsys.readouterr().err
+    assert err.count("\n") <= 1
+    assert "picture" in command or "pixels of one image are NaN or infinite" in err
+    assert execute([*command, "-q", "--force", "odd.npy", "-o", "out.png"]) == 0
+    assert capsys.readouterr().err == ""
