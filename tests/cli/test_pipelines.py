@@ -77,8 +77,9 @@ def test_interruption_ends_within_a_second_with_status_130_and_no_partial_file(t
     begin = time.monotonic()
     _, errors = process.communicate(timeout=20)
     assert time.monotonic() - begin < 5  # a second on a quiet machine
-    assert process.returncode in (0, 130, -signal.SIGINT) or delay < 0.1
-    assert b"Traceback" not in errors or delay < 0.1  # Python itself answers before imgtool's first line
+    python_answers = b"Traceback" in errors and b"imgtool" not in errors  # before imgtool's first line
+    assert process.returncode in (0, 130, -signal.SIGINT) or python_answers
+    assert b"Traceback" not in errors or python_answers
     again = shell(f"imgtool filter --kernel gaussian --sigma 9 textures -o {tmp_path} --skip-existing")
     assert again.returncode == 0
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
