@@ -227,7 +227,8 @@ def test_pickled_npy_executes_nothing(tmp_path, monkeypatch):
 )
 def test_corpus_is_never_silently_wrong_and_refused_in_one_line(reader):
     command = [sys.executable, str(CORPUS / "measure.py"), *reader, "-j", "2", "--min-right", "93"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # a process with BLAS threads may hang when it forks
+    result = subprocess.run(command, env=alone, capture_output=True, text=True, check=False, timeout=1200)
     print(result.stdout[-3000:])
     assert result.returncode == 0, result.stdout[-3000:]
 
