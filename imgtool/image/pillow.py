@@ -1,4 +1,4 @@
-"""Formats that Pillow decodes: JPEG, WebP, BMP, JPEG 2000, PNG of 8 bits and fewer, and the pixels of GIF.
+"""What Pillow decodes: JPEG, WebP, PNG of 8 bits and fewer, codestreams of JPEG 2000, and the pixels of GIF.
 
 Pillow's modes become arrays here; a mode that would lose depth or meaning is refused.
 """
@@ -6,17 +6,17 @@ Pillow's modes become arrays here; a mode that would lose depth or meaning is re
 from __future__ import annotations
 
 import io
-import struct
 
 import numpy as np
 from PIL import Image, ImageFile
 
 from imgtool.errors import ImageError
 from imgtool.image.orientation import TAG, require_supported, turned, upright
+from imgtool.image.photometry import cmyk_to_rgb
 from imgtool.image.read import Header
 from imgtool.image.switch import Switch
 
-FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP", "jp2": "JPEG2000"}
+FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "jp2": "JPEG2000"}
 _NAMES = {pillow: name for name, pillow in FORMATS.items()}
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3, "I;16": 1}
 _DIRECT = {"L", "LA", "RGB", "RGBA", "I;16"}
@@ -40,7 +40,7 @@ def header(data: bytes) -> Header:
         channels += _has_key(image) and image.mode == "P"
         dtype = "uint16" if image.mode.startswith("I;16") else "uint8"
         profile = image.info.get("icc_profile")
-        name = _NAMES[str(image.format).replace("DIB", "BMP").replace("MPO", "JPEG")]
+        name = _NAMES[str(image.format).replace("MPO", "JPEG")]
         return Header(name, height, width, channels, dtype, orientation, f"{len(profile)} bytes" if profile else None)
 
 
@@ -48,7 +48,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the pixels of the first frame, upright."""
     with _open(data) as image:
         orientation = _orientation(image)
-        return upright(_loaded(image, data, allow_truncated), orientation)
+        return upright(_loaded(image, allow_truncated), orientation)
 
 
 def stored_orientation(data: bytes) -> int:
@@ -60,12 +60,11 @@ def stored_orientation(data: bytes) -> int:
 def decode_stored(data: bytes, allow_truncated: bool) -> np.ndarray:
     """Return the pixels as they are stored, neither turned nor with a transparent color."""
     with _open(data) as image:
-        return _loaded(image, data, allow_truncated)
+        return _loaded(image, allow_truncated)
 
 
-def _loaded(image: Image.Image, data: bytes, allow_truncated: bool) -> np.ndarray:
+def _loaded(image: Image.Image, allow_truncated: bool) -> np.ndarray:
     """Decode the pixels."""
-    _require_plain(image, data)
     try:
         with _truncation.at(allow_truncated):
             image.load()
@@ -76,22 +75,10 @@ def _loaded(image: Image.Image, data: bytes, allow_truncated: bool) -> np.ndarra
     return to_array(image)
 
 
-def _require_plain(image: Image.Image, data: bytes) -> None:
-    """Refuse what Pillow is known to decode wrongly."""
-    if image.format == "JPEG2000":
-        start = data.find(b"\xff\x4f\xff\x51")
-        (count,) = struct.unpack_from(">H", data, start + 40)
-        components = [data[start + 42 + 3 * k : start + 45 + 3 * k] for k in range(count)]
-        require_supported(all(each[1:] == b"\1\1" for each in components), "JPEG 2000 with subsampled components")
-        deep = any((each[0] & 127) > 7 for each in components)
-        require_supported(not deep or count == 1, "JPEG 2000 of several components above 8 bits")
-        require_supported(b"pclr" not in data[:start], "JPEG 2000 with a palette")
-
-
 def _open(data: bytes) -> Image.Image:
     """Open with the decoders that this module answers for, and no others."""
     try:
-        return Image.open(io.BytesIO(data), formats=[*FORMATS.values(), "DIB"])
+        return Image.open(io.BytesIO(data), formats=list(FORMATS.values()))
     except (OSError, ValueError, SyntaxError) as error:
         reason = "its header is broken" if "cannot identify" in str(error) else str(error)
         raise ImageError(f"cannot be decoded: {reason}") from None
@@ -110,9 +97,7 @@ def _has_key(image: Image.Image) -> bool:
 def to_array(image: Image.Image) -> np.ndarray:
     """Return a Pillow image as an array of this room's conventions."""
     if image.mode == "CMYK":
-        inks = np.asarray(image, np.uint16)
-        colors = (255 - inks[:, :, :3]) * (255 - inks[:, :, 3:]).astype(np.uint32)
-        return ((colors + 127) // 255).astype(np.uint8)
+        return cmyk_to_rgb(np.asarray(image))
     if image.mode == "1":
         return np.asarray(image.convert("L"))
     if image.mode in ("P", "PA"):

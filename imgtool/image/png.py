@@ -5,36 +5,22 @@ Source: W3C, "Portable Network Graphics (PNG) Specification (Third Edition)".
 
 from __future__ import annotations
 
-import struct
 import zlib
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image import pillow
 from imgtool.image.orientation import from_exif, turned, upright
+from imgtool.image.png_chunks import PngChunks, is_complete, rebuilt, walk
 from imgtool.image.read import Header
 
-_KEPT = {b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"tEXt", b"zTXt", b"iTXt"}
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-
-
-@dataclass
-class _Chunks:
-    """The chunks that matter: ancillary ones are kept by name, the first of each."""
-
-    width: int = 0
-    height: int = 0
-    depth: int = 0
-    color: int = 0
-    ended: bool = False
-    kept: dict[bytes, bytes] = field(default_factory=dict)
 
 
 def header(data: bytes) -> Header:
     """Read size, channels and depth from the IHDR, tRNS and eXIf chunks."""
-    chunks = _walk(data, check=False)
+    chunks = walk(data, check=False)
     channels = _CHANNELS[chunks.color] + (b"tRNS" in chunks.kept and chunks.color in (0, 2, 3))
     orientation = _orientation(data, chunks)
     height, width = turned(orientation, chunks.height, chunks.width)
@@ -45,23 +31,40 @@ def header(data: bytes) -> Header:
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the pixels."""
-    chunks = _walk(data, check=not allow_truncated)
-    if not chunks.ended and not allow_truncated:
+    chunks = walk(data, check=not allow_truncated)
+    whole = data
+    if allow_truncated:
+        whole = rebuilt(chunks)
+    elif not chunks.ended:
         raise ImageError("is cut: the end of the PNG is missing; --allow-truncated reads what is there")
-    image = _decode_16(data, chunks) if chunks.depth == 16 else pillow.decode_stored(data, allow_truncated)
+    image = _decode_16(whole, chunks) if chunks.depth == 16 else pillow.decode_stored(whole, False)
+    if not allow_truncated and _may_lack_rows(image, chunks) and not is_complete(chunks):
+        raise ImageError("is cut: its last rows are missing; --allow-truncated reads what is there")
     if b"tRNS" in chunks.kept and chunks.color in (0, 2):
         image = _with_key(image, np.frombuffer(chunks.kept[b"tRNS"], ">u2"), chunks.depth)
     return upright(image, _orientation(data, chunks))
 
 
-def _orientation(data: bytes, chunks: _Chunks) -> int:
+def profile(data: bytes) -> bytes | None:
+    """Return the ICC profile."""
+    packed = walk(data, check=False).kept.get(b"iCCP", b"").partition(b"\0")[2]
+    return zlib.decompress(packed[1:]) if packed else None
+
+
+def _may_lack_rows(image: np.ndarray, chunks: PngChunks) -> bool:
+    """Tell whether the data may have ended early: Pillow says nothing when rows are missing, and leaves them 0."""
+    plain = chunks.color != 3 and not chunks.interlaced
+    return chunks.depth < 16 and not (plain and image[-1].any())
+
+
+def _orientation(data: bytes, chunks: PngChunks) -> int:
     """Return the orientation of the eXIf chunk; older files hold it in text chunks, which Pillow knows."""
     if b"eXIf" in chunks.kept or not chunks.kept.keys() & {b"tEXt", b"zTXt", b"iTXt"}:
         return from_exif(chunks.kept.get(b"eXIf", b""))
     return pillow.stored_orientation(data)
 
 
-def _decode_16(data: bytes, chunks: _Chunks) -> np.ndarray:
+def _decode_16(data: bytes, chunks: PngChunks) -> np.ndarray:
     """Decode 16 bits a sample."""
     import cv2
 
@@ -89,37 +92,3 @@ def _with_key(image: np.ndarray, key: np.ndarray, depth: int) -> np.ndarray:
     scaled = (key & (2**depth - 1)).astype(np.int64) * top // (2**depth - 1)
     alpha = np.where((pixels == scaled).all(axis=2), 0, top).astype(image.dtype)
     return np.dstack([pixels, alpha])
-
-
-def _walk(data: bytes, *, check: bool) -> _Chunks:
-    """Go through the chunks; check their sums where asked. Raises ImageError when a critical one is broken."""
-    chunks, position = _Chunks(), 8
-    while position + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, position)
-        if not name.isalpha():
-            raise ImageError("is damaged: a chunk has no valid name")
-        body = data[position + 8 : position + 8 + length]
-        if len(body) < length or position + 12 + length > len(data):
-            break
-        if check and name[:1].isupper():
-            _check_sum(name, body, data, position + 8 + length)
-        if name == b"IHDR" and length == 13 and not chunks.width:
-            chunks.width, chunks.height, chunks.depth, chunks.color = struct.unpack_from(">IIBB", body)
-        elif name == b"IEND":
-            chunks.ended = True
-            break
-        elif name in _KEPT:
-            chunks.kept.setdefault(name, body)
-        position += 12 + length
-    if not chunks.width or chunks.color not in _CHANNELS:
-        raise ImageError("has no valid PNG header")
-    if chunks.color == 3 and b"PLTE" not in chunks.kept:
-        raise ImageError("has no palette, which its header says it needs")
-    return chunks
-
-
-def _check_sum(name: bytes, body: bytes, data: bytes, position: int) -> None:
-    """Compare a chunk's CRC with its content."""
-    (stored,) = struct.unpack_from(">I", data, position)
-    if zlib.crc32(name + body) != stored:
-        raise ImageError(f"is damaged: the check sum of its {name.decode('latin-1')} chunk is wrong")

@@ -48,20 +48,24 @@ _silence = Switch(_Warnings().ignore)
 
 # Format -> module of this room with `header(data)` and `decode(data, allow_truncated)`.
 #
-# png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit colour 8-bit, OpenCV mistakes tRNS)
-# jpeg, webp, jp2   Pillow: it says when a file is cut, which OpenCV does not
+# png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks by
+#       ourselves: whether all rows are there, and what there is of a cut file
+# jpeg, webp   Pillow: it says when a file is cut, which OpenCV does not
+# jp2   Pillow, OpenCV for several components above 8 bits (Pillow makes them 8-bit); boxes by ourselves: palettes,
+#       order of channels, color space
 # gif   Pillow; sizes, transparent gray and background by ourselves
-# bmp   Pillow; bit fields and 2-bit palettes by ourselves
-# tiff  tifffile for samples; photometry, palette and orientation by ourselves; packed bits by ourselves, and
-#       OpenCV (16 bits, floats) or Pillow (8 bits) for the compressions that tifffile lacks
-# pnm, npy   headers short enough to read ourselves (OpenCV ignores PNM's maxval)
+# bmp, pnm, npy   short enough to read ourselves (readers differ on BMP's bit fields, runs and palettes; OpenCV ignores
+#       PNM's maxval)
+# tiff  tifffile for tags; strips, tiles, depths, predictors, photometry, palette, orientation by ourselves, since
+#       tifffile leaves most of it to a package of 40 MB; LZW, PackBits, Zstandard, fax, JPEG, WebP by Pillow's codecs,
+#       one strip at a time
 DECODERS = {
     "png": "imgtool.image.png",
-    "jpeg": "imgtool.image.pillow",
+    "jpeg": "imgtool.image.jpeg",
     "webp": "imgtool.image.pillow",
     "gif": "imgtool.image.gif",
     "bmp": "imgtool.image.bmp",
-    "jp2": "imgtool.image.pillow",
+    "jp2": "imgtool.image.jp2",
     "tiff": "imgtool.image.tiff",
     "pnm": "imgtool.image.pnm",
     "npy": "imgtool.image.npy",
@@ -69,7 +73,7 @@ DECODERS = {
 
 _SIGNATURES = (
     ("png", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("jpeg", re.compile(rb"\xff\xd8\xff")),
+    ("jpeg", re.compile(rb"\xff\xd8")),
     ("gif", re.compile(rb"GIF8[79]a")),
     ("webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
     ("bmp", re.compile(rb"BM")),

@@ -1,4 +1,4 @@
-"""TIFF: samples by tifffile (by Pillow where tifffile lacks the codec); what they mean, by ourselves.
+"""TIFF: tags by tifffile, samples by tiff_samples.py; what they mean, here.
 
 Source: Adobe, "TIFF Revision 6.0", 1992; BigTIFF by the libtiff project.
 """
@@ -7,26 +7,32 @@ from __future__ import annotations
 
 import io
 import logging
-import threading
-import zlib
 from typing import Any
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from imgtool.errors import ImageError
 from imgtool.image.orientation import require_supported, turned, upright
+from imgtool.image.photometry import (
+    FULL_RANGE,
+    REC_601,
+    cielab_to_rgb,
+    cmyk_to_rgb,
+    scaled,
+    unpremultiplied,
+    ycbcr_to_rgb,
+)
 from imgtool.image.read import Header
-from imgtool.image.tiff_bits import is_packed, samples
+from imgtool.image.tiff_codecs import is_image
+from imgtool.image.tiff_samples import samples
 
-_NATIVE = {1, 8, 32773, 32946}  # compressions that tifffile decodes without imagecodecs: none, deflate, PackBits
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 1, 2, 3, 5, 6, 8
+_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples that make the color, by photometric interpretation
+_PLAIN = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
 _ASSOCIATED, _UNASSOCIATED = 1, 2
-_FLOAT_PREDICTOR = 3
-_LZW, _WEBP, _DEFLATE = 5, 50001, {8, 32946}
-_DEFLATE_RATIO = 1032  # deflate packs at most so many bytes into one
-_HARMLESS = 64 << 20  # bytes that may be unpacked in vain
-_pillow = threading.Lock()
+_OLD_JPEG = 6
 
 # tifffile reports what is odd in a file to the log; what matters comes as an error, in one line.
 logging.getLogger("tifffile").disabled = True
@@ -38,7 +44,7 @@ def header(data: bytes) -> Header:
         page = _page(file)
         orientation = _orientation(page)
         height, width = turned(orientation, page.imagelength, page.imagewidth)
-        channels = 3 if page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR) else 1
+        channels = 3 if page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB) else 1
         channels += _alpha_kind(page) is not None
         bits = page.bitspersample
         name = page.dtype.name if page.dtype is not None else "uint8"
@@ -51,18 +57,9 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the first page's pixels."""
     with _open(data) as file:
         page = _page(file)
-        _require_whole(page, len(data), allow_truncated)
-        if is_packed(page) and page.photometric != _YCBCR:
-            return upright(_meaning(page, samples(data, page)), _orientation(page))
-        _require_no_bomb(data, page)
-        if int(page.compression) in _NATIVE and page.photometric != _YCBCR and int(page.predictor) != _FLOAT_PREDICTOR:
-            found = page.asarray()
-            found = found.astype(np.uint8) if found.dtype.kind == "b" else found
-            return upright(_meaning(page, _channels_last(page, found)), _orientation(page))
-        require_supported(int(page.compression) != _WEBP, f"{_compression(page)} TIFF")
-        if _fits_opencv(page):
-            return upright(_by_opencv(data, page), _orientation(page))
-        return _by_pillow(data, page)
+        if int(page.compression) == _OLD_JPEG:
+            return _by_pillow(data, page)
+        return upright(_meaning(page, samples(data, page, allow_truncated=allow_truncated)), _orientation(page))
 
 
 def _open(data: bytes) -> tifffile.TiffFile:
@@ -89,38 +86,6 @@ def _orientation(page: Any) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _require_whole(page: Any, length: int, allow_truncated: bool) -> None:
-    """Refuse a file that ends before its strips or tiles do."""
-    offsets, counts = page.dataoffsets, page.databytecounts
-    expected = int(np.prod(page.chunked)) if page.chunked else 1
-    if len(offsets) != len(counts) or len(offsets) < expected:
-        raise ImageError("has fewer strips or tiles than its size needs")
-    if not allow_truncated and any(offset + count > length for offset, count in zip(offsets, counts, strict=True)):
-        raise ImageError("is cut: pixels lie behind its end; --allow-truncated reads what is there")
-
-
-def _require_no_bomb(data: bytes, page: Any) -> None:
-    """Refuse deflated strips that hold far more than their pixels: tifffile would unpack them whole."""
-    if int(page.compression) not in _DEFLATE or max(page.databytecounts, default=0) * _DEFLATE_RATIO < _HARMLESS:
-        return
-    most = int(np.prod(page.chunks)) * max(1, int(page.bitspersample) // 8) + _HARMLESS
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        unpacked, strip, length = zlib.decompressobj(), data[offset : offset + count], 0
-        while strip and length <= most:
-            length += len(unpacked.decompress(strip, 1 << 20))
-            strip = unpacked.unconsumed_tail
-        if length > most:
-            raise ImageError(f"has a strip that unpacks to more than its {most - _HARMLESS} bytes of pixels")
-
-
-def _channels_last(page: Any, samples: np.ndarray) -> np.ndarray:
-    """Return samples as (height, width, samples a pixel)."""
-    height, width, count = page.imagelength, page.imagewidth, page.samplesperpixel
-    if page.planarconfig == 2 and count > 1:
-        return samples.reshape(count, height, width).transpose(1, 2, 0)
-    return samples.reshape(height, width, count)
-
-
 def _alpha_kind(page: Any) -> int | None:
     """Return whether the first extra sample is associated or unassociated alpha; None when it is no alpha."""
     kinds = [int(kind) for kind in page.extrasamples]
@@ -130,30 +95,61 @@ def _alpha_kind(page: Any) -> int | None:
 def _meaning(page: Any, samples: np.ndarray) -> np.ndarray:
     """Turn samples into a picture: palette, photometry, depth, alpha."""
     photometric, bits = int(page.photometric), int(page.bitspersample)
-    require_supported(photometric in (0, 1, 2, 3, 5), f"photometric interpretation {photometric}")
-    require_supported(samples.dtype.kind in "uif", f"samples of type {samples.dtype}")
-    if photometric == _PALETTE:
-        require_supported(samples.shape[2] == 1 and bits <= 16, "a palette with further samples")
-        return _by_palette(page, samples[:, :, 0])
-    colors = {_RGB: 3, _CMYK: 4}.get(photometric, 1)
+    require_supported(photometric in _COLORS, f"photometric interpretation {photometric}")
+    colors = _COLORS[photometric]
     if samples.shape[2] < colors:
         raise ImageError(f"has {samples.shape[2]} samples a pixel, fewer than its colors")
-    alpha = samples[:, :, colors : colors + 1] if _alpha_kind(page) else None
+    alpha = samples[:, :, colors : colors + 1] if _alpha_kind(page) and samples.shape[2] > colors else None
     color = samples[:, :, :colors]
     if samples.dtype.kind != "u" or bits > 16:
-        require_supported(photometric in (_BLACK_IS_ZERO, _RGB), "a photometric interpretation of such numbers")
-        return _joined(_as_float(color), None if alpha is None else _as_float(alpha))
-    color = _full_range(color, bits)
-    top = np.iinfo(color.dtype).max
-    alpha = None if alpha is None else _full_range(alpha, bits)
-    if photometric == _WHITE_IS_ZERO:
-        color = top - color
-    if photometric == _CMYK:
-        inks = color.astype(np.uint64)
-        color = (((top - inks[:, :, :3]) * (top - inks[:, :, 3:]) + top // 2) // top).astype(color.dtype)
+        require_supported(photometric in _PLAIN, "a photometric interpretation of such numbers")
+        color, alpha = _as_float(color), None if alpha is None else _as_float(alpha)
+        if alpha is not None and _alpha_kind(page) == _ASSOCIATED and samples.dtype.kind == "f":
+            color = unpremultiplied(color, alpha)
+        return _joined(color, alpha)
+    alpha = None if alpha is None else scaled(alpha, (1 << bits) - 1)
+    if photometric == _PALETTE:
+        color = _by_palette(page, color[:, :, 0])
+        alpha = None if alpha is None else alpha.astype(np.uint8)
+    else:
+        color = _colors(page, scaled(color, (1 << bits) - 1))
     if alpha is not None and _alpha_kind(page) == _ASSOCIATED:
-        color = _unpremultiplied(color, alpha)
+        color = unpremultiplied(color, alpha)
     return _joined(color, alpha)
+
+
+def _colors(page: Any, color: np.ndarray) -> np.ndarray:
+    """Return gray or RGB of samples in their full range."""
+    photometric = int(page.photometric)
+    if photometric == _WHITE_IS_ZERO:
+        return np.iinfo(color.dtype).max - color
+    if photometric == _CMYK:
+        require_supported(page.tags.valueof(332, default=1) == 1, "inks other than cyan, magenta, yellow and black")
+        return cmyk_to_rgb(color)
+    if photometric == _CIELAB:
+        return cielab_to_rgb(color)
+    if photometric == _YCBCR and not (is_image(page) and page.planarconfig == 1):
+        require_supported(color.dtype == np.uint8, "YCbCr of more than 8 bits")
+        return ycbcr_to_rgb(color, _luma_weights(page), _reference_levels(page))
+    return color
+
+
+def _luma_weights(page: Any) -> tuple[float, ...]:
+    """Return what red, green and blue add to luma."""
+    found = page.tags.valueof(529)
+    if found is None or len(found) != 6 or not all(found[1::2]) or not found[2]:
+        return REC_601
+    return tuple(found[k] / found[k + 1] for k in (0, 2, 4))
+
+
+def _reference_levels(page: Any) -> tuple[tuple[float, float], ...]:
+    """Return the levels of black and white of each channel of YCbCr."""
+    found = page.tags.valueof(532)
+    if found is None or len(found) != 12 or not all(found[1::2]):
+        return FULL_RANGE
+    levels = [found[k] / found[k + 1] for k in range(0, 12, 2)]
+    pairs = tuple(zip(levels[::2], levels[1::2], strict=True))
+    return pairs if all(low < high for low, high in pairs) else FULL_RANGE
 
 
 def _as_float(samples: np.ndarray) -> np.ndarray:
@@ -163,29 +159,13 @@ def _as_float(samples: np.ndarray) -> np.ndarray:
     return samples.astype(np.float32 if samples.dtype.itemsize <= 2 else np.float64)
 
 
-def _full_range(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Scale samples of 1 to 16 bits to all of uint8 or uint16."""
-    top, full = (1 << bits) - 1, 255 if bits <= 8 else 65535
-    dtype = np.uint8 if bits <= 8 else np.uint16
-    if top == full:
-        return samples.astype(dtype)
-    return ((samples.astype(np.uint32) * full + top // 2) // top).astype(dtype)
-
-
 def _by_palette(page: Any, indices: np.ndarray) -> np.ndarray:
-    """Look up colors; a palette has 16 bits a color, and 8 when it was written as if 255 were white."""
+    """Look up colors; a palette has 16 bits a color, in which writers put v * 256 or v * 257, or v alone."""
     palette = np.asarray(page.colormap, np.uint16)
     if palette.shape != (3, 1 << int(page.bitspersample)):
         raise ImageError("has a palette of the wrong length")
-    colors = palette.astype(np.uint8) if palette.max() < 256 else ((palette + np.uint32(128)) // 257).astype(np.uint8)
+    colors = (palette if palette.max() < 256 else palette >> 8).astype(np.uint8)
     return np.asarray(colors[:, indices].transpose(1, 2, 0))
-
-
-def _unpremultiplied(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Divide color by its alpha; black where alpha is 0."""
-    top = np.iinfo(color.dtype).max
-    divided = color.astype(np.float64) * top / np.maximum(alpha, 1)
-    return np.where(alpha > 0, np.clip(np.rint(divided), 0, top), 0).astype(color.dtype)
 
 
 def _joined(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
@@ -195,41 +175,12 @@ def _joined(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     return color[:, :, 0] if color.shape[2] == 1 else color
 
 
-def _fits_opencv(page: Any) -> bool:
-    """Tell whether OpenCV's decoder, which has LZW at any depth, reads such samples as they are."""
-    bits, kind = int(page.bitspersample), int(page.sampleformat)
-    deep = (bits == 16 and kind == 1) or (bits in (32, 64) and kind == 3)
-    return deep and int(page.photometric) in (_BLACK_IS_ZERO, _RGB) and page.planarconfig == 1 and not page.extrasamples
-
-
-def _by_opencv(data: bytes, page: Any) -> np.ndarray:
-    """Decode 16-bit and floating samples of compressions that tifffile lacks."""
-    import cv2
-
-    packed = int(page.compression) in _NATIVE | {_LZW}
-    require_supported(packed, f"{_compression(page)} TIFF of {page.bitspersample} bits")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    expected = (page.imagelength, page.imagewidth, page.samplesperpixel)
-    if image is None or (*image.shape, 1)[:3] != expected or image.dtype != page.dtype.newbyteorder("="):
-        raise ImageError(f"cannot be decoded: {_compression(page)} TIFF of {page.bitspersample} bits")
-    return np.asarray(image[:, :, ::-1] if image.ndim == 3 else image)
-
-
-def _compression(page: Any) -> str:
-    return f"{getattr(page.compression, 'name', page.compression)}-compressed"
-
-
 def _by_pillow(data: bytes, page: Any) -> np.ndarray:
-    """Decode compressions that tifffile lacks; Pillow has them for 8 bits, and turns the image upright itself."""
-    from PIL import Image
-
+    """Decode the old kind of JPEG compression, whose tables lie anywhere in the file; Pillow also turns it upright."""
     from imgtool.image.pillow import to_array
 
-    kind = f"{_compression(page)} TIFF"
-    bits, plain = int(page.bitspersample), int(page.photometric) in (0, 1, 2, 6)
-    fits = (bits == 8 or (bits == 1 and page.samplesperpixel == 1)) and page.sampleformat == 1
-    require_supported(plain and fits and page.planarconfig == 1, f"{kind} of {bits} bits")
-    require_supported(_alpha_kind(page) != _ASSOCIATED, f"{kind} with associated alpha")
-    with _pillow, Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+    plain = page.photometric in (_BLACK_IS_ZERO, _RGB, _YCBCR) and page.planarconfig == 1 and page.bitspersample == 8
+    require_supported(plain, "old-style JPEG-compressed TIFF of such samples")
+    with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
         image.load()
         return to_array(image)

@@ -1,0 +1,117 @@
+"""PNG's chunks: what they hold, whether they are whole, and a whole file made of what there is.
+
+Source: W3C, "Portable Network Graphics (PNG) Specification (Third Edition)".
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from imgtool.errors import ImageError
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_KEPT = {b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"tEXt", b"zTXt", b"iTXt"}
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type -> samples a pixel
+# left, top, and steps to the right and down of Adam7's passes
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_STEP = 1 << 16
+
+
+@dataclass
+class PngChunks:
+    """The chunks that matter: ancillary ones are kept by name, the first of each; data are those of IDAT."""
+
+    width: int = 0
+    height: int = 0
+    depth: int = 0
+    color: int = 0
+    interlaced: bool = False
+    ended: bool = False
+    kept: dict[bytes, bytes] = field(default_factory=dict)
+    data: list[bytes] = field(default_factory=list)
+
+
+def walk(data: bytes, *, check: bool) -> PngChunks:
+    """Go through the chunks; check their sums where asked. Raises ImageError when a critical one is broken."""
+    chunks, position = PngChunks(), 8
+    while position + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        if not name.isalpha():
+            raise ImageError("is damaged: a chunk has no valid name")
+        body = data[position + 8 : position + 8 + length]
+        if name == b"IDAT":
+            chunks.data.append(body)
+        if position + 12 + length > len(data):
+            break
+        if check and name[:1].isupper():
+            _check_sum(name, body, data, position + 8 + length)
+        if name == b"IHDR" and length == 13 and not chunks.width:
+            chunks.width, chunks.height, chunks.depth, chunks.color = struct.unpack_from(">IIBB", body)
+            chunks.interlaced = body[12] == 1
+        elif name == b"IEND":
+            chunks.ended = True
+            break
+        elif name in _KEPT:
+            chunks.kept.setdefault(name, body)
+        position += 12 + length
+    if not chunks.width or chunks.color not in _SAMPLES:
+        raise ImageError("has no valid PNG header")
+    if chunks.color == 3 and b"PLTE" not in chunks.kept:
+        raise ImageError("has no palette, which its header says it needs")
+    return chunks
+
+
+def _check_sum(name: bytes, body: bytes, data: bytes, position: int) -> None:
+    """Compare a chunk's CRC with its content."""
+    (stored,) = struct.unpack_from(">I", data, position)
+    if zlib.crc32(name + body) != stored:
+        raise ImageError(f"is damaged: the check sum of its {name.decode('latin-1')} chunk is wrong")
+
+
+def is_complete(chunks: PngChunks) -> bool:
+    """Tell whether the data hold all rows."""
+    return sum(map(len, _unpacked(chunks))) == _length(chunks)
+
+
+def rebuilt(chunks: PngChunks) -> bytes:
+    """Return a whole PNG, without what only describes it; rows that are missing are blank."""
+    rows = b"".join(_unpacked(chunks))
+    if not rows:
+        raise ImageError("is cut before its first row")
+    rows += bytes(_length(chunks) - len(rows))
+    method = bytes([chunks.depth, chunks.color, 0, 0, chunks.interlaced])
+    parts = [(b"IHDR", struct.pack(">II", chunks.width, chunks.height) + method)]
+    parts += [(name, chunks.kept[name]) for name in (b"PLTE", b"tRNS") if name in chunks.kept]
+    parts += [(b"IDAT", zlib.compress(rows, 0)), (b"IEND", b"")]
+    return SIGNATURE + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in parts
+    )
+
+
+def _unpacked(chunks: PngChunks) -> Iterator[bytes]:
+    """Yield the rows' bytes, piece by piece, as far as they are there and no further than the image needs."""
+    unpack, wanted = zlib.decompressobj(), _length(chunks)
+    for body in chunks.data:
+        for begin in range(0, len(body), _STEP):
+            try:
+                piece = unpack.decompress(body[begin : begin + _STEP], wanted)
+            except zlib.error:
+                return
+            yield piece
+            wanted -= len(piece)
+            if wanted <= 0:
+                return
+
+
+def _length(chunks: PngChunks) -> int:
+    """Return how many bytes the rows of all passes take, each with its filter's number."""
+    bits = chunks.depth * _SAMPLES[chunks.color]
+    total = 0
+    for left, top, across, down in _PASSES if chunks.interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(chunks.width - left) // across), -(-(chunks.height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits + 7) // 8)
+    return total
