@@ -22,14 +22,17 @@ imgtool convert --from lab --color rgb --depth 8 lab.npy -o photo.png
 """
 
 
+NUMBERS = ("hsv", "hsl", "luv", "xyz", "lab", "cmyk")  # spaces that are numbers, not pixels
+
+
 @options.command("convert", examples=EXAMPLES)
 @click.option(
     "--color",
-    type=click.Choice(["gray", "rgb", "hsv", "lab", "xyz"]),
-    help="Color space; hsv, lab and xyz are numbers.",
+    type=click.Choice(["gray", "rgb", *NUMBERS]),
+    help="Color space; all but gray and rgb are numbers.",
 )
 @click.option(
-    "--from", "source", type=click.Choice(["rgb", "hsv", "lab", "xyz"]), default="rgb", help="What it holds now.  [rgb]"
+    "--from", "source", type=click.Choice(["gray", "rgb", *NUMBERS]), default="rgb", help="What it holds now.  [rgb]"
 )
 @click.option(
     "--gray", type=click.Choice(["rec601", "mean"]), default="rec601", show_default=True, help="What gray is."
@@ -43,15 +46,15 @@ imgtool convert --from lab --color rgb --depth 8 lab.npy -o photo.png
 def command(
     images: Images, pictures: Pictures, color: str | None, source: str, gray: str, depth: str, size: str | None
 ) -> None:
-    """Change colour space, depth, size or format.
+    """Change color space, depth, size or format.
 
     Orientation is applied; the format is told by -o's suffix or by --to.
     """
     wanted = _parse_size(size) if size else None
-    numbers = color in ("hsv", "lab", "xyz")
+    numbers = color in NUMBERS
     if numbers and depth in ("8", "16"):
         raise ParameterError(f"--color {color} gives numbers; it does not go with --depth {depth}")
-    if source != "rgb" and color is None:
+    if source in NUMBERS and color is None:
         raise ParameterError(f"--from {source} goes with --color: what are the numbers to become?")
 
     def converted(image: np.ndarray) -> Picture:
@@ -75,9 +78,11 @@ def _converted(
         image = resize(image, *_fitting(size, image.shape))
     if color:
         image = convert(image, color, source=source, gray=gray)
+    same_colors = source not in NUMBERS and color in (None, "rgb", "gray")
     if depth == "keep":
-        return Picture(image)
-    return Picture(*to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype))
+        return Picture(image, same_colors=same_colors)
+    stored = to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype)
+    return Picture(*stored, same_colors=same_colors)
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -136,11 +136,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Picture:
-    """A result that is an image, with what there is to say of it."""
+    """A result that is an image, with what there is to say of it.
+
+    same_colors: the numbers still mean what the input's profile says, which is kept.
+    """
 
     pixels: np.ndarray
     clipped: int = 0
     not_finite: int = 0
+    same_colors: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,14 +200,17 @@ class Pictures:
         source: Input,
     ) -> tuple[Picture, list[int]] | None:
         """Make one result; None when it is there already and --skip-existing says to leave it."""
+        from imgtool.image import profile
         from imgtool.image.write import encode, format_of
 
         if self.skip_existing and destination.exists(index):
             return None
         destination.check(index)
         format_name = self.to or (suffix[1:] if destination.is_stream else format_of(destination.path(index)))
-        picture = function(images.read(source))
-        data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression)
+        content = source.read_bytes()
+        picture = function(images.decode(source, content))
+        icc = profile(content) if picture.same_colors else None
+        data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression, profile=icc)
         destination.write(index, data)
         return replace(picture, pixels=picture.pixels[:0]), list(picture.pixels.shape)
 

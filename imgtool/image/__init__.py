@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from imgtool.image.read import probe, read
+from imgtool.image.read import probe, profile, read
 
-__all__ = ["encode", "probe", "read"]
+__all__ = ["encode", "probe", "profile", "read"]
 
 
 def __getattr__(name: str) -> Any:

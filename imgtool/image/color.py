@@ -1,10 +1,13 @@
 """Color: gray, alpha, and conversions between color spaces.
 
-Sources: ITU-R BT.601 (gray); IEC 61966-2-1 (sRGB); CIE 15:2004 (Lab, white point D65, 2 degrees); Smith, "Color gamut
-transform pairs", SIGGRAPH 1978 (HSV). Values are those of scikit-image: RGB 0..1, HSV 0..1, L 0..100.
+Sources: ITU-R BT.601 (gray); IEC 61966-2-1 (sRGB); CIE 15:2004 (Lab and Luv, white point D65, 2 degrees); Smith, "Color
+gamut transform pairs", SIGGRAPH 1978 (HSV); Joblove and Greenberg, "Color spaces for computer graphics", SIGGRAPH 1978
+(HSL). Values are those of scikit-image: RGB, HSV, HSL, CMYK 0..1, L 0..100. CMYK takes as much black as it can.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,8 +17,8 @@ from imgtool.image.pixels import top_of
 REC_601 = (0.299, 0.587, 0.114)
 _XYZ_OF_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 _WHITE = np.array([0.95047, 1.0, 1.08883])
-SPACES = ("gray", "rgb", "hsv", "lab", "xyz")
-NUMBERS = ("hsv", "lab", "xyz")  # spaces whose values are numbers, not pixels
+_WHITE_U, _WHITE_V = (part / (_WHITE @ (1, 15, 3)) for part in (4 * _WHITE[0], 9 * _WHITE[1]))
+_EPSILON, _KAPPA = 0.008856, 903.3  # where CIE's lightness turns from a line into a cube root, and the line's slope
 
 
 def split_alpha(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -83,6 +86,36 @@ def from_hsv(hsv: np.ndarray) -> np.ndarray:
     return np.asarray(v[..., None] * (1 - s[..., None] * np.clip(np.minimum(k, 4 - k), 0, 1)))
 
 
+def to_hsl(rgb: np.ndarray) -> np.ndarray:
+    """Return hue, saturation and lightness, each 0..1, of unit RGB."""
+    hue, _, high = np.moveaxis(to_hsv(rgb), 2, 0)
+    low = rgb.min(axis=2)
+    lightness = (high + low) / 2
+    room = 1 - np.abs(2 * lightness - 1)  # how far apart the channels can be at that lightness
+    saturation = np.divide(high - low, room, out=np.zeros_like(room), where=room > 0)
+    return np.stack([hue, saturation, lightness], axis=2)
+
+
+def from_hsl(hsl: np.ndarray) -> np.ndarray:
+    """Return unit RGB of hue, saturation and lightness."""
+    hue, saturation, lightness = np.moveaxis(hsl, 2, 0)
+    value = lightness + saturation * np.minimum(lightness, 1 - lightness)
+    ratio = np.divide(lightness, value, out=np.ones_like(value), where=value > 0)
+    return from_hsv(np.stack([hue, 2 * (1 - ratio), value], axis=2))
+
+
+def to_cmyk(rgb: np.ndarray) -> np.ndarray:
+    """Return cyan, magenta, yellow and black, each 0..1, of unit RGB: k = 1 - max, c = (1 - r - k) / (1 - k)."""
+    light = rgb.max(axis=2, keepdims=True)
+    inks = np.divide(light - rgb, light, out=np.zeros_like(rgb), where=light > 0)
+    return np.concatenate([inks, 1 - light], axis=2)
+
+
+def from_cmyk(cmyk: np.ndarray) -> np.ndarray:
+    """Return unit RGB of cyan, magenta, yellow and black: (1 - c)(1 - k)."""
+    return np.asarray((1 - cmyk[..., :3]) * (1 - cmyk[..., 3:]))
+
+
 def to_xyz(rgb: np.ndarray) -> np.ndarray:
     """Return CIE XYZ, white with Y = 1, of unit sRGB."""
     linear = np.where(rgb > 0.04045, ((np.maximum(rgb, 0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
@@ -94,6 +127,29 @@ def to_lab(rgb: np.ndarray) -> np.ndarray:
     t = to_xyz(rgb) / _WHITE
     f = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=2)
+
+
+def to_luv(rgb: np.ndarray) -> np.ndarray:
+    """Return CIE L*u*v* of unit sRGB."""
+    xyz = to_xyz(rgb)
+    y = xyz[..., 1]
+    lightness = np.where(y > _EPSILON, 116 * np.cbrt(y) - 16, _KAPPA * y)
+    total = xyz @ (1.0, 15.0, 3.0)
+    u, v = (np.divide(n * part, total, out=np.zeros_like(y), where=total > 0) for n, part in ((4, xyz[..., 0]), (9, y)))
+    return np.stack([lightness, 13 * lightness * (u - _WHITE_U), 13 * lightness * (v - _WHITE_V)], axis=2)
+
+
+def from_luv(luv: np.ndarray) -> np.ndarray:
+    """Return unit sRGB of CIE L*u*v*, clipped to 0..1 where no such color can be shown."""
+    lightness = luv[..., 0]
+    y = np.where(lightness > _KAPPA * _EPSILON, ((lightness + 16) / 116) ** 3, lightness / _KAPPA)
+    lit = lightness > 0
+    u, v = (
+        np.divide(luv[..., k], 13 * lightness, out=np.zeros_like(y), where=lit) + white
+        for k, white in ((1, _WHITE_U), (2, _WHITE_V))
+    )
+    share = np.divide(y, 4 * v, out=np.zeros_like(y), where=lit & (v != 0))
+    return from_xyz(np.stack([9 * u * share, y, (12 - 3 * u - 20 * v) * share], axis=2))
 
 
 def from_xyz(xyz: np.ndarray) -> np.ndarray:
@@ -111,26 +167,37 @@ def from_lab(lab: np.ndarray) -> np.ndarray:
     return from_xyz(np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787) * _WHITE)
 
 
+# Spaces whose values are numbers, not pixels: to it, back to RGB, how many channels.
+NUMBERS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray], int]] = {
+    "hsv": (to_hsv, from_hsv, 3),
+    "hsl": (to_hsl, from_hsl, 3),
+    "luv": (to_luv, from_luv, 3),
+    "xyz": (to_xyz, from_xyz, 3),
+    "lab": (to_lab, from_lab, 3),
+    "cmyk": (to_cmyk, from_cmyk, 4),
+}
+SPACES = ("gray", "rgb", *NUMBERS)
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def convert(image: np.ndarray, space: str, *, source: str = "rgb", gray: str = "rec601") -> np.ndarray:
     """Return an image in another color space.
 
-    `gray` and `rgb` keep type and alpha; `hsv`, `lab` and `xyz` are (height, width, 3) float32 numbers without alpha.
-    source: `rgb` for pixels (also gray), or the space of which the image holds the numbers; these become float32 RGB.
-    gray: see `to_gray`.
+    `gray` and `rgb` keep type and alpha; the other spaces are (height, width, 3) float32 numbers, `cmyk` 4, without
+    alpha. source: `rgb` or `gray` for pixels, or the space of which the image holds the numbers; these become float32
+    RGB. gray: see `to_gray`.
     """
     for each in (space, source):
         if each not in SPACES:
             raise ParameterError(f"no color space {each!r}; there are {', '.join(SPACES)}")
     if source in NUMBERS:
-        if image.shape[2:] != (3,) or image.dtype.kind != "f":
-            raise ImageError(f"holds no {source} numbers: these are three floating point channels")
-        back = {"hsv": from_hsv, "lab": from_lab, "xyz": from_xyz}[source]
+        _, back, channels = NUMBERS[source]
+        if image.shape[2:] != (channels,) or image.dtype.kind != "f":
+            raise ImageError(f"holds no {source} numbers: these are {channels} floating point channels")
         image = np.asarray(back(image.astype(np.float64)), np.float32)
     color, alpha = split_alpha(image)
     if space in NUMBERS:
-        transform = {"hsv": to_hsv, "lab": to_lab, "xyz": to_xyz}[space]
-        return np.asarray(transform(to_unit(to_rgb(color))), np.float32)
+        return np.asarray(NUMBERS[space][0](to_unit(to_rgb(color))), np.float32)
     return join_alpha(to_gray(color, gray) if space == "gray" else to_rgb(color), alpha)
 
 

@@ -47,13 +47,14 @@ class _Parts:
 
 @dataclass(frozen=True)
 class _Size:
-    """The codestream's SIZ marker: the picture's box on the canvas; of each component bits, sign, and step."""
+    """The codestream's SIZ marker: the picture's box on the canvas; of each component bits, sign and step."""
 
     left: int
     top: int
     right: int
     bottom: int
     bits: tuple[int, ...]
+    signed: bool
     steps: tuple[tuple[int, int], ...]
 
     @property
@@ -145,7 +146,8 @@ def _size(stream: bytes) -> _Size:
     if not components or right <= left or bottom <= top:
         raise ImageError("has no pixels")
     bits = tuple((each[0] & 127) + 1 for each in components)
-    return _Size(left, top, right, bottom, bits, tuple((each[1], each[2]) for each in components))
+    signed = any(each[0] & 128 for each in components)
+    return _Size(left, top, right, bottom, bits, signed, tuple((each[1], each[2]) for each in components))
 
 
 def _components(stream: bytes, size: _Size, allow_truncated: bool) -> np.ndarray:
@@ -192,7 +194,7 @@ def _by_opencv(stream: bytes, size: _Size) -> np.ndarray:
     import cv2
 
     count, bits = len(size.bits), size.bits[0]
-    plain = not size.is_subsampled and (size.left, size.top) == (0, 0) and set(size.bits) == {bits}
+    plain = not (size.is_subsampled or size.signed) and (size.left, size.top) == (0, 0) and set(size.bits) == {bits}
     require_supported(plain and count != 2 and bits <= 16, f"JPEG 2000 of {count} such components of {bits} bits")
     image = cv2.imdecode(np.frombuffer(stream, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or (*image.shape, 1)[:3] != (size.bottom, size.right, count):

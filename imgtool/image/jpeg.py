@@ -34,6 +34,11 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     return pillow.decode(_plain(data), allow_truncated=allow_truncated)
 
 
+def profile(data: bytes) -> bytes | None:
+    """Return the ICC profile."""
+    return pillow.profile(_plain(data))
+
+
 def _plain(data: bytes) -> bytes:
     """Return the file without stray bytes between its segments. Raises ImageError for a kind that is not read."""
     parts, end, found = [], 2, False
@@ -73,4 +78,5 @@ def _require_read(marker: int, frame: bytes) -> None:
         raise ImageError("ends within its header")
     kind = "lossless JPEG" if marker == _LOSSLESS else "JPEG"
     require_supported(frame[0] == 8, f"{kind} of {frame[0]} bits")
+    require_supported(any(frame[1:3]), "JPEG whose height follows its first scan")
     require_supported(frame[5] in (1, 3, 4), f"JPEG of {frame[5]} components")

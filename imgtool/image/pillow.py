@@ -33,7 +33,7 @@ _truncation = Switch(_set_truncation)
 
 def header(data: bytes) -> Header:
     """Read what Pillow says without decoding."""
-    with _open(data) as image:
+    with opened(data, list(FORMATS.values())) as image:
         orientation = _orientation(image)
         height, width = turned(orientation, image.height, image.width)
         channels = _CHANNELS.get(image.mode, len(image.getbands()))
@@ -46,20 +46,26 @@ def header(data: bytes) -> Header:
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the pixels of the first frame, upright."""
-    with _open(data) as image:
+    with opened(data, list(FORMATS.values())) as image:
         orientation = _orientation(image)
         return upright(_loaded(image, allow_truncated), orientation)
 
 
+def profile(data: bytes) -> bytes | None:
+    """Return the ICC profile."""
+    with opened(data, list(FORMATS.values())) as image:
+        return image.info.get("icc_profile") or None
+
+
 def stored_orientation(data: bytes) -> int:
     """Return the orientation that EXIF or XMP names, 1 without either."""
-    with _open(data) as image:
+    with opened(data, list(FORMATS.values())) as image:
         return _orientation(image)
 
 
 def decode_stored(data: bytes, allow_truncated: bool) -> np.ndarray:
     """Return the pixels as they are stored, neither turned nor with a transparent color."""
-    with _open(data) as image:
+    with opened(data, list(FORMATS.values())) as image:
         return _loaded(image, allow_truncated)
 
 
@@ -75,10 +81,10 @@ def _loaded(image: Image.Image, allow_truncated: bool) -> np.ndarray:
     return to_array(image)
 
 
-def _open(data: bytes) -> Image.Image:
-    """Open with the decoders that this module answers for, and no others."""
+def opened(data: bytes, formats: list[str]) -> Image.Image:
+    """Open with the decoders of these formats of Pillow's, and no others."""
     try:
-        return Image.open(io.BytesIO(data), formats=list(FORMATS.values()))
+        return Image.open(io.BytesIO(data), formats=formats)
     except (OSError, ValueError, SyntaxError) as error:
         reason = "its header is broken" if "cannot identify" in str(error) else str(error)
         raise ImageError(f"cannot be decoded: {reason}") from None

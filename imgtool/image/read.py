@@ -46,7 +46,8 @@ class _Warnings:
 
 _silence = Switch(_Warnings().ignore)
 
-# Format -> module of this room with `header(data)` and `decode(data, allow_truncated)`.
+# Format -> module of this room with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
+# one, `profile(data)`.
 #
 # png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks by
 #       ourselves: whether all rows are there, and what there is of a cut file
@@ -112,6 +113,13 @@ def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     """Return what the header says, decoding no pixels. Raises ImageError."""
     data = _content(source)
     return _guarded(lambda: _header(data))
+
+
+def profile(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
+    """Return the ICC profile that says what an image's colors mean, None without one. Raises ImageError."""
+    data = _content(source)
+    decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
+    return _guarded(lambda: decoder.profile(data) if hasattr(decoder, "profile") else None)
 
 
 def read(

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from PIL import Image
 
 from imgtool.errors import ImageError
 from imgtool.image.orientation import require_supported, turned, upright
@@ -24,9 +23,10 @@ from imgtool.image.photometry import (
     unpremultiplied,
     ycbcr_to_rgb,
 )
+from imgtool.image.pillow import opened, to_array
 from imgtool.image.read import Header
 from imgtool.image.tiff_codecs import is_image
-from imgtool.image.tiff_samples import samples
+from imgtool.image.tiff_samples import sample_type, samples
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 1, 2, 3, 5, 6, 8
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples that make the color, by photometric interpretation
@@ -46,11 +46,24 @@ def header(data: bytes) -> Header:
         height, width = turned(orientation, page.imagelength, page.imagewidth)
         channels = 3 if page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB) else 1
         channels += _alpha_kind(page) is not None
-        bits = page.bitspersample
-        name = page.dtype.name if page.dtype is not None else "uint8"
-        dtype = name if name.startswith("float") else "uint8" if bits <= 8 else "uint16" if bits <= 16 else "float64"
+        dtype = _shown_type(page)
         tag = page.tags.get(34675)
         return Header("tiff", height, width, channels, dtype, orientation, f"{len(tag.value)} bytes" if tag else None)
+
+
+def profile(data: bytes) -> bytes | None:
+    """Return the ICC profile."""
+    with _open(data) as file:
+        found = _page(file).tags.valueof(34675)
+        return bytes(found) if found else None
+
+
+def _shown_type(page: Any) -> str:
+    """Return the type of the picture: numbers that are no levels of gray or color become floats."""
+    stored = sample_type(page)
+    if stored.kind == "u" and stored.itemsize <= 2:
+        return "uint8" if page.photometric == _PALETTE else stored.name
+    return _as_float(np.zeros(0, stored)).dtype.name
 
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
@@ -177,10 +190,8 @@ def _joined(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
 
 def _by_pillow(data: bytes, page: Any) -> np.ndarray:
     """Decode the old kind of JPEG compression, whose tables lie anywhere in the file; Pillow also turns it upright."""
-    from imgtool.image.pillow import to_array
-
     plain = page.photometric in (_BLACK_IS_ZERO, _RGB, _YCBCR) and page.planarconfig == 1 and page.bitspersample == 8
     require_supported(plain, "old-style JPEG-compressed TIFF of such samples")
-    with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+    with opened(data, ["TIFF"]) as image:
         image.load()
         return to_array(image)

@@ -7,7 +7,6 @@ put out are bytes, whatever samples they stand for, so each strip goes through a
 
 from __future__ import annotations
 
-import io
 import lzma
 import struct
 import zlib
@@ -15,11 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import TiffImagePlugin
 
 from imgtool.errors import ImageError
 from imgtool.image.orientation import require_supported
+from imgtool.image.pillow import opened
 
+Bytes = memoryview | bytes
 _NONE, _FAX, _JPEG, _LZMA = 1, {2, 3, 4}, {7, 99}, 34925
 _DEFLATE = {8, 32946}
 _BYTES = {5: "tiff_lzw", 32773: "packbits", 50000: "zstd"}
@@ -43,10 +44,12 @@ def require_codec(page: Any) -> None:
     require_supported(kind in known, f"{name}-compressed TIFF")
     require_supported(kind not in _FAX or (bits, page.samplesperpixel) == (1, 1), f"{name} of {bits} bits")
     require_supported(kind != _THUNDERSCAN or bits == 4, f"{name} of {bits} bits")
-    require_supported(not is_image(page) or bits == 8, f"{name}-compressed TIFF of {bits} bits")
+    require_supported(
+        not is_image(page) or bits == 8 or (kind in _JP2 and bits == 16), f"{name}-compressed TIFF of {bits} bits"
+    )
 
 
-def unpacked(strip: bytes, page: Any, rows: int, row_bytes: int, width: int) -> bytes:
+def unpacked(strip: Bytes, page: Any, rows: int, row_bytes: int, width: int) -> Bytes:
     """Return the rows that a strip holds, uncompressed; fewer bytes than rows * row_bytes when it is cut.
 
     Raises ImageError when the strip is broken.
@@ -55,7 +58,7 @@ def unpacked(strip: bytes, page: Any, rows: int, row_bytes: int, width: int) -> 
     if wanted > _MOST_BYTES:
         raise ImageError(f"declares a strip or tile of {wanted} bytes")
     if page.fillorder == 2 and kind not in _FAX:
-        strip = strip.translate(_REVERSED)
+        strip = bytes(strip).translate(_REVERSED)
     if kind == _NONE:
         return strip[:wanted]
     if kind in _DEFLATE:
@@ -77,7 +80,7 @@ def unpacked(strip: bytes, page: Any, rows: int, row_bytes: int, width: int) -> 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def _stream(decompress: Callable[[bytes, int], bytes], strip: bytes, wanted: int) -> bytes:
+def _stream(decompress: Callable[[Bytes, int], bytes], strip: Bytes, wanted: int) -> bytes:
     """Return at most as many bytes as the pixels need, so that no strip unpacks to more."""
     try:
         return decompress(strip, wanted)
@@ -85,35 +88,35 @@ def _stream(decompress: Callable[[bytes, int], bytes], strip: bytes, wanted: int
         raise ImageError(f"is damaged: {error}") from None
 
 
-def _libtiff(strip: bytes, name: str, width: int, rows: int, bits: int, tags: dict[int, int]) -> np.ndarray:
+def _libtiff(strip: Bytes, name: str, width: int, rows: int, bits: int, tags: dict[int, int]) -> np.ndarray:
     """Decode a strip as the only one of a gray TIFF; return (rows, width) uint8."""
     entries = {256: width, 257: rows, 258: bits, 259: TiffImagePlugin.COMPRESSION_INFO_REV[name], 262: 1, 273: 8}
     entries |= {277: 1, 278: rows, 279: len(strip), **tags}
     directory = struct.pack("<H", len(entries))
     directory += b"".join(struct.pack("<HHII", tag, 4, 1, entries[tag]) for tag in sorted(entries)) + bytes(4)
-    padding = bytes(len(strip) % 2)
-    file = struct.pack("<2sHI", b"II", 42, 8 + len(strip + padding)) + strip + padding + directory
+    content = bytes(strip) + bytes(len(strip) % 2)
+    file = struct.pack("<2sHI", b"II", 42, 8 + len(content)) + content + directory
     try:
-        with Image.open(io.BytesIO(file), formats=["TIFF"]) as image:
+        with opened(file, ["TIFF"]) as image:
             return np.asarray(image.convert("L") if image.mode == "1" else image)
     except OSError as error:
         raise ImageError(f"has a strip or tile that is cut or damaged: {error}") from None
 
 
-def decoded(strip: bytes, page: Any) -> np.ndarray:
+def decoded(strip: memoryview, page: Any) -> np.ndarray:
     """Return the pixels (rows, width, samples) of a strip or tile that is an image file of its own."""
     from imgtool.image import jp2
 
     kind = int(page.compression)
     if kind in _JP2:
-        image = jp2.decode(strip, allow_truncated=False)
+        image = jp2.decode(bytes(strip), allow_truncated=False)
     else:
-        file = _whole_jpeg(strip, page) if kind in _JPEG else strip
+        file = _whole_jpeg(bytes(strip), page) if kind in _JPEG else bytes(strip)
         try:
-            with Image.open(io.BytesIO(file), formats=["JPEG", "WEBP"]) as picture:
+            with opened(file, ["JPEG", "WEBP"]) as picture:
                 image = np.asarray(picture)
                 image = 255 - image if picture.mode == "CMYK" else image  # Pillow takes it for Adobe's, inverted
-        except (OSError, SyntaxError) as error:
+        except OSError as error:
             raise ImageError(f"has a strip or tile that is cut or damaged: {error}") from None
     return image.reshape(*image.shape[:2], -1)
 

@@ -43,14 +43,14 @@ def samples(data: bytes, page: Any, *, allow_truncated: bool) -> np.ndarray:
     offsets, counts = page.dataoffsets, page.databytecounts
     if len(offsets) != len(counts) or len(offsets) < len(places):
         raise ImageError("has fewer strips or tiles than its size needs")
-    image = np.zeros(shape, dtype)
+    image, view = np.zeros(shape, dtype), memoryview(data)
     for place, offset, count in zip(places, offsets, counts, strict=False):
         if count == 0 and len(places) > 1:
             continue  # a strip that was never written is blank
         try:
             if offset + count > len(data) and not allow_truncated:
                 raise ImageError("is cut: pixels lie behind its end; --allow-truncated reads what is there")
-            part = _part(data[offset : offset + count], page, place, shape[3], allow_truncated)
+            part = _part(view[offset : offset + count], page, place, shape[3], allow_truncated)
         except ImageError:
             if not allow_truncated:
                 raise
@@ -88,7 +88,7 @@ def _places(page: Any, planes: int) -> Iterator[_Place]:
                 yield _Place(plane, top, left, rows if page.is_tiled else min(rows, height - top), columns)
 
 
-def _part(strip: bytes, page: Any, place: _Place, count: int, allow_truncated: bool) -> np.ndarray:
+def _part(strip: memoryview, page: Any, place: _Place, count: int, allow_truncated: bool) -> np.ndarray:
     """Return the samples (rows, columns, count) of a strip or tile."""
     if is_image(page):
         part = decoded(strip, page)
@@ -107,13 +107,14 @@ def _part(strip: bytes, page: Any, place: _Place, count: int, allow_truncated: b
     return values.reshape(place.rows, place.columns, count)
 
 
-def _rows(strip: bytes, page: Any, rows: int, row_bytes: int, width: int, allow_truncated: bool) -> np.ndarray:
+def _rows(strip: memoryview, page: Any, rows: int, row_bytes: int, width: int, allow_truncated: bool) -> np.ndarray:
     """Return the uncompressed bytes of a strip (rows, bytes)."""
     found = unpacked(strip, page, rows, row_bytes, width)
     missing = rows * row_bytes - len(found)
     if missing and not allow_truncated:
         raise ImageError(f"is cut: a strip holds {len(found)} of {rows * row_bytes} bytes")
-    return np.frombuffer(found + bytes(missing), np.uint8).reshape(rows, row_bytes)
+    whole = bytes(found) + bytes(missing) if missing else found
+    return np.frombuffer(whole, np.uint8).reshape(rows, row_bytes)
 
 
 def _unpredicted(rows: np.ndarray, page: Any, count: int, columns: int) -> np.ndarray:
@@ -168,7 +169,9 @@ def subsampling(page: Any) -> tuple[int, int]:
     return int(across), int(down)
 
 
-def _subsampled(strip: bytes, page: Any, place: _Place, steps: tuple[int, int], allow_truncated: bool) -> np.ndarray:
+def _subsampled(
+    strip: memoryview, page: Any, place: _Place, steps: tuple[int, int], allow_truncated: bool
+) -> np.ndarray:
     """Return Y, Cb, Cr of every pixel; a unit of the file holds the Ys of a block, then one Cb and one Cr."""
     plain = page.bitspersample == 8 and page.predictor == 1 and page.planarconfig == 1
     require_supported(plain, "subsampled YCbCr that is predicted, planar or not of 8 bits")

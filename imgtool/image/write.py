@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
+from imgtool.image.profiles import embedded, fits
 
 # Suffix -> format.
 SUFFIXES = {
@@ -33,6 +36,9 @@ CAPACITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
 }
 
 
+_GRAY_ALPHA = 4  # PNG's color type
+
+
 def format_of(name: str) -> str:
     """Return the format that a file name's suffix stands for. Raises ParameterError for an unknown one."""
     suffix = PurePath(name).suffix.lower()
@@ -41,12 +47,20 @@ def format_of(name: str) -> str:
     return SUFFIXES[suffix]
 
 
-def encode(image: np.ndarray, format: str, *, quality: int | None = None, compression: int | None = None) -> bytes:
+def encode(
+    image: np.ndarray,
+    format: str,
+    *,
+    quality: int | None = None,
+    compression: int | None = None,
+    profile: bytes | None = None,
+) -> bytes:
     """Return the image as the bytes of a file.
 
     image: (height, width[, channels]) uint8, uint16 or floating; quality: 1 to 100 for jpeg, webp (default 90) and
     jp2 (default lossless); compression: 0 to 9 for png (default 6). float64 is written as float32 where a format has
-    no other. Raises ImageError when the format cannot hold the image's depth or channels.
+    no other. profile: an ICC profile that png, jpeg, webp and tiff store when it fits the pixels; other formats have no
+    place for it. Raises ImageError when the format cannot hold the image's depth or channels.
     """
     name = SUFFIXES.get(f".{format}", format)
     if name == "pfm" and image.dtype == np.float64:
@@ -56,13 +70,18 @@ def encode(image: np.ndarray, format: str, *, quality: int | None = None, compre
         raise ParameterError(f"--quality is for jpeg, webp and jp2, not for {name}")
     if compression is not None and name != "png":
         raise ParameterError(f"--compression is for png, not for {name}")
+    profile = profile if profile and fits(profile, image) else None
+    if name == "tiff":
+        return _tiff(np.ascontiguousarray(image), profile)
     if name in _OWN:
         return _OWN[name](np.ascontiguousarray(image))
-    if name == "png" and image.ndim == 3 and image.shape[2] == 2:
-        return _png_gray_alpha(image, compression)
     if name == "jp2":
         return _jp2(image, quality)
-    return _opencv(image, name, quality, compression)
+    if name == "png" and image.ndim == 3 and image.shape[2] == 2:
+        data = _png_gray_alpha(image, compression)
+    else:
+        data = _opencv(image, name, quality, compression)
+    return embedded(data, name, profile) if profile else data
 
 
 def _require_capacity(image: np.ndarray, name: str) -> None:
@@ -100,16 +119,21 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
 
 
 def _png_gray_alpha(image: np.ndarray, compression: int | None) -> bytes:
-    """Encode gray with alpha as PNG; 16 bits become RGBA, which OpenCV writes."""
-    if image.dtype != np.uint8:
-        return _opencv(image[:, :, [0, 0, 0, 1]], "png", None, compression)
+    """Encode gray with alpha as PNG, which OpenCV does not; 16 bits are told to Pillow as four channels of 8 bits.
+
+    A PNG's rows and filters are made of bytes, so that only the header has to say what they mean.
+    """
     from PIL import Image
 
+    deep = image.dtype == np.uint16
+    samples = np.ascontiguousarray(image, ">u2").view(np.uint8) if deep else np.ascontiguousarray(image)
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(
-        stream, "PNG", compress_level=6 if compression is None else compression
-    )
-    return stream.getvalue()
+    Image.fromarray(samples).save(stream, "PNG", compress_level=6 if compression is None else compression)
+    data = stream.getvalue()
+    if not deep:
+        return data
+    head = b"IHDR" + struct.pack(">IIBBBBB", image.shape[1], image.shape[0], 16, _GRAY_ALPHA, 0, 0, 0)
+    return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
 
 
 def _jp2(image: np.ndarray, quality: int | None) -> bytes:
@@ -124,7 +148,7 @@ def _jp2(image: np.ndarray, quality: int | None) -> bytes:
     return stream.getvalue()
 
 
-def _tiff(image: np.ndarray) -> bytes:
+def _tiff(image: np.ndarray, profile: bytes | None) -> bytes:
     """Encode as uncompressed TIFF, readable by strips."""
     import tifffile
 
@@ -137,6 +161,7 @@ def _tiff(image: np.ndarray) -> bytes:
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
         planarconfig="contig" if image.ndim == 3 else None,
         metadata=None,
+        iccprofile=profile,
     )
     return stream.getvalue()
 
@@ -175,4 +200,4 @@ def _npy(image: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-_OWN: dict[str, Callable[[np.ndarray], bytes]] = {"tiff": _tiff, "pnm": _pnm, "pam": _pam, "pfm": _pfm, "npy": _npy}
+_OWN: dict[str, Callable[[np.ndarray], bytes]] = {"pnm": _pnm, "pam": _pam, "pfm": _pfm, "npy": _npy}

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from imgtool.cli.convert import NUMBERS
 from imgtool.cli.main import execute
-from imgtool.image import encode, read
+from imgtool.image import color, encode, read
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def test_statistics_leave_out_what_is_not_finite(capsys):
     assert (row["histogram"][0][0], row["histogram"][0][255]) == (1, 1)
 
 
-@pytest.mark.parametrize("space", ["hsv", "lab", "xyz"])
+@pytest.mark.parametrize("space", NUMBERS)
 def test_color_spaces_and_back_through_files(space):
     image = np.random.default_rng(1).integers(0, 256, (9, 8, 3), dtype=np.uint8)
     with open("a.png", "wb") as file:
@@ -64,6 +65,10 @@ def test_color_spaces_and_back_through_files(space):
     assert execute(["convert", "--color", space, "a.png", "-o", "b.npy"]) == 0
     assert execute(["convert", "--from", space, "--color", "rgb", "--depth", "8", "b.npy", "-o", "c.png"]) == 0
     np.testing.assert_array_equal(read("c.png"), image)
+
+
+def test_spaces_of_the_command_are_those_of_the_library():
+    assert tuple(color.NUMBERS) == NUMBERS
 
 
 def test_from_needs_to_know_what_the_numbers_become(capsys):

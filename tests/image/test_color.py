@@ -1,4 +1,6 @@
-"""Color spaces against scikit-image."""
+"""Color spaces against scikit-image, Python's colorsys and the textbook's formulas."""
+
+import colorsys
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ RGB = np.random.default_rng(0).random((20, 30, 3))
 EDGE = np.array([[[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0.5, 0.5, 0.5]]], float)
 
 
-@pytest.mark.parametrize("name", ["hsv", "lab", "xyz"])
+@pytest.mark.parametrize("name", ["hsv", "luv", "lab", "xyz"])
 @pytest.mark.parametrize("rgb", [RGB, EDGE])
 def test_equals_scikit_image(name, rgb):
     peer = pytest.importorskip("skimage.color", reason="scikit-image is the reference")
@@ -25,7 +27,27 @@ def test_hsv_and_back(rgb):
     np.testing.assert_allclose(color.from_hsv(color.to_hsv(rgb)), rgb, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["lab", "xyz"])
+@pytest.mark.parametrize("rgb", [RGB, EDGE])
+def test_hsl_is_the_standard_librarys(rgb):
+    hls = np.array([[colorsys.rgb_to_hls(*pixel) for pixel in row] for row in rgb])
+    np.testing.assert_allclose(color.to_hsl(rgb), hls[:, :, [0, 2, 1]], atol=1e-12)
+    np.testing.assert_allclose(color.from_hsl(hls[:, :, [0, 2, 1]]), rgb, atol=1e-12)
+
+
+@pytest.mark.parametrize("rgb", [RGB, EDGE])
+def test_cmyk_is_the_textbooks(rgb):
+    cmyk = color.to_cmyk(rgb)
+    for (c, m, y, k), (r, g, b) in zip(cmyk.reshape(-1, 4), rgb.reshape(-1, 3), strict=True):
+        assert k == 1 - max(r, g, b)
+        if k < 1:
+            np.testing.assert_allclose((c, m, y), ((1 - r - k) / (1 - k), (1 - g - k) / (1 - k), (1 - b - k) / (1 - k)))
+        np.testing.assert_allclose(((1 - c) * (1 - k), (1 - m) * (1 - k), (1 - y) * (1 - k)), (r, g, b), atol=1e-12)
+    np.testing.assert_allclose(color.from_cmyk(cmyk), rgb, atol=1e-12)
+    ink = np.random.default_rng(2).random((5, 6, 4))
+    np.testing.assert_allclose(color.from_cmyk(ink), (1 - ink[..., :3]) * (1 - ink[..., 3:]), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lab", "luv", "xyz"])
 def test_back_to_rgb_equals_scikit_image(name):
     peer = pytest.importorskip("skimage.color", reason="scikit-image is the reference")
     rng = np.random.default_rng(1)
@@ -33,12 +55,14 @@ def test_back_to_rgb_equals_scikit_image(name):
         numbers = getattr(peer, f"rgb2{name}")(rgb)
         np.testing.assert_allclose(getattr(color, f"from_{name}")(numbers), rgb, atol=1e-3)
     # also colors that no screen shows
-    numbers = rng.random((9, 8, 3)) * ([100, 60, 60] if name == "lab" else 1) - ([0, 30, 30] if name == "lab" else 0)
+    numbers = rng.random((9, 8, 3))
+    if name != "xyz":
+        numbers = numbers * [100, 60, 60] - [0, 30, 30]
     expected = getattr(peer, f"{name}2rgb")(numbers)
     np.testing.assert_allclose(getattr(color, f"from_{name}")(numbers), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("space", ["hsv", "lab", "xyz"])
+@pytest.mark.parametrize("space", list(color.NUMBERS))
 @given(image=hnp.arrays(np.uint8, (3, 4, 3)))
 def test_there_and_back_is_the_same_picture(space, image):
     there = color.convert(image, space)
@@ -51,6 +75,9 @@ def test_there_and_back_is_the_same_picture(space, image):
 def test_numbers_of_a_space_are_three_floating_channels(image):
     with pytest.raises(ImageError, match="lab"):
         color.convert(image, "rgb", source="lab")
+    if image.dtype == np.uint8 or image.ndim == 2:
+        with pytest.raises(ImageError, match="cmyk numbers: these are 4"):
+            color.convert(image, "rgb", source="cmyk")
 
 
 def test_gray_is_rec_601_or_the_mean():
