@@ -13,19 +13,36 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return the image with this many rows and columns, of the same type.
 
     uint8 is Pillow's result byte for byte; other types go through Pillow's float32 mode, channel by channel, and
-    uint16 is rounded half to even.
+    uint16 is rounded half to even. Colors count as much as they are opaque: alpha is multiplied in and taken out.
     """
     if height < 1 or width < 1:
         raise ParameterError(f"a size must be at least 1x1, got {width}x{height}")
-    if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (2, 4):
-        return np.dstack([resize(np.ascontiguousarray(plane), height, width) for plane in np.moveaxis(image, 2, 0)])
     if image.dtype == np.uint8:
         return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-    if image.ndim == 3:
-        return np.dstack([resize(plane, height, width) for plane in np.moveaxis(image, 2, 0)])
-    plane = Image.fromarray(np.ascontiguousarray(image, np.float32))
-    result = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
-    return (np.rint(result) if image.dtype.kind == "u" else result).astype(image.dtype)
+    planes = [image] if image.ndim == 2 else list(np.moveaxis(image, 2, 0))
+    if len(planes) in (2, 4):
+        result = _resized_with_alpha(planes, height, width)
+    else:
+        result = [_resized(plane, height, width) for plane in planes]
+    stacked = result[0] if image.ndim == 2 else np.dstack(result)
+    if image.dtype.kind == "u":
+        stacked = np.clip(np.rint(stacked), 0, np.iinfo(image.dtype).max)
+    return stacked.astype(image.dtype)
+
+
+def _resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return one channel in another size, as float32."""
+    single = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+    return np.asarray(single.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _resized_with_alpha(planes: list[np.ndarray], height: int, width: int) -> list[np.ndarray]:
+    """Return colors and alpha in another size; where nothing is opaque, colors are 0."""
+    *colors, alpha = (plane.astype(np.float64) for plane in planes)
+    weight = _resized(alpha, height, width)
+    visible = weight > 0
+    weighted = (_resized(color * alpha, height, width) for color in colors)
+    return [*(np.divide(c, weight, out=np.zeros_like(weight), where=visible) for c in weighted), weight]
 
 
 def fit_crop(image: np.ndarray, short: int, crop: int) -> np.ndarray:

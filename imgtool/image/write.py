@@ -28,7 +28,7 @@ CAPACITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "webp": ((_8,), (1, 3, 4)),
     "bmp": ((_8,), (1, 3, 4)),
     "tiff": ((_8, _16, _FLOAT, "float64"), (1, 2, 3, 4)),
-    "jp2": ((_8,), (1, 3, 4)),
+    "jp2": ((_8, _16), (1, 3, 4)),
     "pnm": ((_8, _16), (1, 3)),
     "pam": ((_8, _16), (1, 2, 3, 4)),
     "pfm": ((_FLOAT,), (1, 3)),
@@ -70,6 +70,8 @@ def encode(
         raise ParameterError(f"--quality is for jpeg, webp and jp2, not for {name}")
     if compression is not None and name != "png":
         raise ParameterError(f"--compression is for png, not for {name}")
+    if name == "webp" and image.ndim == 2:
+        image = np.repeat(image[:, :, None], 3, axis=2)
     profile = profile if profile and fits(profile, image) else None
     if name == "tiff":
         return _tiff(np.ascontiguousarray(image), profile)
@@ -103,7 +105,7 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
 
     options = {
         "png": [cv2.IMWRITE_PNG_COMPRESSION, 6 if compression is None else compression],
-        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality or 90],
+        "jpeg": _jpeg_options(quality or 90),
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality or 90],
         "bmp": [],
     }[name]
@@ -116,6 +118,15 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
     if not done:
         raise ImageError(f"cannot be encoded as {name}")
     return data.tobytes()
+
+
+def _jpeg_options(quality: int) -> list[int]:
+    """Return OpenCV's options: color at half resolution below quality 90, at full from there on."""
+    import cv2
+
+    full, half = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full if quality >= 90 else half]
+    return [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
 
 
 def _png_gray_alpha(image: np.ndarray, compression: int | None) -> bytes:
@@ -138,6 +149,8 @@ def _png_gray_alpha(image: np.ndarray, compression: int | None) -> bytes:
 
 def _jp2(image: np.ndarray, quality: int | None) -> bytes:
     """Encode as JPEG 2000, lossless without a quality, else at 20 + 0.3 quality dB."""
+    if image.ndim == 3 and image.dtype == np.uint16:
+        return _deep_jp2(image, quality)
     from PIL import Image
 
     options: dict[str, Any] = {"num_resolutions": min(6, min(image.shape[:2]).bit_length())}
@@ -146,6 +159,21 @@ def _jp2(image: np.ndarray, quality: int | None) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(stream, "JPEG2000", **options)
     return stream.getvalue()
+
+
+def _deep_jp2(image: np.ndarray, quality: int | None) -> bytes:
+    """Encode 16-bit color as lossless JPEG 2000 with OpenCV, which halves the sides five times; Pillow cannot."""
+    import cv2
+
+    if quality is not None:
+        raise ImageError("16-bit color is written as lossless jp2 only; leave out --quality, or convert with --depth 8")
+    if min(image.shape[:2]) < 32:
+        raise ImageError("jp2 of 16-bit color needs 32 pixels a side; png and tiff hold smaller images")
+    pixels = np.ascontiguousarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]])
+    done, data = cv2.imencode(".jp2", pixels, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])
+    if not done:
+        raise ImageError("cannot be encoded as jp2")
+    return data.tobytes()
 
 
 def _tiff(image: np.ndarray, profile: bytes | None) -> bytes:

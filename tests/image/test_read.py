@@ -43,13 +43,13 @@ def picture(dtype, channels, shape=(23, 31), seed=0):
 
 @pytest.mark.parametrize(("name", "dtype", "channels"), LOSSLESS)
 def test_lossless_formats_give_back_what_was_written(name, dtype, channels):
-    image = picture(dtype, channels)
+    image = picture(dtype, channels, (40, 35))
     data = encode(image, name)
     back = read(data)
     np.testing.assert_array_equal(back, image)
     assert back.dtype == image.dtype
     header = probe(data)
-    assert (header.height, header.width, header.dtype) == (23, 31, image.dtype.name)
+    assert (header.height, header.width, header.channels, header.dtype) == (40, 35, channels, image.dtype.name)
 
 
 @pytest.mark.parametrize(("name", "channels"), [("jpeg", 1), ("jpeg", 3), ("webp", 3), ("webp", 4)])
