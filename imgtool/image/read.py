@@ -48,7 +48,7 @@ _silence = Switch(_Warnings().ignore)
 
 # Format -> module of this room with `header(data)` and `decode(data, allow_truncated)`.
 #
-# png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit colour 8-bit, OpenCV mistakes tRNS)
+# png   OpenCV for 16 bits and plain 8 bits, else Pillow (Pillow makes 16-bit colour 8-bit, OpenCV mistakes tRNS)
 # jpeg, webp, jp2   Pillow: it says when a file is cut, which OpenCV does not
 # gif   Pillow; sizes, transparent gray and background by ourselves
 # bmp   Pillow; bit fields and 2-bit palettes by ourselves
