@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.batch.outputs import Destination
@@ -106,8 +106,7 @@ def each_image(images: Images, function: Callable[[np.ndarray], Value]) -> Itera
     return each_input(images, lambda _, source: function(images.read(source)))
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """Where rows go, and in which form."""
 
     format: str | None
@@ -134,8 +133,7 @@ class Rows:
         return {**path, "error": str(outcome.error)} if outcome.error else {**path, **(outcome.value or {})}
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A result that is an image, with what there is to say of it."""
 
     pixels: np.ndarray
@@ -205,7 +203,7 @@ class Pictures:
         picture = function(images.read(source))
         data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression)
         destination.write(index, data)
-        return replace(picture, pixels=picture.pixels[:0]), list(picture.pixels.shape)
+        return picture._replace(pixels=picture.pixels[:0]), list(picture.pixels.shape)
 
     def _tell(
         self, outcome: Outcome[Any], destination: Destination, *, size: list[int], clipped: int, record: Any

@@ -15,7 +15,6 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -148,7 +147,8 @@ def _content(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
         return source
     if isinstance(source, str | os.PathLike):
         try:
-            return Path(source).read_bytes()
+            with open(source, "rb") as file:
+                return file.read()
         except OSError as error:
             raise ImageError((error.strerror or str(error)).lower()) from None
     return source.read()

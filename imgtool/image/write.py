@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
+
+PNG_COMPRESSION = 4  # a third of the time that 6 takes, for 1 to 6 % more bytes
 
 # Suffix -> format.
 SUFFIXES = {
@@ -35,7 +37,7 @@ CAPACITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
 
 def format_of(name: str) -> str:
     """Return the format that a file name's suffix stands for. Raises ParameterError for an unknown one."""
-    suffix = PurePath(name).suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()
     if suffix not in SUFFIXES:
         raise ParameterError(f"{name}: no format has the suffix {suffix or '(none)'}; there are {', '.join(SUFFIXES)}")
     return SUFFIXES[suffix]
@@ -45,8 +47,8 @@ def encode(image: np.ndarray, format: str, *, quality: int | None = None, compre
     """Return the image as the bytes of a file.
 
     image: (height, width[, channels]) uint8, uint16 or floating; quality: 1 to 100 for jpeg, webp (default 90) and
-    jp2 (default lossless); compression: 0 to 9 for png (default 6). float64 is written as float32 where a format has
-    no other. Raises ImageError when the format cannot hold the image's depth or channels.
+    jp2 (default lossless); compression: 0 to 9 for png (default 4). float64 is written as float32 where a format has no
+    other. Raises ImageError when the format cannot hold the image's depth or channels.
     """
     name = SUFFIXES.get(f".{format}", format)
     if name == "pfm" and image.dtype == np.float64:
@@ -83,7 +85,7 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
     import cv2
 
     options = {
-        "png": [cv2.IMWRITE_PNG_COMPRESSION, 6 if compression is None else compression],
+        "png": [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION if compression is None else compression],
         "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality or 90],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality or 90],
         "bmp": [],
@@ -107,7 +109,7 @@ def _png_gray_alpha(image: np.ndarray, compression: int | None) -> bytes:
 
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(
-        stream, "PNG", compress_level=6 if compression is None else compression
+        stream, "PNG", compress_level=PNG_COMPRESSION if compression is None else compression
     )
     return stream.getvalue()
 
