@@ -23,12 +23,18 @@ from imgtool.errors import ImageError, ImgtoolError, ParameterError
 if TYPE_CHECKING:
     import numpy as np
 
+    from imgtool.batch.isolated import IsolatedReader
+    from imgtool.image.read import Header
+
 Value = TypeVar("Value")
 
 
 @dataclass
 class Images:
-    """The images that a command line named, and how to go through them."""
+    """The images that a command line named, and how to go through them.
+
+    isolated: the reader that decodes in other processes, None to decode in this one.
+    """
 
     inputs: Sequence[Input]
     max_pixels: int
@@ -36,6 +42,7 @@ class Images:
     jobs: int
     quiet: bool
     verbose: bool
+    isolated: IsolatedReader | None = None
     failed: int = 0
 
     def read(self, source: Input) -> np.ndarray:
@@ -44,8 +51,7 @@ class Images:
 
     def decode(self, source: Input, data: bytes) -> np.ndarray:
         """Return the array that an image's bytes hold; say so when --allow-truncated had to help."""
-        from imgtool.image import read
-
+        read = self._reader()
         try:
             return read(data, max_pixels=self.max_pixels)
         except ImageError:
@@ -54,6 +60,23 @@ class Images:
         image = read(data, max_pixels=self.max_pixels, allow_truncated=True)
         complain(f"{source.path}: is cut or damaged; what is missing is left blank")
         return image
+
+    def _reader(self) -> Callable[..., np.ndarray]:
+        """Return the function that decodes."""
+        from imgtool.image import read
+
+        return self.isolated.read if self.isolated else read
+
+    def header(self, data: bytes) -> Header:
+        """Return what an image's bytes say of it before its pixels are decoded."""
+        from imgtool.image import probe
+
+        return self.isolated.probe(data) if self.isolated else probe(data)
+
+    def close(self) -> None:
+        """End what was started to read the images."""
+        if self.isolated:
+            self.isolated.close()
 
     def report(self, source: Input, error: Exception) -> None:
         """Say in one line that an image failed; the exit status will be 1."""
