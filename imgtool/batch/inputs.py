@@ -6,8 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from typing import NamedTuple
 
 from imgtool.errors import ImageError, ParameterError
 
@@ -36,8 +35,7 @@ IMAGE_SUFFIXES = frozenset(
 STANDARD_INPUT = "-"
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """One image to read.
 
     path: as it is shown, `-` for standard input; root: the folder argument it was found below, or None.
@@ -49,19 +47,19 @@ class Input:
     @property
     def stem(self) -> str:
         """The name without folder and suffix."""
-        return "stdin" if self.path == STANDARD_INPUT else PurePath(self.path).stem
+        return "stdin" if self.path == STANDARD_INPUT else os.path.splitext(os.path.basename(self.path))[0]
 
     @property
-    def relative(self) -> PurePath:
+    def relative(self) -> str:
         """The path below the folder argument; the bare name where there was none."""
         if self.path == STANDARD_INPUT:
-            return PurePath("stdin")
-        return PurePath(os.path.relpath(self.path, self.root)) if self.root else PurePath(PurePath(self.path).name)
+            return "stdin"
+        return os.path.relpath(self.path, self.root) if self.root else os.path.basename(self.path)
 
     @property
     def label(self) -> str:
         """The class folder's name, or "" when the file does not lie in a folder below the argument."""
-        parts = self.relative.parts
+        parts = self.relative.split(os.sep)
         return parts[0] if self.root is not None and len(parts) > 1 else ""
 
     def read_bytes(self) -> bytes:
@@ -80,7 +78,8 @@ def _read_regular_file(path: str) -> bytes:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError("is a folder")
+            os.listdir(path)  # raises OSError when it may not be looked into
+            raise ImageError("is a folder without images")
         if not stat.S_ISREG(mode):
             raise ImageError("is not a regular file; a stream is read from standard input ('-')")
         with open(path, "rb") as file:
@@ -127,21 +126,23 @@ def _listed(source: str, *, null: bool) -> list[str]:
 
 
 def _expanded(named: Iterable[str]) -> Iterator[Input]:
-    """Replace each folder by the images in it."""
+    """Replace each folder by the images in it; one without images stays, and is refused when it is to be read."""
     for path in named:
         if path != STANDARD_INPUT and os.path.isdir(path):
-            found = sorted(_images_below(path), key=PurePath)
-            if not found:
-                raise ParameterError(f"{path}: no images in this folder")
-            yield from (Input(file, root=path) for file in found)
+            yield from (Input(file, root=path) for file in images_below(path) or [path])
         else:
             yield Input(path)
 
 
-def _images_below(folder: str) -> Iterator[str]:
-    """Yield the files below a folder that are named as images; hidden ones and links to folders are left out."""
-    for parent, folders, files in os.walk(folder):
+def images_below(folder: str) -> list[str]:
+    """Return the files below a folder that are named as images, and folders that may not be looked into, sorted.
+
+    Hidden ones and links to folders are left out.
+    """
+    found: list[str] = []
+    for parent, folders, files in os.walk(folder, onerror=lambda error: found.append(error.filename)):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if not name.startswith(".") and PurePath(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield os.path.join(parent, name)
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                found.append(os.path.join(parent, name))
+    return sorted(found, key=lambda file: file.split(os.sep))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
-import secrets
-import string
 import sys
+import zlib
 from collections.abc import Sequence
-from pathlib import Path, PurePath
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.errors import OutputError, ParameterError
@@ -19,7 +16,7 @@ STANDARD_OUTPUT = "-"
 TEMPLATE_FIELDS = ("stem", "name", "ext", "parent", "index")
 
 # Temporary names carry machine and process, so that only those of dead processes of this machine are swept.
-_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(rf"\.imgtool-{_MACHINE}-(\d+)-[0-9a-f]{{8}}\.tmp")
 _own_temporaries: set[str] = set()
 _swept: set[str] = set()
@@ -35,7 +32,7 @@ def write_file(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = F
     try:
         os.makedirs(folder, exist_ok=True)
         sweep(folder)
-        temporary = os.path.join(folder, f".imgtool-{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        temporary = os.path.join(folder, f".imgtool-{_MACHINE}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
         _own_temporaries.add(temporary)
         try:
             with open(temporary, "xb") as file:
@@ -152,12 +149,14 @@ def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffi
     if spec.endswith(("/", os.sep)) or os.path.isdir(spec) or len(inputs) > 1:
         if os.path.lexists(spec) and not os.path.isdir(spec):
             raise ParameterError(f"-o {spec}: several images need a folder, and this is a file")
-        return [str(Path(spec) / each.relative.with_suffix(suffix)) for each in inputs]
+        return [os.path.join(spec, os.path.splitext(each.relative)[0] + suffix) for each in inputs]
     return [spec]
 
 
 def _fill(template: str, source: Input, index: int) -> str:
     """Fill in a template such as `out/{stem}.png`."""
+    import string
+
     try:
         fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
     except ValueError as error:
@@ -165,12 +164,12 @@ def _fill(template: str, source: Input, index: int) -> str:
     if unknown := fields - set(TEMPLATE_FIELDS):
         known = ", ".join(f"{{{field}}}" for field in TEMPLATE_FIELDS)
         raise ParameterError(f"-o {template}: no field {{{min(unknown)}}}; there are {known}")
-    path = PurePath(source.path)
+    parent, name = os.path.split("stdin" if source.path == STANDARD_INPUT else source.path)
     values = {
         "stem": source.stem,
-        "name": source.stem if source.path == STANDARD_INPUT else path.name,
-        "ext": path.suffix.removeprefix("."),
-        "parent": "." if source.path == STANDARD_INPUT else str(path.parent),
+        "name": name,
+        "ext": os.path.splitext(name)[1].removeprefix("."),
+        "parent": parent or ".",
         "index": index,
     }
     try:

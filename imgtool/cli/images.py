@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.batch.outputs import Destination
@@ -23,12 +23,18 @@ from imgtool.errors import ImageError, ImgtoolError, ParameterError
 if TYPE_CHECKING:
     import numpy as np
 
+    from imgtool.batch.isolated import IsolatedReader
+    from imgtool.image.read import Header
+
 Value = TypeVar("Value")
 
 
 @dataclass
 class Images:
-    """The images that a command line named, and how to go through them."""
+    """The images that a command line named, and how to go through them.
+
+    isolated: the reader that decodes in other processes, None to decode in this one.
+    """
 
     inputs: Sequence[Input]
     max_pixels: int
@@ -36,6 +42,7 @@ class Images:
     jobs: int
     quiet: bool
     verbose: bool
+    isolated: IsolatedReader | None = None
     failed: int = 0
 
     def read(self, source: Input) -> np.ndarray:
@@ -44,8 +51,7 @@ class Images:
 
     def decode(self, source: Input, data: bytes) -> np.ndarray:
         """Return the array that an image's bytes hold; say so when --allow-truncated had to help."""
-        from imgtool.image import read
-
+        read = self._reader()
         try:
             return read(data, max_pixels=self.max_pixels)
         except ImageError:
@@ -54,6 +60,23 @@ class Images:
         image = read(data, max_pixels=self.max_pixels, allow_truncated=True)
         complain(f"{source.path}: is cut or damaged; what is missing is left blank")
         return image
+
+    def _reader(self) -> Callable[..., np.ndarray]:
+        """Return the function that decodes."""
+        from imgtool.image import read
+
+        return self.isolated.read if self.isolated else read
+
+    def header(self, data: bytes) -> Header:
+        """Return what an image's bytes say of it before its pixels are decoded."""
+        from imgtool.image import probe
+
+        return self.isolated.probe(data) if self.isolated else probe(data)
+
+    def close(self) -> None:
+        """End what was started to read the images."""
+        if self.isolated:
+            self.isolated.close()
 
     def report(self, source: Input, error: Exception) -> None:
         """Say in one line that an image failed; the exit status will be 1."""
@@ -106,8 +129,7 @@ def each_image(images: Images, function: Callable[[np.ndarray], Value]) -> Itera
     return each_input(images, lambda _, source: function(images.read(source)))
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """Where rows go, and in which form."""
 
     format: str | None
@@ -134,8 +156,7 @@ class Rows:
         return {**path, "error": str(outcome.error)} if outcome.error else {**path, **(outcome.value or {})}
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A result that is an image, with what there is to say of it.
 
     same_colors: the numbers still mean what the input's profile says, which is kept.
@@ -212,7 +233,7 @@ class Pictures:
         icc = profile(content) if picture.same_colors else None
         data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression, profile=icc)
         destination.write(index, data)
-        return replace(picture, pixels=picture.pixels[:0]), list(picture.pixels.shape)
+        return picture._replace(pixels=picture.pixels[:0]), list(picture.pixels.shape)
 
     def _tell(
         self, outcome: Outcome[Any], destination: Destination, *, size: list[int], clipped: int, record: Any

@@ -41,10 +41,8 @@ def command(images: Images, rows: Rows, statistics: bool, histogram: bool, json:
         rows = Rows("jsonl")
 
     def described(_: int, source: Input) -> dict[str, Any]:
-        from imgtool.image import probe
-
         data = source.read_bytes()
-        return _describe(probe(data), images.decode(source, data), histogram=histogram)
+        return _describe(images.header(data), images.decode(source, data), histogram=histogram)
 
     rows.write(each_input(images, described), COLUMNS + (NUMBERS if statistics else ()))
 

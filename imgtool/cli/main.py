@@ -6,6 +6,7 @@ pipe ends the process as SIGPIPE does.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import signal
@@ -24,7 +25,7 @@ from imgtool.errors import ImgtoolError
 COMMANDS = {
     "filter": "Convolve images with a kernel.",
     "gradient": "Take the gradient of images: x, y, magnitude, phase.",
-    "convert": "Change colour space, depth, size or format.",
+    "convert": "Change color space, depth, size or format.",
     "info": "Say what an image is: size, depth, statistics.",
     "hog": "Describe images by histograms of oriented gradients.",
     "gist": "Describe images by their GIST.",
@@ -139,7 +140,7 @@ def run() -> NoReturn:
         if instruction := os.environ.get("_IMGTOOL_COMPLETE"):
             from click.shell_completion import shell_complete
 
-            sys.exit(shell_complete(program, {}, "imgtool", "_IMGTOOL_COMPLETE", instruction))
+            leave(shell_complete(program, {}, "imgtool", "_IMGTOOL_COMPLETE", instruction))
         leave(execute(sys.argv[1:]))
     except KeyboardInterrupt:
         abandon(130)
@@ -159,24 +160,30 @@ def run() -> NoReturn:
 
 
 def leave(status: int) -> NoReturn:
-    """End with a status, standard output flushed, as any program does."""
+    """End with a status, standard output flushed and what libraries want done at the end done.
+
+    The interpreter's own end, which takes apart each module, is left out: it takes as long as a small image.
+    """
     sys.stdout.flush()
-    sys.exit(status)
+    atexit._run_exitfuncs()
+    abandon(status)
 
 
 def abandon(status: int) -> NoReturn:
     """End at once, waiting for no thread and flushing nothing; remove what this process left half written."""
-    from imgtool.batch.outputs import remove_own_temporaries
-
-    remove_own_temporaries()
+    remove_half_written()
     os._exit(status)
+
+
+def remove_half_written() -> None:
+    """Remove the temporary files of this process, if it came to write any."""
+    if outputs := sys.modules.get("imgtool.batch.outputs"):
+        outputs.remove_own_temporaries()
 
 
 def die_of_closed_pipe() -> NoReturn:
     """End as a process does that writes into a closed pipe, so that shells see the usual status."""
-    from imgtool.batch.outputs import remove_own_temporaries
-
-    remove_own_temporaries()
+    remove_half_written()
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)

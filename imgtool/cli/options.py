@@ -48,8 +48,10 @@ def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorat
         def wrapped(**values: Any) -> Any:
             built = build(**{key: values.pop(key) for key in keys})
             result = function(**values, **{name: built})
-            if isinstance(built, Images) and built.failed:
-                raise click.exceptions.Exit(1)
+            if isinstance(built, Images):
+                built.close()
+                if built.failed:
+                    raise click.exceptions.Exit(1)
             return result
 
         decorated: Command = wrapped
@@ -116,13 +118,19 @@ def _build_images(
     null: bool,
     max_pixels: int,
     allow_truncated: bool,
+    isolate: bool,
     jobs: int | None,
     quiet: bool,
     verbose: bool,
 ) -> Images:
     """Find the inputs and remember how to go through them."""
     found = expand(paths, files_from=files_from, null=null, stdin_is_terminal=sys.stdin.isatty())
-    return Images(found, max_pixels, allow_truncated, jobs or processors(), quiet, verbose)
+    isolated = None
+    if isolate:
+        from imgtool.batch.isolated import IsolatedReader
+
+        isolated = IsolatedReader()
+    return Images(found, max_pixels, allow_truncated, jobs or processors(), quiet, verbose, isolated)
 
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no remarks.")
@@ -149,6 +157,7 @@ images = bundle(
         help="Refuse images above [178 million].",
     ),
     click.option("--allow-truncated", is_flag=True, help="Read what is left of cut files."),
+    click.option("--isolate", is_flag=True, help="Decode in another process, whose crash stops nothing."),
     jobs,
     quiet,
     verbose,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import imgtool
 from imgtool.batch.inputs import Input
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 COLUMNS = ("descriptor", "shape", "values")
 
 
-@dataclass(frozen=True)
-class Vectors:
+class Vectors(NamedTuple):
     """Where descriptors go: rows, or the feature file that -o names."""
 
     output: str | None
@@ -79,8 +77,7 @@ class Vectors:
         feature_file.check_free(self.output, overwrite=self.force)
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """Pictures of what a descriptor sees, one an image, beside its row.
 
     output: a file, folder, template or `-`, as -o of commands that make images; draw: (image, its descriptor) ->

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from imgtool.batch.inputs import expand
+from imgtool.batch.inputs import images_below
 from imgtool.datasets import feature_file
 from imgtool.datasets.dataset import Dataset
-from imgtool.errors import DataError, ParameterError
+from imgtool.errors import DataError
 
 TRAINING, HELD_OUT = "train", ("test", "val")
 DIGITS = tuple("0123456789")
@@ -91,11 +91,10 @@ def _from_class_folders(folder: Path) -> Dataset:
     items: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        try:
-            found = [Path(each.path) for each in expand([str(folder / name)])]
-        except ParameterError:
-            raise DataError(f"{folder / name}: holds no images") from None
-        items += found
+        found = images_below(str(folder / name))
+        if not found:
+            raise DataError(f"{folder / name}: holds no images")
+        items += map(Path, found)
         labels += [label] * len(found)
     return _dataset(folder, items, labels, names)
 

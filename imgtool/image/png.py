@@ -10,9 +10,8 @@ import zlib
 import numpy as np
 
 from imgtool.errors import ImageError
-from imgtool.image import pillow
 from imgtool.image.orientation import from_exif, turned, upright
-from imgtool.image.png_chunks import PngChunks, is_complete, rebuilt, walk
+from imgtool.image.png_chunks import TEXTS, PngChunks, is_complete, rebuilt, walk
 from imgtool.image.read import Header
 
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -37,7 +36,12 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
         whole = rebuilt(chunks)
     elif not chunks.ended:
         raise ImageError("is cut: the end of the PNG is missing; --allow-truncated reads what is there")
-    image = _decode_16(whole, chunks) if chunks.depth == 16 else pillow.decode_stored(whole, False)
+    if chunks.depth == 16 or chunks.is_plain:
+        image = _by_opencv(whole, chunks)
+    else:
+        from imgtool.image.pillow import decode_stored
+
+        image = decode_stored(whole, False)
     if not allow_truncated and _may_lack_rows(image, chunks) and not is_complete(chunks):
         raise ImageError("is cut: its last rows are missing; --allow-truncated reads what is there")
     if b"tRNS" in chunks.kept and chunks.color in (0, 2):
@@ -59,13 +63,15 @@ def _may_lack_rows(image: np.ndarray, chunks: PngChunks) -> bool:
 
 def _orientation(data: bytes, chunks: PngChunks) -> int:
     """Return the orientation of the eXIf chunk; older files hold it in text chunks, which Pillow knows."""
-    if b"eXIf" in chunks.kept or not chunks.kept.keys() & {b"tEXt", b"zTXt", b"iTXt"}:
+    if b"eXIf" in chunks.kept or not chunks.kept.keys() & TEXTS:
         return from_exif(chunks.kept.get(b"eXIf", b""))
-    return pillow.stored_orientation(data)
+    from imgtool.image.pillow import stored_orientation
+
+    return stored_orientation(data)
 
 
-def _decode_16(data: bytes, chunks: PngChunks) -> np.ndarray:
-    """Decode 16 bits a sample."""
+def _by_opencv(data: bytes, chunks: PngChunks) -> np.ndarray:
+    """Decode 8 or 16 bits a sample."""
     import cv2
 
     flags = cv2.IMREAD_UNCHANGED if chunks.color in (4, 6) else cv2.IMREAD_ANYDEPTH
@@ -73,8 +79,8 @@ def _decode_16(data: bytes, chunks: PngChunks) -> np.ndarray:
     if chunks.color == 2:
         flags |= cv2.IMREAD_COLOR
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None or image.dtype != np.uint16:
-        raise ImageError("cannot be decoded as a 16-bit PNG")
+    if image is None or image.dtype.itemsize * 8 != chunks.depth:
+        raise ImageError("is cut or damaged; --allow-truncated reads what is there")
     image = np.asarray(image)
     if image.ndim == 3:
         image = image[:, :, [2, 1, 0, 3][: image.shape[2]]]

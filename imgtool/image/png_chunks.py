@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from imgtool.errors import ImageError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_KEPT = {b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"tEXt", b"zTXt", b"iTXt"}
+TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+_KEPT = {b"acTL", b"PLTE", b"tRNS", b"eXIf", b"iCCP"}
+_ORIENTED = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # texts in which older files hold EXIF and XMP
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type -> samples a pixel
 # left, top, and steps to the right and down of Adam7's passes
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -32,6 +34,11 @@ class PngChunks:
     ended: bool = False
     kept: dict[bytes, bytes] = field(default_factory=dict)
     data: list[bytes] = field(default_factory=list)
+
+    @property
+    def is_plain(self) -> bool:
+        """True for 8-bit gray, RGB and RGBA of one frame, without a transparent color."""
+        return self.depth == 8 and self.color in (0, 2, 6) and not self.kept.keys() & {b"tRNS", b"acTL"}
 
 
 def walk(data: bytes, *, check: bool) -> PngChunks:
@@ -54,7 +61,7 @@ def walk(data: bytes, *, check: bool) -> PngChunks:
         elif name == b"IEND":
             chunks.ended = True
             break
-        elif name in _KEPT:
+        elif name in _KEPT or (name in TEXTS and body.startswith(_ORIENTED)):
             chunks.kept.setdefault(name, body)
         position += 12 + length
     if not chunks.width or chunks.color not in _SAMPLES:

@@ -15,7 +15,6 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -49,8 +48,8 @@ _silence = Switch(_Warnings().ignore)
 # Format -> module of this room with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
 # one, `profile(data)`.
 #
-# png   Pillow for 8 bits and fewer, OpenCV for 16 (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks by
-#       ourselves: whether all rows are there, and what there is of a cut file
+# png   OpenCV for 16 bits and plain 8 bits, else Pillow (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks
+#       by ourselves: whether all rows are there, and what there is of a cut file
 # jpeg, webp   Pillow: it says when a file is cut, which OpenCV does not
 # jp2   Pillow, OpenCV for several components above 8 bits (Pillow makes them 8-bit); boxes by ourselves: palettes,
 #       order of channels, color space
@@ -160,7 +159,8 @@ def _content(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
         return source
     if isinstance(source, str | os.PathLike):
         try:
-            return Path(source).read_bytes()
+            with open(source, "rb") as file:
+                return file.read()
         except OSError as error:
             raise ImageError((error.strerror or str(error)).lower()) from None
     return source.read()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.image.profiles import embedded, fits
+
+PNG_COMPRESSION = 4  # a third of the time that 6 takes, for 1 to 6 % more bytes
 
 # Suffix -> format.
 SUFFIXES = {
@@ -41,7 +43,7 @@ _GRAY_ALPHA = 4  # PNG's color type
 
 def format_of(name: str) -> str:
     """Return the format that a file name's suffix stands for. Raises ParameterError for an unknown one."""
-    suffix = PurePath(name).suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()
     if suffix not in SUFFIXES:
         raise ParameterError(f"{name}: no format has the suffix {suffix or '(none)'}; there are {', '.join(SUFFIXES)}")
     return SUFFIXES[suffix]
@@ -58,7 +60,7 @@ def encode(
     """Return the image as the bytes of a file.
 
     image: (height, width[, channels]) uint8, uint16 or floating; quality: 1 to 100 for jpeg, webp (default 90) and
-    jp2 (default lossless); compression: 0 to 9 for png (default 6). float64 is written as float32 where a format has
+    jp2 (default lossless); compression: 0 to 9 for png (default 4). float64 is written as float32 where a format has
     no other. profile: an ICC profile that png, jpeg, webp and tiff store when it fits the pixels; other formats have no
     place for it. Raises ImageError when the format cannot hold the image's depth or channels.
     """
@@ -104,7 +106,7 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
     import cv2
 
     options = {
-        "png": [cv2.IMWRITE_PNG_COMPRESSION, 6 if compression is None else compression],
+        "png": [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION if compression is None else compression],
         "jpeg": _jpeg_options(quality or 90),
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality or 90],
         "bmp": [],
@@ -139,7 +141,7 @@ def _png_gray_alpha(image: np.ndarray, compression: int | None) -> bytes:
     deep = image.dtype == np.uint16
     samples = np.ascontiguousarray(image, ">u2").view(np.uint8) if deep else np.ascontiguousarray(image)
     stream = io.BytesIO()
-    Image.fromarray(samples).save(stream, "PNG", compress_level=6 if compression is None else compression)
+    Image.fromarray(samples).save(stream, "PNG", compress_level=PNG_COMPRESSION if compression is None else compression)
     data = stream.getvalue()
     if not deep:
         return data

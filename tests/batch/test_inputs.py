@@ -51,9 +51,10 @@ def test_standard_input_is_read_once_only():
         expand(["-", "-"])
 
 
-def test_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ParameterError, match="no images"):
-        expand([str(tmp_path)])
+def test_folder_without_images_is_refused_when_it_is_read_so_that_the_others_are_done(tmp_path):
+    (folder,) = expand([str(tmp_path)])
+    with pytest.raises(ImageError, match="without images"):
+        folder.read_bytes()
 
 
 def test_standard_input_is_read_as_bytes(monkeypatch):

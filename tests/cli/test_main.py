@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,7 @@ def test_path_that_is_not_unicode(tmp_path, capsys):
 
 
 def test_defect_is_one_line_unless_asked(monkeypatch, capsys):
+    monkeypatch.setattr(main, "leave", sys.exit)
     monkeypatch.setattr(main, "execute", lambda _: 1 // 0)
     with pytest.raises(SystemExit) as stop:
         main.run()
@@ -157,6 +159,7 @@ def test_defect_is_one_line_unless_asked(monkeypatch, capsys):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(line, expected, shell, monkeypatch, capsys):
     words = line.split()
+    monkeypatch.setattr(main, "leave", sys.exit)
     monkeypatch.setenv("_IMGTOOL_COMPLETE", f"{shell}_complete")
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", words[-1] if shell == "fish" else str(len(words) - 1))
