@@ -2,109 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from imgtool.cli import options
+from imgtool.cli import kernels, options
 from imgtool.cli.images import Images, Picture, Pictures
-from imgtool.cli.tables import emit
 from imgtool.errors import ParameterError
+from imgtool.filters.borders import border_table
 
-
-def kernel_names() -> Iterable[str]:
-    """Return the names that --kernel knows."""
-    from imgtool.filters.kernels import KERNELS
-
-    return KERNELS
-
-
-def print_list(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    """Print every kernel with what it is, and end."""
-    if wanted:
-        from imgtool.cli.tables import aligned
-        from imgtool.filters.kernels import KERNELS
-
-        lines = [[name, entry.help, entry.source] for name, entry in KERNELS.items()]
-        emit(aligned(["kernel", "what it is", "source"], lines))
-        ctx.exit()
-
+if TYPE_CHECKING:
+    import numpy as np
 
 EXAMPLES = """
 imgtool filter --kernel sobel-x photo.jpg
-imgtool filter --kernel gaussian --sigma 2 photos/ -o blurred/
-imgtool filter --matrix "0 -1 0; -1 5 -1; 0 -1 0" --range clip photo.jpg -o sharp.png
-cat photo.jpg | imgtool filter --kernel box --size 5 > soft.png
+imgtool filter --kernel median --size 5 photos/ -o calm/
+imgtool filter --matrix "0 -1 0; -1 5 -1; 0 -1 0" photo.jpg -o sharp.png
+cat photo.jpg | imgtool filter --kernel gaussian --sigma 2 > soft.png
 """
 
 
-@options.command("filter", examples=EXAMPLES)
-@click.option("--kernel", "name", type=options.LateChoice("kernel", kernel_names), help="By name; --list shows them.")
-@click.option("--kernel-file", metavar="FILE", help="Numbers in a txt, csv, npy or json file.")
-@click.option("--matrix", metavar="ROWS", help='Inline: "1 0 -1; 2 0 -2; 1 0 -1".')
-@click.option("--size", type=click.IntRange(1), metavar="N", help="Taps a side, for box.  [3]")
-@click.option("--sigma", type=float, help="In pixels, for gaussian, log, dog.  [1]")
-@click.option("--truncate", type=float, help="Gaussian radius in sigmas.  [4]")
+@options.command("filter", examples=EXAMPLES, epilog=border_table())
+@kernels.kernel
 @options.border
-@click.option("--method", type=click.Choice(["auto", "direct", "separable", "fft"]), default="auto", help="[auto]")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "direct", "separable", "fft"]),
+    default="auto",
+    metavar="NAME",
+    help="auto, direct, separable or fft.  [auto]",
+)
 @click.option("--correlate", is_flag=True, help="Do not flip the kernel.")
-@click.option("--normalize", type=click.Choice(["none", "sum", "abs"]), default="none", help="Divide the taps.  [none]")
 @options.value_range
 @options.depth
-@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=print_list, help="List the kernels.")
 @options.pictures
 @options.images
 def command(
     images: Images,
     pictures: Pictures,
-    name: str | None,
-    kernel_file: str | None,
-    matrix: str | None,
-    size: int | None,
-    sigma: float | None,
-    truncate: float | None,
+    chosen: kernels.Chosen,
     border: str,
     method: str,
     correlate: bool,
-    normalize: str,
     value_range: str,
     depth: str,
 ) -> None:
     """Convolve images with a kernel.
 
-    Alpha stays as it is. Derivative kernels are shown as absolute values unless --range says otherwise.
+    Alpha stays as it is. Derivatives are shown as absolute values unless --range says otherwise.
     """
-    from imgtool.filters.kernels import is_derivative, normalized
+    from imgtool.filters.convolve import convolve
+    from imgtool.filters.kernels import is_derivative
+    from imgtool.image.color import join_alpha, split_alpha
     from imgtool.image.pixels import to_pixels
 
-    label, taps = chosen_kernel(name, kernel_file, matrix, size=size, sigma=sigma, truncate=truncate)
-    taps = normalized(taps, normalize)
+    taps = chosen.taps
+    signed = taps is not None and is_derivative(taps)
+    applied: Callable[[np.ndarray], np.ndarray] = (
+        _neighborhood(chosen, border, method, correlate)
+        if taps is None
+        else partial(convolve, kernel=taps, border=border, method=method, correlate=correlate)
+    )
 
-    def filtered(image: Any) -> Picture:
-        from imgtool.filters.convolve import convolve
-        from imgtool.image.color import join_alpha, split_alpha
-
+    def filtered(image: np.ndarray) -> Picture:
         color, alpha = split_alpha(image)
-        values = convolve(color, taps, border=border, method=method, correlate=correlate)
-        stored = to_pixels(values, value_range, depth=depth, like=image.dtype, signed=is_derivative(taps))
+        stored = to_pixels(applied(color), value_range, depth=depth, like=image.dtype, signed=signed)
         return Picture(join_alpha(stored.pixels, alpha), stored.clipped, stored.not_finite)
 
-    record = {"kernel": label, "border": border, "correlate": correlate, "range": value_range}
-    pictures.write(images, filtered, what=label, raw=value_range == "raw" or depth == "float", **record)
+    record = {"kernel": chosen.label, "border": border, "correlate": correlate, "range": value_range}
+    pictures.write(images, filtered, what=chosen.label, raw=value_range == "raw" or depth == "float", **record)
 
 
-def chosen_kernel(name: str | None, kernel_file: str | None, matrix: str | None, **parameters: Any) -> tuple[str, Any]:
-    """Return the name and the taps of the one kernel that was asked for, by name, by file or inline."""
-    from imgtool.filters.kernels import kernel, load_kernel, parse_matrix
+def _neighborhood(
+    chosen: kernels.Chosen, border: str, method: str, correlate: bool
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the neighborhood filter as a function of an image, floating. Options of convolutions are refused."""
+    import numpy as np
 
-    if sum(each is not None for each in (name, kernel_file, matrix)) != 1:
-        raise ParameterError("name one kernel: --kernel NAME, --kernel-file FILE or --matrix ROWS (--list shows names)")
-    given = {key: value for key, value in parameters.items() if value is not None}
-    if name is not None:
-        return name, kernel(name, **given)
-    if given:
-        raise ParameterError(f"--{min(given)} goes with --kernel: a matrix has its own size")
-    if kernel_file is not None:
-        return "kernel", load_kernel(kernel_file)
-    return "kernel", parse_matrix(matrix or "")
+    from imgtool.filters.neighborhood import neighborhood
+
+    if correlate or method != "auto":
+        wrong = "--correlate" if correlate else "--method"
+        raise ParameterError(f"{wrong} does not go with --kernel {chosen.label}, which is no convolution")
+
+    def applied(image: np.ndarray) -> np.ndarray:
+        result = neighborhood(image, chosen.label, border=border, **chosen.parameters)
+        return result if result.dtype.kind == "f" else result.astype(np.float32)  # which holds 16 bits
+
+    return applied

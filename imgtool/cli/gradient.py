@@ -9,35 +9,48 @@ import click
 from imgtool.cli import options
 from imgtool.cli.images import Images, Picture, Pictures
 from imgtool.errors import ParameterError
+from imgtool.filters.borders import border_table
 
 if TYPE_CHECKING:
     import numpy as np
 
 EXAMPLES = """
 imgtool gradient photo.jpg
+imgtool gradient --operator gaussian --sigma 2 photos/ -o edges/
 imgtool gradient --show phase --degrees --range raw photo.jpg -o phase.npy
-imgtool gradient --show picture --sigma 2 photos/ -o edges/
 """
 
+# Stand here too, so that help imports no NumPy; a test holds that they are those of filters.gradient.
+OPERATORS = ("sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian")
+CHANNELS = ("max", "mean", "each")
 SHOWN = ("x", "y", "magnitude", "phase", "picture")
 
 
-@options.command("gradient", examples=EXAMPLES)
+@options.command("gradient", examples=EXAMPLES, epilog=border_table())
 @click.option(
     "--operator",
-    type=click.Choice(["sobel", "scharr", "prewitt", "central", "forward", "backward"]),
+    type=click.Choice(OPERATORS),
     default="sobel",
-    show_default=True,
+    metavar="NAME",
+    help=f"{', '.join(OPERATORS[:-1])}, or gaussian: the derivative of a Gaussian.  [sobel]",
 )
-@click.option("--show", type=click.Choice(SHOWN), default="magnitude", show_default=True, help="What is written.")
-@click.option("--sigma", type=click.FloatRange(0), default=0.0, help="Smooth first, in pixels.  [0: not]")
+@click.option(
+    "--show",
+    type=click.Choice(SHOWN),
+    default="magnitude",
+    metavar="WHAT",
+    help="x, y, magnitude, phase, or a picture of both.  [magnitude]",
+)
+@click.option(
+    "--sigma", type=click.FloatRange(0), metavar="PIXELS", help="Of gaussian [1]; others: smooth first [not]."
+)
 @options.border
 @click.option(
     "--channel",
-    type=click.Choice(["gray", "strongest", "each"]),
-    default="gray",
-    show_default=True,
-    help="Of color: its gray, the strongest at each pixel, each alone.",
+    type=click.Choice(CHANNELS),
+    default="max",
+    metavar="NAME",
+    help="Of color: max, the channel of largest magnitude at each pixel; mean; or each alone.  [max]",
 )
 @click.option("--degrees", is_flag=True, help="Phase in degrees, with --range raw.")
 @options.value_range
@@ -49,7 +62,7 @@ def command(
     pictures: Pictures,
     operator: str,
     show: str,
-    sigma: float,
+    sigma: float | None,
     border: str,
     channel: str,
     degrees: bool,
@@ -67,42 +80,35 @@ def command(
         raise ParameterError("--show picture is 8-bit color of one gradient; it has no raw numbers or channels")
 
     def shown(image: np.ndarray) -> Picture:
-        return _picture(image, operator, show, sigma, border, channel, degrees, value_range, depth)
+        from imgtool.filters.gradient import color_gradient
+        from imgtool.image.color import split_alpha
 
-    record = {"operator": operator, "show": show, "sigma": sigma, "border": border, "range": value_range}
+        color, _ = split_alpha(image)
+        gx, gy = color_gradient(color, channel, operator=operator, border=border, sigma=sigma)
+        return _picture(gx, gy, show, image.dtype, degrees=degrees, value_range=value_range, depth=depth)
+
+    record = {"operator": operator, "show": show, "sigma": sigma, "border": border, "channel": channel,
+              "range": value_range}  # fmt: skip
     pictures.write(images, shown, what=show, raw=raw or depth == "float", **record)
 
 
 def _picture(
-    image: np.ndarray,
-    operator: str,
-    show: str,
-    sigma: float,
-    border: str,
-    channel: str,
-    degrees: bool,
-    value_range: str,
-    depth: str,
+    gx: np.ndarray, gy: np.ndarray, show: str, like: np.dtype, *, degrees: bool, value_range: str, depth: str
 ) -> Picture:
-    """Compute what is to be shown of one image; alpha is dropped."""
+    """Return what is to be shown of the gradient of an image of this type."""
     import numpy as np
 
-    from imgtool.filters.gradient import gradient, magnitude, phase, strongest_channel
-    from imgtool.image.color import direction_picture, split_alpha, to_gray
+    from imgtool.filters.gradient import magnitude, phase
+    from imgtool.image.color import direction_picture
     from imgtool.image.pixels import DEPTHS, phase_pixels, to_pixels
 
-    color = to_gray(image) if channel == "gray" else split_alpha(image)[0]
-    gx, gy = gradient(color, operator=operator, border=border, sigma=sigma)
-    if channel == "strongest":
-        gx, gy = strongest_channel(gx, gy)
     if show == "picture":
         return Picture(direction_picture(magnitude(gx, gy), phase(gx, gy)))
     if show == "phase":
         angles = phase(gx, gy)
         if value_range == "raw":
             return Picture(np.degrees(angles) if degrees else angles)
-        return Picture(phase_pixels(angles, DEPTHS.get(depth, image.dtype)))
-    values = {"x": gx, "y": gy}.get(show)
-    signed = values is not None
-    values = magnitude(gx, gy) if values is None else values
-    return Picture(*to_pixels(values, value_range, depth=depth, like=image.dtype, signed=signed))
+        return Picture(phase_pixels(angles, DEPTHS.get(depth, like)))
+    signed = {"x": gx, "y": gy}.get(show)
+    values = magnitude(gx, gy) if signed is None else signed
+    return Picture(*to_pixels(values, value_range, depth=depth, like=like, signed=signed is not None))

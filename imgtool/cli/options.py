@@ -19,6 +19,7 @@ from imgtool.batch.pool import processors
 from imgtool.cli.images import Images, Pictures, Rows
 from imgtool.cli.tables import FORMATS
 from imgtool.cli.vectors import Vectors
+from imgtool.filters.borders import BORDERS
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -27,14 +28,18 @@ MAX_PIXELS = 178_000_000
 PICTURE_FORMATS = ("png", "jpg", "tif", "webp", "bmp", "jp2", "pgm", "ppm", "pam", "pfm", "npy")
 
 
-def command(name: str, *, examples: str) -> Callable[[Command], click.Command]:
-    """Make a click command whose help shows examples first, then what the function's docstring says."""
+def command(name: str, *, examples: str, epilog: str = "") -> Callable[[Command], click.Command]:
+    """Make a click command whose help shows examples first, then what the function's docstring says.
+
+    epilog: lines shown as they are at the end.
+    """
 
     def decorate(function: Command) -> click.Command:
         summary, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
         shown = "\b\n" + "\n".join(f"  {line}" for line in inspect.cleandoc(examples).splitlines())
         text = f"{summary}\n\n{shown}\n\n{rest}".strip()
-        return click.command(name, help=text, short_help=summary.replace("\n", " "))(function)
+        end = f"\b\n{epilog}" if epilog else None
+        return click.command(name, help=text, short_help=summary.replace("\n", " "), epilog=end)(function)
 
     return decorate
 
@@ -172,7 +177,12 @@ pictures = bundle(
         metavar="OUT",
         help="File, folder, template ({stem} {name} {ext} {parent} {index}), '-'.",
     ),
-    click.option("--to", type=click.Choice(PICTURE_FORMATS), help="Format on standard output and in folders [png]."),
+    click.option(
+        "--to",
+        type=click.Choice(PICTURE_FORMATS),
+        metavar="FORMAT",
+        help=f"On standard output and in folders: {', '.join(PICTURE_FORMATS)}.  [png]",
+    ),
     force,
     click.option("--skip-existing", is_flag=True, help="Leave results that exist."),
     click.option("--quality", type=click.IntRange(1, 100), metavar="N", help="Of JPEG, WebP, JPEG 2000."),
@@ -183,13 +193,12 @@ pictures = bundle(
 rows = bundle("rows", Rows, row_format)
 
 
-BORDER_NAMES = ("reflect", "clip", "wrap", "copy", "mirror")
 border = click.option(
     "--border",
-    type=click.Choice(BORDER_NAMES),
+    type=click.Choice(list(BORDERS)),
     default="reflect",
-    show_default=True,
-    help="Outside: cba|abc|cba, 000|abc|000, abc|abc|abc, aaa|abc|ccc, dcb|abcd|cba.",
+    metavar="NAME",
+    help="What lies outside, see below.  [reflect]",
 )
 RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
 value_range = click.option(
@@ -197,11 +206,17 @@ value_range = click.option(
     "value_range",
     type=click.Choice(RANGES),
     default="auto",
-    show_default=True,
-    help="How numbers become pixels.",
+    metavar="NAME",
+    help=f"Numbers to pixels: {', '.join(RANGES)}.  [auto]",
 )
 DEPTHS = ("keep", "8", "16", "float")
-depth = click.option("--depth", type=click.Choice(DEPTHS), default="keep", show_default=True, help="Of the result.")
+depth = click.option(
+    "--depth",
+    type=click.Choice(DEPTHS),
+    default="keep",
+    metavar="NAME",
+    help="Of the result: keep, 8, 16, float.  [keep]",
+)
 visualize = click.option("--visualize", metavar="OUT", help="Draw what it sees: file, folder, template ({stem}).")
 vectors = bundle(
     "vectors",

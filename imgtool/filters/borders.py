@@ -8,15 +8,20 @@ mirror: j = i mod 2(n-1), then 2(n-1)-j where j >= n. A kernel may reach past th
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from imgtool.errors import ParameterError
+
+if TYPE_CHECKING:  # else late: the command line's help shows the table, without NumPy
+    import numpy as np
 
 
 @dataclass(frozen=True)
 class Border:
-    """A border as letters, and as SciPy, NumPy, OpenCV, PyTorch and ImageMagick call it (None: they have it not)."""
+    """A border as letters, and as others call it (None: they have it not).
+
+    numpy: of numpy.pad; opencv: BORDER_...; torch: modes of torch.nn.functional.pad; imagemagick: of -virtual-pixel.
+    """
 
     letters: str
     scipy: str
@@ -28,15 +33,28 @@ class Border:
 
 BORDERS = {
     "reflect": Border("cba|abc|cba", "reflect", "symmetric", "REFLECT", None, "Mirror"),
-    "clip": Border("000|abc|000", "constant", "constant", "CONSTANT", "zeros", "Black"),
-    "wrap": Border("abc|abc|abc", "wrap", "wrap", None, "circular", "Tile"),
+    "clip": Border("000|abc|000", "constant", "constant", "CONSTANT", "constant", "Black"),
+    "wrap": Border("abc|abc|abc", "wrap", "wrap", "WRAP", "circular", "Tile"),
     "copy": Border("aaa|abc|ccc", "nearest", "edge", "REPLICATE", "replicate", "Edge"),
-    "mirror": Border("dcb|abcd|cba", "mirror", "reflect", "REFLECT_101", "reflect", None),
+    "mirror": Border("cb|abc|ba", "mirror", "reflect", "REFLECT_101", "reflect", None),
 }
+
+
+def border_table() -> str:
+    """Return the borders as lines of columns: letters, and the names elsewhere."""
+    rows = [("border", "outside", "SciPy", "NumPy", "OpenCV", "PyTorch", "ImageMagick")]
+    rows += [
+        (name, each.letters, each.scipy, each.numpy, each.opencv or "-", each.torch or "-", each.imagemagick or "-")
+        for name, each in BORDERS.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def indices(n: int, before: int, after: int, border: str) -> np.ndarray:
     """Return, for positions -before .. n-1+after, the index of the pixel that stands there; -1 for none (clip)."""
+    import numpy as np
+
     if border not in BORDERS:
         raise ParameterError(f"no border {border!r}; there are {', '.join(BORDERS)}")
     i = np.arange(-before, n + after)
@@ -54,6 +72,8 @@ def indices(n: int, before: int, after: int, border: str) -> np.ndarray:
 
 def pad(image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], border: str) -> np.ndarray:
     """Return the image (height, width[, channels]) with (before, after) rows and columns added around it."""
+    import numpy as np
+
     down = indices(image.shape[0], *rows, border)
     across = indices(image.shape[1], *columns, border)
     padded = image[down[:, None], across[None, :]]

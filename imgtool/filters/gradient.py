@@ -2,6 +2,10 @@
 
 Both derivatives are convolutions, positive where brightness rises in the direction of the axis. Angles therefore
 grow clockwise on the screen, from 0 at the right.
+
+Where the derivatives lie: at the pixel, but half a pixel after it (`forward`) or before it (`backward`) along their own
+axis, and for `roberts` half a pixel to the right of it and below. Its two derivatives run along the diagonals; they are
+turned by 45 degrees to x and y, which leaves the magnitude as it is.
 """
 
 from __future__ import annotations
@@ -12,23 +16,54 @@ from imgtool.errors import ParameterError
 from imgtool.filters.convolve import convolve
 from imgtool.filters.kernels import gaussian, kernel
 
-OPERATORS = ("sobel", "scharr", "prewitt", "central", "forward", "backward")
+OPERATORS = ("sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian")
+CHANNELS = ("max", "mean", "each")
 
 
 def gradient(
-    image: np.ndarray, *, operator: str = "sobel", border: str = "reflect", sigma: float = 0.0
+    image: np.ndarray, *, operator: str = "sobel", border: str = "reflect", sigma: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (gx, gy), each of the image's size and floating.
 
     image: (height, width[, channels]); each channel alone. operator: whose kernels are used, not divided by anything;
-    sigma: of a Gaussian that smooths first, in pixels, 0 for none.
+    sigma, in pixels: of `gaussian`, the derivative of a Gaussian (1 unless given); for the other operators that of a
+    Gaussian that smooths first (0 or none: no smoothing).
     """
     if operator not in OPERATORS:
         raise ParameterError(f"no operator {operator!r}; there are {', '.join(OPERATORS)}")
-    if sigma:
+    own = {"sigma": sigma} if operator == "gaussian" and sigma is not None else {}
+    if sigma and not own:
         image = convolve(image, gaussian(sigma), border=border)
-    gx, gy = (convolve(image, kernel(f"{operator}-{axis}"), border=border) for axis in "xy")
-    return gx, gy
+    names = ("roberts-se", "roberts-ne") if operator == "roberts" else (f"{operator}-x", f"{operator}-y")
+    first, second = (convolve(image, kernel(name, **own), border=border) for name in names)
+    return _from_diagonals(first, second) if operator == "roberts" else (first, second)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _from_diagonals(down: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn derivatives to the lower and to the upper right into those to the right and downwards."""
+    return (down + up) * np.sqrt(0.5), (down - up) * np.sqrt(0.5)
+
+
+def color_gradient(
+    image: np.ndarray,
+    channel: str = "max",
+    *,
+    operator: str = "sobel",
+    border: str = "reflect",
+    sigma: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (gx, gy) of an image in color: see `gradient`.
+
+    channel: `max`, those of the channel whose gradient is largest at each pixel; `mean`, those of the channels' mean
+    (as of the gradients, which is the same); both (height, width). `each`: those of each channel.
+    """
+    if channel not in CHANNELS:
+        raise ParameterError(f"no channel {channel!r}; there are {', '.join(CHANNELS)}")
+    if channel == "mean" and image.ndim == 3:
+        image = image.mean(axis=2, dtype=np.float32 if image.dtype == np.float32 else np.float64)
+    gx, gy = gradient(image, operator=operator, border=border, sigma=sigma)
+    return strongest_channel(gx, gy) if channel == "max" else (gx, gy)
 
 
 @np.errstate(over="ignore", invalid="ignore")

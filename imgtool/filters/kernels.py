@@ -2,15 +2,16 @@
 
 Each is meant for convolution, in which the kernel is flipped: `sobel-x` is positive where brightness rises to the
 right, `sobel-y` where it rises downwards. Smoothing kernels add up to 1, derivative kernels stand as printed in the
-literature.
+literature. x points right and y down, so angles grow clockwise on the screen; they are in degrees. A Gaussian reaches
+`truncate` sigmas.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,37 +21,65 @@ MAX_TAPS = 4096
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """How a named kernel is made, what it is, and where it comes from; takes lists its parameters."""
+class Entry:
+    """How something named is made, what it is, and where it comes from.
+
+    make: takes the parameters as keywords with defaults; formula: of the taps, where they are not fixed.
+    """
 
     make: Callable[..., np.ndarray]
     help: str
     source: str
-    takes: tuple[str, ...] = ()
+    formula: str = ""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The parameters and what they are unless given."""
+        parameters = inspect.signature(self.make).parameters.values()
+        return {each.name: each.default for each in parameters if each.default is not each.empty}
+
+    def checked(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the given parameters. Raises ParameterError for one that is not among ours."""
+        if wrong := sorted(set(given) - set(self.defaults)):
+            takes = ", ".join(map(option, self.defaults)) or "no parameters"
+            raise ParameterError(f"{option(wrong[0])} does not go with --kernel {name}, which takes {takes}")
+        return given
 
 
-def gaussian_taps(sigma: float, truncate: float = 4.0) -> np.ndarray:
-    """Return 2 r + 1 Gaussian weights that add up to 1, r = int(truncate sigma + 0.5). sigma is in pixels."""
-    _require_positive(sigma=sigma, truncate=truncate)
-    radius = int(truncate * sigma + 0.5)
-    if 2 * radius + 1 > MAX_TAPS:
-        raise ParameterError(f"sigma {sigma:g} needs {2 * radius + 1} taps a side, more than {MAX_TAPS}")
-    offsets = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
-    return np.asarray(weights / weights.sum())
+def option(parameter: str) -> str:
+    """Return how a parameter is spelled on the command line."""
+    return f"--{parameter.replace('_', '-')}"
 
 
 def box(size: int = 3) -> np.ndarray:
     """Return the mean over size x size pixels."""
-    if not 1 <= size <= MAX_TAPS:
-        raise ParameterError(f"size must be 1 to {MAX_TAPS}, got {size}")
+    require_size(size)
     return np.full((size, size), 1.0 / size**2)
+
+
+def gaussian_taps(sigma: float, truncate: float = 4.0) -> np.ndarray:
+    """Return 2 r + 1 Gaussian weights that add up to 1, r = int(truncate sigma + 0.5). sigma is in pixels."""
+    radius = gaussian_radius(sigma, truncate)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return np.asarray(weights / weights.sum())
 
 
 def gaussian(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
     """Return the outer product of two rows of Gaussian weights."""
     taps = gaussian_taps(sigma, truncate)
     return np.outer(taps, taps)
+
+
+def gaussian_x(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the derivative of a Gaussian to the right, x / sigma^2 times it, as convolution wants it: flipped."""
+    taps = gaussian_taps(sigma, truncate)
+    x = np.arange(len(taps)) - len(taps) // 2
+    return np.outer(taps, -x / sigma**2 * taps)
+
+
+def gaussian_y(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the derivative of a Gaussian downwards."""
+    return np.ascontiguousarray(gaussian_x(sigma, truncate).T)
 
 
 def laplacian_of_gaussian(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
@@ -68,6 +97,55 @@ def difference_of_gaussians(sigma: float = 1.0, truncate: float = 4.0) -> np.nda
     return np.asarray(wide - np.pad(narrow, (len(wide) - len(narrow)) // 2))
 
 
+def gabor(
+    sigma: float = 2.0,
+    wavelength: float = 4.0,
+    angle: float = 0.0,
+    aspect: float = 1.0,
+    phase: float = 0.0,
+    truncate: float = 4.0,
+) -> np.ndarray:
+    """Return the real part of a Gabor filter: a wave of this length in pixels under a Gaussian of volume 1.
+
+    angle: the direction in which the wave runs, across its stripes; aspect: how many times the Gaussian is narrower
+    along the stripes than sigma; phase: of the wave at the middle, 0 even, 90 odd (as a derivative's).
+    """
+    require_positive(wavelength=wavelength, aspect=aspect)
+    require_finite(angle=angle, phase=phase)
+    along, across = _rotated(gaussian_radius(sigma * max(1.0, 1 / aspect), truncate), angle)
+    envelope = np.exp(-(along**2 + (aspect * across) ** 2) / (2 * sigma**2)) * aspect / (2 * np.pi * sigma**2)
+    return np.asarray(envelope * np.cos(2 * np.pi * along / wavelength + np.radians(phase)))
+
+
+def motion(size: int = 9, angle: float = 0.0) -> np.ndarray:
+    """Return the blur of a camera that moves by size pixels in the direction of angle.
+
+    A tap's weight is 1 minus its distance from the line, none beyond 1 pixel; together they are 1.
+    """
+    require_size(size)
+    require_finite(angle=angle)
+    half = (size - 1) / 2
+    along, across = _rotated(int(np.ceil(half)), angle)
+    distance = np.hypot(np.maximum(np.abs(along) - half, 0), across)
+    weights = np.where(distance < 1 - 1e-12, 1 - distance, 0.0)
+    rows, columns = weights.any(axis=1), weights.any(axis=0)
+    return np.asarray(weights[rows][:, columns] / weights.sum())
+
+
+def _rotated(radius: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far each tap lies in the direction of an angle, and how far to its side, clockwise."""
+    x = np.arange(-radius, radius + 1)
+    c, s = _quarter_exact(angle)
+    return x * c + x[:, None] * s, x[:, None] * c - x * s
+
+
+def _quarter_exact(angle: float) -> tuple[float, float]:
+    """Return cosine and sine of degrees, exact at quarter turns."""
+    turned = np.radians(angle % 360)
+    c, s = float(np.cos(turned)), float(np.sin(turned))
+    return (round(c), round(s)) if angle % 90 == 0 else (c, s)
+
+
 def _fixed(*rows: str) -> Callable[[], np.ndarray]:
     """Return a function that makes this matrix."""
     return lambda: np.array([row.split() for row in rows], dtype=np.float64)
@@ -78,31 +156,64 @@ def _transposed(*rows: str) -> Callable[[], np.ndarray]:
     return lambda: np.ascontiguousarray(_fixed(*rows)().T)
 
 
-_SMOOTH = ("sigma", "truncate")
 _SOBEL = ("1 0 -1", "2 0 -2", "1 0 -1")
 _SCHARR = ("3 0 -3", "10 0 -10", "3 0 -3")
 _PREWITT = ("1 0 -1", "1 0 -1", "1 0 -1")
+_BOOK = "Gonzalez and Woods, Digital Image Processing, 2018"
+_SOBEL_AND_FELDMAN = "Sobel and Feldman, 1968; printed in Duda and Hart, 1973"
+_THESIS = "Scharr, Optimale Operatoren, thesis, Heidelberg 2000"
+_PSYCHOPICTORICS = "Prewitt, Object enhancement and extraction, 1970"
+_SOLIDS = "Roberts, Machine perception of solids, MIT thesis, 1963"
+_EDGES = "Marr and Hildreth, Theory of edge detection, 1980"
+_CANNY = "Canny, A computational approach to edge detection, 1986"
 
 KERNELS = {
-    "box": Kernel(box, "mean over size x size pixels", "Gonzalez and Woods, Digital Image Processing", ("size",)),
-    "gaussian": Kernel(gaussian, "Gaussian, radius 4 sigma", "Gonzalez and Woods, Digital Image Processing", _SMOOTH),
-    "sobel-x": Kernel(_fixed(*_SOBEL), "smoothed derivative to the right", "Sobel and Feldman, 1968"),
-    "sobel-y": Kernel(_transposed(*_SOBEL), "smoothed derivative downwards", "Sobel and Feldman, 1968"),
-    "scharr-x": Kernel(_fixed(*_SCHARR), "Sobel with better rotation symmetry", "Scharr, thesis, Heidelberg 2000"),
-    "scharr-y": Kernel(_transposed(*_SCHARR), "the same downwards", "Scharr, thesis, Heidelberg 2000"),
-    "prewitt-x": Kernel(_fixed(*_PREWITT), "derivative to the right, box smoothed", "Prewitt, 1970"),
-    "prewitt-y": Kernel(_transposed(*_PREWITT), "the same downwards", "Prewitt, 1970"),
-    "laplacian-4": Kernel(_fixed("0 1 0", "1 -4 1", "0 1 0"), "second derivative, 4 neighbours", "Gonzalez and Woods"),
-    "laplacian-8": Kernel(_fixed("1 1 1", "1 -8 1", "1 1 1"), "second derivative, 8 neighbours", "Gonzalez and Woods"),
-    "log": Kernel(laplacian_of_gaussian, "Laplacian of Gaussian", "Marr and Hildreth, 1980", _SMOOTH),
-    "dog": Kernel(difference_of_gaussians, "difference of Gaussians, 1.6 : 1", "Marr and Hildreth, 1980", _SMOOTH),
-    "sharpen": Kernel(_fixed("0 -1 0", "-1 5 -1", "0 -1 0"), "image minus its Laplacian", "Gonzalez and Woods"),
-    "forward-x": Kernel(_fixed("1 -1"), "f(x+1) - f(x)", "forward difference"),
-    "forward-y": Kernel(_transposed("1 -1"), "f(y+1) - f(y)", "forward difference"),
-    "backward-x": Kernel(_fixed("0 1 -1"), "f(x) - f(x-1)", "backward difference"),
-    "backward-y": Kernel(_transposed("0 1 -1"), "f(y) - f(y-1)", "backward difference"),
-    "central-x": Kernel(_fixed("1 0 -1"), "f(x+1) - f(x-1), not halved", "central difference"),
-    "central-y": Kernel(_transposed("1 0 -1"), "f(y+1) - f(y-1), not halved", "central difference"),
+    "box": Entry(box, "mean of a square", _BOOK, "1 / size^2"),
+    "gaussian": Entry(gaussian, "Gaussian", _BOOK, "exp(-(x^2 + y^2) / (2 sigma^2)), divided by its sum"),
+    "gaussian-x": Entry(gaussian_x, "derivative of a Gaussian to the right", _CANNY, "-x / sigma^2 gaussian(x, y)"),
+    "gaussian-y": Entry(gaussian_y, "derivative of a Gaussian downwards", _CANNY, "-y / sigma^2 gaussian(x, y)"),
+    "sobel-x": Entry(_fixed(*_SOBEL), "derivative to the right, smoothed across", _SOBEL_AND_FELDMAN),
+    "sobel-y": Entry(_transposed(*_SOBEL), "derivative downwards, smoothed across", _SOBEL_AND_FELDMAN),
+    "scharr-x": Entry(_fixed(*_SCHARR), "derivative to the right, of truer direction", _THESIS),
+    "scharr-y": Entry(_transposed(*_SCHARR), "derivative downwards, of truer direction", _THESIS),
+    "prewitt-x": Entry(_fixed(*_PREWITT), "derivative to the right, averaged across", _PSYCHOPICTORICS),
+    "prewitt-y": Entry(_transposed(*_PREWITT), "derivative downwards, averaged across", _PSYCHOPICTORICS),
+    "roberts-se": Entry(_fixed("1 0", "0 -1"), "f(x+1, y+1) - f(x, y): to the lower right", _SOLIDS),
+    "roberts-ne": Entry(_fixed("0 -1", "1 0"), "f(x+1, y) - f(x, y+1): to the upper right", _SOLIDS),
+    "forward-x": Entry(_fixed("1 -1"), "f(x+1) - f(x)", _BOOK),
+    "forward-y": Entry(_transposed("1 -1"), "f(y+1) - f(y)", _BOOK),
+    "backward-x": Entry(_fixed("0 1 -1"), "f(x) - f(x-1)", _BOOK),
+    "backward-y": Entry(_transposed("0 1 -1"), "f(y) - f(y-1)", _BOOK),
+    "central-x": Entry(_fixed("1 0 -1"), "f(x+1) - f(x-1), not halved", _BOOK),
+    "central-y": Entry(_transposed("1 0 -1"), "f(y+1) - f(y-1), not halved", _BOOK),
+    "laplacian-4": Entry(_fixed("0 1 0", "1 -4 1", "0 1 0"), "second derivatives, 4 neighbors", _BOOK),
+    "laplacian-8": Entry(_fixed("1 1 1", "1 -8 1", "1 1 1"), "second derivatives, 8 neighbors", _BOOK),
+    "log": Entry(
+        laplacian_of_gaussian,
+        "Laplacian of a Gaussian",
+        _EDGES,
+        "((x^2 + y^2) / sigma^2 - 2) / sigma^2 gaussian(x, y)\nless its mean",
+    ),
+    "dog": Entry(difference_of_gaussians, "difference of Gaussians", _EDGES, "gaussian(1.6 sigma) - gaussian(sigma)"),
+    "gabor": Entry(
+        gabor,
+        "wave along the angle under a Gaussian, real part",
+        "Daugman, Uncertainty relation for resolution, 1985",
+        "cos(2 pi u / wavelength + phase) aspect / (2 pi sigma^2)\n"
+        "exp(-(u^2 + (aspect v)^2) / (2 sigma^2)), u along angle",
+    ),
+    "sharpen": Entry(_fixed("0 -1 0", "-1 5 -1", "0 -1 0"), "the image less its Laplacian", _BOOK),
+    "emboss": Entry(
+        _fixed("2 1 0", "1 1 -1", "0 -1 -2"),
+        "the image and its derivative to the lower right: relief",
+        "GIMP manual, Convolution Matrix (as a correlation)",
+    ),
+    "motion": Entry(
+        motion,
+        "blur of a camera that moves size pixels along the angle",
+        "MATLAB, fspecial, as its page defines it",
+        "1 - distance from the line, at least 0; scaled to sum 1",
+    ),
 }
 
 
@@ -111,10 +222,7 @@ def kernel(name: str, **parameters: float) -> np.ndarray:
     if name not in KERNELS:
         raise ParameterError(f"no kernel {name!r}; there are {', '.join(KERNELS)}")
     entry = KERNELS[name]
-    if wrong := set(parameters) - set(entry.takes):
-        takes = ", ".join(f"--{each}" for each in entry.takes) or "no parameters"
-        raise ParameterError(f"--{min(wrong)} does not go with --kernel {name}, which takes {takes}")
-    return entry.make(**parameters)
+    return entry.make(**entry.checked(name, parameters))
 
 
 def is_derivative(taps: np.ndarray) -> bool:
@@ -132,49 +240,30 @@ def normalized(taps: np.ndarray, how: str) -> np.ndarray:
     return np.asarray(taps / divisor)
 
 
-def parse_matrix(text: str) -> np.ndarray:
-    """Return the matrix that text such as "1 0 -1; 2 0 -2; 1 0 -1" holds; commas may stand for blanks."""
-    rows = [row.replace(",", " ").split() for row in text.strip().strip(";").replace("\n", ";").split(";")]
-    return _checked([row for row in rows if row])
+def gaussian_radius(sigma: float, truncate: float) -> int:
+    """Return how many pixels a Gaussian reaches. Raises ParameterError where it would be too large."""
+    require_positive(sigma=sigma, truncate=truncate)
+    radius = truncate * sigma + 0.5
+    if 2 * radius + 1 > MAX_TAPS + 1:
+        raise ParameterError(f"sigma {sigma:g} needs more than {MAX_TAPS} taps a side")
+    return int(radius)
 
 
-def load_kernel(path: str) -> np.ndarray:
-    """Return the matrix in a txt, csv, npy or json file. Raises ParameterError when it holds anything else."""
-    suffix = Path(path).suffix.lower()
-    try:
-        if suffix == ".npy":
-            return _checked(np.load(path, allow_pickle=False).tolist())
-        text = Path(path).read_text("utf-8-sig")
-        return _checked(json.loads(text)) if suffix == ".json" else parse_matrix(text)
-    except ParameterError as error:
-        raise ParameterError(f"{path}: {error}") from None
-    except OSError as error:
-        raise ParameterError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, EOFError, RecursionError):
-        raise ParameterError(f"{path}: holds no kernel: rows of numbers in a txt, csv, npy or json file") from None
+def require_size(size: int) -> None:
+    """Raise ParameterError unless size is one to MAX_TAPS."""
+    if not 1 <= size <= MAX_TAPS:
+        raise ParameterError(f"size must be 1 to {MAX_TAPS}, got {size}")
 
 
-def _checked(rows: object) -> np.ndarray:
-    """Return rows of numbers as a matrix; anything else is refused."""
-    if not isinstance(rows, list) or not rows:
-        raise ParameterError("a kernel needs rows of numbers")
-    lines = rows if all(isinstance(row, list) for row in rows) else [rows]
-    if len({len(row) for row in lines}) != 1:
-        raise ParameterError("a kernel's rows must have the same length")
-    if any(isinstance(each, list | dict | bool | type(None)) for row in lines for each in row):
-        raise ParameterError("a kernel holds numbers only")
-    try:
-        taps = np.array([[float(each) for each in row] for row in lines])
-    except (TypeError, ValueError):
-        raise ParameterError("a kernel holds numbers only") from None
-    if not taps.size or not np.isfinite(taps).all():
-        raise ParameterError("a kernel's taps must be finite numbers")
-    if max(taps.shape) > MAX_TAPS:
-        raise ParameterError(f"a kernel may have {MAX_TAPS} taps a side, not {max(taps.shape)}")
-    return taps
-
-
-def _require_positive(**numbers: float) -> None:
+def require_positive(**numbers: float) -> None:
+    """Raise ParameterError for a number that is not above 0, or infinite."""
     for name, number in numbers.items():
         if not (number > 0 and np.isfinite(number)):
-            raise ParameterError(f"{name} must be positive, got {number}")
+            raise ParameterError(f"{name.replace('_', ' ')} must be positive, got {number}")
+
+
+def require_finite(**numbers: float) -> None:
+    """Raise ParameterError for NaN and infinity."""
+    for name, number in numbers.items():
+        if not np.isfinite(number):
+            raise ParameterError(f"{name} must be a finite number, got {number}")

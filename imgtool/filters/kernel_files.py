@@ -1,0 +1,103 @@
+"""Kernels as text and as files: txt, csv, npy and json hold rows of numbers, and nothing in them is executed."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from pathlib import Path
+from tokenize import TokenError
+
+import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
+
+from imgtool.errors import ParameterError
+from imgtool.filters.kernels import MAX_TAPS
+
+MAX_TEXT = 16 << 20  # bytes of a txt, csv or json file: the largest kernels are npy
+# What json and NumPy raise for a broken file.
+BROKEN = (ValueError, TypeError, SyntaxError, TokenError, EOFError, RecursionError, OverflowError, MemoryError)
+
+
+def parse_matrix(text: str) -> np.ndarray:
+    """Return the matrix that text such as "1 0 -1; 2 0 -2; 1 0 -1" holds; commas may stand for blanks."""
+    rows: list[object] = []
+    for line in io.StringIO(text.replace(";", "\n").replace(",", " ")):
+        if row := line.split(maxsplit=MAX_TAPS):
+            rows.append(row)
+            _require_taps((len(rows), len(row)))
+    return _matrix(rows, str)
+
+
+def matrix_text(taps: np.ndarray) -> str:
+    """Return a kernel as lines of numbers in columns, from which `parse_matrix` makes the same kernel."""
+    cells = [[repr(float(tap) + 0.0).removesuffix(".0") for tap in row] for row in taps]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "".join(" ".join(map(str.rjust, row, widths)) + "\n" for row in cells)
+
+
+def load_kernel(path: str) -> np.ndarray:
+    """Return the matrix in a txt, csv, npy or json file. Raises ParameterError when it holds anything else."""
+    suffix = Path(path).suffix.lower()
+    try:
+        if suffix == ".npy":
+            return _array(path)
+        text = _text(path)
+        return _matrix(json.loads(text), int, float) if suffix == ".json" else parse_matrix(text)
+    except ParameterError as error:
+        raise ParameterError(f"{path}: {error}") from None
+    except OSError as error:
+        raise ParameterError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    except BROKEN:
+        raise ParameterError(f"{path}: holds no kernel: rows of numbers in a txt, csv, npy or json file") from None
+
+
+def _text(path: str) -> str:
+    """Return what a text file holds, without reading more of it than there may be."""
+    with open(path, "rb") as file:
+        content = file.read(MAX_TEXT + 1)
+    if len(content) > MAX_TEXT:
+        raise ParameterError(f"is over {MAX_TEXT >> 20} MB of text; such a kernel may be an npy file")
+    return content.decode("utf-8-sig")
+
+
+def _array(path: str) -> np.ndarray:
+    """Return what an npy file holds. Only its header is read before its shape and type are known to be good."""
+    with open(path, "rb") as file:
+        if file.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
+            raise ParameterError("is no npy file")
+    with warnings.catch_warnings(action="ignore"):  # of odd headers
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.dtype.kind not in "uif" or array.ndim > 2:
+        raise ParameterError("is no matrix of real numbers")
+    _require_taps(array.shape)
+    return _finite(np.atleast_2d(np.array(array, np.float64)))
+
+
+def _matrix(rows: object, *kinds: type) -> np.ndarray:
+    """Return a list of rows, or one row, of numbers of these kinds as a matrix; anything else is refused."""
+    if not isinstance(rows, list) or not rows:
+        raise ParameterError("a kernel needs rows of numbers")
+    lines = rows if all(isinstance(row, list) for row in rows) else [rows]
+    if len({len(row) for row in lines}) != 1:
+        raise ParameterError("a kernel's rows must have the same length")
+    _require_taps((len(lines), len(lines[0])))
+    if any(type(tap) not in kinds for row in lines for tap in row):
+        raise ParameterError("a kernel holds numbers only")
+    try:
+        return _finite(np.array([[float(tap) for tap in row] for row in lines]))
+    except (ValueError, OverflowError):
+        raise ParameterError("a kernel holds numbers only") from None
+
+
+def _finite(taps: np.ndarray) -> np.ndarray:
+    """Return the taps if there are any and all are finite."""
+    if not taps.size or not np.isfinite(taps).all():
+        raise ParameterError("a kernel's taps must be finite numbers")
+    return taps
+
+
+def _require_taps(shape: tuple[int, ...]) -> None:
+    """Raise ParameterError for a shape with too many taps a side."""
+    if max(shape, default=1) > MAX_TAPS:
+        raise ParameterError(f"a kernel may have at most {MAX_TAPS} taps a side")

@@ -1,0 +1,181 @@
+"""Filters of a neighborhood that are no convolution: median, minimum, maximum, bilateral.
+
+A window of size n reaches n // 2 pixels before a pixel and (n - 1) // 2 after it, on each axis, as SciPy's. Borders are
+those of convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from imgtool.errors import ImageError, ParameterError
+from imgtool.filters.borders import pad
+from imgtool.filters.kernels import Entry, gaussian_radius, require_positive, require_size
+from imgtool.image.pixels import top_of
+
+TYPES = ("uint8", "uint16", "float32", "float64")
+STRIP = 64  # rows at a time where temporary arrays are many
+# How many pixels a side the median of OpenCV takes (the counts of its histograms have 16 bits), and that of SciPy (its
+# memory grows with the fourth power).
+OPENCV_MEDIAN = {"uint8": 255, "uint16": 5, "float32": 5}
+SCIPY_MEDIAN = 63
+
+
+def neighborhood(image: np.ndarray, name: str, *, border: str = "reflect", **parameters: float) -> np.ndarray:
+    """Return the image (height, width[, channels]) after the filter of this name, of the same size.
+
+    Parameters are those of the function that NEIGHBORHOODS names: size in pixels, sigma in pixels, sigma_color as a
+    share of white. Median, minimum and maximum take each channel alone and keep the image's type; NaN spreads to every
+    window that it lies in. Raises ParameterError for names and parameters that are not there, ImageError for a median
+    too large for the image's type.
+    """
+    if name not in NEIGHBORHOODS:
+        raise ParameterError(f"no neighborhood filter {name!r}; there are {', '.join(NEIGHBORHOODS)}")
+    if not image.size:
+        raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
+    entry = NEIGHBORHOODS[name]
+    parameters = dict(entry.checked(name, parameters))
+    return entry.make(image if image.dtype.name in TYPES else image.astype(np.float64), border, **parameters)
+
+
+def median(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
+    """Return the middle value of each window; of an even number of values, the upper of the two middle ones."""
+    return _windowed(image, border, size, _medians)
+
+
+def minimum(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
+    """Return the smallest value of each window."""
+    return _windowed(image, border, size, _minima)
+
+
+def maximum(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
+    """Return the largest value of each window."""
+    return _windowed(image, border, size, _maxima)
+
+
+def _windowed(
+    image: np.ndarray, border: str, size: int, operation: Callable[[np.ndarray, int], np.ndarray]
+) -> np.ndarray:
+    """Apply an operation on (height, width, channels) to every full window of the padded image, beside NaN."""
+    require_size(size)
+    margins = (size // 2, (size - 1) // 2)
+    padded = pad(image, margins, margins, border)
+    planes = padded.reshape(*padded.shape[:2], -1)
+    holes = np.isnan(planes) if image.dtype.kind == "f" else np.zeros(1, bool)
+    if not holes.any():
+        return np.ascontiguousarray(operation(planes, size).reshape(image.shape))
+    result = operation(np.where(holes, 0, planes).astype(image.dtype), size)
+    result[_maxima(holes.astype(np.uint8), size) > 0] = np.nan
+    return result.reshape(image.shape)
+
+
+def _minima(planes: np.ndarray, size: int) -> np.ndarray:
+    return _full(cv2.erode(planes, np.ones((size, size), np.uint8), anchor=(0, 0)), planes, size)
+
+
+def _maxima(planes: np.ndarray, size: int) -> np.ndarray:
+    return _full(cv2.dilate(planes, np.ones((size, size), np.uint8), anchor=(0, 0)), planes, size)
+
+
+def _medians(planes: np.ndarray, size: int) -> np.ndarray:
+    """Return the median of every full window. OpenCV has it for odd sizes and few types, SciPy for all."""
+    before = size // 2
+    if size % 2 and size <= OPENCV_MEDIAN.get(planes.dtype.name, 0):
+        done = [cv2.medianBlur(plane, size) for plane in _apart(planes)]
+    elif size <= SCIPY_MEDIAN:
+        from scipy import ndimage
+
+        done = [ndimage.median_filter(plane, size, mode="nearest") for plane in _apart(planes)]
+    else:
+        raise ImageError(
+            f"is {planes.dtype}, whose median takes --size up to {SCIPY_MEDIAN}, not {size}"
+            f" (8-bit images: odd sizes up to {OPENCV_MEDIAN['uint8']})"
+        )
+    return np.stack(done, axis=2)[before:, before:][: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
+
+
+def _apart(planes: np.ndarray) -> list[np.ndarray]:
+    """Return the channels, each contiguous."""
+    return [np.ascontiguousarray(planes[:, :, channel]) for channel in range(planes.shape[2])]
+
+
+def _full(result: np.ndarray, planes: np.ndarray, size: int) -> np.ndarray:
+    """Return the part whose windows, of which a pixel is the first, lie within the planes."""
+    return result.reshape(planes.shape)[: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
+
+
+def bilateral(
+    image: np.ndarray, border: str, sigma: float = 2.0, sigma_color: float = 0.1, truncate: float = 4.0
+) -> np.ndarray:
+    """Return the mean of a disc around each pixel, float32 (float64 for a float64 image).
+
+    Pixels count the less the farther they are (a Gaussian of sigma pixels, out to truncate sigmas) and the more their
+    color differs: a Gaussian of sigma_color, as a share of white, of the sum of absolute differences over the channels,
+    as OpenCV has it. An infinite pixel stays and counts nowhere else; NaN spreads to all discs that it lies in.
+    """
+    require_positive(sigma_color=sigma_color)
+    radius = gaussian_radius(sigma, truncate)
+    spread = sigma_color * top_of(image.dtype)
+    padded = pad(image, (radius, radius), (radius, radius), border)
+    work = padded if image.dtype == np.float64 else padded.astype(np.float32)
+    planes = work.reshape(*work.shape[:2], -1)
+    if radius and _opencv_is_right(planes, spread):
+        done = cv2.bilateralFilter(planes, 2 * radius + 1, spread, sigma)
+        inner = np.asarray(done).reshape(planes.shape)[radius:-radius, radius:-radius]
+        return np.ascontiguousarray(inner.reshape(image.shape))
+    tops = range(0, image.shape[0], STRIP)
+    strips = [_weighted_mean(planes[top : top + STRIP + 2 * radius], radius, sigma, spread) for top in tops]
+    return np.concatenate(strips).reshape(image.shape)
+
+
+def _opencv_is_right(planes: np.ndarray, spread: float) -> bool:
+    """Tell whether OpenCV's bilateral filter comes within 1e-5.
+
+    It takes the weights of colors from a table of 4096 steps from the darkest to the lightest value.
+    """
+    if planes.dtype != np.float32 or planes.shape[2] not in (1, 3):
+        return False
+    span = float(planes.max()) - float(planes.min())
+    return span <= 30 * spread  # false for NaN and infinity
+
+
+def _weighted_mean(padded: np.ndarray, radius: int, sigma: float, spread: float) -> np.ndarray:
+    """Return the bilateral filter of the middle of a padded image, pixel after pixel of the disc."""
+    height, width = (side - 2 * radius for side in padded.shape[:2])
+    finite = np.isfinite(padded).all(axis=2)
+    values = np.where(finite[:, :, None], padded, 0)
+    middle = slice(radius, radius + height), slice(radius, radius + width)
+    total, weights = np.zeros_like(values[middle]), np.zeros((height, width), padded.dtype)
+    lost = np.zeros((height, width), bool)
+    for y, x in _disc(radius):
+        here = slice(radius + y, radius + y + height), slice(radius + x, radius + x + width)
+        difference = np.abs(values[here] - values[middle]).sum(axis=2) / spread
+        weight = np.exp(-0.5 * (difference**2 + (x * x + y * y) / sigma**2)) * finite[here]
+        total += weight[:, :, None] * values[here]
+        weights += weight
+        lost |= np.isnan(padded[here]).any(axis=2)
+    result = np.where(finite[middle][:, :, None], total / np.where(weights, weights, 1)[:, :, None], padded[middle])
+    result[lost] = np.nan
+    return result
+
+
+def _disc(radius: int) -> list[tuple[int, int]]:
+    """Return the offsets (y, x) within a radius."""
+    reach = range(-radius, radius + 1)
+    return [(y, x) for y in reach for x in reach if x * x + y * y <= radius * radius]
+
+
+NEIGHBORHOODS = {
+    "median": Entry(median, "middle value of a square", "Tukey, Exploratory Data Analysis, 1977"),
+    "minimum": Entry(minimum, "smallest value of a square: gray erosion", "Serra, Mathematical Morphology, 1982"),
+    "maximum": Entry(maximum, "largest value of a square: gray dilation", "Serra, Mathematical Morphology, 1982"),
+    "bilateral": Entry(
+        bilateral,
+        "mean of near pixels of like color, which weigh",
+        "Tomasi and Manduchi, Bilateral filtering, 1998",
+        "exp(-distance^2 / (2 sigma^2)) times\nexp(-difference^2 / (2 sigma-color^2)), white being 1",
+    ),
+}
