@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.limits import require_finite
+from imgtool.features.limits import require_finite, require_roots
 from imgtool.image.color import split_alpha
 
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys", "none")
@@ -70,8 +70,8 @@ def cell_histograms(image: np.ndarray, *, orientations: int = 9, cell: Pair = 8,
     high, wide = _pair(cell, "cell")
     image = split_alpha(image)[0]
     require_finite(image, "HoG")
-    if sqrt and image.min() < 0:
-        raise ImageError(f"holds negative values such as {image.min():g}, which have no square root")
+    if sqrt:
+        require_roots(image)
     rows, columns = image.shape[0] // high, image.shape[1] // wide
     vote = _looked_up_votes if image.dtype == np.uint8 and not sqrt else _computed_votes
     at_once = max(1, min(rows, _STRIP // (high * image.shape[1])))

@@ -21,23 +21,28 @@ ROSETTE = 128  # pixels of a rosette's side
 LARGEST = 2048  # pixels up to which a small image is magnified for that
 
 
-def hog_picture(histograms: np.ndarray, cell: tuple[int, int], image: np.ndarray) -> np.ndarray:
+def hog_picture(
+    histograms: np.ndarray, cell: tuple[int, int], image: np.ndarray, angles: Sequence[float] | None = None
+) -> np.ndarray:
     """Return the image and, at its right, a star of strokes for each cell.
 
-    histograms: (cell rows, cell columns, orientations), bin k being gradients around 180 (k + 1/2) / orientations
-    degrees; cell: its (rows, columns) in pixels. A stroke is as bright as its bin is large; the largest one per cent
-    are white. Small images are magnified by a whole number so that strokes can be told apart.
+    histograms: (cell rows, cell columns, orientations); cell: its (rows, columns) in pixels; angles: of each bin's
+    gradient in radians, by default pi (k + 1/2) / orientations. A stroke is as bright as its bin is large; the largest
+    one per cent are white. Small images are magnified by a whole number so that strokes can be told apart.
     """
     factor = _magnification(image.shape[:2], cell)
     rows, columns, orientations = histograms.shape
+    if angles is None:
+        angles = [np.pi * (k + 0.5) / orientations for k in range(orientations)]
     height, width = cell[0] * factor, cell[1] * factor
     stars = np.zeros((rows, height, columns, width), np.float32)
     brightness = _brightness(histograms)
-    for k, stroke in enumerate(strokes(orientations, height, width)):
+    for k, stroke in enumerate(strokes(angles, height, width)):
         np.maximum(stars, brightness[:, None, :, None, k] * stroke[:, None, :], out=stars)
     left = np.repeat(np.repeat(_viewable(image), factor, axis=0), factor, axis=1)
     right = np.zeros_like(left)
-    right[: rows * height, : columns * width] = np.rint(255 * stars.reshape(rows * height, columns * width))[:, :, None]
+    drawn = np.rint(255 * stars.reshape(rows * height, columns * width))[: right.shape[0], : right.shape[1], None]
+    right[: drawn.shape[0], : drawn.shape[1]] = drawn
     return _beside(left, right)
 
 
@@ -54,12 +59,9 @@ def _brightness(histograms: np.ndarray) -> np.ndarray:
     return np.sqrt(np.minimum(histograms / top, 1)).astype(np.float32)
 
 
-def strokes(orientations: int, height: int, width: int) -> np.ndarray:
-    """Return one soft-edged line through the center of a cell for each orientation, (orientations, height, width).
-
-    Line k is perpendicular to the middle of bin k, which is the gradient angle pi (k + 1/2) / orientations.
-    """
-    angle = (np.pi * (np.arange(orientations) + 0.5) / orientations)[:, None, None]
+def strokes(angles: Sequence[float], height: int, width: int) -> np.ndarray:
+    """Return soft-edged lines through the center of a cell, each perpendicular to a gradient, (n, height, width)."""
+    angle = np.reshape(angles, (-1, 1, 1))
     y = (np.arange(height) - (height - 1) / 2)[:, None]
     x = (np.arange(width) - (width - 1) / 2)[None, :]
     across = np.abs(x * np.cos(angle) + y * np.sin(angle))  # distance from the line, measured along the gradient
