@@ -12,6 +12,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
@@ -23,6 +24,7 @@ EPSILON = np.float32(1e-5)
 CLIP = np.float32(0.2)
 Pair = int | tuple[int, int]
 
+_ANGLE_ERROR = 0.4  # degrees
 _STRIP = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
@@ -145,13 +147,39 @@ def _computed_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.nd
     """Return each pixel's bin and magnitude, those of its strongest channel, for any image."""
     # Differences of float32 are rounded to float32, as in scikit-image.
     single = strip.image.dtype in (np.float16, np.float32)
-    best, *others = ((gx, gy, np.hypot(gx, gy)) for gx, gy in strip.gradients(np.float32 if single else np.float64))
+    (gx, gy), *others = strip.gradients(np.float32 if single else np.float64)
+    if others:
+        gx, gy = _strongest([(gx, gy), *others])
+    return _quick_bins(gx, gy, orientations), cv2.magnitude(gx, gy)
+
+
+def _strongest(gradients: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradient of the channel with the largest magnitude, the first on ties."""
+    best, *others = ((gx, gy, np.hypot(gx, gy)) for gx, gy in gradients)
     for other in others:
         stronger = other[2] > best[2]
         for kept, new in zip(best, other, strict=True):
             np.copyto(kept, new, where=stronger)
-    gx, gy = (each.astype(np.float64, copy=False) for each in best[:2])
-    return _bins(gx, gy, orientations), np.hypot(gx, gy)
+    return best[:2]
+
+
+def _quick_bins(gx: np.ndarray, gy: np.ndarray, orientations: int) -> np.ndarray:
+    """Return what `_bins` does, taking its slow arctangent only near the edge of a bin.
+
+    OpenCV's angles are off by less than _ANGLE_ERROR degrees (its documentation says about 0.3).
+    """
+    place = cv2.phase(gx.astype(np.float32, copy=False), gy.astype(np.float32, copy=False), angleInDegrees=True)
+    place *= np.float32(orientations / 180)
+    bins = place.astype(np.int32)
+    place -= bins
+    place -= np.float32(0.5)
+    np.abs(place, out=place)
+    bins[bins >= orientations] -= orientations
+    doubtful = np.flatnonzero(place > 0.5 - _ANGLE_ERROR * orientations / 180)
+    x, y = gx.ravel()[doubtful].astype(np.float64), gy.ravel()[doubtful].astype(np.float64)
+    voting = (x != 0) | (y != 0)
+    bins.ravel()[doubtful[voting]] = _bins(x[voting], y[voting], orientations)
+    return bins
 
 
 def _bins(gx: np.ndarray, gy: np.ndarray, orientations: int) -> np.ndarray:
