@@ -150,7 +150,8 @@ def _computed_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.nd
     (gx, gy), *others = strip.gradients(np.float32 if single else np.float64)
     if others:
         gx, gy = _strongest([(gx, gy), *others])
-    return _quick_bins(gx, gy, orientations), cv2.magnitude(gx, gy)
+    # Not cv2.magnitude, whose last bit depends on where in memory its arrays happen to lie.
+    return _quick_bins(gx, gy, orientations), np.sqrt(gx * gx + gy * gy)
 
 
 def _strongest(gradients: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -168,14 +169,12 @@ def _quick_bins(gx: np.ndarray, gy: np.ndarray, orientations: int) -> np.ndarray
 
     OpenCV's angles are off by less than _ANGLE_ERROR degrees (its documentation says about 0.3).
     """
-    place = cv2.phase(gx.astype(np.float32, copy=False), gy.astype(np.float32, copy=False), angleInDegrees=True)
-    place *= np.float32(orientations / 180)
+    x, y = gx.astype(np.float32, copy=False), gy.astype(np.float32, copy=False)
+    place = np.asarray(cv2.phase(x, y, angleInDegrees=True)) * np.float32(orientations / 180)
     bins = place.astype(np.int32)
-    place -= bins
-    place -= np.float32(0.5)
-    np.abs(place, out=place)
+    from_middle = np.abs(place - bins - np.float32(0.5))
     bins[bins >= orientations] -= orientations
-    doubtful = np.flatnonzero(place > 0.5 - _ANGLE_ERROR * orientations / 180)
+    doubtful = np.flatnonzero(from_middle > 0.5 - _ANGLE_ERROR * orientations / 180)
     x, y = gx.ravel()[doubtful].astype(np.float64), gy.ravel()[doubtful].astype(np.float64)
     voting = (x != 0) | (y != 0)
     bins.ravel()[doubtful[voting]] = _bins(x[voting], y[voting], orientations)
