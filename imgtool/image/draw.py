@@ -1,4 +1,6 @@
-"""Pictures of descriptors: strokes for HoG, rosettes for GIST. Arrays in, RGB uint8 pictures out.
+"""Pictures of descriptors: strokes for HoG, rosettes for GIST, keypoints and matches for SIFT.
+
+Arrays in, RGB uint8 pictures out.
 
 x points right and y down, so angles grow clockwise. A HoG stroke runs along the edge, a quarter turn from the gradient,
 as in Dalal and Triggs (CVPR 2005), figure 6. A GIST rosette is a polar plot over spatial frequency, as in Oliva and
@@ -7,6 +9,7 @@ Torralba (IJCV 2001), figure 7: its petals point along the gradient, a quarter t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +22,8 @@ GAP = 8  # pixels between the two halves of a picture
 STROKE = 16  # pixels that a cell should have, or its strokes cannot be told apart
 ROSETTE = 128  # pixels of a rosette's side
 LARGEST = 2048  # pixels up to which a small image is magnified for that
+SHIFT = 4  # bits of a pixel's fractions that OpenCV draws with
+FINE = 1 << SHIFT
 
 
 def hog_picture(
@@ -106,6 +111,48 @@ def sectors(orientations: Sequence[int], side: int) -> np.ndarray:
             turned = (angle + np.pi * j / count + np.pi / 2) % np.pi - np.pi / 2
             shapes.append((ring == scale) & (np.abs(turned) <= 0.9 * np.pi / (2 * count)))
     return np.asarray(np.stack(shapes).reshape(-1, side, 4, side, 4).mean(axis=(2, 4)))
+
+
+def keypoints_picture(image: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the image with a circle of each keypoint's size, and a line from its center along its angle.
+
+    frames: (N, 4): x, y, diameter in pixels, angle in degrees clockwise from the right.
+    """
+    import cv2
+
+    picture = np.array(_viewable(image), order="C")
+    for index, (x, y, diameter, angle) in enumerate(frames.tolist()):
+        color, radius = _color(index), max(diameter / 2, 1.0)
+        tip = x + radius * math.cos(math.radians(angle)), y + radius * math.sin(math.radians(angle))
+        cv2.circle(picture, _fine(x, y), round(radius * FINE), color, 1, cv2.LINE_AA, SHIFT)
+        cv2.line(picture, _fine(x, y), _fine(*tip), color, 1, cv2.LINE_AA, SHIFT)
+    return picture
+
+
+def matches_picture(left: np.ndarray, right: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return two images side by side, a line between the points of each pair; pairs: (M, 4), x and y left and right."""
+    import cv2
+
+    height = max(len(left), len(right))
+    halves = [
+        np.pad(_viewable(each), ((0, height - len(each)), (0, 0), (0, 0)), constant_values=255)
+        for each in (left, right)
+    ]
+    picture, shift = np.ascontiguousarray(_beside(*halves)), left.shape[1] + GAP
+    for index, (x, y, across, down) in enumerate(pairs.tolist()):
+        cv2.line(picture, _fine(x, y), _fine(across + shift, down), _color(index), 1, cv2.LINE_AA, SHIFT)
+    return picture
+
+
+def _fine(x: float, y: float) -> tuple[int, int]:
+    """Return a point in the sixteenths of a pixel that OpenCV draws with."""
+    return round(x * FINE), round(y * FINE)
+
+
+def _color(index: int) -> tuple[int, ...]:
+    """Return one of many bright colors, neighbors of which differ."""
+    hue = index * 0.618034 % 1.0  # the golden ratio's part
+    return tuple(int(each) for each in np.rint(255 * from_hsv(np.array([[[hue, 0.9, 1.0]]]))[0, 0]))
 
 
 def _viewable(image: np.ndarray) -> np.ndarray:
