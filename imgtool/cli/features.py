@@ -39,7 +39,7 @@ def command() -> None:
 @click.option("--components", type=click.IntRange(1), default=64, show_default=True, help="Gaussians.")
 @click.option("--dimensions", type=click.IntRange(1), default=64, show_default=True, help="Kept by the PCA.")
 @click.option("--step", type=click.IntRange(1), default=4, show_default=True, help="Pixels between descriptors.")
-@options.bins("4,6,8")
+@options.bins("4,6,8", "4,6,8")
 @click.option("--root/--no-root", default=True, show_default=True, help="RootSIFT.")
 @click.option("--places/--no-places", default=False, show_default=True, help="Append x and y to descriptors.")
 @click.option("--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Descriptors to fit to.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import functools
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +16,14 @@ from imgtool.errors import ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
+
+# Whose definition, and the options that it takes.
+VARIANTS = {
+    "skimage": ("orientations", "cell", "block", "norm", "sqrt"),
+    "dalal-triggs": ("orientations", "cell", "block", "sqrt", "signed"),
+    "uoctti": ("orientations", "cell"),
+    "vlfeat-dalal-triggs": ("orientations", "cell"),
+}
 
 
 def norm_names() -> Iterable[str]:
@@ -31,53 +41,76 @@ imgtool hog --visualize hog.png photo.jpg
 
 
 @options.command("hog", examples=EXAMPLES)
-@click.option("--orientations", type=click.IntRange(1), default=9, show_default=True, help="Bins over 180 degrees.")
-@click.option("--cell", type=options.Numbers(least=1), default="8", show_default=True, help="Pixels; or ROWS,COLUMNS.")
-@click.option("--block", type=options.Numbers(least=1), default="2", show_default=True, help="Cells; or ROWS,COLUMNS.")
+@click.option("--variant", type=click.Choice(list(VARIANTS)), default="skimage", help="Whose definition.  [skimage]")
+@click.option("--orientations", type=click.IntRange(1), help="Bins over 180 degrees.  [9]")
+@click.option("--cell", type=options.Numbers(least=1), help="Pixels; or ROWS,COLUMNS.  [8]")
+@click.option("--block", type=options.Numbers(least=1), help="Cells; or ROWS,COLUMNS.  [2]")
 @click.option(
-    "--norm",
-    type=options.LateChoice("norm", norm_names),
-    default="L2-Hys",
-    show_default=True,
-    help="Of a block: L1, L1-sqrt, L2, L2-Hys, none.",
+    "--norm", type=options.LateChoice("norm", norm_names), help="Of a block: L1, L1-sqrt, L2, L2-Hys, none.  [L2-Hys]"
 )
-@click.option("--sqrt", is_flag=True, help="Take the square root of the image first.")
+@click.option("--sqrt", is_flag=True, default=None, help="Take the square root of the image first.")
+@click.option("--signed", is_flag=True, default=None, help="Bins over 360 degrees, for dalal-triggs.")
 @options.visualize
 @options.vectors
 @options.images
-def command(
-    images: Images,
-    vectors: Vectors,
-    orientations: int,
-    cell: tuple[int, ...],
-    block: tuple[int, ...],
-    norm: str,
-    sqrt: bool,
-    visualize: str | None,
-) -> None:
+def command(images: Images, vectors: Vectors, variant: str, visualize: str | None, **values: Any) -> None:
     """Describe images by histograms of oriented gradients.
 
-    As scikit-image computes them (Dalal and Triggs, CVPR 2005, without the Gaussian window and trilinear votes).
+    skimage: as scikit-image computes them; dalal-triggs: with the paper's Gaussian window and trilinear votes, as
+    OpenCV's HOGDescriptor (64x128 pixels: its 3,780 numbers); uoctti: 31 numbers a cell, and vlfeat-dalal-triggs: 36,
+    as VLFeat.
     """
-    from imgtool.features.hog import cell_histograms, hog
-
-    cells, blocks = _pair("--cell", cell), _pair("--block", block)
-
-    def describe(image: np.ndarray) -> np.ndarray:
-        return hog(image, orientations=orientations, cell=cells, block=blocks, norm=norm, sqrt=sqrt)
-
-    def draw(image: np.ndarray, _: np.ndarray) -> np.ndarray:
-        from imgtool.image.draw import hog_picture
-
-        return hog_picture(cell_histograms(image, orientations=orientations, cell=cells, sqrt=sqrt), cells, image)
-
-    drawing = Drawing(visualize, draw) if visualize else None
-    parameters = {"orientations": orientations, "cell": cells, "block": blocks, "norm": norm, "sqrt": sqrt}
-    vectors.write(images, describe, descriptor="hog", drawing=drawing, **parameters)
+    parameters = {"orientations": 9, "cell": (8,), **{name: each for name, each in values.items() if each is not None}}
+    if wrong := set(parameters) - set(VARIANTS[variant]):
+        takes = ", ".join(f"--{name}" for name in VARIANTS[variant])
+        raise ParameterError(f"--{min(wrong)} does not go with --variant {variant}, which takes {takes}")
+    for name in parameters.keys() & {"cell", "block"}:
+        parameters[name] = _sides(f"--{name}", parameters[name], variant)
+    describe = functools.partial(_function(variant), **parameters)
+    drawing = Drawing(visualize, functools.partial(_picture, variant, parameters)) if visualize else None
+    vectors.write(images, describe, descriptor="hog", drawing=drawing, variant=variant, **parameters)
 
 
-def _pair(option: str, numbers: tuple[int, ...]) -> tuple[int, int]:
-    """Return (rows, columns) of one number or two."""
-    if len(numbers) > 2:
-        raise ParameterError(f"{option} takes one number, or rows and columns, got {','.join(map(str, numbers))}")
-    return numbers[0], numbers[-1]
+def _sides(option: str, numbers: tuple[int, ...], variant: str) -> Any:
+    """Return (rows, columns) of one number or two for scikit-image's form, and one number for the others."""
+    most = 2 if variant == "skimage" else 1
+    if len(numbers) > most:
+        takes = "one number, or rows and columns" if most == 2 else f"one number with --variant {variant}"
+        raise ParameterError(f"{option} takes {takes}, got {','.join(map(str, numbers))}")
+    return (numbers[0], numbers[-1]) if most == 2 else numbers[0]
+
+
+def _function(variant: str) -> Callable[..., np.ndarray]:
+    """Return the function that computes a variant."""
+    from imgtool.features import dalal_triggs, hog, uoctti
+
+    functions: dict[str, Callable[..., np.ndarray]] = {
+        "skimage": hog.hog,
+        "dalal-triggs": dalal_triggs.dalal_triggs,
+        "uoctti": uoctti.uoctti,
+        "vlfeat-dalal-triggs": uoctti.vlfeat_dalal_triggs,
+    }
+    return functions[variant]
+
+
+def _picture(variant: str, parameters: dict[str, Any], image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Draw the strokes that a descriptor stands for beside the image."""
+    from imgtool.features.dalal_triggs import cells_of
+    from imgtool.features.hog import cell_histograms
+    from imgtool.image.draw import hog_picture
+
+    count, cell = parameters["orientations"], parameters["cell"]
+    if variant == "skimage":
+        chosen = {name: parameters[name] for name in ("orientations", "cell", "sqrt") if name in parameters}
+        return hog_picture(cell_histograms(image, **chosen), cell, image)
+    if variant == "dalal-triggs":
+        turn = 2 * math.pi if parameters.get("signed") else math.pi
+        return hog_picture(cells_of(values), (cell, cell), image, [turn * (k + 0.5) / count for k in range(count)])
+    undirected = values[..., 2 * count : 3 * count] if variant == "uoctti" else _mean_of_blocks(values, count)
+    return hog_picture(undirected, (cell, cell), image, [math.pi * k / count for k in range(count)])
+
+
+def _mean_of_blocks(values: np.ndarray, orientations: int) -> np.ndarray:
+    """Return the mean of a cell's votes over the four blocks that normalize it."""
+    mean: np.ndarray = values.reshape(*values.shape[:2], 4, orientations).mean(axis=2)
+    return mean

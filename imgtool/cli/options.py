@@ -109,12 +109,10 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         return numbers
 
 
-def bins(default: str) -> Decorator:
+def bins(default: str | None, shown: str) -> Decorator:
     """Return the option --bin of commands that take dense SIFT."""
-    kind = Numbers(least=1)
-    return click.option(
-        "--bin", "bins", type=kind, default=default, show_default=True, help="Pixels of a spatial bin; several: 4,6,8."
-    )
+    text = f"Pixels of a spatial bin; several: 4,6,8.  [{shown}]"
+    return click.option("--bin", "bins", type=Numbers(least=1), default=default, help=text)
 
 
 def _build_images(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import imgtool
+from imgtool.batch.inputs import Input
 from imgtool.cli import options
-from imgtool.cli.images import Images, Rows, each_image
+from imgtool.cli.images import Images, Outcome, Rows, each_input
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row
-from imgtool.cli.vectors import Vectors
-from imgtool.errors import DataError, ParameterError
+from imgtool.cli.vectors import Drawing, Vectors
+from imgtool.errors import DataError, ImageError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +27,17 @@ EXAMPLES = """
 imgtool sift photo.jpg
 imgtool sift --step 8 --bin 4,6,8 --root photos/ -o sift.npz
 imgtool sift --step 16 --values photo.jpg | jq '.values | length'
+imgtool sift --sparse --visualize keypoints.png photo.jpg
+imgtool sift --match left.jpg right.jpg --visualize matches.png
 """
 COLUMNS = ("descriptor", "number", "grid")
+SPARSE_COLUMNS = ("descriptor", "number")
+MATCH_COLUMNS = ("other", "keypoints", "matches", "inliers")
 
 
 @options.command("sift", examples=EXAMPLES)
-@click.option("--step", type=click.IntRange(1), default=4, show_default=True, help="Pixels between descriptors.")
-@options.bins("4")
+@click.option("--step", type=click.IntRange(1), help="Pixels between descriptors.  [4]")
+@options.bins(None, "4")
 @click.option(
     "--window",
     type=click.Choice(["gaussian", "flat"]),
@@ -39,35 +45,148 @@ COLUMNS = ("descriptor", "number", "grid")
 )
 @click.option("--root", is_flag=True, help="RootSIFT: square roots under the L1 norm.")
 @click.option("--bounds", type=options.Numbers(4), metavar="X0,Y0,X1,Y1", help="Describe this part only, inclusive.")
+@click.option("--sparse", is_flag=True, help="At keypoints instead of on a grid, as OpenCV finds them.")
+@click.option("--match", "other", metavar="OTHER", help="Match keypoints with those of the image OTHER.")
 @click.option("--values", is_flag=True, help="Give frames and values of each descriptor, not a summary.")
+@options.visualize
 @options.vectors
 @options.images
 def command(
     images: Images,
     vectors: Vectors,
-    step: int,
-    bins: tuple[int, ...],
-    window: str | None,
     root: bool,
-    bounds: tuple[int, ...] | None,
+    sparse: bool,
+    other: str | None,
     values: bool,
+    visualize: str | None,
+    **grid: Any,
 ) -> None:
     """Describe images by dense SIFT.
 
     As VLFeat computes it (Lowe, IJCV 2004, on a grid): 4x4 bins of 8 orientations. One bin size describes the image as
-    it is; several smooth it for each, as VLFeat's phow.
+    it is; several smooth it for each, as VLFeat's phow. --sparse and --match take keypoints; matches pass the ratio
+    test (0.75), inliers also RANSAC's homography.
     """
-    window = window or ("gaussian" if len(bins) == 1 else "flat")
-    describe = _describer(step, bins, window, root, bounds)
-    parameters = {"step": step, "bins": list(bins), "window": window, "root": root, "bounds": bounds and list(bounds)}
-    if vectors.output is None or vectors.output == "-":
-        outcomes = each_image(images, lambda image: _row(describe(image), values=values))
-        Rows(vectors.format).write(outcomes, (*COLUMNS, "frames", "values") if values else COLUMNS)
+    given = {name: value for name, value in grid.items() if value is not None}
+    if (sparse or other) and given:
+        raise ParameterError(
+            f"--{min(given).removesuffix('s')} is for SIFT on a grid; keypoints choose their own places"
+        )
+    if visualize and not (sparse or other):
+        raise ParameterError("--visualize goes with --sparse, which draws keypoints, or --match, which draws matches")
+    if other:
+        if vectors.output or values or root:
+            raise ParameterError("--match gives rows of matches; it does not go with -o, --values or --root")
+        _match(images, vectors, other, visualize)
+        return
+    describe, parameters = _sparse(root) if sparse else _dense(root, **given)
+    _write(images, vectors, describe, parameters, sparse=sparse, values=values, visualize=visualize)
+
+
+def _write(
+    images: Images,
+    vectors: Vectors,
+    describe: Callable[[np.ndarray], Descriptors],
+    parameters: dict[str, Any],
+    *,
+    sparse: bool,
+    values: bool,
+    visualize: str | None,
+) -> None:
+    """Describe all images: rows on standard output, or a feature file; and pictures where asked."""
+    draw = _drawing(visualize).prepare(images, "sift", vectors=vectors) if visualize else None
+
+    def described(index: int, source: Input) -> Descriptors:
+        image = images.read(source)
+        found = describe(image)
+        if draw:
+            draw(index, image, found.frames)
+        return found
+
+    outcomes = each_input(images, described)
+    if vectors.prints:
+        summary, columns = (_keypoints_row, SPARSE_COLUMNS) if sparse else (_row, COLUMNS)
+
+        def rows() -> Iterator[Outcome[Row]]:
+            for each in outcomes:
+                row = None if each.value is None else summary(each.value, values=values)
+                yield Outcome(each.index, each.source, row, each.error)
+
+        Rows(vectors.format).write(rows(), (*columns, "frames", "values") if values else columns)
         return
     vectors.check(images)
+    assert vectors.output is not None
     if not vectors.output.lower().endswith(".npz"):
         raise ParameterError(f"-o {vectors.output}: local descriptors are stored as .npz only")
-    _store(vectors, images, describe, parameters)
+    _store(vectors, images, outcomes, parameters)
+
+
+def _drawing(output: str) -> Drawing:
+    """Return what draws keypoints."""
+
+    def draw(image: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        from imgtool.image.draw import keypoints_picture
+
+        return keypoints_picture(image, frames)
+
+    return Drawing(output, draw)
+
+
+def _sparse(root: bool) -> tuple[Callable[[np.ndarray], Descriptors], dict[str, Any]]:
+    """Return the function that describes keypoints, and what a feature file says of it."""
+    from imgtool.features import sift
+    from imgtool.features.keypoints import sparse_sift
+
+    def describe(image: np.ndarray) -> Descriptors:
+        found = sparse_sift(image)
+        return replace(found, values=sift.root(found.values)) if root else found
+
+    return describe, {"keypoints": True, "root": root}
+
+
+def _dense(
+    root: bool,
+    step: int = 4,
+    bins: tuple[int, ...] = (4,),
+    window: str | None = None,
+    bounds: tuple[int, ...] | None = None,
+) -> tuple[Callable[[np.ndarray], Descriptors], dict[str, Any]]:
+    """Return the function that describes a grid, and what a feature file says of it."""
+    window = window or ("gaussian" if len(bins) == 1 else "flat")
+    parameters = {"step": step, "bins": list(bins), "window": window, "root": root, "bounds": bounds and list(bounds)}
+    return _describer(step, bins, window, root, bounds), parameters
+
+
+def _match(images: Images, vectors: Vectors, other: str, visualize: str | None) -> None:
+    """Match every image with another one."""
+    import numpy as np
+
+    from imgtool.features.keypoints import match, sparse_sift
+    from imgtool.image.draw import matches_picture
+
+    try:
+        right = images.read(Input(other))
+        of_right = sparse_sift(right)
+    except ImageError as error:
+        raise ImageError(f"{other}: {error}") from None
+    drawing = Drawing(visualize, lambda left, pairs: matches_picture(left, right, pairs)) if visualize else None
+    draw = drawing.prepare(images, "matches", vectors=vectors) if drawing else None
+
+    def matched(index: int, source: Input) -> Row:
+        left = images.read(source)
+        of_left = sparse_sift(left)
+        found = match(of_left, of_right)
+        if draw:
+            draw(index, left, np.hstack([found.left, found.right])[found.inliers])
+        return {
+            "other": other,
+            "keypoints": [len(of_left.values), len(of_right.values)],
+            "matches": len(found.left),
+            "inliers": int(found.inliers.sum()),
+            "homography": found.homography,
+        }
+
+    Rows(vectors.format).write(each_input(images, matched), MATCH_COLUMNS)
 
 
 def _describer(
@@ -103,14 +222,18 @@ def _row(found: Descriptors, *, values: bool) -> Row:
     return {**row, "frames": found.frames, "values": found.values} if values else row
 
 
-def _store(
-    vectors: Vectors, images: Images, describe: Callable[[np.ndarray], Descriptors], parameters: dict[str, Any]
-) -> None:
+def _keypoints_row(found: Descriptors, *, values: bool) -> Row:
+    """Return what standard output says of one image's keypoints."""
+    row: dict[str, Any] = {"descriptor": "sift", "shape": list(found.values.shape), "number": len(found.values)}
+    return {**row, "frames": found.frames, "values": found.values} if values else row
+
+
+def _store(vectors: Vectors, images: Images, every: Iterator[Outcome[Descriptors]], parameters: dict[str, Any]) -> None:
     """Write the descriptors of all images to a feature file."""
     from imgtool.datasets import feature_file
 
     assert vectors.output is not None
-    outcomes = [each for each in each_image(images, describe) if each.value is not None]
+    outcomes = [each for each in every if each.value is not None]
     if not outcomes:
         raise DataError("no image could be described, so there is nothing to store")
     meta = {"descriptor": "sift", "parameters": parameters, "version": imgtool.__version__}

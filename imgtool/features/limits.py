@@ -18,3 +18,9 @@ def require_finite(image: np.ndarray, descriptor: str) -> None:
         raise ImageError(f"holds NaN or infinity, so it has no {descriptor}")
     if max(-float(low), float(high)) > LARGEST:
         raise ImageError(f"holds values of {max(-float(low), float(high)):.3g}; {descriptor} takes up to {LARGEST:g}")
+
+
+def require_roots(image: np.ndarray) -> None:
+    """Raise ImageError when an image holds negative values, of which there is no square root."""
+    if image.min() < 0:
+        raise ImageError(f"holds negative values such as {image.min():g}, which have no square root")

@@ -1,4 +1,6 @@
-"""Pictures of descriptors: strokes for HoG, rosettes for GIST. Arrays in, RGB uint8 pictures out.
+"""Pictures of descriptors: strokes for HoG, rosettes for GIST, keypoints and matches for SIFT.
+
+Arrays in, RGB uint8 pictures out.
 
 x points right and y down, so angles grow clockwise. A HoG stroke runs along the edge, a quarter turn from the gradient,
 as in Dalal and Triggs (CVPR 2005), figure 6. A GIST rosette is a polar plot over spatial frequency, as in Oliva and
@@ -7,6 +9,7 @@ Torralba (IJCV 2001), figure 7: its petals point along the gradient, a quarter t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,25 +22,32 @@ GAP = 8  # pixels between the two halves of a picture
 STROKE = 16  # pixels that a cell should have, or its strokes cannot be told apart
 ROSETTE = 128  # pixels of a rosette's side
 LARGEST = 2048  # pixels up to which a small image is magnified for that
+SHIFT = 4  # bits of a pixel's fractions that OpenCV draws with
+FINE = 1 << SHIFT
 
 
-def hog_picture(histograms: np.ndarray, cell: tuple[int, int], image: np.ndarray) -> np.ndarray:
+def hog_picture(
+    histograms: np.ndarray, cell: tuple[int, int], image: np.ndarray, angles: Sequence[float] | None = None
+) -> np.ndarray:
     """Return the image and, at its right, a star of strokes for each cell.
 
-    histograms: (cell rows, cell columns, orientations), bin k being gradients around 180 (k + 1/2) / orientations
-    degrees; cell: its (rows, columns) in pixels. A stroke is as bright as its bin is large; the largest one per cent
-    are white. Small images are magnified by a whole number so that strokes can be told apart.
+    histograms: (cell rows, cell columns, orientations); cell: its (rows, columns) in pixels; angles: of each bin's
+    gradient in radians, by default pi (k + 1/2) / orientations. A stroke is as bright as its bin is large; the largest
+    one per cent are white. Small images are magnified by a whole number so that strokes can be told apart.
     """
     factor = _magnification(image.shape[:2], cell)
     rows, columns, orientations = histograms.shape
+    if angles is None:
+        angles = [np.pi * (k + 0.5) / orientations for k in range(orientations)]
     height, width = cell[0] * factor, cell[1] * factor
     stars = np.zeros((rows, height, columns, width), np.float32)
     brightness = _brightness(histograms)
-    for k, stroke in enumerate(strokes(orientations, height, width)):
+    for k, stroke in enumerate(strokes(angles, height, width)):
         np.maximum(stars, brightness[:, None, :, None, k] * stroke[:, None, :], out=stars)
     left = np.repeat(np.repeat(_viewable(image), factor, axis=0), factor, axis=1)
     right = np.zeros_like(left)
-    right[: rows * height, : columns * width] = np.rint(255 * stars.reshape(rows * height, columns * width))[:, :, None]
+    drawn = np.rint(255 * stars.reshape(rows * height, columns * width))[: right.shape[0], : right.shape[1], None]
+    right[: drawn.shape[0], : drawn.shape[1]] = drawn
     return _beside(left, right)
 
 
@@ -54,12 +64,9 @@ def _brightness(histograms: np.ndarray) -> np.ndarray:
     return np.sqrt(np.minimum(histograms / top, 1)).astype(np.float32)
 
 
-def strokes(orientations: int, height: int, width: int) -> np.ndarray:
-    """Return one soft-edged line through the center of a cell for each orientation, (orientations, height, width).
-
-    Line k is perpendicular to the middle of bin k, which is the gradient angle pi (k + 1/2) / orientations.
-    """
-    angle = (np.pi * (np.arange(orientations) + 0.5) / orientations)[:, None, None]
+def strokes(angles: Sequence[float], height: int, width: int) -> np.ndarray:
+    """Return soft-edged lines through the center of a cell, each perpendicular to a gradient, (n, height, width)."""
+    angle = np.reshape(angles, (-1, 1, 1))
     y = (np.arange(height) - (height - 1) / 2)[:, None]
     x = (np.arange(width) - (width - 1) / 2)[None, :]
     across = np.abs(x * np.cos(angle) + y * np.sin(angle))  # distance from the line, measured along the gradient
@@ -104,6 +111,48 @@ def sectors(orientations: Sequence[int], side: int) -> np.ndarray:
             turned = (angle + np.pi * j / count + np.pi / 2) % np.pi - np.pi / 2
             shapes.append((ring == scale) & (np.abs(turned) <= 0.9 * np.pi / (2 * count)))
     return np.asarray(np.stack(shapes).reshape(-1, side, 4, side, 4).mean(axis=(2, 4)))
+
+
+def keypoints_picture(image: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the image with a circle of each keypoint's size, and a line from its center along its angle.
+
+    frames: (N, 4): x, y, diameter in pixels, angle in degrees clockwise from the right.
+    """
+    import cv2
+
+    picture = np.array(_viewable(image), order="C")
+    for index, (x, y, diameter, angle) in enumerate(frames.tolist()):
+        color, radius = _color(index), max(diameter / 2, 1.0)
+        tip = x + radius * math.cos(math.radians(angle)), y + radius * math.sin(math.radians(angle))
+        cv2.circle(picture, _fine(x, y), round(radius * FINE), color, 1, cv2.LINE_AA, SHIFT)
+        cv2.line(picture, _fine(x, y), _fine(*tip), color, 1, cv2.LINE_AA, SHIFT)
+    return picture
+
+
+def matches_picture(left: np.ndarray, right: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return two images side by side, a line between the points of each pair; pairs: (M, 4), x and y left and right."""
+    import cv2
+
+    height = max(len(left), len(right))
+    halves = [
+        np.pad(_viewable(each), ((0, height - len(each)), (0, 0), (0, 0)), constant_values=255)
+        for each in (left, right)
+    ]
+    picture, shift = np.ascontiguousarray(_beside(*halves)), left.shape[1] + GAP
+    for index, (x, y, across, down) in enumerate(pairs.tolist()):
+        cv2.line(picture, _fine(x, y), _fine(across + shift, down), _color(index), 1, cv2.LINE_AA, SHIFT)
+    return picture
+
+
+def _fine(x: float, y: float) -> tuple[int, int]:
+    """Return a point in the sixteenths of a pixel that OpenCV draws with."""
+    return round(x * FINE), round(y * FINE)
+
+
+def _color(index: int) -> tuple[int, ...]:
+    """Return one of many bright colors, neighbors of which differ."""
+    hue = index * 0.618034 % 1.0  # the golden ratio's part
+    return tuple(int(each) for each in np.rint(255 * from_hsv(np.array([[[hue, 0.9, 1.0]]]))[0, 0]))
 
 
 def _viewable(image: np.ndarray) -> np.ndarray:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from imgtool.cli.main import execute
+from imgtool.features.dalal_triggs import dalal_triggs
 from imgtool.features.gist import PRESETS, gist
 from imgtool.features.hog import cell_histograms, hog
+from imgtool.features.uoctti import uoctti, vlfeat_dalal_triggs
 from imgtool.image.draw import hog_picture
 from imgtool.image.read import read
 
@@ -31,6 +33,13 @@ def row_of(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
+VARIANTS = [
+    ("dalal-triggs", dalal_triggs, [], {}),
+    ("dalal-triggs", dalal_triggs, ["--cell", "6", "--block", "3", "--sqrt", "--signed", "--orientations", "5"],
+     {"cell": 6, "block": 3, "sqrt": True, "signed": True, "orientations": 5}),
+    ("uoctti", uoctti, ["--cell", "4", "--orientations", "8"], {"cell": 4, "orientations": 8}),
+    ("vlfeat-dalal-triggs", vlfeat_dalal_triggs, [], {}),
+]  # fmt: skip
 HOG_CASES = [
     ([], {}),
     (["--orientations", "6", "--cell", "5,7", "--block", "3"], {"orientations": 6, "cell": (5, 7), "block": 3}),
@@ -120,6 +129,9 @@ def test_refusals_are_one_line(command, arguments, status, message, capsys):
         (["hog", "--cell", "1,2,3"], "--cell"),
         (["hog", "--block", "a"], "'a'"),
         (["hog", "--norm", "L3"], "L2-Hys"),
+        (["hog", "--signed"], "--signed does not go with --variant skimage"),
+        (["hog", "--variant", "uoctti", "--block", "2"], "which takes --orientations, --cell"),
+        (["hog", "--variant", "dalal-triggs", "--cell", "8,4"], "takes one number"),
         (["gist", "--preset", "pyramid"], "hays-efros"),
         (["gist", "--blocks", "300"], "300"),
         (["gist", "--prefilter", "0"], "0"),
@@ -132,6 +144,31 @@ def test_wrong_settings_are_one_line_and_status_2(arguments, message, capsys):
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+@pytest.mark.parametrize(("variant", "function", "arguments", "parameters"), VARIANTS)
+def test_variants_of_hog(variant, function, arguments, parameters, capsys):
+    row = row_of(capsys, "hog", "--variant", variant, "color.png", *arguments, "--visualize", "out.png")
+    expected = function(COLOR, **parameters)
+    assert row["shape"] == list(expected.shape)
+    np.testing.assert_array_equal(np.float32(row["values"]), expected.ravel())
+    assert read("out.png").ndim == 3
+
+
+@pytest.mark.parametrize("variant", ["skimage", "dalal-triggs", "uoctti", "vlfeat-dalal-triggs"])
+@pytest.mark.parametrize("degrees", [0, 45, 90, 135])
+def test_strokes_of_every_variant_run_along_the_edge(variant, degrees):
+    y, x = np.mgrid[:72, :72] - 35.5
+    angle = np.radians(degrees + 90)  # of the gradient
+    image = 255 / (1 + np.exp(-(x * np.cos(angle) + y * np.sin(angle))))
+    cv2.imwrite("edge.png", image.astype(np.uint8))
+    assert execute(["hog", "-q", "--variant", variant, "edge.png", "-o", "x.npz", "--visualize", "edge_hog.png"]) == 0
+    stars = read("edge_hog.png")[:, -144:].astype(float).mean(axis=2)  # 9 x 9 cells, magnified to 16 pixels
+    star = stars[64:80, 64:80] / stars[64:80, 64:80].sum()  # the cell in the middle
+    v, u = np.mgrid[:16, :16] - 7.5
+    spread = [(star * each).sum() for each in (u * u, v * v, u * v)]
+    found = np.degrees(0.5 * np.arctan2(2 * spread[2], spread[0] - spread[1]))
+    assert abs((found - degrees + 90) % 180 - 90) <= 11  # half a bin, and 1
 
 
 @pytest.mark.parametrize("command", ["hog", "gist"])

@@ -1,6 +1,7 @@
 """`imgtool sift`, `fisher` and `features`: options, rows, feature files, codebooks, errors."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +12,10 @@ from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
 from imgtool.features.codebook import Codebook, load, save
 from imgtool.features.encoding import LocalSettings, encode, fit_to_images
+from imgtool.features.keypoints import sparse_sift
 from imgtool.features.sift import dense_sift, phow, root
 
+REFERENCE = Path(__file__).parents[1] / "reference"
 RNG = np.random.default_rng(0)
 IMAGES = {name: RNG.integers(0, 256, shape, dtype=np.uint8) for name, shape in {"a": (40, 48), "b": (44, 41)}.items()}
 
@@ -67,6 +70,58 @@ def test_sift_options_reach_the_descriptors(arguments, expected, capsys):
         assert row["shape"] == list(values.shape)
         assert len(row["frames"]) == row["number"] == len(values)
         np.testing.assert_array_equal(np.float32(row["values"]), values)
+
+
+@pytest.fixture
+def pair():
+    """Two pictures of the same scene, the second shifted by (12, 7) pixels."""
+    camera = np.load(REFERENCE / "images.npz")["camera_256"]
+    cv2.imwrite("left.png", camera[7:, 12:])
+    cv2.imwrite("right.png", camera[:-7, :-12])
+    return camera
+
+
+def test_sift_at_keypoints(pair, capsys):
+    (row,) = rows_of(capsys, "sift", "--sparse", "--values", "--visualize", "drawn.png", "left.png")
+    found = sparse_sift(pair[7:, 12:])
+    assert (row["number"], row["shape"]) == (len(found.values), list(found.values.shape))
+    np.testing.assert_array_equal(np.float32(row["values"]), found.values)
+    np.testing.assert_array_equal(np.float32(row["frames"]), found.frames)
+    drawn = cv2.imread("drawn.png")
+    assert drawn.shape == (249, 244, 3)
+    assert (drawn != pair[7:, 12:, None]).any()
+    assert execute(["sift", "--sparse", "--root", "left.png", "right.png", "-o", "s.npz"]) == 0
+    table = feature_file.load("s.npz")
+    np.testing.assert_array_equal(table.rows(0), rooted(found))
+
+
+def test_sift_matches_two_images(pair, capsys):
+    (row,) = rows_of(capsys, "sift", "--match", "right.png", "left.png", "--visualize", "drawn.png")
+    assert row["other"] == "right.png"
+    assert row["keypoints"] == [len(sparse_sift(each).values) for each in (pair[7:, 12:], pair[:-7, :-12])]
+    assert row["matches"] >= row["inliers"] > 100
+    np.testing.assert_allclose(row["homography"], [[1, 0, 12], [0, 1, 7], [0, 0, 1]], atol=0.1)
+    assert cv2.imread("drawn.png").shape == (249, 244 + 8 + 244, 3)
+    (row,) = rows_of(capsys, "sift", "--match", "in/cat/a.png", "left.png")
+    assert row["inliers"] < 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--sparse", "--step", "4"], 2, "--step is for SIFT on a grid"),
+        (["--match", "in/cat/b.png", "--bin", "4"], 2, "--bin is for SIFT on a grid"),
+        (["--match", "in/cat/b.png", "--values"], 2, "--match gives rows"),
+        (["--visualize", "x.png"], 2, "--visualize goes with --sparse"),
+        (["--match", "gone.png"], 1, "gone.png"),
+        (["--match", "bad.png"], 1, "bad.png"),
+    ],
+)
+def test_keypoints_refuse_what_does_not_go_together(arguments, status, message, capsys):
+    assert execute(["sift", "in/cat/a.png", *arguments]) == status
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
 
 
 def test_sift_gives_a_summary_unless_values_are_asked_for(capsys):

@@ -55,8 +55,9 @@ def test_strokes_lie_where_the_edge_is():
 
 @pytest.mark.parametrize("orientations", [1, 2, 4, 9])
 def test_each_bin_has_the_stroke_across_its_middle(orientations):
-    for k, stroke in enumerate(strokes(orientations, 17, 17)):
-        assert between(axis_of(stroke), 180 * (k + 0.5) / orientations + 90) < 0.5
+    angles = [np.pi * (k + 0.5) / orientations for k in range(orientations)]
+    for angle, stroke in zip(angles, strokes(angles, 17, 17), strict=True):
+        assert between(axis_of(stroke), np.degrees(angle) + 90) < 0.5
 
 
 @given(

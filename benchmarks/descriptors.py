@@ -1,0 +1,165 @@
+"""Time of descriptors against their peers, in one interleaved run on one thread.
+
+    OPENBLAS_NUM_THREADS=1 python benchmarks/descriptors.py [--only WORD] [--rounds N]
+    python benchmarks/descriptors.py --check
+
+Each row: median milliseconds of imgtool and of its peer, and the ratio of the medians; below 1 is faster. Images are
+scikit-image's astronaut, resized. `--check` compares benchmarks/gist_numpy.py with the reference arrays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gist_numpy
+import numpy as np
+import skimage
+from skimage.feature import fisher_vector as skimage_fisher
+from skimage.feature import hog as skimage_hog
+from skimage.transform import resize as skimage_resize
+
+from imgtool.features.dalal_triggs import dalal_triggs
+from imgtool.features.fisher import fisher_vector
+from imgtool.features.gist import gist
+from imgtool.features.hog import cell_histograms, hog
+from imgtool.features.sift import dense_sift
+from imgtool.features.uoctti import uoctti, vlfeat_dalal_triggs
+
+Work = Callable[[], Any]
+REFERENCE = Path(__file__).parents[1] / "tests" / "reference"
+
+
+def photograph(height: int, width: int, channels: int = 1) -> np.ndarray:
+    """Return a photograph of this size, uint8."""
+    image = skimage_resize(skimage.data.astronaut(), (height, width), anti_aliasing=True)
+    image = np.rint(image * 255).astype(np.uint8)
+    return image if channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def cases() -> Iterator[tuple[str, Work, str, Work]]:
+    """Yield what is measured: (name, imgtool, the peer's name, the peer)."""
+    yield from hog_cases()
+    yield from gist_cases()
+    yield from local_cases()
+
+
+def hog_cases() -> Iterator[tuple[str, Work, str, Work]]:
+    for name, height, width in (("512x512", 512, 512), ("500x333", 333, 500), ("3840x2160", 2160, 3840)):
+        gray, color = photograph(height, width), photograph(height, width, 3)
+        for kind, image in {
+            "uint8": gray,
+            "float32": (gray / 255).astype(np.float32),
+            "float64": gray / 255,
+            "color": color,
+        }.items():
+            axis = -1 if image.ndim == 3 else None
+
+            def peer(image: np.ndarray = image, axis: int | None = axis) -> Any:
+                return skimage_hog(image, 9, (8, 8), (2, 2), channel_axis=axis)
+
+            yield f"hog {name} {kind}", lambda image=image: hog(image), "skimage", peer
+            if kind == "uint8":
+                yield f"hog cells alone {name}", lambda image=image: cell_histograms(image), "skimage", peer
+                yield f"hog dalal-triggs {name}", lambda image=image: dalal_triggs(image), "skimage", peer
+                yield f"hog uoctti {name}", lambda image=image: uoctti(image), "skimage", peer
+                yield f"hog vlfeat {name}", lambda image=image: vlfeat_dalal_triggs(image), "skimage", peer
+
+
+def gist_cases() -> Iterator[tuple[str, Work, str, Work]]:
+    for orientations in ((8, 8, 8, 8), (8, 8, 4)):
+        image, bank = photograph(256, 256), gist_numpy.gabor_bank(256, orientations)
+        name = f"gist 256x256 {','.join(map(str, orientations))}"
+        yield (
+            name,
+            lambda image=image, o=orientations: gist(image, orientations=o),
+            "numpy.fft",
+            lambda image=image, bank=bank: gist_numpy.gist(image, bank),
+        )
+
+
+def local_cases() -> Iterator[tuple[str, Work, str, Work]]:
+    image = photograph(512, 512)
+    # 15,625 places of descriptors of 4 x 4 bins of 4 pixels, every 4 pixels
+    places = [cv2.KeyPoint(6.0 + 4 * x, 6.0 + 4 * y, 16 / 3) for y in range(125) for x in range(125)]
+    sift = cv2.SIFT_create()
+    yield (
+        "dense SIFT 512x512",
+        lambda: dense_sift(image, step=4, bin_size=4),
+        "cv2.SIFT",
+        lambda: sift.compute(image, places),
+    )
+    rng = np.random.default_rng(0)
+    data, means = rng.standard_normal((5000, 80)), rng.standard_normal((256, 80))
+    data, means = data.astype(np.float32), means.astype(np.float32)
+    variances, priors = np.ones_like(means), np.full(256, 1 / 256, np.float32)
+    mixture = _mixture(means, variances, priors)
+    yield (
+        "fisher K=256 D=80 n=5000",
+        lambda: fisher_vector(data, means, variances, priors),
+        "skimage",
+        lambda: skimage_fisher(data, mixture, improved=True),
+    )
+
+
+def _mixture(means: np.ndarray, variances: np.ndarray, priors: np.ndarray) -> Any:
+    """Return scikit-learn's mixture with these parameters."""
+    from sklearn.mixture import GaussianMixture
+
+    mixture = GaussianMixture(len(means), covariance_type="diag")
+    mixture.means_, mixture.covariances_, mixture.weights_ = means, variances, priors
+    mixture.precisions_cholesky_ = 1 / np.sqrt(variances)
+    return mixture
+
+
+def measure(mine: Work, peer: Work, rounds: int) -> tuple[float, float]:
+    """Return the median seconds of both, called in turn."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    mine(), peer()
+    for _ in range(rounds):
+        for work, times in zip((mine, peer), seconds, strict=True):
+            begin = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - begin)
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
+def check() -> None:
+    """Say how far the plain port of GIST is from LMgist."""
+    images, arrays = np.load(REFERENCE / "images.npz"), np.load(REFERENCE / "gist.npz")
+    for orientations in ((8, 8, 8, 8), (8, 8, 4), (6, 6, 6, 6, 6)):
+        expected = arrays[f"exact_camera_256_s256_o{''.join(map(str, orientations))}"]
+        actual = gist_numpy.gist(images["camera_256"], gist_numpy.gabor_bank(256, orientations))
+        off = np.abs(actual - expected).max() / np.abs(expected).max()
+        print(f"{orientations}: {off:.1e} of the largest number")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="rows whose name holds this word")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.check:
+        check()
+        return
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        parser.error("set OPENBLAS_NUM_THREADS=1: one thread is compared with one")
+    cv2.setNumThreads(1)
+    print(f"OpenCV {cv2.__version__}, scikit-image {skimage.__version__}, NumPy {np.__version__}")
+    print(f"{'':<28} {'imgtool ms':>10} {'peer ms':>9} {'ratio':>7}  peer")
+    for name, mine, peer_name, peer in cases():
+        if arguments.only in name:
+            rounds = max(3, arguments.rounds // 4) if "3840" in name else arguments.rounds
+            ours, theirs = measure(mine, peer, rounds)
+            print(f"{name:<28} {1e3 * ours:10.1f} {1e3 * theirs:9.1f} {ours / theirs:7.3f}  {peer_name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Dalal and Triggs' HoG against OpenCV's arrays, and against a plain sum of votes."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from imgtool.errors import ImageError, ParameterError
+from imgtool.features import dalal_triggs as module
+from imgtool.features.dalal_triggs import cells_of, dalal_triggs
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+HOG = np.load(REFERENCE / "hog.npz")
+IMAGES = np.load(REFERENCE / "images.npz")
+WINDOWS = [key for key in HOG.files if key.startswith("cv__window")]
+SLIDING = {"cv__camera_128_default_stride16": (128, 64), "cv__camera_97x131_win64x64_nogamma_stride16": (64, 64)}
+
+
+def opencvs_angle(gx, gy):
+    """Return the angle by OpenCV's polynomial, which is off by up to 1.7e-4 radians."""
+    return cv2.phase(np.ascontiguousarray(gx), np.ascontiguousarray(gy))
+
+
+@pytest.fixture(params=["true angle", "OpenCV's angle"])
+def tolerance(request, monkeypatch):
+    if request.param == "true angle":
+        return 1e-3
+    monkeypatch.setattr(module, "phase", opencvs_angle)
+    return 1e-5
+
+
+@pytest.mark.parametrize("key", WINDOWS)
+def test_a_window_equals_opencv_in_its_order(key, tolerance):
+    image = HOG["cv_gray_input"] if "gray" in key else IMAGES["window_128x64"]
+    actual = dalal_triggs(image, sqrt="nogamma" not in key, signed="signed" in key)
+    assert actual.size == 3780
+    np.testing.assert_allclose(actual.ravel(), HOG[key][0], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("key", SLIDING)
+def test_blocks_of_a_whole_image_are_those_of_its_windows(key, tolerance):
+    name = key.removeprefix("cv__").split("_default")[0].split("_win")[0]
+    blocks = dalal_triggs(IMAGES[name], sqrt="nogamma" not in key)
+    high, wide = (side // 8 - 1 for side in SLIDING[key])
+    windows = [
+        blocks[x : x + wide, y : y + high].ravel()
+        for y in range(0, blocks.shape[1] - high + 1, 2)
+        for x in range(0, blocks.shape[0] - wide + 1, 2)
+    ]
+    np.testing.assert_allclose(windows, HOG[key], rtol=0, atol=tolerance)
+
+
+@pytest.mark.skipif(not hasattr(cv2, "HOGDescriptor"), reason="OpenCV 5 has no HOGDescriptor")
+@pytest.mark.parametrize("cell", [4, 8])
+@pytest.mark.parametrize("block", [1, 2, 3])
+@pytest.mark.parametrize("signed", [False, True])
+def test_equals_opencvs_program(cell, block, signed):
+    image = np.random.default_rng(block).integers(0, 256, (6 * cell, 5 * cell, 3), dtype=np.uint8)
+    sides = [(5 * cell, 6 * cell), (cell * block,) * 2, (cell, cell), (cell, cell)]
+    peer = cv2.HOGDescriptor(*sides, 9, 1, -1, 0, 0.2, True, 64, signed)
+    expected = peer.compute(image).ravel()
+    np.testing.assert_allclose(
+        dalal_triggs(image, cell=cell, block=block, sqrt=True, signed=signed).ravel(), expected, atol=1e-3
+    )
+
+
+def plainly(image, orientations, cell, block, signed):
+    """Vote pixel by pixel, as the formulas say."""
+    values = np.pad(np.sqrt(image.astype(float)), 1, mode="reflect")
+    gx, gy = values[1:-1, 2:] - values[1:-1, :-2], values[2:, 1:-1] - values[:-2, 1:-1]
+    rows, columns, side = image.shape[0] // cell - block + 1, image.shape[1] // cell - block + 1, cell * block
+    result = np.zeros((columns, rows, block, block, orientations))
+    for x, y, i, j in np.ndindex(columns, rows, side, side):
+        dy, dx = gy[y * cell + i, x * cell + j], gx[y * cell + i, x * cell + j]
+        weight = np.exp(-((i - side / 2) ** 2 + (j - side / 2) ** 2) / (2 * (side / 4) ** 2)) * np.hypot(dx, dy)
+        place = np.arctan2(dy, dx) % (2 * np.pi) / (2 * np.pi) * (orientations if signed else 2 * orientations) - 0.5
+        for row, column in np.ndindex(block, block):
+            share = max(0, 1 - abs((i + 0.5) / cell - 0.5 - row)) * max(0, 1 - abs((j + 0.5) / cell - 0.5 - column))
+            for step in (0, 1):
+                bin = (int(np.floor(place)) + step) % orientations
+                nearness = 1 - (place - np.floor(place)) if step == 0 else place - np.floor(place)
+                result[x, y, column, row, bin] += weight * share * nearness
+    flat = result.reshape(columns, rows, -1)
+    flat /= np.linalg.norm(flat, axis=2, keepdims=True) + 0.1 * flat.shape[2]
+    np.minimum(flat, 0.2, out=flat)
+    flat /= np.linalg.norm(flat, axis=2, keepdims=True) + 1e-3
+    return result
+
+
+@given(
+    st.integers(1, 5), st.integers(2, 5), st.integers(1, 3), st.booleans(), st.integers(0, 9), st.integers(0, 9),
+    st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_equals_a_plain_sum_of_votes(orientations, cell, block, signed, down, right, dtype, seed):
+    shape = (cell * block + down, cell * block + right)
+    image = np.random.default_rng(seed).integers(0, 256, shape).astype(dtype)
+    actual = dalal_triggs(image, orientations=orientations, cell=cell, block=block, sqrt=True, signed=signed)
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, plainly(image, orientations, cell, block, signed), rtol=0, atol=2e-5)
+
+
+def test_strips_change_nothing(monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)
+    whole = dalal_triggs(image)
+    monkeypatch.setattr(module, "_STRIP", 1)
+    np.testing.assert_allclose(dalal_triggs(image), whole, rtol=0, atol=1e-6)
+
+
+@given(hnp.arrays(st.sampled_from([np.float32, np.float64]), (17, 16), elements={"allow_nan": True}))
+@settings(max_examples=40, deadline=None)
+def test_any_floats_give_numbers_or_one_error(image):
+    try:
+        assert np.isfinite(dalal_triggs(image)).all()
+    except ImageError as error:
+        assert "NaN" in str(error) or "1e+15" in str(error)  # noqa: PT017
+
+
+def test_what_cannot_be_described_is_refused():
+    with pytest.raises(ImageError, match=r"15x40.*16x16"):
+        dalal_triggs(np.zeros((40, 15)))
+    with pytest.raises(ImageError, match="negative"):
+        dalal_triggs(np.full((16, 16), -1.0), sqrt=True)
+    with pytest.raises(ParameterError, match="at least 1"):
+        dalal_triggs(np.zeros((16, 16)), cell=0)
+    assert not dalal_triggs(np.full((16, 24, 3), 7)).any()
+
+
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_cells_are_the_mean_over_their_blocks(block):
+    blocks = dalal_triggs(np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8), block=block)
+    cells = cells_of(blocks)
+    assert cells.shape == (5, 7, 9)
+    held = [[] for _ in range(35)]
+    for x, y, i, j in np.ndindex(blocks.shape[:4]):
+        held[(y + j) * 7 + x + i].append(blocks[x, y, i, j])
+    np.testing.assert_allclose(cells.reshape(35, 9), [np.mean(each, axis=0) for each in held], rtol=1e-5)
