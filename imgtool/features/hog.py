@@ -75,6 +75,8 @@ def cell_histograms(image: np.ndarray, *, orientations: int = 9, cell: Pair = 8,
     if sqrt:
         require_roots(image)
     rows, columns = image.shape[0] // high, image.shape[1] // wide
+    if not (rows and columns):
+        return np.zeros((rows, columns, orientations))
     vote = _looked_up_votes if image.dtype == np.uint8 and not sqrt else _computed_votes
     at_once = max(1, min(rows, _STRIP // (high * image.shape[1])))
     cells = np.arange(at_once * high)[:, None] // high * columns + np.arange(columns * wide) // wide
