@@ -29,6 +29,7 @@ from imgtool.features.dalal_triggs import dalal_triggs
 from imgtool.features.fisher import fisher_vector
 from imgtool.features.gist import gist
 from imgtool.features.hog import cell_histograms, hog
+from imgtool.features.search import nearest
 from imgtool.features.sift import dense_sift
 from imgtool.features.uoctti import uoctti, vlfeat_dalal_triggs
 
@@ -48,6 +49,7 @@ def cases() -> Iterator[tuple[str, Work, str, Work]]:
     yield from hog_cases()
     yield from gist_cases()
     yield from local_cases()
+    yield from search_cases()
 
 
 def hog_cases() -> Iterator[tuple[str, Work, str, Work]]:
@@ -108,6 +110,19 @@ def local_cases() -> Iterator[tuple[str, Work, str, Work]]:
     )
 
 
+def search_cases() -> Iterator[tuple[str, Work, str, Work]]:
+    rng = np.random.default_rng(0)
+    features = rng.random((100_000, 512), np.float32)
+    query = features[7]
+
+    def plainly() -> Any:
+        lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(query)
+        return np.argsort(-(features @ query) / lengths)[:10]
+
+    for metric in ("cosine", "euclidean", "intersection"):
+        yield f"search 100,000 x 512 {metric}", lambda m=metric: nearest(features, query, metric=m), "numpy", plainly
+
+
 def _mixture(means: np.ndarray, variances: np.ndarray, priors: np.ndarray) -> Any:
     """Return scikit-learn's mixture with these parameters."""
     from sklearn.mixture import GaussianMixture
@@ -153,12 +168,12 @@ def main() -> None:
         parser.error("set OPENBLAS_NUM_THREADS=1: one thread is compared with one")
     cv2.setNumThreads(1)
     print(f"OpenCV {cv2.__version__}, scikit-image {skimage.__version__}, NumPy {np.__version__}")
-    print(f"{'':<28} {'imgtool ms':>10} {'peer ms':>9} {'ratio':>7}  peer")
+    print(f"{'':<34} {'imgtool ms':>10} {'peer ms':>9} {'ratio':>7}  peer")
     for name, mine, peer_name, peer in cases():
         if arguments.only in name:
             rounds = max(3, arguments.rounds // 4) if "3840" in name else arguments.rounds
             ours, theirs = measure(mine, peer, rounds)
-            print(f"{name:<28} {1e3 * ours:10.1f} {1e3 * theirs:9.1f} {ours / theirs:7.3f}  {peer_name}", flush=True)
+            print(f"{name:<34} {1e3 * ours:10.1f} {1e3 * theirs:9.1f} {ours / theirs:7.3f}  {peer_name}", flush=True)
 
 
 if __name__ == "__main__":

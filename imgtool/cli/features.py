@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgtool.cli import options
+from imgtool.cli import options, search
 from imgtool.cli.images import Images, each_image
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row, write_rows
@@ -24,13 +24,16 @@ imgtool features fit --components 256 --bin 4,6,8,10 photos/ -o book.safetensors
 COLUMNS = ("path", "kind", "images", "numbers", "labels", "made by")
 
 
-@click.group("features", short_help="Fit codebooks; look into feature files.")
+@click.group("features", short_help="Fit codebooks; search, merge and convert feature files.")
 def command() -> None:
-    """Fit codebooks; look into feature files.
+    """Fit codebooks; search, merge and convert feature files.
 
     \b
       imgtool features fit photos/ -o book.safetensors
       imgtool features info book.safetensors fisher.npz
+      imgtool features search --query photo.jpg gist.npz
+      imgtool features merge a.npz b.npz -o both.npz
+      imgtool features convert both.npz -o both.csv
     """
 
 
@@ -136,4 +139,43 @@ def _described(path: str) -> dict[str, Any]:
     }
 
 
+@command.command("merge")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Feature file: npz, npy, csv or jsonl.")
+@options.force
+def merge(files: tuple[str, ...], output: str, force: bool) -> None:
+    """Put feature files that were made alike one after the other."""
+    from imgtool.datasets import feature_file
+
+    feature_file.check_suffix(output)
+    _check_new(output, files, force)
+    table = feature_file.merged([feature_file.load(path) for path in files], files)
+    feature_file.save(output, table, overwrite=force)
+    complain(f"{output}: {len(table.paths)} images")
+
+
+@command.command("convert")
+@click.argument("file", type=click.Path(), metavar="FILE")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Feature file: npz, npy, csv or jsonl.")
+@options.force
+def convert(file: str, output: str, force: bool) -> None:
+    """Write a feature file in another form; npy, csv and jsonl hold less than npz."""
+    from imgtool.datasets import feature_file
+
+    feature_file.check_suffix(output)
+    _check_new(output, (file,), force)
+    feature_file.save(output, feature_file.load(file), overwrite=force)
+
+
+def _check_new(output: str, files: Sequence[str], force: bool) -> None:
+    """Refuse to overwrite what is read, or what is there."""
+    from imgtool.batch.outputs import identity
+    from imgtool.datasets import feature_file
+
+    if any(identity(path) == identity(output) for path in files):
+        raise OutputError(f"{output}: is an input; imgtool does not overwrite what it reads")
+    feature_file.check_free(output, overwrite=force)
+
+
 command.add_command(fit)
+command.add_command(search.command)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -35,19 +35,20 @@ def command(images: Images, vectors: Vectors, codebook: str | None, pyramid: str
     The improved Fisher vector (Perronnin, Sanchez and Mensink, ECCV 2010), as VLFeat computes it: signed square roots,
     unit length. The codebook says which SIFT; with the one that ships, images are first brought to that model's size.
     """
+    levels, name = pyramid.split(","), codebook or SHIPPED
+    describe = encoder(name, levels)
+    vectors.write(images, describe, descriptor="fisher", codebook=name, pyramid=levels)
+
+
+def encoder(name: str, levels: Sequence[str]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function of an image that a codebook, a file or the one that ships, stands for."""
     from imgtool.features.encoding import LocalSettings, encode
     from imgtool.features.pyramid import parse_levels
 
-    levels = pyramid.split(",")
     parse_levels(levels)
-    book, prepare = _open(codebook)
+    book, prepare = _open(None if name == SHIPPED else name)
     LocalSettings.of(book)
-
-    def describe(image: np.ndarray) -> np.ndarray:
-        return encode(prepare(image), book, levels=levels)
-
-    parameters: dict[str, Any] = {"codebook": codebook or SHIPPED, "components": book.components, "pyramid": levels}
-    vectors.write(images, describe, descriptor="fisher", **parameters)
+    return lambda image: encode(prepare(image), book, levels=levels)
 
 
 def _open(path: str | None) -> tuple[Codebook, Callable[[np.ndarray], np.ndarray]]:

@@ -66,7 +66,7 @@ def command(images: Images, vectors: Vectors, variant: str, visualize: str | Non
         raise ParameterError(f"--{min(wrong)} does not go with --variant {variant}, which takes {takes}")
     for name in parameters.keys() & {"cell", "block"}:
         parameters[name] = _sides(f"--{name}", parameters[name], variant)
-    describe = functools.partial(_function(variant), **parameters)
+    describe = functools.partial(function_of(variant), **parameters)
     drawing = Drawing(visualize, functools.partial(_picture, variant, parameters)) if visualize else None
     vectors.write(images, describe, descriptor="hog", drawing=drawing, variant=variant, **parameters)
 
@@ -80,7 +80,7 @@ def _sides(option: str, numbers: tuple[int, ...], variant: str) -> Any:
     return (numbers[0], numbers[-1]) if most == 2 else numbers[0]
 
 
-def _function(variant: str) -> Callable[..., np.ndarray]:
+def function_of(variant: str) -> Callable[..., np.ndarray]:
     """Return the function that computes a variant."""
     from imgtool.features import dalal_triggs, hog, uoctti
 

@@ -119,6 +119,32 @@ def load(path: str | os.PathLike[str]) -> FeatureTable:
         raise DataError(f"{name}: {error}") from None
 
 
+def merged(tables: Sequence[FeatureTable], names: Sequence[str]) -> FeatureTable:
+    """Return the images of all tables, one table after the other.
+
+    names: of the files, for errors. Raises DataError when two were made by different descriptors or parameters.
+    """
+    first = tables[0]
+    for table, name in zip(tables, names, strict=True):
+        kinds = [(each.meta.get("descriptor"), each.meta.get("parameters")) for each in (first, table)]
+        shapes = [(each.features.shape[1], each.offsets is None) for each in (first, table)]
+        if kinds[0] != kinds[1] or shapes[0] != shapes[1]:
+            raise DataError(f"{name}: was not made as {names[0]} was: {_kind(table)} instead of {_kind(first)}")
+    frames = offsets = None
+    if first.frames is not None:
+        frames = np.concatenate([each.frames for each in tables if each.frames is not None])
+        counts = [np.diff(each.offsets) for each in tables if each.offsets is not None]
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+    paths, labels = [p for each in tables for p in each.paths], [label for each in tables for label in each.labels]
+    return FeatureTable(np.concatenate([each.features for each in tables]), paths, labels, first.meta, frames, offsets)
+
+
+def _kind(table: FeatureTable) -> str:
+    """Say how a table was made."""
+    parameters = json.dumps(table.meta.get("parameters"), sort_keys=True)
+    return f"{table.meta.get('descriptor')} of {table.features.shape[1]} numbers {parameters}"
+
+
 def _to_npz(table: FeatureTable) -> bytes:
     """Encode everything."""
     meta = json.dumps({"format": FORMAT, **table.meta}, sort_keys=True)

@@ -24,6 +24,7 @@ ROSETTE = 128  # pixels of a rosette's side
 LARGEST = 2048  # pixels up to which a small image is magnified for that
 SHIFT = 4  # bits of a pixel's fractions that OpenCV draws with
 FINE = 1 << SHIFT
+FRAME = (220, 40, 40)  # around the image that was looked for
 
 
 def hog_picture(
@@ -142,6 +143,27 @@ def matches_picture(left: np.ndarray, right: np.ndarray, pairs: np.ndarray) -> n
     for index, (x, y, across, down) in enumerate(pairs.tolist()):
         cv2.line(picture, _fine(x, y), _fine(across + shift, down), _color(index), 1, cv2.LINE_AA, SHIFT)
     return picture
+
+
+def contact_sheet(images: Sequence[np.ndarray | None], side: int) -> np.ndarray:
+    """Return thumbnails in rows, the first in a frame: what was looked for; None leaves its place empty.
+
+    side: pixels that a thumbnail has at most, in either direction.
+    """
+    columns = math.ceil(math.sqrt(len(images)))
+    rows, cell = -(-len(images) // columns), side + GAP
+    sheet = np.full((rows * cell + GAP, columns * cell + GAP, 3), 255, np.uint8)
+    for index, image in enumerate(images):
+        if image is None:
+            continue
+        top, left = GAP + index // columns * cell, GAP + index % columns * cell
+        factor = side / max(image.shape[:2])
+        height, width = (max(1, round(factor * length)) for length in image.shape[:2])
+        top, left = top + (side - height) // 2, left + (side - width) // 2
+        if index == 0:
+            sheet[top - 4 : top + height + 4, left - 4 : left + width + 4] = FRAME
+        sheet[top : top + height, left : left + width] = resize(_viewable(image), height, width)
+    return sheet
 
 
 def _fine(x: float, y: float) -> tuple[int, int]:

@@ -1,0 +1,149 @@
+"""`imgtool features search`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imgtool.batch.inputs import Input
+from imgtool.cli import options
+from imgtool.cli.messages import complain
+from imgtool.cli.tables import Row, write_rows
+from imgtool.errors import DataError, ImgtoolError, ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.datasets.feature_file import FeatureTable
+
+EXAMPLES = """
+imgtool features search --query photo.jpg gist.npz
+imgtool features search --query photo.jpg --top 20 --show sheet.png gist.npz
+imgtool features search --duplicates gist.npz
+"""
+METRICS = ("cosine", "euclidean", "intersection")
+COLUMNS = ("rank", "path", "label", "score")
+PAIRS = ("path", "other", "cosine")
+THUMBNAIL = 160
+
+
+@options.command("search", examples=EXAMPLES)
+@click.argument("file", type=click.Path(), metavar="FILE")
+@click.option("--query", metavar="IMAGE", help="The image to look for.")
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="How many of the nearest.")
+@click.option("--metric", type=click.Choice(METRICS), default="cosine", show_default=True, help="What near means.")
+@click.option("--show", metavar="OUT", help="Draw a contact sheet: the query, then what was found.")
+@click.option("--duplicates", is_flag=True, help="List pairs of nearly equal images instead.")
+@click.option(
+    "--threshold", type=click.FloatRange(-1, 1), default=0.99, show_default=True, help="Least cosine of such a pair."
+)
+@options.force
+@options.row_format
+def command(
+    file: str,
+    query: str | None,
+    top: int,
+    metric: str,
+    show: str | None,
+    duplicates: bool,
+    threshold: float,
+    force: bool,
+    format: str | None,
+) -> None:
+    """Find the images of a feature file that are most like one image.
+
+    The query is described as the file's images were. An image that the file holds is found by its row.
+    """
+    from imgtool.datasets import feature_file
+
+    if duplicates == (query is not None) or (show and query is None):
+        raise ParameterError("name one: --query IMAGE, which --show draws, or --duplicates")
+    table = feature_file.load(file)
+    if table.offsets is not None:
+        raise DataError(f"{file}: holds local descriptors; search takes one vector an image (hog, gist, fisher)")
+    if query is None:
+        write_rows(_pairs(table, threshold), format=format, columns=PAIRS)
+        return
+    from imgtool.features.search import nearest
+
+    found, scores = nearest(table.features, _vector(table, file, query), top=top, metric=metric)
+    if show:
+        _show(show, [query, *(table.paths[index] for index in found)], force=force)
+    rows = zip(found.tolist(), scores.tolist(), strict=True)
+    write_rows(
+        (
+            {"path": table.paths[index], "rank": rank, "label": table.labels[index] or None, "score": score}
+            for rank, (index, score) in enumerate(rows, 1)
+        ),
+        format=format,
+        columns=COLUMNS,
+    )
+
+
+def _pairs(table: FeatureTable, threshold: float) -> Iterator[Row]:
+    """Yield nearly equal images."""
+    from imgtool.features.search import near_duplicates
+
+    for one, other, cosine in near_duplicates(table.features, threshold=threshold):
+        yield {"path": table.paths[one], "other": table.paths[other], "cosine": cosine}
+
+
+def _vector(table: FeatureTable, file: str, query: str) -> np.ndarray:
+    """Return the query's vector: its row in the file, or what the file's descriptor makes of it."""
+    if query in table.paths:
+        row: np.ndarray = table.features[list(table.paths).index(query)]
+        return row
+    try:
+        describe = _describer(table.meta)
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{file}: does not say how its images were described, so a query cannot be") from None
+    try:
+        return describe(_read(query)).reshape(-1)
+    except ImgtoolError as error:
+        raise type(error)(f"{query}: {error}") from None
+    except TypeError:
+        raise DataError(f"{file}: holds settings that its descriptor does not take") from None
+
+
+def _describer(meta: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function of an image that a feature file's meta speaks of."""
+    parameters = dict(meta["parameters"])
+    if meta["descriptor"] == "gist":
+        from imgtool.features.gist import gist
+
+        return functools.partial(gist, **parameters)
+    if meta["descriptor"] == "hog":
+        from imgtool.cli.hog import function_of
+
+        return functools.partial(function_of(parameters.pop("variant", "skimage")), **parameters)
+    if meta["descriptor"] == "fisher":
+        from imgtool.cli.fisher import encoder
+
+        return encoder(parameters["codebook"], parameters["pyramid"])
+    raise ValueError(meta["descriptor"])
+
+
+def _read(path: str) -> np.ndarray:
+    """Return the image at a path."""
+    from imgtool.image import read
+
+    return read(Input(path).read_bytes())
+
+
+def _show(output: str, paths: list[str], *, force: bool) -> None:
+    """Draw the images, as far as they can be read, one beside the other."""
+    from imgtool.batch.outputs import write_file
+    from imgtool.image.draw import contact_sheet
+    from imgtool.image.write import encode, format_of
+
+    pictures: list[np.ndarray | None] = []
+    for path in paths:
+        try:
+            pictures.append(_read(path))
+        except (ImgtoolError, OSError) as error:
+            complain(f"{path}: cannot be shown: {error}")
+            pictures.append(None)
+    write_file(output, encode(contact_sheet(pictures, THUMBNAIL), format_of(output)), overwrite=force)

@@ -1,0 +1,87 @@
+"""Search for the nearest of many vectors, by brute force in blocks that stay in the processor's cache.
+
+Likeness is larger for what is more alike: the cosine of the angle, minus the Euclidean distance, or the histogram
+intersection sum min(a, b) (Swain and Ballard, "Color indexing", IJCV 7(1), 1991).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from imgtool.errors import DataError, ParameterError
+
+METRICS = ("cosine", "euclidean", "intersection")
+_VALUES = 1 << 21  # numbers of a block
+
+
+def nearest(
+    features: np.ndarray, query: np.ndarray, *, top: int = 10, metric: str = "cosine"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (rows, scores) of the `top` vectors most like the query, best first, ties in their order.
+
+    features: (N, D) float32; query: (D). Scores: cosine (0 for a vector of zeros), Euclidean distance (smaller is
+    nearer), or intersection.
+    """
+    if metric not in METRICS:
+        raise ParameterError(f"no metric {metric!r}; there are {', '.join(METRICS)}")
+    if top < 1:
+        raise ParameterError(f"top must be at least 1, got {top}")
+    if query.shape != features.shape[1:]:
+        raise DataError(f"the query has {query.size} numbers, the file's vectors have {features.shape[1]}")
+    likeness = _likeness(np.asarray(query, np.float32), metric)
+    scores = np.concatenate([likeness(block) for _, block in _blocks(features)] or [np.zeros(0, np.float32)])
+    best = _best(scores, top)
+    return best, np.abs(scores[best]) if metric == "euclidean" else scores[best]
+
+
+def near_duplicates(features: np.ndarray, *, threshold: float = 0.99) -> Iterator[tuple[int, int, float]]:
+    """Yield pairs (i, j, cosine), i < j, of vectors whose cosine is at least the threshold, in the order of i and j."""
+    if not -1 <= threshold <= 1:
+        raise ParameterError(f"threshold must be from -1 to 1, got {threshold}")
+    directions = _directions(features)
+    height = max(1, _VALUES // max(len(features), 1))
+    for start in range(0, len(features), height):
+        cosines = directions[start : start + height] @ directions[start:].T
+        for i, j in np.argwhere(cosines >= threshold):
+            if j > i:
+                yield start + int(i), start + int(j), float(cosines[i, j])
+
+
+def _blocks(features: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, some rows) until all have come."""
+    height = max(1, _VALUES // max(features.shape[1], 1))
+    for start in range(0, len(features), height):
+        yield start, features[start : start + height]
+
+
+def _likeness(query: np.ndarray, metric: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that tells how alike rows are to the query."""
+    if metric == "intersection":
+        return lambda rows: np.minimum(rows, query).sum(axis=1)
+    if metric == "euclidean":
+        return lambda rows: -np.sqrt(np.square(rows - query).sum(axis=1))
+    direction = _directions(query[None])[0]
+    return lambda rows: (rows @ direction) / _lengths(rows)
+
+
+def _lengths(rows: np.ndarray) -> np.ndarray:
+    """Return each row's Euclidean length, 1 for zeros."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.where(lengths > 0, lengths, np.float32(1))
+
+
+def _directions(features: np.ndarray) -> np.ndarray:
+    """Return rows of length 1; zeros stay zeros."""
+    return np.asarray(features / _lengths(features)[:, None])
+
+
+def _best(scores: np.ndarray, top: int) -> np.ndarray:
+    """Return the rows of the largest scores, best first, equal ones in their order."""
+    if top < len(scores):
+        limit = np.partition(scores, len(scores) - top)[len(scores) - top]
+        candidates = np.flatnonzero(scores >= limit)
+    else:
+        candidates = np.arange(len(scores))
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:top]
