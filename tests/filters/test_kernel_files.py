@@ -38,12 +38,13 @@ def write(path, rows):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @given(taps=matrices)
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_kernels_come_back_from_every_format(suffix, taps, tmp_path):
     np.testing.assert_array_equal(load_kernel(write(tmp_path / f"k.{suffix}", taps)), taps)
 
 
 @given(matrices)
+@settings(deadline=None)
 def test_text_is_read_back_to_the_bit(taps):
     text = matrix_text(taps)
     np.testing.assert_array_equal(parse_matrix(text), taps)
