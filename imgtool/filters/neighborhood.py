@@ -107,6 +107,7 @@ def _full(result: np.ndarray, planes: np.ndarray, size: int) -> np.ndarray:
     return result.reshape(planes.shape)[: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def bilateral(
     image: np.ndarray, border: str, sigma: float = 2.0, sigma_color: float = 0.1, truncate: float = 4.0
 ) -> np.ndarray:

@@ -121,7 +121,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize(("suffix", "what"), [(suffix, what) for suffix in TEXTS for what in TEXTS[suffix]])
-def test_F14_text_that_is_no_kernel(suffix, what, tmp_path, capsys):  # noqa: N802
+def test_F14_text_that_is_no_kernel(suffix, what, tmp_path, capsys):
     path = tmp_path / f"k.{suffix}"
     path.write_text(TEXTS[suffix][what])
     refused(capsys, path)
@@ -141,13 +141,13 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("what", ARRAYS)
-def test_F14_arrays_that_are_no_kernel(what, tmp_path, capsys):  # noqa: N802
+def test_F14_arrays_that_are_no_kernel(what, tmp_path, capsys):
     np.save(tmp_path / "k.npy", ARRAYS[what])
     refused(capsys, tmp_path / "k.npy")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_F14_too_many_taps(suffix, tmp_path, capsys):  # noqa: N802
+def test_F14_too_many_taps(suffix, tmp_path, capsys):
     for shape in ((1, 4097), (4097, 1)):
         assert "4096" in refused(capsys, write(tmp_path / f"k.{suffix}", np.ones(shape)))
     assert load_kernel(write(tmp_path / f"k.{suffix}", np.ones((1, 4096)))).shape == (1, 4096)
@@ -155,7 +155,7 @@ def test_F14_too_many_taps(suffix, tmp_path, capsys):  # noqa: N802
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_F14_pickles_execute_nothing(suffix, tmp_path, capsys):  # noqa: N802
+def test_F14_pickles_execute_nothing(suffix, tmp_path, capsys):
     path = tmp_path / f"k.{suffix}"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         path.write_bytes(pickle.dumps(Hostile(), protocol))
@@ -169,7 +169,7 @@ def test_F14_pickles_execute_nothing(suffix, tmp_path, capsys):  # noqa: N802
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_F14_binary_junk(suffix, tmp_path, capsys):  # noqa: N802
+def test_F14_binary_junk(suffix, tmp_path, capsys):
     rng = np.random.default_rng(0)
     path = tmp_path / f"k.{suffix}"
     for size in (1, 7, 100, 10_000):
@@ -177,7 +177,7 @@ def test_F14_binary_junk(suffix, tmp_path, capsys):  # noqa: N802
         refused(capsys, path)
 
 
-def test_F14_mutated_npy(tmp_path, capsys):  # noqa: N802
+def test_F14_mutated_npy(tmp_path, capsys):
     """A file with some bytes changed is a kernel or is refused; nothing else happens."""
     write(tmp_path / "good.npy", np.ones((3, 3)))
     good = (tmp_path / "good.npy").read_bytes()
@@ -195,7 +195,7 @@ def test_F14_mutated_npy(tmp_path, capsys):  # noqa: N802
 
 
 @pytest.mark.parametrize("shape", ["(1000000, 1000000)", "(99999999999999999999, 2)", "(-1, 3)", "(4096, 4096)", "(2"])
-def test_F14_npy_headers_that_lie(shape, tmp_path, capsys):  # noqa: N802
+def test_F14_npy_headers_that_lie(shape, tmp_path, capsys):
     header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     (tmp_path / "k.npy").write_bytes(
         b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + b"\0" * 99
@@ -204,7 +204,7 @@ def test_F14_npy_headers_that_lie(shape, tmp_path, capsys):  # noqa: N802
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_F14_huge_files_are_not_loaded(suffix, tmp_path, capsys):  # noqa: N802
+def test_F14_huge_files_are_not_loaded(suffix, tmp_path, capsys):
     path = tmp_path / f"k.{suffix}"
     with open(path, "wb") as file:
         if suffix == "npy":
@@ -226,7 +226,7 @@ MUCH = {"numbers.txt": "12 " * 4000 + "\n", "lines.csv": "1\n", "lists.json": "[
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in other units elsewhere")
 @pytest.mark.parametrize("name", MUCH)
-def test_F14_much_text_takes_less_than_1_gb(name, tmp_path):  # noqa: N802
+def test_F14_much_text_takes_less_than_1_gb(name, tmp_path):
     opening, closing = ("[", "0]") if name.endswith("json") else ("", "x")
     row = MUCH[name]
     (tmp_path / name).write_text(opening + row * ((16 << 20) // len(row) - 1) + closing)
@@ -241,7 +241,7 @@ def test_F14_much_text_takes_less_than_1_gb(name, tmp_path):  # noqa: N802
     assert usage.ru_maxrss < 1 << 20  # KB
 
 
-def test_F14_places_without_a_kernel(tmp_path, capsys):  # noqa: N802
+def test_F14_places_without_a_kernel(tmp_path, capsys):
     (tmp_path / "folder.txt").mkdir()
     (tmp_path / "folder.npy").mkdir()
     (tmp_path / "dangling.npy").symlink_to("nothing")
@@ -250,7 +250,7 @@ def test_F14_places_without_a_kernel(tmp_path, capsys):  # noqa: N802
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="there is no /dev/zero here")
-def test_F14_endless_devices(tmp_path, capsys):  # noqa: N802
+def test_F14_endless_devices(tmp_path, capsys):
     for suffix in ("txt", "json", "npy"):
         (tmp_path / f"zero.{suffix}").symlink_to("/dev/zero")
         refused(capsys, tmp_path / f"zero.{suffix}")

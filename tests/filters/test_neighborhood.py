@@ -129,6 +129,16 @@ def test_bilateral_beside_an_outlier_is_as_exact(outlier):
     assert (np.abs(actual - expected) / np.maximum(1, expected)).max() < 1e-5
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_largest_numbers_make_no_warning(dtype):
+    top = np.finfo(dtype).max
+    image = np.array([[top, -top, 1], [0, top / 2, -1]], dtype)
+    for name in NEIGHBORHOODS:
+        for each in (image, np.dstack([image] * 2)):
+            result = neighborhood(each, name)
+            assert name == "bilateral" or np.isfinite(result).all()
+
+
 def test_bilateral_strips_are_seamless():
     image = np.random.default_rng(0).random((150, 20))
     whole = neighborhood(image, "bilateral", sigma=1.5)
