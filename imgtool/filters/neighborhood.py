@@ -1,14 +1,13 @@
 """Filters of a neighborhood that are no convolution: median, minimum, maximum, bilateral.
 
 A window of size n reaches n // 2 pixels before a pixel and (n - 1) // 2 after it, on each axis, as SciPy's. Borders are
-those of convolution.
+those of convolution. OpenCV and SciPy are imported by the filter that needs them: names alone are wanted more often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
@@ -73,10 +72,14 @@ def _windowed(
 
 
 def _minima(planes: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
     return _full(cv2.erode(planes, np.ones((size, size), np.uint8), anchor=(0, 0)), planes, size)
 
 
 def _maxima(planes: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
     return _full(cv2.dilate(planes, np.ones((size, size), np.uint8), anchor=(0, 0)), planes, size)
 
 
@@ -84,6 +87,8 @@ def _medians(planes: np.ndarray, size: int) -> np.ndarray:
     """Return the median of every full window. OpenCV has it for odd sizes and few types, SciPy for all."""
     before = size // 2
     if size % 2 and size <= OPENCV_MEDIAN.get(planes.dtype.name, 0):
+        import cv2
+
         done = [cv2.medianBlur(plane, size) for plane in _apart(planes)]
     elif size <= SCIPY_MEDIAN:
         from scipy import ndimage
@@ -124,6 +129,8 @@ def bilateral(
     work = padded if image.dtype == np.float64 else padded.astype(np.float32)
     planes = work.reshape(*work.shape[:2], -1)
     if radius and planes.dtype == np.float32 and planes.shape[2] in (1, 3) and np.isfinite(planes).all():
+        import cv2
+
         done = cv2.bilateralFilter(planes, 2 * radius + 1, spread, sigma)
         inner = np.asarray(done).reshape(planes.shape)[radius:-radius, radius:-radius]
         return np.ascontiguousarray(inner.reshape(image.shape))

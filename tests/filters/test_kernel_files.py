@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,6 +167,19 @@ def test_F14_pickles_execute_nothing(suffix, tmp_path, capsys):
     with open(path, "wb") as file:
         np.savez(file, kernel=np.array([[Hostile()]], dtype=object))
     refused(capsys, path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_F14_is_one_line_of_a_real_process(suffix, tmp_path):
+    path = tmp_path / f"k.{suffix}"
+    arguments = [sys.executable, "-m", "imgtool", "filter", "--kernel-file", path, "image.png", "-o", "out.png"]
+    np.save("hostile.npy", np.array([[Hostile()]], dtype=object), allow_pickle=True)
+    for content in (pickle.dumps(Hostile()), Path("hostile.npy").read_bytes(), b"", b"\x93NUMPY\1\0\xff\xff{(["):
+        path.write_bytes(content)
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert done.stderr.startswith(f"imgtool: {path}: ")
+        assert not {"executed", "out.png"} & set(os.listdir())
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
