@@ -74,42 +74,45 @@ def _windowed(
 def _minima(planes: np.ndarray, size: int) -> np.ndarray:
     import cv2
 
-    return _full(cv2.erode(planes, np.ones((size, size), np.uint8), anchor=(0, 0)), planes, size)
+    done = cv2.erode(planes, np.ones((size, size), np.uint8), anchor=(0, 0))
+    return _full(np.asarray(done).reshape(planes.shape), planes, size)
 
 
 def _maxima(planes: np.ndarray, size: int) -> np.ndarray:
     import cv2
 
-    return _full(cv2.dilate(planes, np.ones((size, size), np.uint8), anchor=(0, 0)), planes, size)
+    done = cv2.dilate(planes, np.ones((size, size), np.uint8), anchor=(0, 0))
+    return _full(np.asarray(done).reshape(planes.shape), planes, size)
 
 
 def _medians(planes: np.ndarray, size: int) -> np.ndarray:
     """Return the median of every full window. OpenCV has it for odd sizes and few types, SciPy for all."""
-    before = size // 2
     if size % 2 and size <= OPENCV_MEDIAN.get(planes.dtype.name, 0):
         import cv2
 
-        done = [cv2.medianBlur(plane, size) for plane in _apart(planes)]
+        together = planes.shape[2] in (1, 3, 4)
+        done = cv2.medianBlur(planes, size) if together else _apart(planes, lambda plane: cv2.medianBlur(plane, size))
     elif size <= SCIPY_MEDIAN:
         from scipy import ndimage
 
-        done = [ndimage.median_filter(plane, size, mode="nearest") for plane in _apart(planes)]
+        done = _apart(planes, lambda plane: ndimage.median_filter(plane, size, mode="nearest"))
     else:
         raise ImageError(
             f"is {planes.dtype}, whose median takes --size up to {SCIPY_MEDIAN}, not {size}"
             f" (8-bit images: odd sizes up to {OPENCV_MEDIAN['uint8']})"
         )
-    return np.stack(done, axis=2)[before:, before:][: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
+    return _full(np.asarray(done).reshape(planes.shape)[size // 2 :, size // 2 :], planes, size)
 
 
-def _apart(planes: np.ndarray) -> list[np.ndarray]:
-    """Return the channels, each contiguous."""
-    return [np.ascontiguousarray(planes[:, :, channel]) for channel in range(planes.shape[2])]
+def _apart(planes: np.ndarray, operation: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Apply an operation to each channel."""
+    channels = (np.ascontiguousarray(planes[:, :, channel]) for channel in range(planes.shape[2]))
+    return np.stack([operation(channel) for channel in channels], axis=2)
 
 
 def _full(result: np.ndarray, planes: np.ndarray, size: int) -> np.ndarray:
-    """Return the part whose windows, of which a pixel is the first, lie within the planes."""
-    return result.reshape(planes.shape)[: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
+    """Return as much of the result as there are windows within the planes."""
+    return result[: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
 
 
 @np.errstate(over="ignore", invalid="ignore")
