@@ -108,6 +108,11 @@ def test_help_imports_neither_numpy_nor_opencv(arguments):
     assert not loaded_by(*arguments) & {"numpy", "cv2", "scipy", "PIL"} | HEAVY & loaded_by(*arguments)
 
 
+@pytest.mark.parametrize("arguments", [["filter", "--list"], ["filter", "--kernel", "gabor", "--print-kernel"]])
+def test_kernels_are_shown_without_opencv(arguments):
+    assert not loaded_by(*arguments) & ({"cv2", "scipy", "PIL"} | HEAVY)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

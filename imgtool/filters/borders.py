@@ -74,10 +74,17 @@ def pad(image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], bord
     """Return the image (height, width[, channels]) with (before, after) rows and columns added around it."""
     import numpy as np
 
-    down = indices(image.shape[0], *rows, border)
-    across = indices(image.shape[1], *columns, border)
-    padded = image[down[:, None], across[None, :]]
+    (height, width), (above, left) = image.shape[:2], (rows[0], columns[0])
+    down, across = indices(height, *rows, border), indices(width, *columns, border)
+    padded = np.empty((len(down), len(across), *image.shape[2:]), image.dtype)
+    middle = padded[above : above + height]
+    middle[:, left : left + width] = image
+    # Taking single rows and columns is slow: only those outside are taken so.
+    middle[:, :left] = image[:, across[:left]]
+    middle[:, left + width :] = image[:, across[left + width :]]
+    padded[:above] = middle[down[:above]]
+    padded[above + height :] = middle[down[above + height :]]
     if border == "clip":
         padded[down < 0] = 0
         padded[:, across < 0] = 0
-    return np.asarray(padded)
+    return padded

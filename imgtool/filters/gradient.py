@@ -29,22 +29,24 @@ def gradient(
     sigma, in pixels: of `gaussian`, the derivative of a Gaussian (1 unless given); for the other operators that of a
     Gaussian that smooths first (0 or none: no smoothing).
     """
+    if sigma and operator != "gaussian":
+        image = convolve(image, gaussian(sigma), border=border)
+    gx, gy = (convolve(image, taps, border=border) for taps in operator_kernels(operator, sigma))
+    return gx, gy
+
+
+def operator_kernels(operator: str, sigma: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two kernels that an operator's gx and gy are convolutions with. sigma: of `gaussian`."""
     if operator not in OPERATORS:
         raise ParameterError(f"no operator {operator!r}; there are {', '.join(OPERATORS)}")
+    if operator == "roberts":
+        southeast, northeast = kernel("roberts-se"), kernel("roberts-ne")
+        return np.sqrt(0.5) * (southeast + northeast), np.sqrt(0.5) * (southeast - northeast)
     own = {"sigma": sigma} if operator == "gaussian" and sigma is not None else {}
-    if sigma and not own:
-        image = convolve(image, gaussian(sigma), border=border)
-    names = ("roberts-se", "roberts-ne") if operator == "roberts" else (f"{operator}-x", f"{operator}-y")
-    first, second = (convolve(image, kernel(name, **own), border=border) for name in names)
-    return _from_diagonals(first, second) if operator == "roberts" else (first, second)
+    return kernel(f"{operator}-x", **own), kernel(f"{operator}-y", **own)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _from_diagonals(down: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turn derivatives to the lower and to the upper right into those to the right and downwards."""
-    return (down + up) * np.sqrt(0.5), (down - up) * np.sqrt(0.5)
-
-
 def color_gradient(
     image: np.ndarray,
     channel: str = "max",

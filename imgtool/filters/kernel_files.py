@@ -86,7 +86,7 @@ def _matrix(rows: object, *kinds: type) -> np.ndarray:
         raise ParameterError("a kernel holds numbers only")
     try:
         return _finite(np.array([[float(tap) for tap in row] for row in lines]))
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ParameterError("a kernel holds numbers only") from None
 
 

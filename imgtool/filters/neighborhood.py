@@ -1,14 +1,13 @@
 """Filters of a neighborhood that are no convolution: median, minimum, maximum, bilateral.
 
 A window of size n reaches n // 2 pixels before a pixel and (n - 1) // 2 after it, on each axis, as SciPy's. Borders are
-those of convolution.
+those of convolution. OpenCV and SciPy are imported by the filter that needs them: names alone are wanted more often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
@@ -73,40 +72,50 @@ def _windowed(
 
 
 def _minima(planes: np.ndarray, size: int) -> np.ndarray:
-    return _full(cv2.erode(planes, np.ones((size, size), np.uint8), anchor=(0, 0)), planes, size)
+    import cv2
+
+    done = cv2.erode(planes, np.ones((size, size), np.uint8), anchor=(0, 0))
+    return _full(np.asarray(done).reshape(planes.shape), planes, size)
 
 
 def _maxima(planes: np.ndarray, size: int) -> np.ndarray:
-    return _full(cv2.dilate(planes, np.ones((size, size), np.uint8), anchor=(0, 0)), planes, size)
+    import cv2
+
+    done = cv2.dilate(planes, np.ones((size, size), np.uint8), anchor=(0, 0))
+    return _full(np.asarray(done).reshape(planes.shape), planes, size)
 
 
 def _medians(planes: np.ndarray, size: int) -> np.ndarray:
     """Return the median of every full window. OpenCV has it for odd sizes and few types, SciPy for all."""
-    before = size // 2
     if size % 2 and size <= OPENCV_MEDIAN.get(planes.dtype.name, 0):
-        done = [cv2.medianBlur(plane, size) for plane in _apart(planes)]
+        import cv2
+
+        together = planes.shape[2] in (1, 3, 4)
+        done = cv2.medianBlur(planes, size) if together else _apart(planes, lambda plane: cv2.medianBlur(plane, size))
     elif size <= SCIPY_MEDIAN:
         from scipy import ndimage
 
-        done = [ndimage.median_filter(plane, size, mode="nearest") for plane in _apart(planes)]
+        done = _apart(planes, lambda plane: ndimage.median_filter(plane, size, mode="nearest"))
     else:
         raise ImageError(
             f"is {planes.dtype}, whose median takes --size up to {SCIPY_MEDIAN}, not {size}"
             f" (8-bit images: odd sizes up to {OPENCV_MEDIAN['uint8']})"
         )
-    return np.stack(done, axis=2)[before:, before:][: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
+    return _full(np.asarray(done).reshape(planes.shape)[size // 2 :, size // 2 :], planes, size)
 
 
-def _apart(planes: np.ndarray) -> list[np.ndarray]:
-    """Return the channels, each contiguous."""
-    return [np.ascontiguousarray(planes[:, :, channel]) for channel in range(planes.shape[2])]
+def _apart(planes: np.ndarray, operation: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Apply an operation to each channel."""
+    channels = (np.ascontiguousarray(planes[:, :, channel]) for channel in range(planes.shape[2]))
+    return np.stack([operation(channel) for channel in channels], axis=2)
 
 
 def _full(result: np.ndarray, planes: np.ndarray, size: int) -> np.ndarray:
-    """Return the part whose windows, of which a pixel is the first, lie within the planes."""
-    return result.reshape(planes.shape)[: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
+    """Return as much of the result as there are windows within the planes."""
+    return result[: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def bilateral(
     image: np.ndarray, border: str, sigma: float = 2.0, sigma_color: float = 0.1, truncate: float = 4.0
 ) -> np.ndarray:
@@ -122,24 +131,15 @@ def bilateral(
     padded = pad(image, (radius, radius), (radius, radius), border)
     work = padded if image.dtype == np.float64 else padded.astype(np.float32)
     planes = work.reshape(*work.shape[:2], -1)
-    if radius and _opencv_is_right(planes, spread):
+    if radius and planes.dtype == np.float32 and planes.shape[2] in (1, 3) and np.isfinite(planes).all():
+        import cv2
+
         done = cv2.bilateralFilter(planes, 2 * radius + 1, spread, sigma)
         inner = np.asarray(done).reshape(planes.shape)[radius:-radius, radius:-radius]
         return np.ascontiguousarray(inner.reshape(image.shape))
     tops = range(0, image.shape[0], STRIP)
     strips = [_weighted_mean(planes[top : top + STRIP + 2 * radius], radius, sigma, spread) for top in tops]
     return np.concatenate(strips).reshape(image.shape)
-
-
-def _opencv_is_right(planes: np.ndarray, spread: float) -> bool:
-    """Tell whether OpenCV's bilateral filter comes within 1e-5.
-
-    It takes the weights of colors from a table of 4096 steps from the darkest to the lightest value.
-    """
-    if planes.dtype != np.float32 or planes.shape[2] not in (1, 3):
-        return False
-    span = float(planes.max()) - float(planes.min())
-    return span <= 30 * spread  # false for NaN and infinity
 
 
 def _weighted_mean(padded: np.ndarray, radius: int, sigma: float, spread: float) -> np.ndarray:

@@ -152,6 +152,16 @@ def test_nan_in_one_channel_is_nan():
     assert np.isnan(strongest_channel(gx, gx)).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_largest_numbers_make_no_warning(dtype, operator):
+    image = np.full((5, 6, 3), np.finfo(dtype).max, dtype)
+    image[2:4] *= -1
+    for channel in CHANNELS:
+        gx, gy = color_gradient(image, channel, operator=operator)
+        assert magnitude(gx, gy).shape == phase(gx, gy).shape == gx.shape
+
+
 def test_flat_pixels_have_the_phase_0():
     assert phase(np.array([0.0, -0.0]), np.array([-0.0, -0.0])).tolist() == [0, 0]
 

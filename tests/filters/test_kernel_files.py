@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,12 +39,13 @@ def write(path, rows):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @given(taps=matrices)
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_kernels_come_back_from_every_format(suffix, taps, tmp_path):
     np.testing.assert_array_equal(load_kernel(write(tmp_path / f"k.{suffix}", taps)), taps)
 
 
 @given(matrices)
+@settings(deadline=None)
 def test_text_is_read_back_to_the_bit(taps):
     text = matrix_text(taps)
     np.testing.assert_array_equal(parse_matrix(text), taps)
@@ -165,6 +167,19 @@ def test_F14_pickles_execute_nothing(suffix, tmp_path, capsys):
     with open(path, "wb") as file:
         np.savez(file, kernel=np.array([[Hostile()]], dtype=object))
     refused(capsys, path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_F14_is_one_line_of_a_real_process(suffix, tmp_path):
+    path = tmp_path / f"k.{suffix}"
+    arguments = [sys.executable, "-m", "imgtool", "filter", "--kernel-file", path, "image.png", "-o", "out.png"]
+    np.save("hostile.npy", np.array([[Hostile()]], dtype=object), allow_pickle=True)
+    for content in (pickle.dumps(Hostile()), Path("hostile.npy").read_bytes(), b"", b"\x93NUMPY\1\0\xff\xff{(["):
+        path.write_bytes(content)
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert done.stderr.startswith(f"imgtool: {path}: ")
+        assert not {"executed", "out.png"} & set(os.listdir())
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -119,6 +119,26 @@ def test_bilateral_is_opencvs_for_8_bits(channels):
     assert np.abs(ours - theirs).max() <= 0.51
 
 
+@pytest.mark.parametrize("outlier", [2.9, 1e6])
+def test_bilateral_beside_an_outlier_is_as_exact(outlier):
+    """OpenCV has taken weights from a table over the whole range, in which this would be coarse."""
+    image = np.random.default_rng(0).random((12, 13)).astype(np.float32)
+    image[3, 4] = outlier
+    actual = neighborhood(image, "bilateral", sigma=1)
+    expected = bilateral_by_definition(image, "reflect", 1, 0.1, 4, 1)
+    assert (np.abs(actual - expected) / np.maximum(1, expected)).max() < 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_largest_numbers_make_no_warning(dtype):
+    top = np.finfo(dtype).max
+    image = np.array([[top, -top, 1], [0, top / 2, -1]], dtype)
+    for name in NEIGHBORHOODS:
+        for each in (image, np.dstack([image] * 2)):
+            result = neighborhood(each, name)
+            assert name == "bilateral" or np.isfinite(result).all()
+
+
 def test_bilateral_strips_are_seamless():
     image = np.random.default_rng(0).random((150, 20))
     whole = neighborhood(image, "bilateral", sigma=1.5)
@@ -128,7 +148,7 @@ def test_bilateral_strips_are_seamless():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bilateral_of_nan_and_infinity(dtype):
-    image = np.full((15, 30, 3), 0.5, dtype)
+    image = np.full((15, 30, 3), 0.05, dtype)
     image[7, 7, 1], image[7, 22, 0] = np.nan, np.inf
     result = neighborhood(image, "bilateral", sigma=1, truncate=3)
     y, x = np.mgrid[:15, :30]
@@ -137,6 +157,8 @@ def test_bilateral_of_nan_and_infinity(dtype):
     assert not np.isnan(result[~near]).any()
     np.testing.assert_array_equal(result[7, 22], image[7, 22])
     assert np.count_nonzero(np.isinf(result)) == 1
+    near[7, 22] = True
+    np.testing.assert_allclose(result[~near], 0.05, rtol=1e-6)
 
 
 def test_bilateral_keeps_edges_and_smooths_the_rest():
