@@ -158,9 +158,9 @@ def _components(stream: bytes, size: _Size, allow_truncated: bool) -> np.ndarray
         return _by_opencv(stream, size)
     if size.is_subsampled:
         _require_even_steps(size)
-        return pillow.decode_stored(stream, allow_truncated)
+        return pillow.decode_stored(stream, False)
     try:
-        return pillow.decode_stored(stream, allow_truncated)
+        return pillow.decode_stored(stream, False)
     except ImageError:  # Pillow is stricter on tiles than OpenJPEG itself
         return _by_opencv(stream, size)
 

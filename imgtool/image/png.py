@@ -12,7 +12,7 @@ import numpy as np
 from imgtool.errors import ImageError
 from imgtool.image import pillow
 from imgtool.image.orientation import from_exif, turned, upright
-from imgtool.image.png_chunks import PngChunks, is_complete, rebuilt, walk
+from imgtool.image.png_chunks import PngChunks, is_complete, may_be_complete, rebuilt, walk
 from imgtool.image.read import Header
 
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -35,7 +35,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     whole = data
     if allow_truncated:
         whole = rebuilt(chunks)
-    elif not chunks.ended:
+    elif not chunks.ended or not may_be_complete(chunks):
         raise ImageError("is cut: the end of the PNG is missing; --allow-truncated reads what is there")
     image = _decode_16(whole, chunks) if chunks.depth == 16 else pillow.decode_stored(whole, False)
     if not allow_truncated and _may_lack_rows(image, chunks) and not is_complete(chunks):

@@ -18,6 +18,7 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type -> samples a pixel
 # left, top, and steps to the right and down of Adam7's passes
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _STEP = 1 << 16
+_DEFLATE_RATIO = 1032  # deflate packs at most so many bytes into one
 
 
 @dataclass
@@ -69,6 +70,11 @@ def _check_sum(name: bytes, body: bytes, data: bytes, position: int) -> None:
     (stored,) = struct.unpack_from(">I", data, position)
     if zlib.crc32(name + body) != stored:
         raise ImageError(f"is damaged: the check sum of its {name.decode('latin-1')} chunk is wrong")
+
+
+def may_be_complete(chunks: PngChunks) -> bool:
+    """Tell whether the data could unpack to all rows at all, before memory is taken for these."""
+    return _length(chunks) <= sum(map(len, chunks.data)) * _DEFLATE_RATIO
 
 
 def is_complete(chunks: PngChunks) -> bool:

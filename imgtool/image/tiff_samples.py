@@ -44,6 +44,8 @@ def samples(data: bytes, page: Any, *, allow_truncated: bool) -> np.ndarray:
     if len(offsets) != len(counts) or len(offsets) < len(places):
         raise ImageError("has fewer strips or tiles than its size needs")
     image, view = np.zeros(shape, dtype), memoryview(data)
+    cut: ImageError | None = None
+    shown = 0
     for place, offset, count in zip(places, offsets, counts, strict=False):
         if count == 0 and len(places) > 1:
             continue  # a strip that was never written is blank
@@ -51,12 +53,16 @@ def samples(data: bytes, page: Any, *, allow_truncated: bool) -> np.ndarray:
             if offset + count > len(data) and not allow_truncated:
                 raise ImageError("is cut: pixels lie behind its end; --allow-truncated reads what is there")
             part = _part(view[offset : offset + count], page, place, shape[3], allow_truncated)
-        except ImageError:
+        except ImageError as error:
             if not allow_truncated:
                 raise
+            cut = error
             continue
+        shown += 1
         target = image[place.plane, place.top : place.top + place.rows, place.left : place.left + place.columns]
         target[:] = part[: target.shape[0], : target.shape[1]]
+    if cut and not shown:
+        raise cut
     return np.asarray(image[0] if planes == 1 else np.moveaxis(image[..., 0], 0, 2))
 
 
@@ -111,7 +117,7 @@ def _rows(strip: memoryview, page: Any, rows: int, row_bytes: int, width: int, a
     """Return the uncompressed bytes of a strip (rows, bytes)."""
     found = unpacked(strip, page, rows, row_bytes, width)
     missing = rows * row_bytes - len(found)
-    if missing and not allow_truncated:
+    if missing and not (allow_truncated and found):
         raise ImageError(f"is cut: a strip holds {len(found)} of {rows * row_bytes} bytes")
     whole = bytes(found) + bytes(missing) if missing else found
     return np.frombuffer(whole, np.uint8).reshape(rows, row_bytes)
