@@ -14,7 +14,7 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.orientation import require_supported
-from imgtool.image.tiff_codecs import decoded, is_image, require_codec, unpacked
+from imgtool.image.tiff_codecs import PREDICTABLE, decoded, is_image, require_codec, unpacked
 
 _UNSIGNED, _SIGNED, _FLOAT, _VOID = 1, 2, 3, 4
 _HORIZONTAL, _FLOATING = 2, 3
@@ -97,12 +97,7 @@ def _places(page: Any, planes: int) -> Iterator[_Place]:
 def _part(strip: memoryview, page: Any, place: _Place, count: int, allow_truncated: bool) -> np.ndarray:
     """Return the samples (rows, columns, count) of a strip or tile."""
     if is_image(page):
-        part = decoded(strip, page)
-        if part.shape[0] < min(place.rows, page.imagelength - place.top) or part.shape[1] < place.columns:
-            raise ImageError("has a strip or tile smaller than its size needs")
-        if part.shape[2] < count:
-            raise ImageError(f"has {part.shape[2]} samples a pixel where {count} are declared")
-        return part[:, :, :count]
+        return _fitting(decoded(strip, page), page, place, count)
     steps = subsampling(page)
     if steps != (1, 1):
         return _subsampled(strip, page, place, steps, allow_truncated)
@@ -111,6 +106,19 @@ def _part(strip: memoryview, page: Any, place: _Place, count: int, allow_truncat
     rows = _rows(strip, page, place.rows, row_bytes, place.columns, allow_truncated)
     values = _unpredicted(rows, page, count, place.columns)
     return values.reshape(place.rows, place.columns, count)
+
+
+def _fitting(part: np.ndarray, page: Any, place: _Place, count: int) -> np.ndarray:
+    """Return the pixels of a strip or tile that is an image file; these must be as many as the header says."""
+    rows = min(place.rows, page.imagelength - place.top)
+    if part.shape[0] < rows or part.shape[1] < place.columns:
+        require_supported(page.planarconfig == 1, "planes that are subsampled")
+        raise ImageError("has a strip or tile smaller than its size needs")
+    if part.shape[2] == 3 and count == 4:  # WebP leaves out alpha that is opaque everywhere
+        return np.dstack([part, np.full_like(part[:, :, :1], np.iinfo(part.dtype).max)])
+    if part.shape[2] != count:
+        raise ImageError(f"has {part.shape[2]} samples a pixel where {count} are declared")
+    return part
 
 
 def _rows(strip: memoryview, page: Any, rows: int, row_bytes: int, width: int, allow_truncated: bool) -> np.ndarray:
@@ -125,7 +133,7 @@ def _rows(strip: memoryview, page: Any, rows: int, row_bytes: int, width: int, a
 
 def _unpredicted(rows: np.ndarray, page: Any, count: int, columns: int) -> np.ndarray:
     """Return the samples of rows of bytes (rows, columns * count), prediction undone."""
-    bits, predictor = int(page.bitspersample), int(page.predictor)
+    bits, predictor = int(page.bitspersample), int(page.predictor) if int(page.compression) in PREDICTABLE else 1
     require_supported(predictor in (1, _HORIZONTAL, _FLOATING), f"the predictor {predictor}")
     dtype = sample_type(page)
     if predictor == _FLOATING:
@@ -179,7 +187,11 @@ def _subsampled(
     strip: memoryview, page: Any, place: _Place, steps: tuple[int, int], allow_truncated: bool
 ) -> np.ndarray:
     """Return Y, Cb, Cr of every pixel; a unit of the file holds the Ys of a block, then one Cb and one Cr."""
-    plain = page.bitspersample == 8 and page.predictor == 1 and page.planarconfig == 1
+    plain = (
+        page.bitspersample == 8
+        and (page.predictor == 1 or page.compression not in PREDICTABLE)
+        and page.planarconfig == 1
+    )
     require_supported(plain, "subsampled YCbCr that is predicted, planar or not of 8 bits")
     across, down = steps
     units, unit_rows, size = -(-place.columns // across), -(-place.rows // down), across * down + 2
