@@ -2,10 +2,7 @@
 
 import contextlib
 import io
-import lzma
 import struct
-import tracemalloc
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -121,118 +118,6 @@ def test_palette_and_transparent_color():
     np.testing.assert_array_equal(read(stream.getvalue()), [[[255, 0, 0, 255], [0, 255, 0, 0]]])
 
 
-def test_cmyk_becomes_rgb_by_the_plain_formula():
-    stream = io.BytesIO()
-    tifffile.imwrite(
-        stream, np.array([[[0, 255, 0, 0], [0, 0, 0, 128]]], np.uint8), photometric="separated", metadata=None
-    )
-    np.testing.assert_array_equal(read(stream.getvalue()), [[[255, 0, 255], [127, 127, 127]]])
-
-
-@pytest.mark.parametrize("bits", [2, 3, 4, 6, 7, 10, 12, 14])
-@pytest.mark.parametrize("compression", [1, 8, 32773])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_tiff_of_odd_depths_is_scaled_to_all_of_8_or_16_bits(bits, compression, channels):
-    rng = np.random.default_rng(bits)
-    height, width, rows = 11, 13, 4
-    values = rng.integers(0, 1 << bits, (height, width * channels))
-    planes = (values[..., None] >> np.arange(bits - 1, -1, -1)) & 1
-    packed = np.packbits(planes.reshape(height, -1).astype(np.uint8), axis=1)
-    strips = [packed[begin : begin + rows].tobytes() for begin in range(0, height, rows)]
-    if compression == 8:
-        strips = [zlib.compress(strip) for strip in strips]
-    if compression == 32773:  # runs of one byte each, some as repetitions
-        strips = [b"".join(bytes([0, b]) if i % 3 else bytes([128, 0, b]) for i, b in enumerate(s)) for s in strips]
-    data, offset = b"", 8
-    places = []
-    for strip in strips:
-        places.append(offset + len(data))
-        data += strip
-    entries = {
-        256: width,
-        257: height,
-        258: bits,
-        259: compression,
-        262: 2 if channels == 3 else 1,
-        277: channels,
-        278: rows,
-    }
-    directory = offset + len(data)
-    count = len(entries) + 2
-    tail = directory + 2 + 12 * count + 4
-    body = [(tag, struct.pack("<HHII", tag, 4, 1, value)) for tag, value in entries.items()]
-    body.append((273, struct.pack("<HHII", 273, 4, len(strips), tail)))
-    body.append((279, struct.pack("<HHII", 279, 4, len(strips), tail + 4 * len(strips))))
-    file = struct.pack("<2sHI", b"II", 42, directory) + data + struct.pack("<H", count)
-    file += b"".join(entry for _, entry in sorted(body)) + bytes(4)
-    file += struct.pack(f"<{len(strips)}I", *places) + struct.pack(f"<{len(strips)}I", *map(len, strips))
-    top = 255 if bits < 8 else 65535
-    expected = (values * top + ((1 << bits) - 1) // 2) // ((1 << bits) - 1)
-    shape = (height, width, 3) if channels == 3 else (height, width)
-    np.testing.assert_array_equal(read(file), expected.reshape(shape))
-    with pytest.raises(ImageError):
-        read(file[:60] + file[60:][: len(data) // 2])
-
-
-@pytest.mark.parametrize(("dtype", "channels"), [("uint16", 1), ("uint16", 3), ("float32", 1), ("uint8", 3)])
-def test_tiff_with_lzw(dtype, channels):
-    import cv2
-
-    image = picture(dtype, channels)
-    stored = image[:, :, ::-1] if channels == 3 else image
-    _, data = cv2.imencode(".tif", np.ascontiguousarray(stored), [cv2.IMWRITE_TIFF_COMPRESSION, 5])
-    np.testing.assert_array_equal(read(data.tobytes()), image)
-
-
-def bmp(pixels, bits, masks, height=None):
-    """A BMP with a V4 header and these masks of red, green, blue, alpha; rows lowest first."""
-    rows, columns = pixels.shape
-    stored = pixels.astype("<u2" if bits == 16 else "<u4")
-    stored = np.pad(stored, ((0, 0), (0, columns * bits // 16 % 2 if bits == 16 else 0)))
-    body = stored[::-1].tobytes() if height is None else stored.tobytes()
-    info = struct.pack("<IiiHHIIiiII4I", 108, columns, height or rows, 1, bits, 3, len(body), 0, 0, 0, 0, *masks)
-    info = info.ljust(108, b"\0")
-    return b"BM" + struct.pack("<IHHI", 122 + len(body), 0, 0, 122) + info + body
-
-
-@pytest.mark.parametrize(
-    ("bits", "widths"),
-    [
-        (16, (5, 5, 5, 0)),
-        (16, (5, 6, 5, 0)),
-        (16, (4, 4, 4, 4)),
-        (16, (2, 3, 1, 0)),
-        (32, (10, 10, 10, 2)),
-        (32, (8, 8, 8, 8)),
-    ],
-)
-@pytest.mark.parametrize("upside_down", [False, True])
-def test_bmp_with_bit_fields_of_any_width(bits, widths, upside_down):
-    rng = np.random.default_rng(sum(widths))
-    shape, place, pixels, masks, channels = (7, 5), 0, np.zeros((7, 5), np.int64), [], []
-    for width in widths:
-        values = rng.integers(0, 1 << width, shape)
-        masks.append(((1 << width) - 1) << place)
-        pixels |= values << place
-        place += width
-        if width:
-            channels.append((values * 255 + ((1 << width) - 1) // 2) // ((1 << width) - 1))
-    data = bmp(pixels, bits, masks, height=-7 if upside_down else None)
-    np.testing.assert_array_equal(read(data), np.stack(channels, axis=2))
-    assert probe(data).channels == len(channels)
-    with pytest.raises(ImageError, match="cut"):
-        read(data[:-1])
-    assert read(data[:-1], allow_truncated=True).shape[:2] == shape
-
-
-def test_bmp_with_masks_that_mean_nothing_or_two_things_is_refused():
-    with pytest.raises(ImageError, match="one bit of alpha"):
-        read(bmp(np.zeros((2, 2), np.int64), 16, (0x7C00, 0x3E0, 0x1F, 0x8000)))
-    for masks in ((0, 0, 0, 0), (1 << 20, 2, 4, 0), (0b101, 2, 8, 0)):
-        with pytest.raises(ImageError, match="mask"):
-            read(bmp(np.zeros((2, 2), np.int64), 16, masks))
-
-
 def gif(pixels, palette, *, canvas, left=0, top=0, key=None):
     """Return a GIF whose only frame holds these indices at (left, top) of a canvas (width, height)."""
     image = Image.fromarray(pixels.astype(np.uint8), "P")
@@ -290,20 +175,3 @@ def test_gif_whose_frame_is_far_larger_than_its_canvas_is_refused_without_alloca
     data = b"GIF89a" + struct.pack("<HH", 16, 16) + b"\xf0\x00\x00" + bytes(6) + frame
     with pytest.raises(ImageError, match="65000x65000 pixels"):
         read(data)
-
-
-@pytest.mark.parametrize("compress", [zlib.compress, lzma.compress])
-def test_tiff_strip_that_holds_far_more_than_its_pixels_is_unpacked_no_further(compress):
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, np.zeros((64, 64), np.uint8), compression="zlib", bigtiff=True)
-    with tifffile.TiffFile(io.BytesIO(stream.getvalue())) as file:
-        kind, offset, count = (file.pages[0].tags[code] for code in ("Compression", "StripOffsets", "StripByteCounts"))
-    bomb, crafted = compress(b"\7" * (300 << 20)), bytearray(stream.getvalue())
-    struct.pack_into("<H", crafted, kind.valueoffset, 8 if compress == zlib.compress else 34925)
-    struct.pack_into("<Q", crafted, offset.valueoffset, len(crafted))
-    struct.pack_into({4: "<I", 16: "<Q"}[count.dtype], crafted, count.valueoffset, len(bomb))
-    tracemalloc.start()
-    image = read(bytes(crafted + bomb))
-    assert tracemalloc.get_traced_memory()[1] < 100 << 20
-    tracemalloc.stop()
-    np.testing.assert_array_equal(image, np.full((64, 64), 7))
