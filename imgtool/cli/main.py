@@ -24,7 +24,7 @@ from imgtool.errors import ImgtoolError
 COMMANDS = {
     "filter": "Convolve images with a kernel.",
     "gradient": "Take the gradient of images: x, y, magnitude, phase.",
-    "convert": "Change colour space, depth, size or format.",
+    "convert": "Change color space, depth, size or format.",
     "info": "Say what an image is: size, depth, statistics.",
     "hog": "Describe images by histograms of oriented gradients.",
     "gist": "Describe images by their GIST.",
