@@ -82,19 +82,24 @@ def is_complete(chunks: PngChunks) -> bool:
     return sum(map(len, _unpacked(chunks))) == _length(chunks)
 
 
-def rebuilt(chunks: PngChunks) -> bytes:
-    """Return a whole PNG, without what only describes it; rows that are missing are blank."""
-    rows = b"".join(_unpacked(chunks))
-    if not rows:
-        raise ImageError("is cut before its first row")
-    rows += bytes(_length(chunks) - len(rows))
+def minimal(chunks: PngChunks, *, mend: bool) -> bytes:
+    """Return a PNG without animation and without what only describes it; rows that are missing are blank if mended."""
+    packed = zlib.compress(_mended(chunks), 0) if mend else b"".join(chunks.data)
     method = bytes([chunks.depth, chunks.color, 0, 0, chunks.interlaced])
     parts = [(b"IHDR", struct.pack(">II", chunks.width, chunks.height) + method)]
-    parts += [(name, chunks.kept[name]) for name in (b"PLTE", b"tRNS") if name in chunks.kept]
-    parts += [(b"IDAT", zlib.compress(rows, 0)), (b"IEND", b"")]
+    parts += [(name, chunks.kept[name]) for name in (b"PLTE", b"tRNS") if name in chunks.kept and chunks.color == 3]
+    parts += [(b"IDAT", packed), (b"IEND", b"")]
     return SIGNATURE + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in parts
     )
+
+
+def _mended(chunks: PngChunks) -> bytes:
+    """Return the rows that are there, and zeros for the others."""
+    rows = b"".join(_unpacked(chunks))
+    if not rows:
+        raise ImageError("is cut before its first row")
+    return rows + bytes(_length(chunks) - len(rows))
 
 
 def _unpacked(chunks: PngChunks) -> Iterator[bytes]:

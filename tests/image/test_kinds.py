@@ -74,6 +74,13 @@ def test_default_image_of_an_animated_png_is_shown():
         np.testing.assert_array_equal(read(stream.getvalue()), np.asarray(first))
 
 
+def test_animation_of_16_bits_is_no_other_image():
+    values = np.random.default_rng(2).integers(0, 65536, (5, 6, 4))
+    control = struct.pack(">IIIIIHHBB", 0, 6, 5, 0, 0, 1, 10, 0, 0)
+    animation = ((b"acTL", struct.pack(">II", 1, 0)), (b"fcTL", control))
+    np.testing.assert_array_equal(read(png(6, 5, 16, 6, 0, packed(values, 16), *animation)), values)
+
+
 SMOOTH = np.kron(PALETTE[:48].reshape(6, 8, 3), np.ones((8, 8, 1), np.uint8))
 
 
