@@ -20,6 +20,7 @@ from imgtool.image.photometry import cmyk_to_rgb, scaled, ycbcr_to_rgb
 from imgtool.image.read import Header
 
 _START, _TILE, _END = b"\xff\x4f\xff\x51", b"\xff\x90", b"\xff\xd9"
+_TILE_HEADER = 14  # bytes of a tile's shortest header; a length of 0 means up to the end marker
 _UNKNOWN, _CMYK, _SRGB, _GRAY, _YCC = 0, 12, 16, 17, 18
 _OF_PROFILES = {b"CMYK": _CMYK, b"RGB ": _SRGB, b"GRAY": _GRAY}
 _PROFILE_HEAD = 128  # bytes of a profile's header
@@ -174,18 +175,17 @@ def _components(stream: bytes, size: _Size, allow_truncated: bool) -> np.ndarray
 
 
 def _require_whole(stream: bytes) -> None:
-    """Refuse a codestream that ends within a tile: OpenJPEG leaves the rest blank without a word."""
+    """Refuse a codestream that ends within a tile or before its end marker: OpenJPEG leaves the rest blank."""
     position = 2
-    while stream[position : position + 2] not in (b"", _TILE):
+    while stream[position : position + 1] == _END[:1] and stream[position : position + 2] != _TILE:
         position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
     while stream[position : position + 2] == _TILE:
         length = int.from_bytes(stream[position + 6 : position + 10], "big")
-        if length < 14 and (length or not stream.rstrip(b"\0").endswith(_END)):
+        if length < _TILE_HEADER:
+            position = len(stream.rstrip(b"\0")) - len(_END)
             break
-        position = position + length if length else len(stream)
-        if position >= len(stream):
-            break
-    if position > len(stream) or (position == len(stream) and _TILE not in stream):
+        position += length
+    if stream[position : position + 2] != _END:
         raise ImageError("is cut or damaged; --allow-truncated reads what is there")
 
 
