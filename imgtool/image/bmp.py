@@ -23,7 +23,7 @@ _CORE, _SHORTEST, _INFO = 12, 16, 40  # bytes of the info header: OS/2 1.x, the 
 _PLAIN, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS, _RLE24 = 0, 1, 2, 3, 6, -4
 _NAMES = {-3: "Huffman 1D compression", 4: "an embedded JPEG", 5: "an embedded PNG"}
 _RUNS = {_RLE8: 8, _RLE4: 4, _RLE24: 24}  # compression -> bits a pixel
-_DEFAULT_MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 24: (0xFF0000, 0xFF00, 0xFF, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
+_DEFAULT_MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 _OS2_SIZES = range(16, 65)  # of which 40, 52 and 56 are Windows'
 _WINDOWS_SIZES = {40, 52, 56, 64, 108, 124}
 
@@ -48,7 +48,7 @@ class _Info:
 def header(data: bytes) -> Header:
     """Read size and channels; that runs leave pixels out, which gives alpha, is not known before they are decoded."""
     info = _info(data)
-    alpha = info.bits > 8 and info.compression not in _RUNS and _masks(data, info)[3] != 0
+    alpha = info.bits in _DEFAULT_MASKS and _masks(data, info)[3] != 0
     gray = info.bits <= 8 and _is_gray(_palette(data, info))
     return Header("bmp", *info.shape, 1 if gray else 4 if alpha else 3, "uint8")
 
@@ -64,7 +64,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     if info.bits <= 8:
         palette = _palette(data, info)
         image = np.asarray((palette[:, 0] if _is_gray(palette) else palette)[values])
-    elif info.compression == _RLE24:
+    elif info.bits == 24:
         image = values
     else:
         image = _by_fields(_masks(data, info), info.bits, values)
@@ -129,7 +129,7 @@ def _rows(data: bytes, info: _Info, allow_truncated: bool) -> np.ndarray:
 
 
 def _pixels(rows: np.ndarray, info: _Info) -> np.ndarray:
-    """Return each pixel's number; the leftmost pixel is in the highest bits of a byte."""
+    """Return each pixel's number, or its RGB of 24 bits; the leftmost pixel is in the highest bits of a byte."""
     width, bits = info.width, info.bits
     if bits == 8:
         return rows[:, :width]
@@ -138,8 +138,7 @@ def _pixels(rows: np.ndarray, info: _Info) -> np.ndarray:
         single = (rows[:, : (width * bits + 7) // 8, None] >> places) & np.uint8((1 << bits) - 1)
         return single.reshape(len(rows), -1)[:, :width]
     if bits == 24:
-        blue, green, red = (rows[:, k : 3 * width : 3].astype(np.uint32) for k in range(3))
-        return blue | green << 8 | red << 16
+        return rows[:, : 3 * width].reshape(-1, width, 3)[:, :, ::-1]
     return rows.view("<u2" if bits == 16 else "<u4")[:, :width].astype(np.uint32)
 
 

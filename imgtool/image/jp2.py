@@ -20,7 +20,10 @@ from imgtool.image.photometry import cmyk_to_rgb, scaled, ycbcr_to_rgb
 from imgtool.image.read import Header
 
 _START, _TILE, _END = b"\xff\x4f\xff\x51", b"\xff\x90", b"\xff\xd9"
-_CMYK, _SRGB, _GRAY, _YCC = 12, 16, 17, 18
+_TILE_HEADER = 14  # bytes of a tile's shortest header; a length of 0 means up to the end marker
+_UNKNOWN, _CMYK, _SRGB, _GRAY, _YCC = 0, 12, 16, 17, 18
+_OF_PROFILES = {b"CMYK": _CMYK, b"RGB ": _SRGB, b"GRAY": _GRAY}
+_PROFILE_HEAD = 128  # bytes of a profile's header
 _OPACITY, _PREMULTIPLIED = 1, 2
 _FOLDERS = {b"jp2h"}
 
@@ -34,15 +37,17 @@ class _Parts:
 
     @property
     def space(self) -> int:
-        """The number of the color space; 0 when it is a profile or not said."""
+        """The number of the color space; 0 when it is not said."""
+        if self.profile:
+            return _OF_PROFILES.get(self.profile[16:20], -1)
         colr = self.boxes.get(b"colr", b"")
-        return int.from_bytes(colr[3:7], "big") if colr[:1] == b"\1" else 0
+        return int.from_bytes(colr[3:7], "big") if colr[:1] == b"\1" else _UNKNOWN
 
     @property
     def profile(self) -> bytes | None:
         """The ICC profile."""
         colr = self.boxes.get(b"colr", b"")
-        return colr[3:] or None if colr[:1] in (b"\2", b"\3") else None
+        return colr[3:] if colr[:1] in (b"\2", b"\3") and len(colr) > _PROFILE_HEAD else None
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,11 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     parts = _parts(data)
     size = _size(parts.stream)
     require_supported(len(size.bits) <= 4, f"JPEG 2000 of {len(size.bits)} components")
+    require_supported(max(size.bits) <= 16, f"JPEG 2000 of {max(size.bits)} bits")
+    known = parts.space in (_UNKNOWN, _CMYK, _SRGB, _GRAY, _YCC)
+    require_supported(known, "JPEG 2000 in another color space than sRGB, gray, YCC or CMYK")
+    if size.is_subsampled:
+        _require_even_steps(size, parts.space)
     image = _components(parts.stream, size, allow_truncated)
     if b"pclr" in parts.boxes:
         require_supported(image.ndim == 2, "JPEG 2000 with a palette and further components")
@@ -157,36 +167,37 @@ def _components(stream: bytes, size: _Size, allow_truncated: bool) -> np.ndarray
     if max(size.bits) > 8 and len(size.bits) > 1:
         return _by_opencv(stream, size)
     if size.is_subsampled:
-        _require_even_steps(size)
-        return pillow.decode_stored(stream, allow_truncated)
+        return pillow.decode_stored(stream, False)
     try:
-        return pillow.decode_stored(stream, allow_truncated)
+        return pillow.decode_stored(stream, False)
     except ImageError:  # Pillow is stricter on tiles than OpenJPEG itself
         return _by_opencv(stream, size)
 
 
 def _require_whole(stream: bytes) -> None:
-    """Refuse a codestream that ends within a tile: OpenJPEG leaves the rest blank without a word."""
+    """Refuse a codestream that ends within a tile or before its end marker: OpenJPEG leaves the rest blank."""
     position = 2
-    while stream[position : position + 2] not in (b"", _TILE):
+    while stream[position : position + 1] == _END[:1] and stream[position : position + 2] != _TILE:
         position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
     while stream[position : position + 2] == _TILE:
         length = int.from_bytes(stream[position + 6 : position + 10], "big")
-        if length < 14 and (length or not stream.rstrip(b"\0").endswith(_END)):
+        if length < _TILE_HEADER:
+            position = len(stream.rstrip(b"\0")) - len(_END)
             break
-        position = position + length if length else len(stream)
-        if position >= len(stream):
-            break
-    if position > len(stream) or (position == len(stream) and _TILE not in stream):
+        position += length
+    if stream[position : position + 2] != _END:
         raise ImageError("is cut or damaged; --allow-truncated reads what is there")
 
 
-def _require_even_steps(size: _Size) -> None:
+def _require_even_steps(size: _Size, space: int) -> None:
     """Refuse subsampled components that Pillow mistakes: those whose steps do not divide the size."""
     sides = (size.left, size.top, size.right, size.bottom)
     whole = all(side % step[i % 2] == 0 for step in size.steps for i, side in enumerate(sides))
     halved = size.steps[0] == (1, 1) and size.steps[1:] in (((2, 1),) * 2, ((2, 2),) * 2)
-    require_supported(whole and halved and set(size.bits) == {8}, "JPEG 2000 with components subsampled in this way")
+    require_supported(
+        whole and halved and space in (_UNKNOWN, _YCC) and set(size.bits) == {8},
+        "JPEG 2000 with components subsampled in this way",
+    )
 
 
 def _by_opencv(stream: bytes, size: _Size) -> np.ndarray:

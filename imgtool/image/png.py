@@ -11,9 +11,10 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.orientation import from_exif, turned, upright
-from imgtool.image.png_chunks import TEXTS, PngChunks, is_complete, rebuilt, walk
+from imgtool.image.png_chunks import TEXTS, PngChunks, is_complete, may_be_complete, minimal, walk
 from imgtool.image.read import Header
 
+_GRAY_ALPHA = 4
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
@@ -31,17 +32,16 @@ def header(data: bytes) -> Header:
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the pixels."""
     chunks = walk(data, check=not allow_truncated)
-    whole = data
-    if allow_truncated:
-        whole = rebuilt(chunks)
-    elif not chunks.ended:
+    if not allow_truncated and not (chunks.ended and may_be_complete(chunks)):
         raise ImageError("is cut: the end of the PNG is missing; --allow-truncated reads what is there")
-    if chunks.depth == 16 or chunks.is_plain:
-        image = _by_opencv(whole, chunks)
+    if chunks.depth == 16:
+        image = _by_opencv(minimal(chunks, mend=allow_truncated), chunks)
+    elif chunks.is_plain and not allow_truncated:
+        image = _by_opencv(data, chunks)
     else:
         from imgtool.image.pillow import decode_stored
 
-        image = decode_stored(whole, False)
+        image = decode_stored(minimal(chunks, mend=True) if allow_truncated else data, False)
     if not allow_truncated and _may_lack_rows(image, chunks) and not is_complete(chunks):
         raise ImageError("is cut: its last rows are missing; --allow-truncated reads what is there")
     if b"tRNS" in chunks.kept and chunks.color in (0, 2):
@@ -71,22 +71,15 @@ def _orientation(data: bytes, chunks: PngChunks) -> int:
 
 
 def _by_opencv(data: bytes, chunks: PngChunks) -> np.ndarray:
-    """Decode 8 or 16 bits a sample."""
+    """Decode 8 or 16 bits a sample; of 16 a minimal PNG: OpenCV 4.11 mistakes the byte order of an animated one."""
     import cv2
 
-    flags = cv2.IMREAD_UNCHANGED if chunks.color in (4, 6) else cv2.IMREAD_ANYDEPTH
-    flags |= cv2.IMREAD_IGNORE_ORIENTATION if chunks.color in (0, 2) else 0
-    if chunks.color == 2:
-        flags |= cv2.IMREAD_COLOR
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype.itemsize * 8 != chunks.depth:
         raise ImageError("is cut or damaged; --allow-truncated reads what is there")
-    image = np.asarray(image)
-    if image.ndim == 3:
-        image = image[:, :, [2, 1, 0, 3][: image.shape[2]]]
-    if chunks.color == 4 and image.ndim == 3 and image.shape[2] == 4:
+    if chunks.color == _GRAY_ALPHA:
         return np.asarray(image[:, :, [0, 3]])
-    return image
+    return np.asarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]] if image.ndim == 3 else image)
 
 
 def _with_key(image: np.ndarray, key: np.ndarray, depth: int) -> np.ndarray:

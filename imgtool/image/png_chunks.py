@@ -19,7 +19,8 @@ _ORIENTED = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # texts in whi
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type -> samples a pixel
 # left, top, and steps to the right and down of Adam7's passes
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_STEP = 1 << 16
+_STEP = 256  # bytes that are unpacked at a time: what comes before damage is kept
+_DEFLATE_RATIO = 1032  # deflate packs at most so many bytes into one
 
 
 @dataclass
@@ -78,24 +79,34 @@ def _check_sum(name: bytes, body: bytes, data: bytes, position: int) -> None:
         raise ImageError(f"is damaged: the check sum of its {name.decode('latin-1')} chunk is wrong")
 
 
+def may_be_complete(chunks: PngChunks) -> bool:
+    """Tell whether the data could unpack to all rows at all, before memory is taken for these."""
+    return _length(chunks) <= sum(map(len, chunks.data)) * _DEFLATE_RATIO
+
+
 def is_complete(chunks: PngChunks) -> bool:
     """Tell whether the data hold all rows."""
     return sum(map(len, _unpacked(chunks))) == _length(chunks)
 
 
-def rebuilt(chunks: PngChunks) -> bytes:
-    """Return a whole PNG, without what only describes it; rows that are missing are blank."""
-    rows = b"".join(_unpacked(chunks))
-    if not rows:
-        raise ImageError("is cut before its first row")
-    rows += bytes(_length(chunks) - len(rows))
+def minimal(chunks: PngChunks, *, mend: bool) -> bytes:
+    """Return a PNG without animation and without what only describes it; rows that are missing are blank if mended."""
+    packed = zlib.compress(_mended(chunks), 0) if mend else b"".join(chunks.data)
     method = bytes([chunks.depth, chunks.color, 0, 0, chunks.interlaced])
     parts = [(b"IHDR", struct.pack(">II", chunks.width, chunks.height) + method)]
-    parts += [(name, chunks.kept[name]) for name in (b"PLTE", b"tRNS") if name in chunks.kept]
-    parts += [(b"IDAT", zlib.compress(rows, 0)), (b"IEND", b"")]
+    parts += [(name, chunks.kept[name]) for name in (b"PLTE", b"tRNS") if name in chunks.kept and chunks.color == 3]
+    parts += [(b"IDAT", packed), (b"IEND", b"")]
     return SIGNATURE + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in parts
     )
+
+
+def _mended(chunks: PngChunks) -> bytes:
+    """Return the rows that are there, and zeros for the others."""
+    rows = b"".join(_unpacked(chunks))
+    if not rows:
+        raise ImageError("is cut before its first row")
+    return rows + bytes(_length(chunks) - len(rows))
 
 
 def _unpacked(chunks: PngChunks) -> Iterator[bytes]:

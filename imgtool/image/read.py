@@ -2,7 +2,7 @@
 
 An array is (height, width) or (height, width, channels), uint8, uint16 or floating, channels gray, gray and alpha,
 RGB or RGBA. Orientation is applied, palettes are expanded, alpha is not premultiplied; of several images or frames
-the first is read. CMYK becomes RGB by (1 - c)(1 - k); colour profiles are not applied.
+the first is read. CMYK becomes RGB by (1 - c)(1 - k); color profiles are not applied.
 
 DECODERS says which library serves which format, and why.
 """
@@ -88,7 +88,7 @@ _SIGNATURES = (
 class Header:
     """What a file says of itself before its pixels are decoded.
 
-    orientation is EXIF's, 1 to 8, as stored; profile is the name or size of a colour profile, None without one.
+    orientation is EXIF's, 1 to 8, as stored; profile is the name or size of a color profile, None without one.
     """
 
     format: str

@@ -33,6 +33,7 @@ _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples that make the co
 _PLAIN = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _OLD_JPEG = 6
+_FLOAT = 3
 
 # tifffile reports what is odd in a file to the log; what matters comes as an error, in one line.
 logging.getLogger("tifffile").disabled = True
@@ -89,6 +90,8 @@ def _page(file: tifffile.TiffFile) -> Any:
     page: Any = file.pages[0]
     if page.imagewidth < 1 or page.imagelength < 1:
         raise ImageError("has no size in its header")
+    if 262 not in page.tags and not (page.samplesperpixel == 1 and page.sampleformat == _FLOAT):
+        raise ImageError("does not say what its samples mean: it has no photometric interpretation")
     require_supported(page.imagedepth == 1, "a TIFF volume")
     return page
 

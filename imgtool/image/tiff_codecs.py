@@ -25,7 +25,9 @@ _NONE, _FAX, _JPEG, _LZMA = 1, {2, 3, 4}, {7, 99}, 34925
 _DEFLATE = {8, 32946}
 _BYTES = {5: "tiff_lzw", 32773: "packbits", 50000: "zstd"}
 _THUNDERSCAN = 32809
-_WEBP, _JP2 = 50001, {34712}
+_WEBP, _JP2, _PNG = 50001, 34712, 34933
+_FILES = {*_JPEG, _WEBP, _JP2, _PNG}  # whose strips are image files of their own
+PREDICTABLE = {5, *_DEFLATE, _LZMA, 50000}  # after others libtiff takes no notice of the predictor's tag
 _MOST_BYTES = 1 << 30  # of one strip or tile: a header that asks for more is not believed
 
 _PHOTOMETRIC_TRANSFORM = {6: 1, 5: 0, 2: 0}  # how Adobe's marker says YCbCr, CMYK, RGB
@@ -33,19 +35,20 @@ _PHOTOMETRIC_TRANSFORM = {6: 1, 5: 0, 2: 0}  # how Adobe's marker says YCbCr, CM
 
 def is_image(page: Any) -> bool:
     """Tell whether a strip or tile is an image file of its own."""
-    return int(page.compression) in _JPEG | _JP2 | {_WEBP}
+    return int(page.compression) in _FILES
 
 
 def require_codec(page: Any) -> None:
     """Raise ImageError, naming the compression, when there is no way to undo it."""
     kind, bits = int(page.compression), int(page.bitspersample)
     name = getattr(page.compression, "name", kind)
-    known = {_NONE, _LZMA, _THUNDERSCAN, *_FAX, *_DEFLATE, *_BYTES} | _JPEG | _JP2 | {_WEBP}
+    known = {_NONE, _LZMA, _THUNDERSCAN, *_FAX, *_DEFLATE, *_BYTES, *_FILES}
     require_supported(kind in known, f"{name}-compressed TIFF")
     require_supported(kind not in _FAX or (bits, page.samplesperpixel) == (1, 1), f"{name} of {bits} bits")
     require_supported(kind != _THUNDERSCAN or bits == 4, f"{name} of {bits} bits")
     require_supported(
-        not is_image(page) or bits == 8 or (kind in _JP2 and bits == 16), f"{name}-compressed TIFF of {bits} bits"
+        not is_image(page) or bits == 8 or (kind in (_JP2, _PNG) and bits == 16),
+        f"{name}-compressed TIFF of {bits} bits",
     )
 
 
@@ -105,20 +108,22 @@ def _libtiff(strip: Bytes, name: str, width: int, rows: int, bits: int, tags: di
 
 def decoded(strip: memoryview, page: Any) -> np.ndarray:
     """Return the pixels (rows, width, samples) of a strip or tile that is an image file of its own."""
-    from imgtool.image import jp2
+    from imgtool.image import jp2, png
 
-    kind = int(page.compression)
-    if kind in _JP2:
-        image = jp2.decode(bytes(strip), allow_truncated=False)
+    kind, file = int(page.compression), bytes(strip)
+    if page.fillorder == 2 and kind not in _JPEG:
+        file = file.translate(_REVERSED)
+    if kind in (_JP2, _PNG):
+        image = (jp2 if kind == _JP2 else png).decode(file, allow_truncated=False)
     else:
-        file = _whole_jpeg(bytes(strip), page) if kind in _JPEG else bytes(strip)
+        file = _whole_jpeg(file, page) if kind in _JPEG else file
         try:
             with opened(file, ["JPEG", "WEBP"]) as picture:
                 image = np.asarray(picture)
                 image = 255 - image if picture.mode == "CMYK" else image  # Pillow takes it for Adobe's, inverted
         except OSError as error:
             raise ImageError(f"has a strip or tile that is cut or damaged: {error}") from None
-    return image.reshape(*image.shape[:2], -1)
+    return np.asarray(image.reshape(*image.shape[:2], -1))
 
 
 def _whole_jpeg(strip: bytes, page: Any) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.orientation import require_supported
-from imgtool.image.tiff_codecs import decoded, is_image, require_codec, unpacked
+from imgtool.image.tiff_codecs import PREDICTABLE, decoded, is_image, require_codec, unpacked
 
 _UNSIGNED, _SIGNED, _FLOAT, _VOID = 1, 2, 3, 4
 _HORIZONTAL, _FLOATING = 2, 3
@@ -44,6 +44,8 @@ def samples(data: bytes, page: Any, *, allow_truncated: bool) -> np.ndarray:
     if len(offsets) != len(counts) or len(offsets) < len(places):
         raise ImageError("has fewer strips or tiles than its size needs")
     image, view = np.zeros(shape, dtype), memoryview(data)
+    cut: ImageError | None = None
+    shown = 0
     for place, offset, count in zip(places, offsets, counts, strict=False):
         if count == 0 and len(places) > 1:
             continue  # a strip that was never written is blank
@@ -51,12 +53,16 @@ def samples(data: bytes, page: Any, *, allow_truncated: bool) -> np.ndarray:
             if offset + count > len(data) and not allow_truncated:
                 raise ImageError("is cut: pixels lie behind its end; --allow-truncated reads what is there")
             part = _part(view[offset : offset + count], page, place, shape[3], allow_truncated)
-        except ImageError:
+        except ImageError as error:
             if not allow_truncated:
                 raise
+            cut = error
             continue
+        shown += 1
         target = image[place.plane, place.top : place.top + place.rows, place.left : place.left + place.columns]
         target[:] = part[: target.shape[0], : target.shape[1]]
+    if cut and not shown:
+        raise cut
     return np.asarray(image[0] if planes == 1 else np.moveaxis(image[..., 0], 0, 2))
 
 
@@ -91,12 +97,7 @@ def _places(page: Any, planes: int) -> Iterator[_Place]:
 def _part(strip: memoryview, page: Any, place: _Place, count: int, allow_truncated: bool) -> np.ndarray:
     """Return the samples (rows, columns, count) of a strip or tile."""
     if is_image(page):
-        part = decoded(strip, page)
-        if part.shape[0] < min(place.rows, page.imagelength - place.top) or part.shape[1] < place.columns:
-            raise ImageError("has a strip or tile smaller than its size needs")
-        if part.shape[2] < count:
-            raise ImageError(f"has {part.shape[2]} samples a pixel where {count} are declared")
-        return part[:, :, :count]
+        return _fitting(decoded(strip, page), page, place, count)
     steps = subsampling(page)
     if steps != (1, 1):
         return _subsampled(strip, page, place, steps, allow_truncated)
@@ -107,11 +108,24 @@ def _part(strip: memoryview, page: Any, place: _Place, count: int, allow_truncat
     return values.reshape(place.rows, place.columns, count)
 
 
+def _fitting(part: np.ndarray, page: Any, place: _Place, count: int) -> np.ndarray:
+    """Return the pixels of a strip or tile that is an image file; these must be as many as the header says."""
+    rows = min(place.rows, page.imagelength - place.top)
+    if part.shape[0] < rows or part.shape[1] < place.columns:
+        require_supported(page.planarconfig == 1, "planes that are subsampled")
+        raise ImageError("has a strip or tile smaller than its size needs")
+    if part.shape[2] == 3 and count == 4:  # WebP leaves out alpha that is opaque everywhere
+        return np.dstack([part, np.full_like(part[:, :, :1], np.iinfo(part.dtype).max)])
+    if part.shape[2] != count:
+        raise ImageError(f"has {part.shape[2]} samples a pixel where {count} are declared")
+    return part
+
+
 def _rows(strip: memoryview, page: Any, rows: int, row_bytes: int, width: int, allow_truncated: bool) -> np.ndarray:
     """Return the uncompressed bytes of a strip (rows, bytes)."""
     found = unpacked(strip, page, rows, row_bytes, width)
     missing = rows * row_bytes - len(found)
-    if missing and not allow_truncated:
+    if missing and not (allow_truncated and found):
         raise ImageError(f"is cut: a strip holds {len(found)} of {rows * row_bytes} bytes")
     whole = bytes(found) + bytes(missing) if missing else found
     return np.frombuffer(whole, np.uint8).reshape(rows, row_bytes)
@@ -119,7 +133,7 @@ def _rows(strip: memoryview, page: Any, rows: int, row_bytes: int, width: int, a
 
 def _unpredicted(rows: np.ndarray, page: Any, count: int, columns: int) -> np.ndarray:
     """Return the samples of rows of bytes (rows, columns * count), prediction undone."""
-    bits, predictor = int(page.bitspersample), int(page.predictor)
+    bits, predictor = int(page.bitspersample), int(page.predictor) if int(page.compression) in PREDICTABLE else 1
     require_supported(predictor in (1, _HORIZONTAL, _FLOATING), f"the predictor {predictor}")
     dtype = sample_type(page)
     if predictor == _FLOATING:
@@ -173,7 +187,11 @@ def _subsampled(
     strip: memoryview, page: Any, place: _Place, steps: tuple[int, int], allow_truncated: bool
 ) -> np.ndarray:
     """Return Y, Cb, Cr of every pixel; a unit of the file holds the Ys of a block, then one Cb and one Cr."""
-    plain = page.bitspersample == 8 and page.predictor == 1 and page.planarconfig == 1
+    plain = (
+        page.bitspersample == 8
+        and (page.predictor == 1 or page.compression not in PREDICTABLE)
+        and page.planarconfig == 1
+    )
     require_supported(plain, "subsampled YCbCr that is predicted, planar or not of 8 bits")
     across, down = steps
     units, unit_rows, size = -(-place.columns // across), -(-place.rows // down), across * down + 2

@@ -109,7 +109,6 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
         "png": [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION if compression is None else compression],
         "jpeg": _jpeg_options(quality or 90),
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality or 90],
-        "bmp": [],
     }[name]
     if image.ndim == 3:
         image = image[:, :, [2, 1, 0, 3][: image.shape[2]]] if image.shape[2] > 1 else image[:, :, 0]
@@ -196,6 +195,23 @@ def _tiff(image: np.ndarray, profile: bytes | None) -> bytes:
     return stream.getvalue()
 
 
+def _bmp(image: np.ndarray) -> bytes:
+    """Encode as BMP: gray by a palette of 256, color in 24 bits, alpha in 32 bits with the masks of a V4 header."""
+    height, width = image.shape[:2]
+    channels = image.shape[2] if image.ndim == 3 else 1
+    pixels = image[:, :, [2, 1, 0, 3][:channels]] if channels > 1 else image
+    rows = np.pad(pixels.reshape(height, -1), ((0, 0), (0, -width * channels % 4)))
+    palette = np.repeat(np.arange(256, dtype=np.uint8), 4).reshape(-1, 4) * np.array([1, 1, 1, 0], np.uint8)
+    colors = palette.tobytes() if channels == 1 else b""
+    size, compression = (108, 3) if channels == 4 else (40, 0)
+    info = struct.pack("<IiiHHIIiiII", size, width, height, 1, 8 * channels, compression, rows.size, 0, 0, 0, 0)
+    if channels == 4:
+        info = (info + struct.pack("<4I4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")).ljust(size, b"\0")
+    offset = 14 + len(info + colors)
+    file = struct.pack("<2sIHHI", b"BM", offset + rows.size, 0, 0, offset)
+    return file + info + colors + rows[::-1].tobytes()
+
+
 def _pnm(image: np.ndarray) -> bytes:
     """Encode as binary PGM or PPM."""
     height, width = image.shape[:2]
@@ -230,4 +246,4 @@ def _npy(image: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-_OWN: dict[str, Callable[[np.ndarray], bytes]] = {"pnm": _pnm, "pam": _pam, "pfm": _pfm, "npy": _npy}
+_OWN: dict[str, Callable[[np.ndarray], bytes]] = {"bmp": _bmp, "pnm": _pnm, "pam": _pam, "pfm": _pfm, "npy": _npy}

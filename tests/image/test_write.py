@@ -29,6 +29,15 @@ def test_quality_trades_size_for_likeness(name):
     assert errors == sorted(errors, reverse=True)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_bmp_is_read_by_others_too(channels, width):
+    image = np.random.default_rng(4).integers(0, 256, (6, width, channels), dtype=np.uint8)
+    image = image[:, :, 0] if channels == 1 else image
+    with Image.open(io.BytesIO(encode(image, "bmp"))) as other:
+        np.testing.assert_array_equal(np.asarray(other), image)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_compression_changes_the_size_and_no_pixel(dtype, channels):
