@@ -7,7 +7,6 @@ these. CSV begins with a line of names; TSV, made for sort, cut and awk, has non
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 import math
@@ -179,9 +178,12 @@ def _cells(column: str, value: Any) -> list[tuple[str, str]]:
 
 
 def _separated(texts: Sequence[str], format: str) -> str:
-    """Return one line of CSV (quoted where needed) or TSV (dangerous characters escaped)."""
+    """Return one line of CSV (quoted where needed) or TSV, dangerous characters escaped."""
+    texts = [printable(text) for text in texts]
     if format == "tsv":
-        return "\t".join(printable(text) for text in texts) + "\n"
+        return "\t".join(texts) + "\n"
+    import csv
+
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(texts)
     return line.getvalue()
