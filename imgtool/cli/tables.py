@@ -65,8 +65,8 @@ def json_line(row: Row) -> str:
         else:
             plain[key] = _plain(value)
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
-    if not text.isascii():
-        text = "".join(c if harmless(c) else json.dumps(c)[1:-1] for c in text)
+    if not text.isascii() or "\x7f" in text:  # DEL is the one control character that JSON leaves as it is
+        text = "".join(c if harmless(c) else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text)
     return text + "\n"
 
 

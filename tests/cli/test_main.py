@@ -125,28 +125,6 @@ def test_clipped_pixels_are_told_unless_quiet(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    "name", ["a\nb.png", "a\tb.png", "\x1b[31mred.png", "\u202egnp.exe", "-dash.png", "x" * 251 + ".png"]
-)
-def test_odd_file_names_are_read_written_and_shown_harmlessly(tmp_path, monkeypatch, capsys, name):
-    monkeypatch.chdir(tmp_path)
-    Path(name).write_bytes((SAMPLES / "textbook_10x10.png").read_bytes())
-    assert execute(["info", "--format", "table", "--", name]) == 0
-    assert execute(["filter", "--kernel", "box", "-o", "out/", "--", name]) == 0
-    assert execute(["info", "--", name + "x"]) == 1
-    captured = capsys.readouterr()
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", captured.out + captured.err)
-    assert len(list(Path("out").iterdir())) == 1
-
-
-def test_path_that_is_not_unicode(tmp_path, capsys):
-    name = bytes(tmp_path) + b"/caf\xe9.png"
-    with open(name, "wb") as file:
-        file.write((SAMPLES / "textbook_10x10.png").read_bytes())
-    assert execute(["info", str(tmp_path)]) == 0
-    assert "path_bytes" in capsys.readouterr().out
-
-
 def test_defect_is_one_line_unless_asked(monkeypatch, capsys):
     monkeypatch.setattr(main, "leave", sys.exit)
     monkeypatch.setattr(main, "execute", lambda _: 1 // 0)

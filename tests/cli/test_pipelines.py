@@ -1,4 +1,4 @@
-"""Real processes: pipes, full disks, interruptions."""
+"""Real processes: pipes, terminals, several jobs."""
 
 import json
 import os
@@ -31,13 +31,6 @@ def test_images_pass_through_pipes():
 def test_head_takes_the_first_row():
     done = shell("imgtool hog camera.png coins.png | head -1")
     assert json.loads(done.stdout)["path"] == "camera.png"
-
-
-def test_jobs_change_nothing(tmp_path):
-    for jobs in (1, 8):
-        shell(f"imgtool filter --kernel log textures -o {tmp_path}/{jobs} -j {jobs} -q")
-    for path in (tmp_path / "1").rglob("*.png"):
-        assert path.read_bytes() == (tmp_path / "8" / path.relative_to(tmp_path / "1")).read_bytes()
 
 
 def test_labels_of_a_folder_can_be_sorted():
@@ -80,3 +73,44 @@ def test_warnings_of_c_libraries_are_not_passed_on(tmp_path):
     assert loud.stderr.count(b"\n") > 1
     assert done.stderr.count(b"\n") == 1
     assert done.returncode == 1
+
+
+TREES = [
+    ["filter", "--kernel", "log"],
+    ["filter", "--kernel", "gaussian", "--sigma", "3", "--range", "raw"],
+    ["gradient", "--show", "picture"],
+    ["convert", "--size", "50x40", "--to", "jpg"],
+]
+ROWS = [["hog"], ["gist"], ["sift"], ["info", "--histogram"], ["classify"], ["fisher"]]
+
+
+@pytest.mark.parametrize("command", TREES, ids=" ".join)
+def test_F15_jobs_and_runs_change_no_byte_of_images(tmp_path, command):
+    trees = []
+    for jobs, folder in (("1", "a"), ("8", "b"), ("8", "c")):
+        run([*command, "-q", "-j", jobs, "-o", str(tmp_path / folder), "textures"])
+        files = [path for path in (tmp_path / folder).rglob("*") if path.is_file()]
+        trees.append({path.relative_to(tmp_path / folder): path.read_bytes() for path in files})
+    assert len(trees[0]) == 48
+    assert trees[0] == trees[1] == trees[2]
+
+
+@pytest.mark.parametrize("command", ROWS, ids=" ".join)
+def test_F15_jobs_and_runs_change_no_byte_of_rows(command):
+    rows = [run([*command, "-q", "-j", jobs, "textures/brick", "cat.jpg"]) for jobs in ("1", "8", "8")]
+    assert rows[0].count(b"\n") == 17
+    assert rows[0] == rows[1] == rows[2]
+
+
+@pytest.mark.parametrize("command", [["sift", "--step", "16"], ["hog"], ["fisher"]], ids=" ".join)
+def test_F15_jobs_and_runs_change_no_byte_of_feature_files(tmp_path, command):
+    for jobs, name in (("1", "a.npz"), ("8", "b.npz"), ("8", "c.npz")):
+        run([*command, "-q", "-j", jobs, "-o", str(tmp_path / name), "textures/brick"])
+    first, *others = ((tmp_path / name).read_bytes() for name in ("a.npz", "b.npz", "c.npz"))
+    assert others == [first, first]
+
+
+def run(arguments):
+    """Run imgtool on the sample images; return what it prints."""
+    command = [sys.executable, "-m", "imgtool", *arguments]
+    return subprocess.run(command, cwd=SAMPLES, stdout=subprocess.PIPE, timeout=300, check=True).stdout
