@@ -13,12 +13,14 @@ import sys
 import threading
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.errors import OutputError, ParameterError
+
+Made = TypeVar("Made")
 
 STANDARD_OUTPUT = "-"
 LONGEST_NAME = 255  # bytes
@@ -81,16 +83,32 @@ def _is_special(path: str) -> bool:
 def _temporary(folder: str) -> Iterator[tuple[str, BinaryIO]]:
     """Hold open a file with a temporary name, which is gone at the end."""
     path = os.path.join(folder, f".imgtool-{_MACHINE}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    with vanishing(path, lambda: open(path, "x+b")) as file, file:
+        yield path, file
+
+
+@contextmanager
+def vanishing(path: str, make: Callable[[], Made]) -> Iterator[Made]:
+    """Make a temporary file or folder, which is gone at the end unless it was renamed, also when Ctrl-C is the end."""
     with _making_temporaries:
-        file = open(path, "x+b")  # noqa: SIM115
+        made = make()
         _own_temporaries.add(path)
     try:
-        with file:
-            yield path, file
+        yield made
     finally:
-        with contextlib.suppress(FileNotFoundError):  # it was renamed
-            os.unlink(path)
+        _remove(path)
         _own_temporaries.discard(path)
+
+
+def _remove(path: str) -> None:
+    """Remove a file or folder, if it is there."""
+    with contextlib.suppress(OSError):
+        if os.path.isdir(path):
+            import shutil
+
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
 
 
 def _put_in_place(temporary: str, path: str, *, overwrite: bool) -> None:
@@ -135,8 +153,7 @@ def remove_own_temporaries() -> None:
     """Remove what this process has half written, and begin nothing more; called when it ends."""
     _making_temporaries.acquire(timeout=0.5)
     for path in list(_own_temporaries):
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+        _remove(path)
 
 
 def without_results(inputs: Sequence[Input], spec: str | None) -> list[Input]:

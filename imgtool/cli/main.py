@@ -134,8 +134,9 @@ def execute(arguments: Sequence[str]) -> int:
 
 def run() -> NoReturn:
     """Entry point of the `imgtool` program."""
-    # One BLAS thread starts faster and does not fight with --jobs; who wants more sets the variable.
+    # One thread of each library starts faster and does not fight with --jobs; who wants more sets the variables.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         if instruction := os.environ.get("_IMGTOOL_COMPLETE"):
