@@ -73,9 +73,10 @@ class Drawn:
 
 def clear() -> None:
     """Take a bar off the terminal without waiting for whoever draws it; called when the process ends early."""
-    if _bars:
-        sys.stderr.write(CLEAR)
-        sys.stderr.flush()
+    for bar in _bars:
+        terminal = bar.console.file  # rich puts itself in the place of sys.stderr
+        terminal.write(CLEAR)
+        terminal.flush()
 
 
 def told(*, quiet: bool, verbose: bool) -> Progress | None:
