@@ -14,10 +14,10 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not os.environ.get("IMGTOOL_TRACEBACK"):
         silence_libraries()
-    from imgtool.cli.main import run
+    from imgtool.cli.main import end_on_interrupt, run
 
     if python_answers:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        end_on_interrupt()
     run()
 
 

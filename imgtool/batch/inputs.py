@@ -54,7 +54,7 @@ class Input(NamedTuple):
         """The path below the folder argument; the bare name where there was none."""
         if self.path == STANDARD_INPUT:
             return "stdin"
-        return os.path.relpath(self.path, self.root) if self.root else os.path.basename(self.path)
+        return os.path.relpath(self.path, self.root) if self.root else os.path.basename(self.path.rstrip(os.sep))
 
     @property
     def label(self) -> str:
@@ -129,7 +129,8 @@ def _expanded(named: Iterable[str]) -> Iterator[Input]:
     """Replace each folder by the images in it; one without images stays, and is refused when it is to be read."""
     for path in named:
         if path != STANDARD_INPUT and os.path.isdir(path):
-            yield from (Input(file, root=path) for file in images_below(path) or [path])
+            found = images_below(path) or [path]
+            yield from (Input(file, root=None if file == path else path) for file in found)
         else:
             yield Input(path)
 

@@ -2,52 +2,113 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import os
 import platform
 import re
+import stat
 import sys
+import threading
+import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO, TypeVar
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.errors import OutputError, ParameterError
 
+Made = TypeVar("Made")
+
 STANDARD_OUTPUT = "-"
+LONGEST_NAME = 255  # bytes
 TEMPLATE_FIELDS = ("stem", "name", "ext", "parent", "index")
 
 # Temporary names carry machine and process, so that only those of dead processes of this machine are swept.
 _MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(rf"\.imgtool-{_MACHINE}-(\d+)-[0-9a-f]{{8}}\.tmp")
 _own_temporaries: set[str] = set()
+_making_temporaries = threading.Lock()
 _swept: set[str] = set()
 
 
 def write_file(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
-    """Write a file whole or not at all: under a temporary name, flushed to the disk, then renamed.
+    """Write a file whole or not at all; see `new_file`."""
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(data)
 
-    Raises OutputError when it exists and overwrite is false, or when it cannot be written.
+
+@contextmanager
+def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """Hold open a file that appears whole or not at all: under a temporary name, flushed to the disk, then renamed.
+
+    What is no regular file, such as /dev/null or a named pipe, is written to as it is. Raises OutputError when the file
+    exists and overwrite is false, or when it cannot be written.
     """
     path = os.fspath(path)
-    folder = os.path.dirname(path) or "."
     try:
+        if _is_special(path):
+            content = io.BytesIO()
+            yield content
+            with open(path, "wb") as device:
+                device.write(content.getbuffer())
+            return
+        folder = os.path.dirname(path) or "."
         os.makedirs(folder, exist_ok=True)
         sweep(folder)
-        temporary = os.path.join(folder, f".imgtool-{_MACHINE}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
-        _own_temporaries.add(temporary)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        with _temporary(folder) as (temporary, file):
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
             _put_in_place(temporary, path, overwrite=overwrite)
-        finally:
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
-            _own_temporaries.discard(temporary)
     except FileExistsError:
         raise OutputError(f"{path}: exists; --force overwrites it") from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
+
+
+def _is_special(path: str) -> bool:
+    """Tell whether a path leads to a device, a pipe or the like."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextmanager
+def _temporary(folder: str) -> Iterator[tuple[str, BinaryIO]]:
+    """Hold open a file with a temporary name, which is gone at the end."""
+    path = os.path.join(folder, f".imgtool-{_MACHINE}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    with vanishing(path, lambda: open(path, "x+b")) as file, file:
+        yield path, file
+
+
+@contextmanager
+def vanishing(path: str, make: Callable[[], Made]) -> Iterator[Made]:
+    """Make a temporary file or folder, which is gone at the end unless it was renamed, also when Ctrl-C is the end."""
+    with _making_temporaries:
+        made = make()
+        _own_temporaries.add(path)
+    try:
+        yield made
+    finally:
+        _remove(path)
+        _own_temporaries.discard(path)
+
+
+def _remove(path: str) -> None:
+    """Remove a file or folder, if it is there."""
+    with contextlib.suppress(OSError):
+        if os.path.isdir(path):
+            import shutil
+
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
 
 
 def _put_in_place(temporary: str, path: str, *, overwrite: bool) -> None:
@@ -70,11 +131,11 @@ def sweep(folder: str) -> None:
     if folder in _swept:
         return
     _swept.add(folder)
-    with os.scandir(folder) as entries:
-        left = [(entry.path, int(found[1])) for entry in entries if (found := _TEMPORARY.fullmatch(entry.name))]
-    for path, process in left:
-        if process != os.getpid() and not _is_alive(process):
-            os.unlink(path)
+    with contextlib.suppress(OSError):  # a folder that is not there or not ours; a file that another process swept
+        for name in os.listdir(folder):
+            left = _TEMPORARY.fullmatch(name)
+            if left and int(left[1]) != os.getpid() and not _is_alive(int(left[1])):
+                os.unlink(os.path.join(folder, name))
 
 
 def _is_alive(process: int) -> bool:
@@ -89,10 +150,23 @@ def _is_alive(process: int) -> bool:
 
 
 def remove_own_temporaries() -> None:
-    """Remove what this process has half written; called when it ends early."""
+    """Remove what this process has half written, and begin nothing more; called when it ends."""
+    _making_temporaries.acquire(timeout=0.5)
     for path in list(_own_temporaries):
-        if os.path.lexists(path):
-            os.unlink(path)
+        _remove(path)
+
+
+def without_results(inputs: Sequence[Input], spec: str | None) -> list[Input]:
+    """Leave out what an earlier run put into the output folder, where that lies in a folder of inputs."""
+    if spec is None or not os.path.isdir(spec):
+        return list(inputs)
+    outside = functools.cache(lambda root: not _lies_in(spec, root))
+    return [each for each in inputs if each.root is None or outside(each.root) or not _lies_in(each.path, spec)]
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    """Tell whether a path lies below a folder."""
+    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ""))
 
 
 class Destination:
@@ -108,6 +182,9 @@ class Destination:
         if self.is_stream and len(inputs) > 1:
             raise ParameterError("several images do not fit on standard output; name a folder or template with -o")
         _refuse_collisions(self._paths, inputs)
+        for path in self._paths:
+            if path != STANDARD_OUTPUT:
+                sweep(os.path.dirname(path) or ".")
 
     @property
     def is_stream(self) -> bool:
@@ -120,7 +197,8 @@ class Destination:
 
     def exists(self, index: int) -> bool:
         """Tell whether that file is there already."""
-        return not self.is_stream and os.path.lexists(self._paths[index])
+        path = self._paths[index]
+        return not self.is_stream and os.path.lexists(path) and not _is_special(path)
 
     def check(self, index: int) -> None:
         """Raise OutputError, before any work is done, when the file is there and may not be overwritten."""
@@ -135,13 +213,17 @@ class Destination:
         else:
             write_file(self._paths[index], data, overwrite=self.force)
 
+    def new_file(self, index: int) -> AbstractContextManager[BinaryIO]:
+        """Hold open the file of one result, to be written piece by piece; not for standard output."""
+        return new_file(self._paths[index], overwrite=self.force)
+
 
 def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffix: str) -> list[str]:
     """Return one path (or `-`) for each input, following the rules of `-o`."""
     if spec is None:
         if not sys.stdout.isatty():
             return [STANDARD_OUTPUT] * len(inputs)
-        return [f"{each.stem}.{what}{suffix}" for each in inputs]
+        return [_made_up(each.stem, f".{what}{suffix}") for each in inputs]
     if spec == STANDARD_OUTPUT:
         return [STANDARD_OUTPUT] * len(inputs)
     if "{" in spec:
@@ -151,6 +233,14 @@ def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffi
             raise ParameterError(f"-o {spec}: several images need a folder, and this is a file")
         return [os.path.join(spec, os.path.splitext(each.relative)[0] + suffix) for each in inputs]
     return [spec]
+
+
+def _made_up(stem: str, ending: str) -> str:
+    """Return a name for a result, the stem cut where the name would be longer than file systems allow."""
+    room = LONGEST_NAME - len(os.fsencode(ending))
+    if len(os.fsencode(stem)) > room:
+        stem = os.fsencode(stem)[:room].decode(errors="ignore")
+    return stem + ending
 
 
 def _fill(template: str, source: Input, index: int) -> str:
@@ -180,7 +270,7 @@ def _fill(template: str, source: Input, index: int) -> str:
 
 def _refuse_collisions(paths: Sequence[str], inputs: Sequence[Input]) -> None:
     """Refuse outputs that are one of the inputs, or that two inputs share."""
-    sources = {identity(each.path): each.path for each in inputs if each.path != STANDARD_INPUT}
+    sources = {identity(0 if each.path == STANDARD_INPUT else each.path) for each in inputs}
     seen: dict[object, str] = {}
     for path, source in zip(paths, inputs, strict=False):
         if path == STANDARD_OUTPUT:
@@ -193,10 +283,27 @@ def _refuse_collisions(paths: Sequence[str], inputs: Sequence[Input]) -> None:
         seen[key] = source.path
 
 
-def identity(path: str) -> object:
-    """Return what two names of one file have in common: the inode if it exists, else its real path."""
+def identity(path: str | int) -> object:
+    """Return what two names of one file have in common: the inode if it exists, else its real path.
+
+    path: also an open file's number.
+    """
     try:
         status = os.stat(path)
         return (status.st_dev, status.st_ino)
     except OSError:
-        return os.path.realpath(path)
+        if isinstance(path, int):
+            return path
+    real = os.path.realpath(path)
+    return unicodedata.normalize("NFC", real.casefold()) if _ignores_case(os.path.dirname(real)) else real
+
+
+def _ignores_case(folder: str) -> bool:
+    """Tell whether a file system takes names that differ in case for one: that of a folder, which may yet be made."""
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    parent, name = os.path.split(folder)
+    try:
+        return name != name.swapcase() and os.path.samefile(folder, os.path.join(parent, name.swapcase()))
+    except OSError:
+        return False

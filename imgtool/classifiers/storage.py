@@ -12,13 +12,13 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from imgtool.batch.outputs import vanishing
 from imgtool.errors import DataError, OutputError
 
 FORMAT = 1
@@ -65,24 +65,25 @@ def prepare_place(folder: Path, *, overwrite: bool = False) -> None:
         if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file():
             raise OutputError(f"{folder}: holds other things than a model; imgtool does not replace it")
         parent.mkdir(parents=True, exist_ok=True)
-        os.rmdir(_temporary(parent))
+        attempt = _temporary(parent)
+        attempt.mkdir()
+        attempt.rmdir()
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
 
 
 def _temporary(parent: Path) -> Path:
-    """Make a folder whose name carries the process."""
-    return Path(tempfile.mkdtemp(prefix=f".imgtool-model-{os.getpid()}-", dir=parent))
+    """Return a new name for a folder, which carries the process."""
+    return parent / f".imgtool-model-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def _put(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files under a temporary name, then rename the folder into its place."""
     try:
         temporary = _temporary(folder.resolve().parent)
-        try:
+        with vanishing(str(temporary), temporary.mkdir):
             for name, data in files.items():
                 (temporary / name).write_bytes(data)
-            temporary.chmod(0o755)
             if folder.exists():  # the old one goes only when the new one stands in its place
                 old = temporary.with_name(temporary.name + "-old")
                 folder.rename(old)
@@ -90,9 +91,6 @@ def _put(folder: Path, files: Mapping[str, bytes]) -> None:
                 shutil.rmtree(old)
             else:
                 temporary.rename(folder)
-        finally:
-            if temporary.exists():
-                shutil.rmtree(temporary)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
-from imgtool.batch.outputs import Destination
+from imgtool.batch.outputs import Destination, without_results
 from imgtool.batch.pool import ordered_map
 from imgtool.cli.messages import complain, printable
 from imgtool.cli.progress import tracked
@@ -99,15 +99,15 @@ class Outcome(Generic[Value]):
 def each_input(images: Images, function: Callable[[int, Input], Value]) -> Iterator[Outcome[Value]]:
     """Apply a function of (index, input) to every input, in order, several at once; yield what became of each.
 
-    An input that fails is reported and goes on as an outcome with its error. A parameter that fits no image
-    ends the command.
+    An input that fails is reported and goes on as an outcome with its error. A parameter that fits no image, and a
+    reader of standard output that is gone, end the command.
     """
 
     def attempt(item: tuple[int, Input]) -> Outcome[Value]:
         index, source = item
         try:
             return Outcome(index, source, value=function(index, source))
-        except ParameterError:
+        except (ParameterError, BrokenPipeError):
             raise
         except MemoryError:
             return Outcome(index, source, error=ImgtoolError("needs more memory than there is"))
@@ -153,7 +153,7 @@ class Rows(NamedTuple):
     @staticmethod
     def _row(outcome: Outcome[Row]) -> Row:
         path = {"path": outcome.source.path}
-        return {**path, "error": str(outcome.error)} if outcome.error else {**path, **(outcome.value or {})}
+        return {**path, "error": printable(str(outcome.error))} if outcome.error else {**path, **(outcome.value or {})}
 
 
 class Picture(NamedTuple):
@@ -194,6 +194,7 @@ class Pictures:
         what: the operation, for names made up on a terminal; raw: the result is numbers, stored as NPY unless
         told otherwise; record: what `--json` says beside paths and sizes.
         """
+        images.inputs = without_results(images.inputs, self.output)
         suffix = f".{self.to}" if self.to else ".npy" if raw else ".png"
         destination = Destination(self.output, images.inputs, what=what, suffix=suffix, force=self.force)
         if self.json and destination.is_stream:

@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -133,17 +134,14 @@ def execute(arguments: Sequence[str]) -> int:
 
 def run() -> NoReturn:
     """Entry point of the `imgtool` program."""
-    # One BLAS thread starts faster and does not fight with --jobs; who wants more sets the variable.
+    # One thread of each library starts faster and does not fight with --jobs; who wants more sets the variables.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         if instruction := os.environ.get("_IMGTOOL_COMPLETE"):
-            from click.shell_completion import shell_complete
-
-            leave(shell_complete(program, {}, "imgtool", "_IMGTOOL_COMPLETE", instruction))
+            leave(complete(instruction))
         leave(execute(sys.argv[1:]))
-    except KeyboardInterrupt:
-        abandon(130)
     except BrokenPipeError:
         die_of_closed_pipe()
     except MemoryError:
@@ -159,6 +157,35 @@ def run() -> NoReturn:
         leave(1)
 
 
+def complete(instruction: str) -> int:
+    """Print what a shell's completion asks for; nothing where the line before the cursor is wrong."""
+    from click.shell_completion import shell_complete
+
+    try:
+        return shell_complete(program, {}, "imgtool", "_IMGTOOL_COMPLETE", instruction)
+    except click.ClickException:
+        return 0
+
+
+def end_on_interrupt() -> None:
+    """Have Ctrl-C end the process at once, with status 130.
+
+    A thread waits for it. Python's own KeyboardInterrupt comes to the main thread only, after long work in C, and an
+    import or a decoder in which it comes may pass it on as another error.
+    """
+    pipe, wakeup = os.pipe()
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+
+    def wait() -> None:
+        os.read(pipe, 1)
+        abandon(130)
+
+    threading.Thread(target=wait, daemon=True).start()
+    signal.signal(signal.SIGINT, lambda *_: None)
+
+
 def leave(status: int) -> NoReturn:
     """End with a status, standard output flushed and what libraries want done at the end done.
 
@@ -171,19 +198,21 @@ def leave(status: int) -> NoReturn:
 
 def abandon(status: int) -> NoReturn:
     """End at once, waiting for no thread and flushing nothing; remove what this process left half written."""
-    remove_half_written()
+    tidy_up()
     os._exit(status)
 
 
-def remove_half_written() -> None:
-    """Remove the temporary files of this process, if it came to write any."""
+def tidy_up() -> None:
+    """Remove the temporary files of this process and clear its progress bar, if it came to have any."""
     if outputs := sys.modules.get("imgtool.batch.outputs"):
         outputs.remove_own_temporaries()
+    if progress := sys.modules.get("imgtool.cli.progress"):
+        progress.clear()
 
 
 def die_of_closed_pipe() -> NoReturn:
     """End as a process does that writes into a closed pipe, so that shells see the usual status."""
-    remove_half_written()
+    tidy_up()
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)

@@ -149,7 +149,7 @@ row_format = click.option(
 images = bundle(
     "images",
     _build_images,
-    click.argument("paths", nargs=-1, type=click.Path(), metavar="[IMAGE|FOLDER|-]..."),
+    click.argument("paths", nargs=-1, type=click.Path(readable=False), metavar="[IMAGE|FOLDER|-]..."),
     click.option("--files-from", metavar="FILE", help="Read paths from FILE or '-', one a line."),
     click.option("-0", "null", is_flag=True, help="Those paths end in NUL."),
     click.option(

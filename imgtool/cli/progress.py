@@ -14,6 +14,8 @@ Item = TypeVar("Item")
 Progress = Callable[[int, int, str], None]
 
 DELAY_S = 1.0  # what is done within a second needs no bar
+CLEAR = "\r\x1b[2K\x1b[?25h"  # to the line's beginning; erase the line; show the cursor
+_bars: list[Any] = []  # that are on the terminal
 
 
 def tracked(items: Iterable[Item], total: int, *, quiet: bool) -> Iterator[Item]:
@@ -41,6 +43,7 @@ class Drawn:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+            _bars.remove(self._bar)
 
     def __call__(self, done: int, total: int, message: str) -> None:
         """Draw that `done` of `total` steps are done; message says what is being done."""
@@ -64,7 +67,16 @@ class Drawn:
             transient=True,
         )
         self._task = self._bar.add_task("", total=None, message="")
+        _bars.append(self._bar)
         self._bar.start()
+
+
+def clear() -> None:
+    """Take a bar off the terminal without waiting for whoever draws it; called when the process ends early."""
+    for bar in _bars:
+        terminal = bar.console.file  # rich puts itself in the place of sys.stderr
+        terminal.write(CLEAR)
+        terminal.flush()
 
 
 def told(*, quiet: bool, verbose: bool) -> Progress | None:

@@ -7,7 +7,6 @@ these. CSV begins with a line of names; TSV, made for sort, cut and awk, has non
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 import math
@@ -66,8 +65,8 @@ def json_line(row: Row) -> str:
         else:
             plain[key] = _plain(value)
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
-    if not text.isascii():
-        text = "".join(c if harmless(c) else json.dumps(c)[1:-1] for c in text)
+    if not text.isascii() or "\x7f" in text:  # DEL is the one control character that JSON leaves as it is
+        text = "".join(c if harmless(c) else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text)
     return text + "\n"
 
 
@@ -179,9 +178,12 @@ def _cells(column: str, value: Any) -> list[tuple[str, str]]:
 
 
 def _separated(texts: Sequence[str], format: str) -> str:
-    """Return one line of CSV (quoted where needed) or TSV (dangerous characters escaped)."""
+    """Return one line of CSV (quoted where needed) or TSV, dangerous characters escaped."""
+    texts = [printable(text) for text in texts]
     if format == "tsv":
-        return "\t".join(printable(text) for text in texts) + "\n"
+        return "\t".join(texts) + "\n"
+    import csv
+
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(texts)
     return line.getvalue()

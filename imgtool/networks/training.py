@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -19,7 +18,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from imgtool.errors import DataError, OutputError, TrainingError
+from imgtool.batch.outputs import new_file
+from imgtool.errors import DataError, TrainingError
 from imgtool.networks.augment import Augmentation, augment
 
 Progress = Callable[[int, int, str], None]
@@ -222,15 +222,8 @@ def _save(
         "module": module.state_dict(),
         "momentum": [optimizer.state[p].get("momentum_buffer") for p in module.parameters()],
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save(state, file)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with new_file(path, overwrite=True) as file:
+        torch.save(state, file)
 
 
 def _resume(
