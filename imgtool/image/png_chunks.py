@@ -102,11 +102,21 @@ def minimal(chunks: PngChunks, *, mend: bool) -> bytes:
 
 
 def _mended(chunks: PngChunks) -> bytes:
-    """Return the rows that are there, and zeros for the others."""
+    """Return the rows that are there, up to the first whose filter there is not, and zeros for the others."""
     rows = b"".join(_unpacked(chunks))
     if not rows:
         raise ImageError("is cut before its first row")
+    good = next((start for start in _starts(chunks) if start >= len(rows) or rows[start] > _LAST_FILTER), len(rows))
+    rows = rows[:good]
     return rows + bytes(_length(chunks) - len(rows))
+
+
+def _starts(chunks: PngChunks) -> Iterator[int]:
+    """Yield where each row of each pass starts."""
+    position = 0
+    for count, size in _passes(chunks):
+        yield from range(position, position + count * size, size)
+        position += count * size
 
 
 def _unpacked(chunks: PngChunks) -> Iterator[bytes]:
@@ -125,11 +135,14 @@ def _unpacked(chunks: PngChunks) -> Iterator[bytes]:
 
 
 def _length(chunks: PngChunks) -> int:
-    """Return how many bytes the rows of all passes take, each with its filter's number."""
+    """Return how many bytes the rows of all passes take."""
+    return sum(count * size for count, size in _passes(chunks))
+
+
+def _passes(chunks: PngChunks) -> Iterator[tuple[int, int]]:
+    """Yield of each pass how many rows it has and how many bytes a row takes, with its filter's number."""
     bits = chunks.depth * _SAMPLES[chunks.color]
-    total = 0
     for left, top, across, down in _PASSES if chunks.interlaced else ((0, 0, 1, 1),):
         columns, rows = -(-(chunks.width - left) // across), -(-(chunks.height - top) // down)
         if columns > 0 and rows > 0:
-            total += rows * (1 + (columns * bits + 7) // 8)
-    return total
+            yield rows, 1 + (columns * bits + 7) // 8
