@@ -20,6 +20,7 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type -> samples a pixel
 # left, top, and steps to the right and down of Adam7's passes
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _STEP = 256  # bytes that are unpacked at a time: what comes before damage is kept
+_LAST_FILTER = 4  # Paeth
 _DEFLATE_RATIO = 1032  # deflate packs at most so many bytes into one
 
 
