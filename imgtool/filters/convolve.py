@@ -27,18 +27,32 @@ def convolve(
     see `borders`; method: `direct`, `separable` (kernels of rank 1), `fft`, or `auto`. correlate: do not flip. NaN and
     infinity reach exactly the pixels that a non-zero tap brings them to, by every method.
     """
-    taps = np.asarray(kernel, np.float64)
-    if taps.ndim != 2 or not taps.size:
-        raise ParameterError(f"a kernel is a matrix, got the shape {taps.shape}")
-    if method not in METHODS:
-        raise ParameterError(f"no method {method!r}; there are {', '.join(METHODS)}")
     if not image.size:
         raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
-    work = image if image.dtype == np.float32 else image.astype(np.float64)
-    down, across = (_margins(size, correlate=correlate) for size in taps.shape)
+    down, across = margins(kernel, correlate=correlate)
+    padded = pad(image, down, across, border)
+    return convolve_padded(padded, kernel, method=method, correlate=correlate)
+
+
+def convolve_padded(
+    padded: np.ndarray,
+    kernel: np.ndarray,
+    *,
+    method: str = "auto",
+    correlate: bool = False,
+    dtype: np.dtype | None = None,
+) -> np.ndarray:
+    """Return the part of the convolution that needs nothing from outside: the array carries its `margins`.
+
+    dtype: of the result; float64 (float32 for a float32 array) unless told. uint8, uint16: rounded half to even,
+    saturated.
+    """
+    taps = _matrix(kernel)
+    if method not in METHODS:
+        raise ParameterError(f"no method {method!r}; there are {', '.join(METHODS)}")
+    work = padded if padded.dtype == np.float32 else padded.astype(np.float64)
     if not correlate:
         taps = taps[::-1, ::-1]
-    padded = pad(work, down, across, border)
     factors = separated(taps)
     if method == "separable" and factors is None:
         raise ParameterError("this kernel is no product of a column and a row; --method direct or fft")
@@ -50,8 +64,30 @@ def convolve(
             return _correlate(_correlate(values, factors[0]), factors[1])
         return _by_fft(values, taps) if method == "fft" else _correlate(values, taps)
 
-    holes = ~np.isfinite(padded)
-    return _around_holes(padded, holes, taps, applied) if holes.any() else applied(padded)
+    holes = ~np.isfinite(work)
+    result = _around_holes(work, holes, taps, applied) if holes.any() else applied(work)
+    return result if dtype is None else _as_type(result, np.dtype(dtype))
+
+
+def _as_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round half to even and saturate where the type is an integer one."""
+    if dtype.kind == "f":
+        return values.astype(dtype, copy=False)
+    top = np.iinfo(dtype).max
+    return np.nan_to_num(np.rint(values).clip(0, top), nan=0.0).astype(dtype)
+
+
+def margins(kernel: np.ndarray, *, correlate: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return how many rows above and below, columns left and right of a pixel the kernel reaches."""
+    rows, columns = _matrix(kernel).shape
+    return _margins(rows, correlate=correlate), _margins(columns, correlate=correlate)
+
+
+def _matrix(kernel: np.ndarray) -> np.ndarray:
+    taps = np.asarray(kernel, np.float64)
+    if taps.ndim != 2 or not taps.size:
+        raise ParameterError(f"a kernel is a matrix, got the shape {taps.shape}")
+    return taps
 
 
 def _margins(size: int, *, correlate: bool) -> tuple[int, int]:
