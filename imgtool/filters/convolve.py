@@ -74,7 +74,7 @@ def _as_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "f":
         return values.astype(dtype, copy=False)
     top = np.iinfo(dtype).max
-    return np.nan_to_num(np.rint(values).clip(0, top), nan=0.0).astype(dtype)
+    return np.asarray(np.nan_to_num(np.rint(values).clip(0, top), nan=0.0).astype(dtype))
 
 
 def margins(kernel: np.ndarray, *, correlate: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
