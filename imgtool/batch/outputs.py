@@ -9,8 +9,10 @@ import re
 import secrets
 import string
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.errors import OutputError, ParameterError
@@ -26,7 +28,14 @@ _swept: set[str] = set()
 
 
 def write_file(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False) -> None:
-    """Write a file whole or not at all: under a temporary name, flushed to the disk, then renamed.
+    """Write a file whole or not at all; see `new_file`."""
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """Hold open a file that appears whole or not at all: under a temporary name, flushed to the disk, then renamed.
 
     Raises OutputError when it exists and overwrite is false, or when it cannot be written.
     """
@@ -38,8 +47,8 @@ def write_file(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = F
         temporary = os.path.join(folder, f".imgtool-{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
         _own_temporaries.add(temporary)
         try:
-            with open(temporary, "xb") as file:
-                file.write(data)
+            with open(temporary, "x+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             _put_in_place(temporary, path, overwrite=overwrite)
@@ -137,6 +146,10 @@ class Destination:
             sys.stdout.buffer.flush()
         else:
             write_file(self._paths[index], data, overwrite=self.force)
+
+    def new_file(self, index: int) -> AbstractContextManager[BinaryIO]:
+        """Hold open the file of one result, to be written piece by piece; not for standard output."""
+        return new_file(self._paths[index], overwrite=self.force)
 
 
 def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffix: str) -> list[str]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgtool.cli import options
-from imgtool.cli.images import Images, Picture, Pictures
+from imgtool.cli.images import Images, Pictures
 from imgtool.cli.tables import emit
 from imgtool.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.image.pixels import Extremes, Stored
 
 
 def kernel_names() -> Iterable[str]:
@@ -75,21 +80,25 @@ def command(
 
     Alpha stays as it is. Derivative kernels are shown as absolute values unless --range says otherwise.
     """
+    from imgtool.filters.convolve import convolve
     from imgtool.filters.kernels import is_derivative, normalized
-    from imgtool.image.pixels import to_pixels
+    from imgtool.filters.strips import LocalFilter
+    from imgtool.image.color import join_alpha, split_alpha
+    from imgtool.image.pixels import extremes_of, to_pixels
 
     label, taps = chosen_kernel(name, kernel_file, matrix, size=size, sigma=sigma, truncate=truncate)
     taps = normalized(taps, normalize)
 
-    def filtered(image: Any) -> Picture:
-        from imgtool.filters.convolve import convolve
-        from imgtool.image.color import join_alpha, split_alpha
+    def values(image: np.ndarray) -> np.ndarray:
+        return convolve(split_alpha(image)[0], taps, border=border, method=method, correlate=correlate)
 
-        color, alpha = split_alpha(image)
-        values = convolve(color, taps, border=border, method=method, correlate=correlate)
-        stored = to_pixels(values, value_range, depth=depth, like=image.dtype, signed=is_derivative(taps))
-        return Picture(join_alpha(stored.pixels, alpha), stored.clipped, stored.not_finite)
+    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Stored:
+        signed = is_derivative(taps)
+        stored = to_pixels(numbers, value_range, depth=depth, like=image.dtype, signed=signed, extremes=extremes)
+        return stored._replace(pixels=join_alpha(stored.pixels, split_alpha(image)[1]))
 
+    measure = extremes_of if value_range == "stretch" else None
+    filtered = LocalFilter(values, pixels, reach=len(taps) // 2, wraps=border == "wrap", measure=measure)
     record = {"kernel": label, "border": border, "correlate": correlate, "range": value_range}
     pictures.write(images, filtered, what=label, raw=value_range == "raw" or depth == "float", **record)
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from imgtool.cli import options
-from imgtool.cli.images import Images, Picture, Pictures
+from imgtool.cli.images import Images, Pictures
 from imgtool.errors import ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from imgtool.filters.strips import LocalFilter
+    from imgtool.image.pixels import Extremes, Stored
 
 EXAMPLES = """
 imgtool gradient photo.jpg
@@ -66,15 +69,12 @@ def command(
     if show == "picture" and (raw or channel == "each"):
         raise ParameterError("--show picture is 8-bit color of one gradient; it has no raw numbers or channels")
 
-    def shown(image: np.ndarray) -> Picture:
-        return _picture(image, operator, show, sigma, border, channel, degrees, value_range, depth)
-
+    shown = _shown(operator, show, sigma, border, channel, degrees, value_range, depth)
     record = {"operator": operator, "show": show, "sigma": sigma, "border": border, "range": value_range}
     pictures.write(images, shown, what=show, raw=raw or depth == "float", **record)
 
 
-def _picture(
-    image: np.ndarray,
+def _shown(
     operator: str,
     show: str,
     sigma: float,
@@ -83,26 +83,39 @@ def _picture(
     degrees: bool,
     value_range: str,
     depth: str,
-) -> Picture:
-    """Compute what is to be shown of one image; alpha is dropped."""
+) -> LocalFilter:
+    """Return what makes of an image what is to be shown; alpha is dropped."""
     import numpy as np
 
-    from imgtool.filters.gradient import gradient, magnitude, phase, strongest_channel
+    from imgtool.filters.gradient import gradient, magnitude, phase, reach, strongest_channel
+    from imgtool.filters.strips import LocalFilter
     from imgtool.image.color import direction_picture, split_alpha, to_gray
-    from imgtool.image.pixels import DEPTHS, phase_pixels, to_pixels
+    from imgtool.image.pixels import DEPTHS, Stored, extremes_of, phase_pixels, to_pixels
 
-    color = to_gray(image) if channel == "gray" else split_alpha(image)[0]
-    gx, gy = gradient(color, operator=operator, border=border, sigma=sigma)
-    if channel == "strongest":
-        gx, gy = strongest_channel(gx, gy)
+    def values(image: np.ndarray) -> np.ndarray:
+        color = to_gray(image) if channel == "gray" else split_alpha(image)[0]
+        gx, gy = gradient(color, operator=operator, border=border, sigma=sigma)
+        if channel == "strongest":
+            gx, gy = strongest_channel(gx, gy)
+        if show in ("x", "y"):
+            return gx if show == "x" else gy
+        if show == "picture":
+            return np.stack([magnitude(gx, gy), phase(gx, gy)], axis=2)
+        return magnitude(gx, gy) if show == "magnitude" else phase(gx, gy)
+
+    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Stored:
+        if show == "picture":
+            return Stored(direction_picture(numbers[:, :, 0], numbers[:, :, 1], extremes))
+        if show == "phase" and value_range == "raw":
+            return Stored(np.degrees(numbers) if degrees else numbers)
+        if show == "phase":
+            return Stored(phase_pixels(numbers, DEPTHS.get(depth, image.dtype)))
+        signed = show != "magnitude"
+        return to_pixels(numbers, value_range, depth=depth, like=image.dtype, signed=signed, extremes=extremes)
+
+    measure = None
     if show == "picture":
-        return Picture(direction_picture(magnitude(gx, gy), phase(gx, gy)))
-    if show == "phase":
-        angles = phase(gx, gy)
-        if value_range == "raw":
-            return Picture(np.degrees(angles) if degrees else angles)
-        return Picture(phase_pixels(angles, DEPTHS.get(depth, image.dtype)))
-    values = {"x": gx, "y": gy}.get(show)
-    signed = values is not None
-    values = magnitude(gx, gy) if values is None else values
-    return Picture(*to_pixels(values, value_range, depth=depth, like=image.dtype, signed=signed))
+        measure = lambda numbers: extremes_of(numbers[:, :, 0])  # noqa: E731
+    elif value_range == "stretch" and show != "phase":
+        measure = extremes_of
+    return LocalFilter(values, pixels, reach=reach(operator, sigma), wraps=border == "wrap", measure=measure)

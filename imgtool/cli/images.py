@@ -7,9 +7,11 @@ images, `Rows` those that are rows.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input
@@ -22,6 +24,10 @@ from imgtool.errors import ImageError, ImgtoolError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from imgtool.cli.strips import Made, Target
+    from imgtool.filters.strips import Rows as ImageRows
+    from imgtool.image.pixels import Stored
 
 Value = TypeVar("Value")
 
@@ -36,6 +42,7 @@ class Images:
     jobs: int
     quiet: bool
     verbose: bool
+    threads: int = 1  # of one image
     failed: int = 0
 
     def read(self, source: Input) -> np.ndarray:
@@ -54,6 +61,20 @@ class Images:
         image = read(data, max_pixels=self.max_pixels, allow_truncated=True)
         complain(f"{source.path}: is cut or damaged; what is missing is left blank")
         return image
+
+    @contextmanager
+    def rows(self, source: Input) -> Iterator[ImageRows]:
+        """Hold open an image that is sliced by rows: a large file that allows it, else the whole array."""
+        from imgtool.filters.strips import LARGE
+        from imgtool.image.strips import open_rows
+
+        large = os.path.isfile(source.path) and os.path.getsize(source.path) >= LARGE
+        file = open_rows(source.path, max_pixels=self.max_pixels) if large else None
+        if file is None:
+            yield self.read(source)
+        else:
+            with file:
+                yield file
 
     def report(self, source: Input, error: Exception) -> None:
         """Say in one line that an image failed; the exit status will be 1."""
@@ -158,13 +179,13 @@ class Pictures:
     def write(
         self,
         images: Images,
-        function: Callable[[np.ndarray], Picture],
+        function: Callable[[np.ndarray], Picture | Stored],
         *,
         what: str,
         raw: bool = False,
         **record: Any,
     ) -> None:
-        """Read, compute and write every image.
+        """Read, compute and write every image; large ones in strips when the function is a LocalFilter.
 
         what: the operation, for names made up on a terminal; raw: the result is numbers, stored as NPY unless
         told otherwise; record: what `--json` says beside paths and sizes.
@@ -178,10 +199,10 @@ class Pictures:
         for outcome in each_input(images, make):
             if outcome.value is None:
                 continue
-            picture, size = outcome.value
-            clipped.append(picture.clipped)
-            not_finite.append(picture.not_finite)
-            self._tell(outcome, destination, size=size, clipped=picture.clipped, record=record)
+            made = outcome.value
+            clipped.append(made.clipped)
+            not_finite.append(made.not_finite)
+            self._tell(outcome, destination, size=list(made.shape), clipped=made.clipped, record=record)
         if not images.quiet:
             _remark(clipped, "were clipped; --range stretch or --depth float keeps them")
             _remark(not_finite, "are NaN or infinite: shown black or white, --range stretch leaves them out of account")
@@ -189,23 +210,51 @@ class Pictures:
     def _make(
         self,
         images: Images,
-        function: Callable[[np.ndarray], Picture],
+        function: Callable[[np.ndarray], Picture | Stored],
         destination: Destination,
         suffix: str,
         index: int,
         source: Input,
-    ) -> tuple[Picture, list[int]] | None:
+    ) -> Made | None:
         """Make one result; None when it is there already and --skip-existing says to leave it."""
+        from imgtool.cli.strips import Made, filter_in_strips
+        from imgtool.filters.strips import LocalFilter
         from imgtool.image.write import encode, format_of
 
         if self.skip_existing and destination.exists(index):
             return None
         destination.check(index)
-        format_name = self.to or (suffix[1:] if destination.is_stream else format_of(destination.path(index)))
-        picture = function(images.read(source))
-        data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression)
+        name = format_of(f"image{suffix}" if self.to or destination.is_stream else destination.path(index))
+        opened = functools.partial(self._opened, destination, index, name)
+        with images.rows(source) as image:
+            if isinstance(function, LocalFilter) and function.takes_strips(image):
+                return filter_in_strips(
+                    function, image, opened, threads=images.threads, quiet=images.quiet or len(images.inputs) > 1
+                )
+            picture = function(image[:])
+        data = encode(picture.pixels, name, quality=self.quality, compression=self.compression)
         destination.write(index, data)
-        return replace(picture, pixels=picture.pixels[:0]), list(picture.pixels.shape)
+        return Made(picture.pixels.shape, picture.clipped, picture.not_finite)
+
+    @contextmanager
+    def _opened(
+        self, destination: Destination, index: int, name: str, shape: tuple[int, ...], dtype: np.dtype
+    ) -> Iterator[Target]:
+        """Hold open the place for a result that comes in strips: its file, or an array that is encoded at the end."""
+        import numpy as np
+
+        from imgtool.image.strips import ROW_FORMATS, NewRows
+        from imgtool.image.write import check, encode
+
+        options = {"quality": self.quality, "compression": self.compression}
+        stored = check(name, shape, dtype, **options)
+        if name in ROW_FORMATS and not destination.is_stream:
+            with destination.new_file(index) as file:
+                yield NewRows(file, name, shape, stored)
+        else:
+            image = np.empty(shape, dtype)
+            yield image
+            destination.write(index, encode(image, name, **options))
 
     def _tell(
         self, outcome: Outcome[Any], destination: Destination, *, size: list[int], clipped: int, record: Any

@@ -122,7 +122,9 @@ def _build_images(
 ) -> Images:
     """Find the inputs and remember how to go through them."""
     found = expand(paths, files_from=files_from, null=null, stdin_is_terminal=sys.stdin.isatty())
-    return Images(found, max_pixels, allow_truncated, jobs or processors(), quiet, verbose)
+    at_once = jobs or processors()
+    threads = max(1, (jobs or min(2, at_once)) // max(1, min(at_once, len(found))))
+    return Images(found, max_pixels, allow_truncated, at_once, quiet, verbose, threads)
 
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no remarks.")

@@ -31,6 +31,12 @@ def gradient(
     return gx, gy
 
 
+def reach(operator: str, sigma: float) -> int:
+    """Return how many rows above or below a pixel its gradient may depend on."""
+    smoothing = len(gaussian(sigma)) // 2 if sigma else 0
+    return smoothing + max(len(kernel(f"{operator}-{axis}")) for axis in "xy") // 2
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def magnitude(gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
     """Return sqrt(gx^2 + gy^2)."""

@@ -20,6 +20,9 @@ def top_of(dtype: np.dtype) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
+Extremes = tuple[np.floating, np.floating]
+
+
 class Stored(NamedTuple):
     """Pixels; how many values lay outside their range and were clipped; how many were NaN or infinite."""
 
@@ -36,13 +39,15 @@ def to_pixels(
     depth: str = "keep",
     like: np.dtype,
     signed: bool = False,
+    extremes: Extremes | None = None,
 ) -> Stored:
     """Return pixels, how many of them were clipped, and how many were no finite numbers.
 
     values: numbers on the scale of an image of type `like`; range: `clip`, `abs` (absolute values), `center` (0 at
     mid-gray), `stretch` (smallest finite value black, largest white), `raw` (the numbers, as floats) or `auto`
     (`abs` for signed results, `clip` for others); depth: `keep` (that of `like`), `8`, `16`, `float`. Float results
-    are not clipped. In integer pixels NaN becomes 0, infinity black or white.
+    are not clipped. In integer pixels NaN becomes 0, infinity black or white. extremes: what `stretch` goes by where
+    values are a part of an image.
     """
     if range not in RANGES:
         raise ParameterError(f"no range {range!r}; there are {', '.join(RANGES)}")
@@ -55,7 +60,7 @@ def to_pixels(
         range = "abs" if signed else "clip"
     source_top, target_top = top_of(np.dtype(like)), top_of(target)
     if range == "stretch":
-        scaled = _stretched(values) * target_top
+        scaled = _stretched(values, extremes or extremes_of(values)) * target_top
     else:
         values = np.abs(values) if range == "abs" else values
         scaled = values * (target_top / source_top) if target_top != source_top else values
@@ -64,14 +69,21 @@ def to_pixels(
     return _stored(scaled, target)
 
 
-def _stretched(values: np.ndarray) -> np.ndarray:
+def extremes_of(values: np.ndarray) -> Extremes:
+    """Return the smallest and the largest finite value; infinity and -infinity when there is none."""
+    finite = values[np.isfinite(values)]
+    kind = values.dtype.type
+    return finite.min(initial=kind(np.inf)), finite.max(initial=kind(-np.inf))
+
+
+def _stretched(values: np.ndarray, extremes: Extremes) -> np.ndarray:
     """Bring the finite values to 0..1; a constant image becomes black."""
-    finite = np.isfinite(values)
-    if not finite.any():
+    low, high = extremes
+    if low > high:
         return values
-    values = values * 0.5 if np.abs(values[finite]).max() > np.finfo(values.dtype).max / 2 else values
-    low, high = values[finite].min(), values[finite].max()
-    return (values - low) / (high - low) if high > low else np.where(finite, 0.0, values)
+    if max(abs(low), abs(high)) > np.finfo(values.dtype).max / 2:
+        values, low, high = values * 0.5, low * 0.5, high * 0.5
+    return (values - low) / (high - low) if high > low else np.where(np.isfinite(values), 0.0, values)
 
 
 def _stored(values: np.ndarray, target: np.dtype) -> Stored:
