@@ -82,7 +82,7 @@ def command(
     """
     from imgtool.filters.convolve import convolve
     from imgtool.filters.kernels import is_derivative, normalized
-    from imgtool.filters.strips import LocalFilter
+    from imgtool.filters.local import LocalFilter
     from imgtool.image.color import join_alpha, split_alpha
     from imgtool.image.pixels import extremes_of, to_pixels
 

@@ -13,7 +13,7 @@ from imgtool.errors import ParameterError
 if TYPE_CHECKING:
     import numpy as np
 
-    from imgtool.filters.strips import LocalFilter
+    from imgtool.filters.local import LocalFilter
     from imgtool.image.pixels import Extremes, Stored
 
 EXAMPLES = """
@@ -88,7 +88,7 @@ def _shown(
     import numpy as np
 
     from imgtool.filters.gradient import gradient, magnitude, phase, reach, strongest_channel
-    from imgtool.filters.strips import LocalFilter
+    from imgtool.filters.local import LocalFilter
     from imgtool.image.color import direction_picture, split_alpha, to_gray
     from imgtool.image.pixels import DEPTHS, Stored, extremes_of, phase_pixels, to_pixels
 

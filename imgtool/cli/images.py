@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from imgtool.cli.strips import Made, Target
-    from imgtool.filters.strips import Rows as ImageRows
+    from imgtool.filters.local import Rows as ImageRows
     from imgtool.image.pixels import Stored
 
 Value = TypeVar("Value")
@@ -65,7 +65,7 @@ class Images:
     @contextmanager
     def rows(self, source: Input) -> Iterator[ImageRows]:
         """Hold open an image that is sliced by rows: a large file that allows it, else the whole array."""
-        from imgtool.filters.strips import LARGE
+        from imgtool.filters.local import LARGE
         from imgtool.image.strips import open_rows
 
         large = os.path.isfile(source.path) and os.path.getsize(source.path) >= LARGE
@@ -218,7 +218,7 @@ class Pictures:
     ) -> Made | None:
         """Make one result; None when it is there already and --skip-existing says to leave it."""
         from imgtool.cli.strips import Made, filter_in_strips
-        from imgtool.filters.strips import LocalFilter
+        from imgtool.filters.local import LocalFilter
         from imgtool.image.write import encode, format_of
 
         if self.skip_existing and destination.exists(index):

@@ -12,7 +12,7 @@ import numpy as np
 
 from imgtool.batch.pool import ordered_map
 from imgtool.cli.progress import tracked
-from imgtool.filters.strips import LocalFilter, Rows, joined
+from imgtool.filters.local import LocalFilter, Rows, joined
 from imgtool.image.pixels import Extremes, Stored
 
 

@@ -5,12 +5,15 @@ An integer result is rounded half to even and saturated, never truncated or wrap
 
 from __future__ import annotations
 
+import builtins
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from imgtool.errors import ParameterError
 
+BLOCK = 1 << 17  # numbers at a time: they stay in the cache from step to step
 RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
 DEPTHS: dict[str, np.dtype] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
 
@@ -58,15 +61,30 @@ def to_pixels(
     target = DEPTHS.get(depth, np.dtype(like))
     if range == "auto":
         range = "abs" if signed else "clip"
-    source_top, target_top = top_of(np.dtype(like)), top_of(target)
     if range == "stretch":
-        scaled = _stretched(values, extremes or extremes_of(values)) * target_top
-    else:
-        values = np.abs(values) if range == "abs" else values
-        scaled = values * (target_top / source_top) if target_top != source_top else values
-        if range == "center":
-            scaled = scaled + ((target_top + 1) / 2 if target.kind == "u" else 0.5)
-    return _stored(scaled, target)
+        extremes = extremes or extremes_of(values)
+    pixels = np.empty(values.shape, target)
+    step = max(1, BLOCK // max(1, math.prod(values.shape[1:])))
+    clipped = not_finite = 0
+    for begin in builtins.range(0, len(values), step):
+        part = slice(begin, begin + step)
+        stored = _stored(_scaled(values[part], range, top_of(np.dtype(like)), target, extremes), target)
+        pixels[part] = stored.pixels
+        clipped += stored.clipped
+        not_finite += stored.not_finite
+    return Stored(pixels, clipped, not_finite)
+
+
+def _scaled(values: np.ndarray, range: str, top: float, target: np.dtype, extremes: Extremes | None) -> np.ndarray:
+    """Bring values, white being top, to the scale of the target type."""
+    target_top = top_of(target)
+    if range == "stretch" and extremes:
+        return _stretched(values, extremes) * target_top
+    values = np.abs(values) if range == "abs" else values
+    scaled = values * (target_top / top) if target_top != top else values
+    if range == "center":
+        scaled = scaled + ((target_top + 1) / 2 if target.kind == "u" else 0.5)
+    return scaled
 
 
 def extremes_of(values: np.ndarray) -> Extremes:

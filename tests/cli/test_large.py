@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from imgtool.cli.main import execute
-from imgtool.filters import strips
+from imgtool.filters import local
 from imgtool.filters.borders import BORDERS
 from imgtool.image import encode, read
 from imgtool.image.strips import RowFile
@@ -40,7 +40,7 @@ RAW = [
 ]
 
 
-def example(dtype="uint8", channels=1, shape=(70, 33)):
+def example(dtype="uint8", channels=1, shape=(200, 33)):
     values = np.random.default_rng(1).random(shape + ((channels,) if channels > 1 else ()))
     return (values * np.iinfo(dtype).max).astype(dtype) if dtype[0] == "u" else values.astype(dtype)
 
@@ -56,8 +56,9 @@ def both(monkeypatch, tmp_path, capsys):
     def run(line, source, suffix, *, by_rows=True):
         results = []
         for large in (10**9, 1):
-            monkeypatch.setattr(strips, "LARGE", large)
-            monkeypatch.setattr(strips, "SAMPLES", 1)
+            monkeypatch.setattr(local, "LARGE", large)
+            monkeypatch.setattr(local, "SAMPLES", 1)
+            monkeypatch.setattr(local, "BYTES", 1)
             opened.clear()
             out = tmp_path / f"{large}{suffix}"
             arguments = shlex.split(line)
@@ -94,7 +95,7 @@ def test_every_border(both, tmp_path, line, border):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_numbers_and_what_is_none(both, tmp_path, line, dtype):
     image = example(dtype)
-    image[[3, 16, 40], [5, 32, 0]] = np.nan, np.inf, -np.inf
+    image[[3, 64, 140], [5, 32, 0]] = np.nan, np.inf, -np.inf
     np.save(tmp_path / "a.npy", image)
     suffix = ".npy" if "picture" in line or "--depth" in line else ".tif"
     whole, large = both(line, tmp_path / "a.npy", suffix)
@@ -156,8 +157,8 @@ def run(*arguments, **options):
 
 def test_any_number_of_jobs_gives_the_same_bytes(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", example(shape=(300, 30)), metadata=None)
-    monkeypatch.setattr(strips, "LARGE", 1)
-    monkeypatch.setattr(strips, "SAMPLES", 1)
+    monkeypatch.setattr(local, "LARGE", 1)
+    monkeypatch.setattr(local, "SAMPLES", 1)
     for jobs in (1, 2, 8):
         out = tmp_path / f"{jobs}.tif"
         assert execute(["gradient", str(tmp_path / "a.tif"), "-o", str(out), "-j", str(jobs)]) == 0

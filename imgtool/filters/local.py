@@ -18,7 +18,10 @@ import numpy as np
 from imgtool.image.pixels import Extremes, Stored
 
 LARGE = 4_000_000  # pixels from which an image is worked on in strips
-SAMPLES = 1 << 20  # of a strip
+BYTES = 1 << 23  # that the numbers of a strip may take
+SAMPLES = 1 << 19  # of a strip for filters that look at few rows
+ALIGNED = 64  # rows: strips begin at multiples, and with what long kernels look at, too; they work on blocks of so many
+LONG = 28  # rows of reach that make a kernel long
 
 
 class Rows(Protocol):
@@ -42,7 +45,7 @@ class LocalFilter:
 
     values: from an image to numbers (height, width, ...); measure: the extremes of them all, where pixels depend on
     them; pixels: from (numbers, the image's rows, extremes) to what is stored. wraps: beyond its ends the image goes on
-    at the other end.
+    at the other end. narrow: the numbers are of the image's own type, not float64.
     """
 
     values: Callable[[np.ndarray], np.ndarray]
@@ -50,6 +53,7 @@ class LocalFilter:
     reach: int
     wraps: bool = False
     measure: Callable[[np.ndarray], Extremes] | None = None
+    narrow: bool = False
 
     def __call__(self, image: np.ndarray) -> Stored:
         """Return the pixels of a whole image."""
@@ -61,9 +65,10 @@ class LocalFilter:
         return image.shape[0] * image.shape[1] >= LARGE
 
     def strips(self, image: Rows) -> Iterator[slice]:
-        """Yield the rows to take at a time: about SAMPLES numbers, but no fewer rows than are looked at around them."""
-        height = image.shape[0]
-        step = max(16, self.reach, SAMPLES // max(1, math.prod(image.shape[1:])))
+        """Yield the rows to take at a time: many more than are looked at around them, if their numbers leave room."""
+        height, across = image.shape[0], math.prod(image.shape[1:])
+        room = BYTES // (across * (image.dtype.itemsize if self.narrow else 8))
+        step = _up(max(min(16 * self.reach, room), SAMPLES // across, self.reach, 1))
         return (slice(begin, min(begin + step, height)) for begin in range(0, height, step))
 
     def strip_extremes(self, image: Rows, rows: slice) -> Extremes | None:
@@ -83,14 +88,19 @@ class LocalFilter:
     def _surrounded(self, image: Rows, rows: slice) -> tuple[np.ndarray, int]:
         """Return the rows with those that the filter looks at, and how many of these come before."""
         height = image.shape[0]
-        begin, end = rows.start - self.reach, rows.stop + self.reach
+        begin, end = rows.start - (_up(self.reach) if self.reach >= LONG else self.reach), rows.stop + self.reach
         if not self.wraps or end - begin >= height:
-            begin, end = (max(begin, 0), min(end, height)) if not self.wraps else (0, height)
+            begin, end = (0, height) if self.wraps else (max(begin, 0), min(end, height))
             return image[begin:end], rows.start - begin
         parts = [image[begin + height : height]] if begin < 0 else []
         parts.append(image[max(begin, 0) : min(end, height)])
         parts += [image[: end - height]] if end > height else []
-        return np.concatenate(parts) if len(parts) > 1 else parts[0], self.reach
+        return np.concatenate(parts) if len(parts) > 1 else parts[0], rows.start - begin
+
+
+def _up(rows: int) -> int:
+    """Return the next multiple of ALIGNED."""
+    return -(-rows // ALIGNED) * ALIGNED
 
 
 def joined(first: Extremes | None, second: Extremes | None) -> Extremes | None:
