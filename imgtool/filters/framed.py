@@ -1,0 +1,85 @@
+"""An image with what lies outside it, block by block: no copy of the whole is made to give it margins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from imgtool.filters.borders import indices
+
+# Borders as OpenCV's filters take them; they refuse `wrap`, which its copyMakeBorder knows.
+NATIVE = {
+    "reflect": cv2.BORDER_REFLECT,
+    "clip": cv2.BORDER_CONSTANT,
+    "copy": cv2.BORDER_REPLICATE,
+    "mirror": cv2.BORDER_REFLECT_101,
+}
+MARGINS = {**NATIVE, "wrap": cv2.BORDER_WRAP}
+
+
+@dataclass(frozen=True)
+class Framed:
+    """An image (height, width[, channels]) and how far a kernel reaches beyond it: (above, below), (left, right).
+
+    border: what lies there; carries: whether the array has those rows, and those columns, already. The image is what
+    remains without them.
+    """
+
+    array: np.ndarray
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    border: str
+    carries: tuple[bool, bool] = (False, False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the image."""
+        height = self.array.shape[0] - (sum(self.rows) if self.carries[0] else 0)
+        width = self.array.shape[1] - (sum(self.columns) if self.carries[1] else 0)
+        return (height, width, *self.array.shape[2:])
+
+    def for_opencv(self) -> Framed:
+        """Return the same, carrying the rows and columns that OpenCV's filters would not see outside themselves.
+
+        They cannot wrap, and reaching past a small image more than once is left to us.
+        """
+        framed, known = self, self.border in NATIVE
+        if not (known and sum(self.columns) < self.shape[1]):
+            framed = framed.with_columns()
+        return framed if known and sum(self.rows) < self.shape[0] else framed.with_rows()
+
+    def with_rows(self) -> Framed:
+        """Return the same, its rows above and below carried."""
+        return (
+            self
+            if self.carries[0]
+            else replace(self, array=self._lines(0, self.shape[0]), carries=(True, self.carries[1]))
+        )
+
+    def with_columns(self) -> Framed:
+        """Return the same, its columns left and right carried."""
+        return (
+            self if self.carries[1] else replace(self, array=self._across(self.array), carries=(self.carries[0], True))
+        )
+
+    def block(self, begin: int, end: int) -> np.ndarray:
+        """Return all that the rows begin..end-1 of a result need, margins on all sides included."""
+        lines = self._lines(begin, end)
+        return lines if self.carries[1] else self._across(lines)
+
+    def _lines(self, begin: int, end: int) -> np.ndarray:
+        reach = end + sum(self.rows)
+        if self.carries[0]:
+            return self.array[begin:reach]
+        top, bottom = begin - self.rows[0], end + self.rows[1]
+        if top >= 0 and bottom <= len(self.array):
+            return self.array[top:bottom]
+        wanted = indices(len(self.array), *self.rows, self.border)[begin:reach]
+        lines = self.array[wanted]
+        lines[wanted < 0] = 0
+        return np.asarray(lines)
+
+    def _across(self, lines: np.ndarray) -> np.ndarray:
+        return np.asarray(cv2.copyMakeBorder(lines, 0, 0, *self.columns, MARGINS[self.border]))
