@@ -82,7 +82,7 @@ def command(
     """
     from imgtool.filters.convolve import convolve
     from imgtool.filters.kernels import is_derivative, normalized
-    from imgtool.filters.local import LocalFilter
+    from imgtool.filters.local import LocalFilter, number_type
     from imgtool.image.color import join_alpha, split_alpha
     from imgtool.image.pixels import extremes_of, to_pixels
 
@@ -90,7 +90,8 @@ def command(
     taps = normalized(taps, normalize)
 
     def values(image: np.ndarray) -> np.ndarray:
-        return convolve(split_alpha(image)[0], taps, border=border, method=method, correlate=correlate)
+        dtype = number_type(taps, image.dtype, value_range, depth)
+        return convolve(split_alpha(image)[0], taps, border=border, method=method, correlate=correlate, dtype=dtype)
 
     def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Stored:
         signed = is_derivative(taps)

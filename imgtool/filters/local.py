@@ -15,13 +15,14 @@ from typing import Protocol
 
 import numpy as np
 
+from imgtool.filters.banded import BAND
+from imgtool.filters.plan import BANDED_FROM
 from imgtool.image.pixels import Extremes, Stored
 
 LARGE = 4_000_000  # pixels from which an image is worked on in strips
-BYTES = 1 << 23  # that the numbers of a strip may take
+BYTES = 1 << 22  # that the numbers of a strip may take
 SAMPLES = 1 << 19  # of a strip for filters that look at few rows
-ALIGNED = 64  # rows: strips begin at multiples, and with what long kernels look at, too; they work on blocks of so many
-LONG = 28  # rows of reach that make a kernel long
+LONG = min(BANDED_FROM.values()) // 2  # rows of reach from which kernels work on bands, which are to be the same ones
 
 
 class Rows(Protocol):
@@ -99,8 +100,14 @@ class LocalFilter:
 
 
 def _up(rows: int) -> int:
-    """Return the next multiple of ALIGNED."""
-    return -(-rows // ALIGNED) * ALIGNED
+    """Return the next multiple of BAND."""
+    return -(-rows // BAND) * BAND
+
+
+def number_type(taps: np.ndarray, image: np.dtype, range: str, depth: str) -> np.dtype | None:
+    """Return the type in which to convolve: the pixels' own where nothing can be clipped; None for the usual one."""
+    mean = taps.min() >= 0 and taps.sum() <= 1 + 1e-9
+    return image if image.kind == "u" and mean and range in ("auto", "clip") and depth == "keep" else None
 
 
 def joined(first: Extremes | None, second: Extremes | None) -> Extremes | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from imgtool.errors import ParameterError
 
-BLOCK = 1 << 17  # numbers at a time: they stay in the cache from step to step
+BLOCK = 1 << 16  # numbers at a time: they stay in the cache from step to step
 RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
 DEPTHS: dict[str, np.dtype] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
 
@@ -46,11 +46,11 @@ def to_pixels(
 ) -> Stored:
     """Return pixels, how many of them were clipped, and how many were no finite numbers.
 
-    values: numbers on the scale of an image of type `like`; range: `clip`, `abs` (absolute values), `center` (0 at
-    mid-gray), `stretch` (smallest finite value black, largest white), `raw` (the numbers, as floats) or `auto`
-    (`abs` for signed results, `clip` for others); depth: `keep` (that of `like`), `8`, `16`, `float`. Float results
-    are not clipped. In integer pixels NaN becomes 0, infinity black or white. extremes: what `stretch` goes by where
-    values are a part of an image.
+    values: numbers on the scale of an image of type `like`, or pixels of it; range: `clip`, `abs` (absolute values),
+    `center` (0 at mid-gray), `stretch` (smallest finite value black, largest white), `raw` (the numbers, as floats) or
+    `auto` (`abs` for signed results, `clip` for others); depth: `keep` (that of `like`), `8`, `16`, `float`. Float
+    results are not clipped. In integer pixels NaN becomes 0, infinity black or white. extremes: what `stretch` goes by
+    where values are a part of an image.
     """
     if range not in RANGES:
         raise ParameterError(f"no range {range!r}; there are {', '.join(RANGES)}")
@@ -61,6 +61,8 @@ def to_pixels(
     target = DEPTHS.get(depth, np.dtype(like))
     if range == "auto":
         range = "abs" if signed else "clip"
+    if values.dtype == target == like and target.kind == "u" and range == "clip":
+        return Stored(values)
     if range == "stretch":
         extremes = extremes or extremes_of(values)
     pixels = np.empty(values.shape, target)
@@ -89,6 +91,9 @@ def _scaled(values: np.ndarray, range: str, top: float, target: np.dtype, extrem
 
 def extremes_of(values: np.ndarray) -> Extremes:
     """Return the smallest and the largest finite value; infinity and -infinity when there is none."""
+    low, high = values.min(), values.max()
+    if np.isfinite(low) and np.isfinite(high):
+        return low, high
     finite = values[np.isfinite(values)]
     kind = values.dtype.type
     return finite.min(initial=kind(np.inf)), finite.max(initial=kind(-np.inf))
