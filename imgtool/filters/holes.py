@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
@@ -25,11 +23,8 @@ def _longest_run(present: np.ndarray) -> int:
     return int((edges[1::2] - edges[::2]).max())
 
 
-def around_holes(
-    padded: np.ndarray, holes: np.ndarray, taps: np.ndarray, applied: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Apply the taps to the finite values; set what NaN and infinity reach to what a sum, tap by tap, would give."""
-    result = applied(np.where(holes, 0, padded))
+def around_holes(padded: np.ndarray, taps: np.ndarray, result: np.ndarray) -> np.ndarray:
+    """Return the result of the finite values, what NaN and infinity reach set to what a sum, tap by tap, would give."""
 
     def reached(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:
         if not (pixels.any() and by.any()):

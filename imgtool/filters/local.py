@@ -90,13 +90,11 @@ class LocalFilter:
         """Return the rows with those that the filter looks at, and how many of these come before."""
         height = image.shape[0]
         begin, end = rows.start - (_up(self.reach) if self.reach >= LONG else self.reach), rows.stop + self.reach
-        if not self.wraps or end - begin >= height:
-            begin, end = (0, height) if self.wraps else (max(begin, 0), min(end, height))
-            return image[begin:end], rows.start - begin
-        parts = [image[begin + height : height]] if begin < 0 else []
-        parts.append(image[max(begin, 0) : min(end, height)])
-        parts += [image[: end - height]] if end > height else []
-        return np.concatenate(parts) if len(parts) > 1 else parts[0], rows.start - begin
+        if self.wraps and end - begin < height:
+            ranges = [(begin + height, height), (max(begin, 0), min(end, height)), (0, end - height)]
+            return np.concatenate([image[max(a, 0) : b] for a, b in ranges if a < b]), rows.start - begin
+        begin, end = (0, height) if self.wraps else (max(begin, 0), min(end, height))
+        return image[begin:end], rows.start - begin
 
 
 def _up(rows: int) -> int:

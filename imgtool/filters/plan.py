@@ -73,11 +73,12 @@ class Plan:
             result = self.apply(framed)
         if not any_reached(result, self.taps):
             return result
-        carried = framed.with_rows().with_columns()
-        holes = ~np.isfinite(carried.array)
-        if not holes.any():
+        carried = framed.with_rows().with_columns().array
+        if np.isfinite(carried).all():
             return result
-        return around_holes(carried.array, holes, self.taps, lambda values: self.apply(replace(carried, array=values)))
+        # Not of `carried`: results that no hole reaches are to be the same bits as those of an image without any.
+        filled = replace(framed, array=np.where(np.isfinite(framed.array), framed.array, 0))
+        return around_holes(carried, self.taps, self.apply(filled))
 
     def divided(self, framed: Framed) -> np.ndarray:
         """Add up whole numbers, exactly, and divide at the end."""
