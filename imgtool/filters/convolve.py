@@ -39,12 +39,11 @@ def convolve(
     results (uint8, uint16, int16) are rounded half to even and saturated. threads: the result is the same for any
     number. NaN and infinity reach exactly the pixels that a non-zero tap brings them to, by every method.
     """
-    if not image.size:
-        raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
     if border not in MARGINS:
         raise ParameterError(f"no border {border!r}; there are {', '.join(MARGINS)}")
     down, across = margins(kernel, correlate=correlate)
-    return _convolved(Framed(_known(image), down, across, border), kernel, method, correlate, dtype, threads)
+    framed = Framed(known(image), down, across, border)
+    return convolve_framed(framed, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
 
 def convolve_padded(
@@ -63,8 +62,8 @@ def convolve_padded(
     bit for bit what the whole gives by `auto`, `direct` and `separable` (1e-5 relative with an FFT).
     """
     down, across = margins(kernel, correlate=correlate)
-    framed = Framed(_known(padded), down, across, border or "clip", (True, border is None))
-    return _convolved(framed, kernel, method, correlate, dtype, threads)
+    framed = Framed(known(padded), down, across, border or "clip", (True, border is None))
+    return convolve_framed(framed, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
 
 def margins(kernel: np.ndarray, *, correlate: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -85,13 +84,21 @@ def _matrix(kernel: np.ndarray) -> np.ndarray:
     return taps
 
 
-def _known(image: np.ndarray) -> np.ndarray:
-    """Return an image of a type that OpenCV filters."""
+def known(image: np.ndarray) -> np.ndarray:
+    """Return an image of a type that OpenCV filters. Raises ParameterError if it has no pixels."""
+    if not image.size:
+        raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
     return image if image.dtype in DEPTHS else image.astype(np.float64)
 
 
-def _convolved(
-    framed: Framed, kernel: np.ndarray, method: str, correlate: bool, dtype: DTypeLike | None, threads: int
+def convolve_framed(
+    framed: Framed,
+    kernel: np.ndarray,
+    *,
+    method: str = "auto",
+    correlate: bool = False,
+    dtype: DTypeLike | None = None,
+    threads: int = 1,
 ) -> np.ndarray:
     """Complete the plan, and carry it out for 1 to 4 channels at a time."""
     if method not in METHODS:

@@ -19,10 +19,10 @@ from numpy.typing import DTypeLike
 
 from imgtool.errors import ParameterError
 from imgtool.filters import direct
-from imgtool.filters.banded import banded
+from imgtool.filters.banded import BAND, banded
 from imgtool.filters.framed import Framed
 from imgtool.filters.gemm import by_gemm
-from imgtool.filters.holes import any_reached, around_holes
+from imgtool.filters.holes import any_infinite, around_holes
 from imgtool.filters.storing import DEPTHS, rounded
 from imgtool.filters.tiles import by_tiles
 
@@ -63,7 +63,7 @@ class Plan:
         source = framed.array.dtype
         if self.divisor:
             return self.divided(framed)
-        if self.dtype.kind != "f" and (source.kind == "f" or np.abs(self.taps).sum() * np.iinfo(source).max >= 2**31):
+        if self.dtype.kind != "f" and (source.kind == "f" or self.too_large(source)):
             return rounded(replace(self, dtype=self.wide).run(framed), self.dtype)
         if source.kind != "f":
             return self.apply(framed)
@@ -71,7 +71,7 @@ class Plan:
             framed = replace(framed, array=framed.array.astype(self.wide))
         with np.errstate(all="ignore"):
             result = self.apply(framed)
-        if not any_reached(result, self.taps):
+        if not any_infinite(result[:: self.spread()]) and not any_infinite(result[-1:]):
             return result
         carried = framed.with_rows().with_columns().array
         if np.isfinite(carried).all():
@@ -79,6 +79,18 @@ class Plan:
         # Not of `carried`: results that no hole reaches are to be the same bits as those of an image without any.
         filled = replace(framed, array=np.where(np.isfinite(framed.array), framed.array, 0))
         return around_holes(carried, self.taps, self.apply(filled))
+
+    def too_large(self, source: np.dtype) -> bool:
+        """Return whether sums of such pixels may leave the integers that OpenCV rounds to on its way."""
+        return self.wide == FLOAT64 and bool(np.abs(self.taps).sum() * np.iinfo(source).max >= 2**31)
+
+    def spread(self) -> int:
+        """Return over how many rows, one below the other, NaN or infinity in a pixel shows at least.
+
+        One row in so many, and the last, tell whether there is any in the image.
+        """
+        tall = self.taps.all() or (self.factors and self.factors[0].all() and self.method != "fft")
+        return min(len(self.taps), BAND) if tall else 1
 
     def divided(self, framed: Framed) -> np.ndarray:
         """Add up whole numbers, exactly, and divide at the end."""
@@ -121,7 +133,8 @@ def separated(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 def all_alike(taps: np.ndarray) -> bool:
     """Return whether every tap is 1, or every one 1 / their number."""
-    return bool((taps == 1).all() or np.abs(taps * taps.size - 1).max() < 1e-12)
+    tap = float(taps[0, 0])
+    return (tap == 1 or abs(tap * taps.size - 1) < 1e-12) and bool((taps == tap).all())
 
 
 def divisor_of(taps: np.ndarray) -> float:
@@ -129,10 +142,10 @@ def divisor_of(taps: np.ndarray) -> float:
 
     Sums of integers then often lie just between two levels, where the last bit would decide how they are rounded.
     """
-    present = np.abs(taps[taps != 0])
-    if not present.size or present.min() < 1e-6:
+    sizes = np.abs(taps)
+    inverse = 1 / max(float(sizes.min(initial=np.inf, where=sizes > 0)), 1e-6)
+    d = round(inverse)
+    if d % 2 or d & (d - 1) == 0 or abs(inverse - d) > 1e-9 * d:
         return 0.0
-    d = round(1 / present.min())
-    power_of_two = d & (d - 1) == 0
-    whole = np.abs(taps * d - np.rint(taps * d)).max() < 1e-9
-    return float(d) if whole and d % 2 == 0 and not power_of_two else 0.0
+    multiples = taps * d
+    return float(d) if np.abs(multiples - np.rint(multiples)).max() < 1e-9 else 0.0

@@ -156,7 +156,8 @@ def test_every_method_gives_every_type(shape, size, border, source, result, flat
             actual = convolve(image, kernel, border=border, method=method, dtype=result)
             assert actual.dtype == result
             assert actual.shape == image.shape
-            slack = 1e-12 if result == "float64" and source != "float32" else 1e-6
+            narrow = "float32" in (source, result) or (source == "uint8" and kind.kind != "f")
+            slack = 1e-5 if narrow else 1e-12
             slack = slack * max(1.0, np.abs(image).max() * np.abs(kernel).sum()) + (0.5 if kind.kind != "f" else 0)
             np.testing.assert_allclose(actual, exact, rtol=0, atol=slack)
 
