@@ -80,6 +80,8 @@ def command(
 
     Alpha stays as it is. Derivative kernels are shown as absolute values unless --range says otherwise.
     """
+    import numpy as np
+
     from imgtool.filters.convolve import convolve
     from imgtool.filters.kernels import is_derivative, normalized
     from imgtool.filters.local import LocalFilter, number_type
@@ -99,7 +101,14 @@ def command(
         return stored._replace(pixels=join_alpha(stored.pixels, split_alpha(image)[1]))
 
     measure = extremes_of if value_range == "stretch" else None
-    filtered = LocalFilter(values, pixels, reach=len(taps) // 2, wraps=border == "wrap", measure=measure)
+    filtered = LocalFilter(
+        values,
+        pixels,
+        reach=len(taps) // 2,
+        wraps=border == "wrap",
+        measure=measure,
+        narrow=number_type(taps, np.dtype(np.uint8), value_range, depth) == np.uint8,
+    )
     record = {"kernel": label, "border": border, "correlate": correlate, "range": value_range}
     pictures.write(images, filtered, what=label, raw=value_range == "raw" or depth == "float", **record)
 

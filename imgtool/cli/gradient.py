@@ -88,12 +88,19 @@ def _shown(
     import numpy as np
 
     from imgtool.filters.gradient import gradient, magnitude, phase, reach, strongest_channel
+    from imgtool.filters.kernels import kernel
     from imgtool.filters.local import LocalFilter
+    from imgtool.filters.magnitude import magnitude_by
     from imgtool.image.color import direction_picture, split_alpha, to_gray
     from imgtool.image.pixels import DEPTHS, Stored, extremes_of, phase_pixels, to_pixels
 
+    kernels = [kernel(f"{operator}-{axis}") for axis in "xy"]
+
     def values(image: np.ndarray) -> np.ndarray:
         color = to_gray(image) if channel == "gray" else split_alpha(image)[0]
+        if show == "magnitude" and not sigma and (channel != "strongest" or color.ndim == 2):
+            narrow = color.dtype == np.uint8 and depth in ("keep", "8") and value_range not in ("stretch", "raw")
+            return magnitude_by(color, *kernels, border=border, dtype=np.float32 if narrow else None)
         gx, gy = gradient(color, operator=operator, border=border, sigma=sigma)
         if channel == "strongest":
             gx, gy = strongest_channel(gx, gy)

@@ -46,7 +46,7 @@ class LocalFilter:
 
     values: from an image to numbers (height, width, ...); measure: the extremes of them all, where pixels depend on
     them; pixels: from (numbers, the image's rows, extremes) to what is stored. wraps: beyond its ends the image goes on
-    at the other end. narrow: the numbers are of the image's own type, not float64.
+    at the other end. narrow: the numbers of integer images are of their own type, not float64.
     """
 
     values: Callable[[np.ndarray], np.ndarray]
@@ -68,7 +68,7 @@ class LocalFilter:
     def strips(self, image: Rows) -> Iterator[slice]:
         """Yield the rows to take at a time: many more than are looked at around them, if their numbers leave room."""
         height, across = image.shape[0], math.prod(image.shape[1:])
-        room = BYTES // (across * (image.dtype.itemsize if self.narrow else 8))
+        room = BYTES // (across * (8 if image.dtype.kind == "u" and not self.narrow else image.dtype.itemsize))
         step = _up(max(min(16 * self.reach, room), SAMPLES // across, self.reach, 1))
         return (slice(begin, min(begin + step, height)) for begin in range(0, height, step))
 
