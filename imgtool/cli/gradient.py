@@ -98,9 +98,9 @@ def _shown(
 
     def values(image: np.ndarray) -> np.ndarray:
         color = to_gray(image) if channel == "gray" else split_alpha(image)[0]
-        if show == "magnitude" and not sigma and (channel != "strongest" or color.ndim == 2):
-            narrow = color.dtype == np.uint8 and depth in ("keep", "8") and value_range not in ("stretch", "raw")
-            return magnitude_by(color, *kernels, border=border, dtype=np.float32 if narrow else None)
+        one_pass = show == "magnitude" and not sigma and (channel != "strongest" or color.ndim == 2)
+        if one_pass and color.dtype == np.uint8 and depth in ("keep", "8") and value_range not in ("stretch", "raw"):
+            return magnitude_by(color, *kernels, border=border, dtype=np.float32)
         gx, gy = gradient(color, operator=operator, border=border, sigma=sigma)
         if channel == "strongest":
             gx, gy = strongest_channel(gx, gy)

@@ -21,7 +21,7 @@ from imgtool.image.pixels import Extremes, Stored
 
 LARGE = 4_000_000  # pixels from which an image is worked on in strips
 BYTES = 1 << 22  # that the numbers of a strip may take
-SAMPLES = 1 << 19  # of a strip for filters that look at few rows
+SAMPLES = 1 << 18  # of a strip for filters that look at few rows
 LONG = min(BANDED_FROM.values()) // 2  # rows of reach from which kernels work on bands, which are to be the same ones
 
 
@@ -69,7 +69,8 @@ class LocalFilter:
         """Yield the rows to take at a time: many more than are looked at around them, if their numbers leave room."""
         height, across = image.shape[0], math.prod(image.shape[1:])
         room = BYTES // (across * (8 if image.dtype.kind == "u" and not self.narrow else image.dtype.itemsize))
-        step = _up(max(min(16 * self.reach, room), SAMPLES // across, self.reach, 1))
+        step = max(min(16 * self.reach, room), SAMPLES // across, self.reach, 1)
+        step = _up(step) if self.reach >= LONG else step
         return (slice(begin, min(begin + step, height)) for begin in range(0, height, step))
 
     def strip_extremes(self, image: Rows, rows: slice) -> Extremes | None:

@@ -116,9 +116,11 @@ def _stored(values: np.ndarray, target: np.dtype) -> Stored:
     top = top_of(target)
     rounded = np.rint(values)
     finite = np.isfinite(rounded)
-    clipped = int(np.count_nonzero(((rounded < 0) | (rounded > top)) & finite))
-    pixels = np.nan_to_num(np.clip(rounded, 0, top), nan=0.0).astype(target)
-    return Stored(pixels, clipped, finite.size - int(np.count_nonzero(finite)))
+    not_finite = finite.size - int(np.count_nonzero(finite))
+    outside = (rounded < 0) | (rounded > top)
+    clipped = int(np.count_nonzero(outside & finite if not_finite else outside))
+    pixels = np.clip(rounded, 0, top, out=rounded)
+    return Stored((np.nan_to_num(pixels, nan=0.0) if not_finite else pixels).astype(target), clipped, not_finite)
 
 
 def phase_pixels(phase: np.ndarray, dtype: np.dtype) -> np.ndarray:
