@@ -190,3 +190,15 @@ def test_threads_read_at_the_same_time(tmp_path):
         parts = list(pool.map(lambda begin: rows[begin : begin + 7], range(394)))
     for begin, part in enumerate(parts):
         np.testing.assert_array_equal(part, image[begin : begin + 7])
+
+
+def test_more_than_four_gigabytes_are_a_bigtiff(tmp_path):
+    path, side = tmp_path / "big.tif", 66_000
+    with path.open("x+b") as file:
+        NewRows(file, "tiff", (side, side), np.dtype(np.uint8))[side - 1 : side] = np.full((1, side), 7, np.uint8)
+    with path.open("rb") as file:
+        assert file.read(4) == b"II+\0"
+    with open_rows(path, max_pixels=side**2) as rows:
+        assert rows.shape == (side, side)
+        assert (rows[side - 1 : side] == 7).all()
+        assert (rows[side - 2 : side - 1] == 0).all()
