@@ -26,15 +26,16 @@ def banded(
     out = np.empty(framed.shape, dtype)
 
     def fill(begin: int, end: int) -> None:
-        rows = framed.block(begin, end).astype(wide, copy=False)
+        rows = framed.lines(begin, end).astype(wide, copy=False)
         lines = down[: end - begin, : len(rows)] @ rows.reshape(len(rows), -1)
-        if rows.ndim == 2:
+        lines = framed.across(lines.reshape(end - begin, *rows.shape[1:]))
+        if lines.ndim == 2:
             store(_along_rows(lines, across, framed.shape[1]), out[begin:end])
-            return
-        planes = cv2.split(lines.reshape(end - begin, *rows.shape[1:]))
-        store(cv2.merge([_along_rows(plane, across, framed.shape[1]) for plane in planes]), out[begin:end])
+        else:
+            planes = [_along_rows(plane, across, framed.shape[1]) for plane in cv2.split(lines)]
+            store(cv2.merge(planes), out[begin:end])
 
-    by_strips(framed.shape[0], BAND, fill, threads)
+    by_strips(framed.shape[0], BAND, lambda: fill, threads)
     return out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from imgtool.filters.framed import NATIVE, Framed
 from imgtool.filters.storing import DEPTHS, store
-from imgtool.filters.strips import by_strips
+from imgtool.filters.strips import Fill, by_strips
 
 FEW = 16
 STRIP = 128  # rows whose sums stay in the cache until they are rounded
@@ -35,13 +35,21 @@ def dense(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, thr
 
         return _whole(framed, whole, dtype, dtype, threads)
     out = np.empty(framed.shape, dtype)
+    reach, width = sum(framed.rows), framed.shape[1]
 
-    def fill(begin: int, end: int) -> None:
-        rows = framed.block(begin, end).astype(wide, copy=False)
-        sums = cv2.filter2D(rows, -1, taps, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-        store(np.asarray(sums)[: end - begin, : framed.shape[1]], out[begin:end])
+    def make() -> Fill:
+        floating = np.empty((STRIP + reach, width + sum(framed.columns), *framed.shape[2:]), wide)
+        sums = np.empty_like(floating)
 
-    by_strips(framed.shape[0], STRIP, fill, threads)
+        def fill(begin: int, end: int) -> None:
+            rows, result = floating[: end - begin + reach], sums[: end - begin + reach]
+            np.copyto(rows, framed.block(begin, end))
+            cv2.filter2D(rows, -1, taps, dst=result, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+            store(result[: end - begin, :width], out[begin:end])
+
+        return fill
+
+    by_strips(framed.shape[0], STRIP, make, threads)
     return out
 
 
@@ -90,5 +98,5 @@ def _whole(framed: Framed, operation: Operation, given: np.dtype, dtype: np.dtyp
         done = operation(framed.array[top : end + first + below], border)
         store(done[skipped : skipped + end - begin, left : left + width], out[begin:end])
 
-    by_strips(height, strip, fill, threads)
+    by_strips(height, strip, lambda: fill, threads)
     return out
