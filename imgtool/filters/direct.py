@@ -86,17 +86,16 @@ def _whole(framed: Framed, operation: Operation, given: np.dtype, dtype: np.dtyp
     framed = framed.for_opencv()
     border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
     height, width = framed.shape[:2]
-    (above, below), left = framed.rows, framed.columns[0] if framed.carries[1] else 0
-    first, strip = above if framed.carries[0] else 0, max(STRIP, 8 * (above + below))
+    left, strip = framed.columns[0] if framed.carries[1] else 0, max(STRIP, 8 * sum(framed.rows))
     if given == dtype and (threads <= 1 or height < 2 * strip):
-        return operation(framed.array, border)[first : first + height, left : left + width]
+        rows, skipped = framed.seen(0, height)
+        return operation(rows, border)[skipped : skipped + height, left : left + width]
     out = np.empty(framed.shape, dtype)
 
     def fill(begin: int, end: int) -> None:
-        top = max(begin + first - above, 0)
-        skipped = begin + first - top
-        done = operation(framed.array[top : end + first + below], border)
-        store(done[skipped : skipped + end - begin, left : left + width], out[begin:end])
+        rows, skipped = framed.seen(begin, end)
+        done = operation(rows, border)[skipped : skipped + end - begin, left : left + width]
+        store(done, out[begin:end])
 
     by_strips(height, strip, lambda: fill, threads)
     return out

@@ -66,6 +66,17 @@ class Framed:
             self if self.carries[1] else replace(self, array=self.across(self.array), carries=(self.carries[0], True))
         )
 
+    def seen(self, begin: int, end: int) -> tuple[np.ndarray, int]:
+        """Return rows from which an OpenCV filter gives the rows begin..end-1, after how many others; see `for_opencv`.
+
+        Where it sees to the border itself it also needs the rows that lie there mirrored.
+        """
+        first, reach = self.rows[0] if self.carries[0] else 0, sum(self.rows)
+        top, bottom = begin + first - self.rows[0], end + first + self.rows[1]
+        if top < 0 or bottom > len(self.array):
+            top, bottom = max(top - reach, 0), bottom + reach
+        return self.array[top:bottom], begin + first - top
+
     def block(self, begin: int, end: int) -> np.ndarray:
         """Return all that the rows begin..end-1 of a result need, margins on all sides included."""
         return self.across(self.lines(begin, end))

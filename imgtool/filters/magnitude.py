@@ -124,19 +124,21 @@ def _derivatives(framed: Framed, taps: list[np.ndarray], strip: int) -> Derivati
             return [result[: end - begin] for result in results]
 
         return sobel
-    framed = framed.across_for_opencv()
+    framed = framed.for_opencv()
     border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
     operations = [_correlation(each, (left, above), border) for each in taps]
-    results = [aligned((strip + above + below, *shape[1:]), float32, above) for _ in taps]
+    lead = 2 * (above + below)
+    results = [aligned((lead + strip + lead, *shape[1:]), float32, lead) for _ in taps]
 
     def general(begin: int, end: int) -> Sequence[np.ndarray]:
-        lines = framed.lines(begin, end)
+        rows, skipped = framed.seen(begin, end)
+        place = slice(lead - skipped, lead - skipped + len(rows))
         for operation, result in zip(operations, results, strict=True):
             if framed.carries[1]:
-                result[: len(lines)] = operation(lines, None)[:, left : left + shape[1]]
+                result[place] = operation(rows, None)[:, left : left + shape[1]]
             else:
-                operation(lines, result[: len(lines)])
-        return [result[above : above + end - begin] for result in results]
+                operation(rows, result[place])
+        return [result[lead : lead + end - begin] for result in results]
 
     return general
 

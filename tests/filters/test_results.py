@@ -108,6 +108,17 @@ def test_channels_are_convolved_each_alone(name, channels):
 
 
 @pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("height", [257, 258, 300])
+def test_a_last_strip_of_one_row_sees_the_border(border, height):
+    """Kernels that reach only one way: mirrored rows may lie in the strip before."""
+    image = image_of("float32", (height, 20))
+    for kernel in (np.array([[1.0], [-1.0], [0.5]]), np.array([[1.0], [2.0], [0], [0], [0]]), np.ones((2, 1)) / 2):
+        for flipped in (kernel, kernel[::-1]):
+            whole = convolve(image, flipped, border=border)
+            np.testing.assert_array_equal(convolve(image, flipped, border=border, threads=2), whole)
+
+
+@pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("name", KERNELS)
 def test_threads_and_strips_change_no_bit(name, border):
     kernel = KERNELS[name]
