@@ -16,6 +16,7 @@ from imgtool.filters.strips import by_strips
 # Rows of a band. A result is bit for bit the same by whatever strips of whole bands it is computed: within one, sums
 # begin at a row of the matrix, and where a product breaks a long sum depends on that.
 BAND = 64
+STRIP = 4 * BAND  # rows made floating at a time, each for all the bands that need it
 
 
 def banded(
@@ -26,15 +27,16 @@ def banded(
     out = np.empty(framed.shape, dtype)
 
     def fill(begin: int, end: int) -> None:
-        rows = framed.block(begin, end).astype(wide, copy=False)
-        lines = down[: end - begin, : len(rows)] @ rows.reshape(len(rows), -1)
-        if rows.ndim == 2:
-            store(_along_rows(lines, across, framed.shape[1]), out[begin:end])
-            return
-        planes = cv2.split(lines.reshape(end - begin, *rows.shape[1:]))
-        store(cv2.merge([_along_rows(plane, across, framed.shape[1]) for plane in planes]), out[begin:end])
+        rows = framed.lines(begin, end).astype(wide, copy=False)
+        for top in range(begin, end, BAND):
+            bottom = min(top + BAND, end)
+            band = rows[top - begin : bottom - begin + sum(framed.rows)]
+            lines = down[: bottom - top, : len(band)] @ band.reshape(len(band), -1)
+            lines = framed.across(lines.reshape(bottom - top, *rows.shape[1:]))
+            planes = [_along_rows(plane, across, framed.shape[1]) for plane in cv2.split(lines)]
+            store(cv2.merge(planes), out[top:bottom])
 
-    by_strips(framed.shape[0], BAND, fill, threads)
+    by_strips(framed.shape[0], STRIP, lambda: fill, threads)
     return out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from imgtool.filters.framed import NATIVE, Framed
 from imgtool.filters.storing import DEPTHS, store
-from imgtool.filters.strips import by_strips
+from imgtool.filters.strips import Fill, by_strips
 
 FEW = 16
 STRIP = 128  # rows whose sums stay in the cache until they are rounded
@@ -35,13 +35,21 @@ def dense(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, thr
 
         return _whole(framed, whole, dtype, dtype, threads)
     out = np.empty(framed.shape, dtype)
+    reach, width = sum(framed.rows), framed.shape[1]
 
-    def fill(begin: int, end: int) -> None:
-        rows = framed.block(begin, end).astype(wide, copy=False)
-        sums = cv2.filter2D(rows, -1, taps, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-        store(np.asarray(sums)[: end - begin, : framed.shape[1]], out[begin:end])
+    def make() -> Fill:
+        floating = np.empty((STRIP + reach, width + sum(framed.columns), *framed.shape[2:]), wide)
+        sums = np.empty_like(floating)
 
-    by_strips(framed.shape[0], STRIP, fill, threads)
+        def fill(begin: int, end: int) -> None:
+            rows, result = floating[: end - begin + reach], sums[: end - begin + reach]
+            np.copyto(rows, framed.block(begin, end))
+            cv2.filter2D(rows, -1, taps, dst=result, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+            store(result[: end - begin, :width], out[begin:end])
+
+        return fill
+
+    by_strips(framed.shape[0], STRIP, make, threads)
     return out
 
 
@@ -78,17 +86,16 @@ def _whole(framed: Framed, operation: Operation, given: np.dtype, dtype: np.dtyp
     framed = framed.for_opencv()
     border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
     height, width = framed.shape[:2]
-    (above, below), left = framed.rows, framed.columns[0] if framed.carries[1] else 0
-    first, strip = above if framed.carries[0] else 0, max(STRIP, 8 * (above + below))
+    left, strip = framed.columns[0] if framed.carries[1] else 0, max(STRIP, 8 * sum(framed.rows))
     if given == dtype and (threads <= 1 or height < 2 * strip):
-        return operation(framed.array, border)[first : first + height, left : left + width]
+        rows, skipped = framed.seen(0, height)
+        return operation(rows, border)[skipped : skipped + height, left : left + width]
     out = np.empty(framed.shape, dtype)
 
     def fill(begin: int, end: int) -> None:
-        top = max(begin + first - above, 0)
-        skipped = begin + first - top
-        done = operation(framed.array[top : end + first + below], border)
-        store(done[skipped : skipped + end - begin, left : left + width], out[begin:end])
+        rows, skipped = framed.seen(begin, end)
+        done = operation(rows, border)[skipped : skipped + end - begin, left : left + width]
+        store(done, out[begin:end])
 
-    by_strips(height, strip, fill, threads)
+    by_strips(height, strip, lambda: fill, threads)
     return out

@@ -45,31 +45,44 @@ class Framed:
 
         They cannot wrap, and reaching past a small image more than once is left to us.
         """
-        framed, known = self, self.border in NATIVE
-        if not (known and sum(self.columns) < self.shape[1]):
-            framed = framed.with_columns()
-        return framed if known and sum(self.rows) < self.shape[0] else framed.with_rows()
+        framed = self.across_for_opencv()
+        return framed if self.border in NATIVE and sum(self.rows) < self.shape[0] else framed.with_rows()
+
+    def across_for_opencv(self) -> Framed:
+        """Return the same, carrying columns in these cases."""
+        return self if self.border in NATIVE and sum(self.columns) < self.shape[1] else self.with_columns()
 
     def with_rows(self) -> Framed:
         """Return the same, its rows above and below carried."""
         return (
             self
             if self.carries[0]
-            else replace(self, array=self._lines(0, self.shape[0]), carries=(True, self.carries[1]))
+            else replace(self, array=self.lines(0, self.shape[0]), carries=(True, self.carries[1]))
         )
 
     def with_columns(self) -> Framed:
         """Return the same, its columns left and right carried."""
         return (
-            self if self.carries[1] else replace(self, array=self._across(self.array), carries=(self.carries[0], True))
+            self if self.carries[1] else replace(self, array=self.across(self.array), carries=(self.carries[0], True))
         )
+
+    def seen(self, begin: int, end: int) -> tuple[np.ndarray, int]:
+        """Return rows from which an OpenCV filter gives the rows begin..end-1, after how many others; see `for_opencv`.
+
+        Where it sees to the border itself it also needs the rows that lie there mirrored.
+        """
+        first, reach = self.rows[0] if self.carries[0] else 0, sum(self.rows)
+        top, bottom = begin + first - self.rows[0], end + first + self.rows[1]
+        if top < 0 or bottom > len(self.array):
+            top, bottom = max(top - reach, 0), bottom + reach
+        return self.array[top:bottom], begin + first - top
 
     def block(self, begin: int, end: int) -> np.ndarray:
         """Return all that the rows begin..end-1 of a result need, margins on all sides included."""
-        lines = self._lines(begin, end)
-        return lines if self.carries[1] else self._across(lines)
+        return self.across(self.lines(begin, end))
 
-    def _lines(self, begin: int, end: int) -> np.ndarray:
+    def lines(self, begin: int, end: int) -> np.ndarray:
+        """Return the same without margins left and right, unless the array carries them."""
         reach = end + sum(self.rows)
         if self.carries[0]:
             return self.array[begin:reach]
@@ -81,5 +94,8 @@ class Framed:
         lines[wanted < 0] = 0
         return np.asarray(lines)
 
-    def _across(self, lines: np.ndarray) -> np.ndarray:
+    def across(self, lines: np.ndarray) -> np.ndarray:
+        """Return such lines with the margins left and right."""
+        if self.carries[1]:
+            return lines
         return np.asarray(cv2.copyMakeBorder(lines, 0, 0, *self.columns, MARGINS[self.border]))

@@ -91,5 +91,5 @@ def by_gemm(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, t
             sums = correlate_batch(planes[:, None, :, x : x + width + taps.shape[1] - 1], weights)[:, 0]
             store(cv2.merge(list(sums)), out[begin:end, x : x + width])
 
-    by_strips(framed.shape[0], max(1, COLUMN_VALUES // (taps.size * width)), fill, threads)
+    by_strips(framed.shape[0], max(1, COLUMN_VALUES // (taps.size * width)), lambda: fill, threads)
     return out

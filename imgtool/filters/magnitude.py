@@ -10,16 +10,18 @@ from numpy.typing import DTypeLike
 
 from imgtool.errors import ParameterError
 from imgtool.filters.convolve import convolve_framed, known, margins
-from imgtool.filters.framed import MARGINS, Framed
+from imgtool.filters.framed import MARGINS, NATIVE, Framed
 from imgtool.filters.holes import any_infinite
 from imgtool.filters.plan import separated
 from imgtool.filters.storing import rounded, store
-from imgtool.filters.strips import by_strips
+from imgtool.filters.strips import Fill, aligned, by_strips
 
-STRIP = 64  # rows
+STRIP = 64  # rows, or as many times 64 as make so many pixels
+PIXELS = 1 << 17
 SOBEL = np.outer([1.0, 2, 1], [-1, 0, 1])  # as it lies on the image
 ONE_PASS = {np.dtype(np.uint8), np.dtype(np.float32)}
-Derivatives = Callable[[np.ndarray], Sequence[np.ndarray]]
+Derivatives = Callable[[int, int], Sequence[np.ndarray]]
+Operation = Callable[[np.ndarray, np.ndarray | None], np.ndarray]  # (rows, where to) -> as many rows
 
 
 def magnitude_by(
@@ -76,23 +78,24 @@ def _magnitude(framed: Framed, taps: list[np.ndarray], dtype: DTypeLike | None, 
 
 
 def _one_pass(framed: Framed, taps: list[np.ndarray], dtype: np.dtype, threads: int) -> np.ndarray:
-    out = np.empty(framed.shape, dtype)
-    above, left, width = framed.rows[0], framed.columns[0], framed.shape[1]
-    derivatives = _derivatives(taps, (left, above), framed.array)
+    shape = framed.shape
+    strip = STRIP * max(1, PIXELS // (STRIP * shape[1]))
+    # Where in memory a row begins decides, in cv2.magnitude, about last bits; in strips of 64 rows all begin alike.
+    out = aligned(shape, dtype)
 
-    def fill(begin: int, end: int) -> None:
-        lines, inside = slice(above, above + end - begin), slice(left, left + width)
-        gx, gy = (each[lines].astype(np.float32, copy=False) for each in derivatives(framed.block(begin, end)))
-        # Not cv2.magnitude: its last bits depend on where in memory a row begins.
-        gx *= gx
-        gy *= gy
-        gx += gy
-        if dtype == np.float32:
-            np.sqrt(gx[:, inside], out=out[begin:end])
-        else:
-            store(np.sqrt(gx[:, inside]), out[begin:end])
+    def make() -> Fill:
+        derivatives = _derivatives(framed, taps, min(strip, shape[0]))
 
-    by_strips(framed.shape[0], STRIP, fill, threads)
+        def fill(begin: int, end: int) -> None:
+            gx, gy = derivatives(begin, end)
+            if dtype == np.float32:
+                cv2.magnitude(gx, gy, magnitude=out[begin:end])
+            else:
+                store(cv2.magnitude(gx, gy, magnitude=gx), out[begin:end])
+
+        return fill
+
+    by_strips(shape[0], strip, make, threads)
     return out
 
 
@@ -107,21 +110,46 @@ def _on_one_frame(*kernels: np.ndarray) -> tuple[list[np.ndarray], tuple[int, in
     return taps, (above, below), (left, right)
 
 
-def _derivatives(taps: list[np.ndarray], anchor: tuple[int, int], image: np.ndarray) -> Derivatives:
-    """Return what gives both derivatives of a block, of its size, right where the taps do not leave it."""
-    if image.dtype == np.uint8 and image.ndim == 2 and _are_sobel(taps):
-        return cv2.spatialGradient
-    across, down = (_correlation(each, anchor) for each in taps)
-    return lambda block: (across(block), down(block))
+def _derivatives(framed: Framed, taps: list[np.ndarray], strip: int) -> Derivatives:
+    """Return a function that gives both derivatives of the rows begin..end-1, float32 and without gaps."""
+    shape, (above, below), (left, _) = framed.shape, framed.rows, framed.columns
+    float32 = np.dtype(np.float32)
+    if framed.array.dtype == np.uint8 and len(shape) == 2 and _are_sobel(taps):
+        results = [aligned((strip, shape[1]), float32) for _ in taps]
+
+        def sobel(begin: int, end: int) -> Sequence[np.ndarray]:
+            inside = slice(above, above + end - begin), slice(left, left + shape[1])
+            for each, result in zip(cv2.spatialGradient(framed.block(begin, end)), results, strict=True):
+                np.copyto(result[: end - begin], each[inside])
+            return [result[: end - begin] for result in results]
+
+        return sobel
+    framed = framed.for_opencv()
+    border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
+    operations = [_correlation(each, (left, above), border) for each in taps]
+    lead = 2 * (above + below)
+    results = [aligned((lead + strip + lead, *shape[1:]), float32, lead) for _ in taps]
+
+    def general(begin: int, end: int) -> Sequence[np.ndarray]:
+        rows, skipped = framed.seen(begin, end)
+        place = slice(lead - skipped, lead - skipped + len(rows))
+        for operation, result in zip(operations, results, strict=True):
+            if framed.carries[1]:
+                result[place] = operation(rows, None)[:, left : left + shape[1]]
+            else:
+                operation(rows, result[place])
+        return [result[lead : lead + end - begin] for result in results]
+
+    return general
 
 
 def _are_sobel(taps: list[np.ndarray]) -> bool:
     return np.array_equal(taps[0], SOBEL) and np.array_equal(taps[1], SOBEL.T)
 
 
-def _correlation(taps: np.ndarray, anchor: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
+def _correlation(taps: np.ndarray, anchor: tuple[int, int], border: int) -> Operation:
     factors = separated(taps)
     if factors is None:
-        return lambda block: np.asarray(cv2.filter2D(block, cv2.CV_32F, taps, anchor=anchor))
+        return lambda lines, dst: cv2.filter2D(lines, cv2.CV_32F, taps, dst=dst, anchor=anchor, borderType=border)
     column, row = factors
-    return lambda block: np.asarray(cv2.sepFilter2D(block, cv2.CV_32F, row, column, anchor=anchor))
+    return lambda lines, dst: cv2.sepFilter2D(lines, cv2.CV_32F, row, column, dst=dst, anchor=anchor, borderType=border)

@@ -13,6 +13,7 @@ Else they are float64.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -28,6 +29,7 @@ from imgtool.filters.tiles import by_tiles
 
 METHODS = ("auto", "direct", "separable", "fft", "gemm")
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+CACHED = 1024  # taps, up to which a plan is kept: for small images making it takes as long as filtering
 FFT_FROM_TAPS = {FLOAT32: 130, FLOAT64: 130}
 BANDED_FROM = {True: 57, False: 200}  # taps a side, of float32 images and of others
 
@@ -48,6 +50,13 @@ class Plan:
     def of(cls, taps: np.ndarray, method: str, image: np.dtype, dtype: DTypeLike | None, threads: int) -> Plan:
         """Complete what was asked for, for an image of a type."""
         wanted = np.dtype(dtype) if dtype is not None else FLOAT32 if image == FLOAT32 else FLOAT64
+        if taps.size <= CACHED:
+            return _planned(taps.tobytes(), taps.shape, method, image, wanted, threads)
+        return cls.made(taps, method, image, wanted, threads)
+
+    @classmethod
+    def made(cls, taps: np.ndarray, method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
+        """Do that."""
         if wanted not in DEPTHS:
             raise ParameterError(f"no result of type {wanted}; there are {', '.join(map(str, DEPTHS))}")
         small = image == np.uint8 and wanted != FLOAT64 and np.linalg.norm(taps) <= 32
@@ -116,6 +125,11 @@ class Plan:
         if all_alike(self.taps) and image != FLOAT64:
             return "box"
         return "banded" if min(self.taps.shape) >= BANDED_FROM[image == FLOAT32] else "separable"
+
+
+@lru_cache(maxsize=64)
+def _planned(taps: bytes, shape: tuple[int, ...], method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
+    return Plan.made(np.frombuffer(taps).reshape(shape), method, image, wanted, threads)
 
 
 def separated(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -15,11 +15,17 @@ DEPTHS = {
 
 
 def store(values: np.ndarray, out: np.ndarray) -> None:
-    """Write the values, all within 2^31, into `out`: an array or rows and columns of one, with at most 4 channels."""
+    """Write the values, all within 2^31, into `out`: an array or rows and columns of one, with at most 4 channels.
+
+    The values may be changed on the way.
+    """
     if values.dtype == out.dtype:
         np.copyto(out, values)
     elif values.size <= 16:  # OpenCV may take so few for a scalar
         np.copyto(out, rounded(values, out.dtype))
+    elif out.dtype == np.uint8:  # twice as fast as the sum below
+        cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO, dst=values)
+        cv2.convertScaleAbs(values, dst=out)
     else:
         cv2.add(values, 0.0, dst=out, dtype=DEPTHS[out.dtype])  # type: ignore[call-overload]
 
