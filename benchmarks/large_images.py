@@ -1,4 +1,4 @@
-"""A gray image of 100 megapixels through whole commands, imgtool's and libvips': wall time and peak memory.
+"""A gray image of 100 megapixels through whole commands, imgtool's and libvips': time and peak memory.
 
     python benchmarks/large_images.py [RUNS]
 
@@ -54,6 +54,7 @@ def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     commands = {name: entry for name, entry in COMMANDS.items() if shutil.which(entry[0][0])}
     seconds: dict[str, list[float]] = {name: [] for name in commands}
+    busy: dict[str, list[float]] = {name: [] for name in commands}
     peaks: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         # In processes of their own: what this one ever held would count as the peak of its children.
@@ -62,18 +63,22 @@ def main() -> None:
             for number, (name, (command, _, _)) in enumerate(commands.items()):
                 out = f"{folder}/{number}.tif"
                 Path(out).unlink(missing_ok=True)
-                wall, peak = timed([part.replace("{in}", f"{folder}/in.tif").replace("{out}", out) for part in command])
+                wall, used, peak = timed(
+                    [part.replace("{in}", f"{folder}/in.tif").replace("{out}", out) for part in command]
+                )
                 if run:
                     seconds[name].append(wall)
+                    busy[name].append(used)
                     peaks[name] = max(peak, peaks.get(name, 0))
         if "vips gaussblur 5" in commands:
             subprocess.run([sys.executable, "-c", COMPARE, f"{folder}/0.tif", f"{folder}/1.tif"], check=True)
     print(f"python benchmarks/large_images.py {runs}")
-    print(f"{'command':<28} {'median s':>8} {'least':>6} {'MB':>5} {'ratio':>6} {'asked':>6}")
+    print(f"{'command':<28} {'median s':>8} {'least':>6} {'CPU s':>6} {'MB':>5} {'ratio':>6} {'asked':>6}")
     for name, walls in seconds.items():
         _, peer, asked = commands[name]
         ratio = f"{statistics.median(walls) / statistics.median(seconds[peer]):.2f}" if peer in seconds else ""
-        line = f"{name:<28} {statistics.median(walls):8.2f} {min(walls):6.2f} {peaks[name]:5.0f} {ratio:>6}"
+        wall, used = statistics.median(walls), statistics.median(busy[name])
+        line = f"{name:<28} {wall:8.2f} {min(walls):6.2f} {used:6.2f} {peaks[name]:5.0f} {ratio:>6}"
         print(f"{line} {asked or '':>6}".rstrip())
 
 
@@ -93,8 +98,8 @@ sys.exit(f"the blurs differ by {np.abs(a - b).max():.2f} levels" if np.abs(a - b
 """
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Run a command, its output thrown away; return wall seconds and its peak memory in MB."""
+def timed(command: list[str]) -> tuple[float, float, float]:
+    """Run a command, its output thrown away; return wall and processor seconds and its peak memory in MB."""
     begin = time.perf_counter()
     process = os.posix_spawnp(
         command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
@@ -102,7 +107,8 @@ def timed(command: list[str]) -> tuple[float, float]:
     _, status, usage = os.wait4(process, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} ended with status {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - begin, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20)
+    wall, used = time.perf_counter() - begin, usage.ru_utime + usage.ru_stime
+    return wall, used, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20)
 
 
 if __name__ == "__main__":

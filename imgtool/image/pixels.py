@@ -13,14 +13,14 @@ import numpy as np
 
 from imgtool.errors import ParameterError
 
-BLOCK = 1 << 16  # numbers at a time: they stay in the cache from step to step
+BLOCK = 1 << 17  # numbers at a time: they stay in the cache from step to step
 RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
 DEPTHS: dict[str, np.dtype] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
 
 
 def top_of(dtype: np.dtype) -> float:
     """Return what white is: 255, 65535, or 1.0 for floats."""
-    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+    return float((1 << 8 * dtype.itemsize) - 1) if dtype.kind == "u" else 1.0
 
 
 Extremes = tuple[np.floating, np.floating]
@@ -115,12 +115,15 @@ def _stored(values: np.ndarray, target: np.dtype) -> Stored:
         return Stored(values.astype(target))
     top = top_of(target)
     rounded = np.rint(values)
+    low, high = rounded.min(initial=0), rounded.max(initial=top)
+    if low == 0 and high == top:  # as nearly all are; NaN is neither
+        return Stored(rounded.astype(target))
+    outside, inside = (rounded < 0) | (rounded > top), np.clip(rounded, 0, top)
+    if np.isfinite(low) and np.isfinite(high):
+        return Stored(inside.astype(target), int(np.count_nonzero(outside)))
     finite = np.isfinite(rounded)
-    not_finite = finite.size - int(np.count_nonzero(finite))
-    outside = (rounded < 0) | (rounded > top)
-    clipped = int(np.count_nonzero(outside & finite if not_finite else outside))
-    pixels = np.clip(rounded, 0, top, out=rounded)
-    return Stored((np.nan_to_num(pixels, nan=0.0) if not_finite else pixels).astype(target), clipped, not_finite)
+    clipped = int(np.count_nonzero(outside & finite))
+    return Stored(np.nan_to_num(inside, nan=0.0).astype(target), clipped, finite.size - int(np.count_nonzero(finite)))
 
 
 def phase_pixels(phase: np.ndarray, dtype: np.dtype) -> np.ndarray:
