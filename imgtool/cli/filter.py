@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from imgtool.cli import kernels, options
-from imgtool.cli.images import Images, Picture, Pictures
+from imgtool.cli.images import Images, Pictures
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import border_table
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from imgtool.image.pixels import Extremes, Stored
 
 EXAMPLES = """
 imgtool filter --kernel sobel-x photo.jpg
@@ -29,10 +31,10 @@ cat photo.jpg | imgtool filter --kernel gaussian --sigma 2 > soft.png
 @options.border
 @click.option(
     "--method",
-    type=click.Choice(["auto", "direct", "separable", "fft"]),
+    type=click.Choice(["auto", "direct", "separable", "fft", "gemm"]),
     default="auto",
     metavar="NAME",
-    help="auto, direct, separable or fft.  [auto]",
+    help="auto, direct, separable, fft or gemm.  [auto]",
 )
 @click.option("--correlate", is_flag=True, help="Do not flip the kernel.")
 @options.value_range
@@ -53,35 +55,64 @@ def command(
 
     Alpha stays as it is. Derivatives are shown as absolute values unless --range says otherwise.
     """
-    from imgtool.filters.convolve import convolve
+    import numpy as np
+
     from imgtool.filters.kernels import is_derivative
+    from imgtool.filters.local import LocalFilter, number_type
     from imgtool.image.color import join_alpha, split_alpha
-    from imgtool.image.pixels import to_pixels
+    from imgtool.image.pixels import extremes_of, to_pixels
 
     taps = chosen.taps
-    signed = taps is not None and is_derivative(taps)
-    applied: Callable[[np.ndarray], np.ndarray] = (
-        _neighborhood(chosen, border, method, correlate)
-        if taps is None
-        else partial(convolve, kernel=taps, border=border, method=method, correlate=correlate)
+    numbers_of = functools.partial(number_type, taps, range=value_range, depth=depth)
+    if taps is None:
+        applied, reach = _neighborhood(chosen, border, method, correlate)
+    else:
+        applied, reach = _convolution(taps, border, method, correlate, numbers_of), len(taps) // 2
+
+    def values(image: np.ndarray) -> np.ndarray:
+        return applied(split_alpha(image)[0])
+
+    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Stored:
+        signed = taps is not None and is_derivative(taps)
+        stored = to_pixels(numbers, value_range, depth=depth, like=image.dtype, signed=signed, extremes=extremes)
+        return stored._replace(pixels=join_alpha(stored.pixels, split_alpha(image)[1]))
+
+    filtered = LocalFilter(
+        values,
+        pixels,
+        reach=reach or 0,
+        wraps=border == "wrap",
+        measure=extremes_of if value_range == "stretch" else None,
+        narrow=numbers_of(np.dtype(np.uint8)) == np.uint8,
     )
-
-    def filtered(image: np.ndarray) -> Picture:
-        color, alpha = split_alpha(image)
-        stored = to_pixels(applied(color), value_range, depth=depth, like=image.dtype, signed=signed)
-        return Picture(join_alpha(stored.pixels, alpha), stored.clipped, stored.not_finite)
-
     record = {"kernel": chosen.label, "border": border, "correlate": correlate, "range": value_range}
-    pictures.write(images, filtered, what=chosen.label, raw=value_range == "raw" or depth == "float", **record)
+    raw = value_range == "raw" or depth == "float"
+    pictures.write(images, filtered.__call__ if reach is None else filtered, what=chosen.label, raw=raw, **record)
+
+
+def _convolution(
+    taps: np.ndarray, border: str, method: str, correlate: bool, numbers_of: Callable[[np.dtype], np.dtype | None]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the convolution as a function of an image."""
+    from imgtool.filters.convolve import convolve
+
+    def applied(image: np.ndarray) -> np.ndarray:
+        dtype = numbers_of(image.dtype)
+        return convolve(image, taps, border=border, method=method, correlate=correlate, dtype=dtype)
+
+    return applied
 
 
 def _neighborhood(
     chosen: kernels.Chosen, border: str, method: str, correlate: bool
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the neighborhood filter as a function of an image, floating. Options of convolutions are refused."""
+) -> tuple[Callable[[np.ndarray], np.ndarray], int | None]:
+    """Return the neighborhood filter as a function of an image, floating, and how many rows away it looks.
+
+    None is for those that are not the same bits in strips. Options of convolutions are refused.
+    """
     import numpy as np
 
-    from imgtool.filters.neighborhood import neighborhood
+    from imgtool.filters.neighborhood import neighborhood, reach
 
     if correlate or method != "auto":
         wrong = "--correlate" if correlate else "--method"
@@ -91,4 +122,4 @@ def _neighborhood(
         result = neighborhood(image, chosen.label, border=border, **chosen.parameters)
         return result if result.dtype.kind == "f" else result.astype(np.float32)  # which holds 16 bits
 
-    return applied
+    return applied, reach(chosen.label, **chosen.parameters)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from imgtool.cli import options
-from imgtool.cli.images import Images, Picture, Pictures
+from imgtool.cli.images import Images, Pictures
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import border_table
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from imgtool.filters.local import LocalFilter
+    from imgtool.image.pixels import Extremes, Stored
 
 EXAMPLES = """
 imgtool gradient photo.jpg
@@ -79,36 +82,59 @@ def command(
     if show == "picture" and (raw or channel == "each"):
         raise ParameterError("--show picture is 8-bit color of one gradient; it has no raw numbers or channels")
 
-    def shown(image: np.ndarray) -> Picture:
-        from imgtool.filters.gradient import color_gradient
-        from imgtool.image.color import split_alpha
-
-        color, _ = split_alpha(image)
-        gx, gy = color_gradient(color, channel, operator=operator, border=border, sigma=sigma)
-        return _picture(gx, gy, show, image.dtype, degrees=degrees, value_range=value_range, depth=depth)
-
+    shown = _shown(operator, show, sigma, border, channel, degrees, value_range, depth)
     record = {"operator": operator, "show": show, "sigma": sigma, "border": border, "channel": channel,
               "range": value_range}  # fmt: skip
     pictures.write(images, shown, what=show, raw=raw or depth == "float", **record)
 
 
-def _picture(
-    gx: np.ndarray, gy: np.ndarray, show: str, like: np.dtype, *, degrees: bool, value_range: str, depth: str
-) -> Picture:
-    """Return what is to be shown of the gradient of an image of this type."""
+def _shown(
+    operator: str,
+    show: str,
+    sigma: float | None,
+    border: str,
+    channel: str,
+    degrees: bool,
+    value_range: str,
+    depth: str,
+) -> LocalFilter:
+    """Return what makes of an image what is to be shown; alpha is dropped."""
     import numpy as np
 
-    from imgtool.filters.gradient import magnitude, phase
-    from imgtool.image.color import direction_picture
-    from imgtool.image.pixels import DEPTHS, phase_pixels, to_pixels
+    from imgtool.filters.gradient import color_gradient, magnitude, operator_kernels, phase, reach
+    from imgtool.filters.local import LocalFilter
+    from imgtool.filters.magnitude import magnitude_by
+    from imgtool.image.color import direction_picture, split_alpha
+    from imgtool.image.pixels import DEPTHS, Stored, extremes_of, phase_pixels, to_pixels
 
+    kernels = operator_kernels(operator, sigma)
+    smooths = bool(sigma) and operator != "gaussian"
+    one_pass = show == "magnitude" and not smooths and depth in ("keep", "8") and value_range not in ("stretch", "raw")
+
+    def values(image: np.ndarray) -> np.ndarray:
+        color = split_alpha(image)[0]
+        if one_pass and color.ndim == 2 and color.dtype == np.uint8:
+            return magnitude_by(color, *kernels, border=border, dtype=np.float32)
+        gx, gy = color_gradient(color, channel, operator=operator, border=border, sigma=sigma)
+        if show in ("x", "y"):
+            return gx if show == "x" else gy
+        if show == "picture":
+            return np.stack([magnitude(gx, gy), phase(gx, gy)], axis=2)
+        return magnitude(gx, gy) if show == "magnitude" else phase(gx, gy)
+
+    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Stored:
+        if show == "picture":
+            return Stored(direction_picture(numbers[:, :, 0], numbers[:, :, 1], extremes))
+        if show == "phase" and value_range == "raw":
+            return Stored(np.degrees(numbers) if degrees else numbers)
+        if show == "phase":
+            return Stored(phase_pixels(numbers, DEPTHS.get(depth, image.dtype)))
+        signed = show != "magnitude"
+        return to_pixels(numbers, value_range, depth=depth, like=image.dtype, signed=signed, extremes=extremes)
+
+    measure = None
     if show == "picture":
-        return Picture(direction_picture(magnitude(gx, gy), phase(gx, gy)))
-    if show == "phase":
-        angles = phase(gx, gy)
-        if value_range == "raw":
-            return Picture(np.degrees(angles) if degrees else angles)
-        return Picture(phase_pixels(angles, DEPTHS.get(depth, like)))
-    signed = {"x": gx, "y": gy}.get(show)
-    values = magnitude(gx, gy) if signed is None else signed
-    return Picture(*to_pixels(values, value_range, depth=depth, like=like, signed=signed is not None))
+        measure = lambda numbers: extremes_of(numbers[:, :, 0])  # noqa: E731
+    elif value_range == "stretch" and show != "phase":
+        measure = extremes_of
+    return LocalFilter(values, pixels, reach=reach(operator, sigma), wraps=border == "wrap", measure=measure)

@@ -7,8 +7,10 @@ images, `Rows` those that are rows.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from imgtool.batch.isolated import IsolatedReader
+    from imgtool.cli.strips import Made, Target
+    from imgtool.image.pixels import Stored
     from imgtool.image.read import Header
+    from imgtool.image.strips import RowFile
 
 Value = TypeVar("Value")
 
@@ -42,6 +47,7 @@ class Images:
     jobs: int
     quiet: bool
     verbose: bool
+    threads: int = 1  # of one image
     isolated: IsolatedReader | None = None
     failed: int = 0
 
@@ -77,6 +83,18 @@ class Images:
         """End what was started to read the images."""
         if self.isolated:
             self.isolated.close()
+
+    @contextmanager
+    def rows(self, source: Input) -> Iterator[RowFile | None]:
+        """Hold open a large file that is sliced by rows; None when it has to be read as a whole."""
+        from imgtool.filters.local import LARGE
+        from imgtool.image.strips import open_rows
+
+        known = source.path != STANDARD_INPUT and not self.isolated and os.path.isfile(source.path)
+        large = known and os.path.getsize(source.path) >= LARGE
+        file = open_rows(source.path, max_pixels=self.max_pixels) if large else None
+        with file or nullcontext():
+            yield file
 
     def report(self, source: Input, error: Exception) -> None:
         """Say in one line that an image failed; the exit status will be 1."""
@@ -183,13 +201,13 @@ class Pictures:
     def write(
         self,
         images: Images,
-        function: Callable[[np.ndarray], Picture],
+        function: Callable[[np.ndarray], Picture | Stored],
         *,
         what: str,
         raw: bool = False,
         **record: Any,
     ) -> None:
-        """Read, compute and write every image.
+        """Read, compute and write every image; large ones in strips when the function is a LocalFilter.
 
         what: the operation, for names made up on a terminal; raw: the result is numbers, stored as NPY unless
         told otherwise; record: what `--json` says beside paths and sizes.
@@ -204,10 +222,10 @@ class Pictures:
         for outcome in each_input(images, make):
             if outcome.value is None:
                 continue
-            picture, size = outcome.value
-            clipped.append(picture.clipped)
-            not_finite.append(picture.not_finite)
-            self._tell(outcome, destination, size=size, clipped=picture.clipped, record=record)
+            made = outcome.value
+            clipped.append(made.clipped)
+            not_finite.append(made.not_finite)
+            self._tell(outcome, destination, size=list(made.shape), clipped=made.clipped, record=record)
         if not images.quiet:
             _remark(clipped, "were clipped; --range stretch or --depth float keeps them")
             _remark(not_finite, "are NaN or infinite: shown black or white, --range stretch leaves them out of account")
@@ -215,26 +233,61 @@ class Pictures:
     def _make(
         self,
         images: Images,
-        function: Callable[[np.ndarray], Picture],
+        function: Callable[[np.ndarray], Picture | Stored],
         destination: Destination,
         suffix: str,
         index: int,
         source: Input,
-    ) -> tuple[Picture, list[int]] | None:
+    ) -> Made | None:
         """Make one result; None when it is there already and --skip-existing says to leave it."""
+        from imgtool.cli.strips import Made, filter_in_strips
+        from imgtool.filters.local import LocalFilter
         from imgtool.image import profile
         from imgtool.image.write import encode, format_of
 
         if self.skip_existing and destination.exists(index):
             return None
         destination.check(index)
-        format_name = self.to or (suffix[1:] if destination.is_stream else format_of(destination.path(index)))
+        name = format_of(f"image{suffix}" if self.to or destination.is_stream else destination.path(index))
+        local = function if isinstance(function, LocalFilter) else None
+        in_strips = functools.partial(
+            filter_in_strips,
+            opened=functools.partial(self._opened, destination, index, name),
+            threads=images.threads,
+            quiet=images.quiet or len(images.inputs) > 1,
+        )
+        if local:
+            with images.rows(source) as file:
+                if file and local.takes_strips(file):
+                    return in_strips(local, file)
         content = source.read_bytes()
-        picture = function(images.decode(source, content))
-        icc = profile(content) if picture.same_colors else None
-        data = encode(picture.pixels, format_name, quality=self.quality, compression=self.compression, profile=icc)
+        image = images.decode(source, content)
+        if local and local.takes_strips(image):
+            return in_strips(local, image)
+        picture = function(image)
+        icc = profile(content) if isinstance(picture, Picture) and picture.same_colors else None
+        data = encode(picture.pixels, name, quality=self.quality, compression=self.compression, profile=icc)
         destination.write(index, data)
-        return picture._replace(pixels=picture.pixels[:0]), list(picture.pixels.shape)
+        return Made(picture.pixels.shape, picture.clipped, picture.not_finite)
+
+    @contextmanager
+    def _opened(
+        self, destination: Destination, index: int, name: str, shape: tuple[int, ...], dtype: np.dtype
+    ) -> Iterator[Target]:
+        """Hold open the place for a result that comes in strips: its file, or an array that is encoded at the end."""
+        import numpy as np
+
+        from imgtool.image.strips import ROW_FORMATS, NewRows
+        from imgtool.image.write import check, encode
+
+        stored = check(name, shape, dtype, self.quality, self.compression)
+        if name in ROW_FORMATS and not destination.is_stream:
+            with destination.new_file(index) as file:
+                yield NewRows(file, name, shape, stored)
+        else:
+            image = np.empty(shape, dtype)
+            yield image
+            destination.write(index, encode(image, name, quality=self.quality, compression=self.compression))
 
     def _tell(
         self, outcome: Outcome[Any], destination: Destination, *, size: list[int], clipped: int, record: Any

@@ -133,7 +133,9 @@ def _build_images(
         from imgtool.batch.isolated import IsolatedReader
 
         isolated = IsolatedReader()
-    return Images(found, max_pixels, allow_truncated, jobs or processors(), quiet, verbose, isolated)
+    at_once = jobs or processors()
+    threads = max(1, (jobs or min(2, at_once)) // max(1, min(at_once, len(found))))
+    return Images(found, max_pixels, allow_truncated, at_once, quiet, verbose, threads, isolated)
 
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no remarks.")

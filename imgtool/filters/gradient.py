@@ -68,6 +68,12 @@ def color_gradient(
     return strongest_channel(gx, gy) if channel == "max" else (gx, gy)
 
 
+def reach(operator: str, sigma: float | None = None) -> int:
+    """Return how many rows above or below a pixel its gradient may depend on."""
+    smoothing = len(gaussian(sigma)) // 2 if sigma and operator != "gaussian" else 0
+    return smoothing + max(map(len, operator_kernels(operator, sigma))) // 2
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def magnitude(gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
     """Return sqrt(gx^2 + gy^2)."""

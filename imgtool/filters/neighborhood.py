@@ -40,6 +40,13 @@ def neighborhood(image: np.ndarray, name: str, *, border: str = "reflect", **par
     return entry.make(image if image.dtype.name in TYPES else image.astype(np.float64), border, **parameters)
 
 
+def reach(name: str, **parameters: float) -> int | None:
+    """Return how many rows away a filter of this name looks, None when all of the image may decide on its last bits."""
+    entry = NEIGHBORHOODS[name]
+    size = {**entry.defaults, **entry.checked(name, parameters)}.get("size")
+    return None if size is None else int(size) // 2
+
+
 def median(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
     """Return the middle value of each window; of an even number of values, the upper of the two middle ones."""
     return _windowed(image, border, size, _medians)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.image.pixels import top_of
+from imgtool.image.pixels import Extremes, extremes_of, top_of
 
 REC_601 = (0.299, 0.587, 0.114)
 _XYZ_OF_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
@@ -201,13 +201,14 @@ def convert(image: np.ndarray, space: str, *, source: str = "rgb", gray: str = "
     return join_alpha(to_gray(color, gray) if space == "gray" else to_rgb(color), alpha)
 
 
-def direction_picture(magnitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
+def direction_picture(magnitude: np.ndarray, phase: np.ndarray, extremes: Extremes | None = None) -> np.ndarray:
     """Return an RGB uint8 picture of a gradient: hue is its direction (red points right), value its magnitude.
 
-    The largest finite magnitude is brightest, infinity as bright; what is no number is black.
+    The largest finite magnitude is brightest, infinity as bright; what is no number is black. extremes: those of all
+    magnitudes, where this is a part of an image.
     """
-    finite = np.isfinite(magnitude)
-    top = magnitude[finite].max(initial=0.0)
+    _, top = extremes or extremes_of(magnitude)
+    top = np.maximum(top, 0)
     value = np.clip(np.nan_to_num(magnitude, nan=0.0, posinf=top) / (top or 1.0), 0, 1)
     hsv = np.stack([np.nan_to_num(phase / (2 * np.pi)) % 1.0, np.ones_like(value), value], axis=2)
     return np.asarray(np.rint(from_hsv(hsv) * 255), np.uint8)

@@ -12,16 +12,14 @@ from imgtool.image.read import Header
 
 def header(data: bytes) -> Header:
     """Read shape and type."""
-    shape, dtype, _ = _layout(data)
+    shape, dtype, _, _ = layout_of(data)
     return Header("npy", shape[0], shape[1], shape[2] if len(shape) == 3 else 1, str(dtype.newbyteorder("=")))
 
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the array; uint8, uint16 and floats as they are, other numbers as the float that holds them."""
-    _layout(data)
-    stream = io.BytesIO(data)
-    shape, dtype, fortran = _read_header(stream)
-    offset, wanted = stream.tell(), int(np.prod(shape))
+    shape, dtype, fortran, offset = layout_of(data)
+    wanted = int(np.prod(shape))
     there = min(wanted, (len(data) - offset) // dtype.itemsize)
     if there < wanted and not allow_truncated:
         raise ImageError(f"is cut: {there} of {wanted} numbers are there; --allow-truncated reads them")
@@ -35,16 +33,17 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     return image.astype(np.float32 if dtype.itemsize < 4 else np.float64)
 
 
-def _layout(data: bytes) -> tuple[tuple[int, ...], np.dtype, bool]:
-    """Read and check the header."""
-    shape, dtype, fortran = _read_header(io.BytesIO(data))
+def layout_of(data: bytes) -> tuple[tuple[int, ...], np.dtype, bool, int]:
+    """Read and check the header: shape, type, whether columns come first, where the numbers begin."""
+    stream = io.BytesIO(data)
+    shape, dtype, fortran = _read_header(stream)
     if dtype.hasobject:
         raise ImageError("holds Python objects; imgtool unpickles nothing")
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise ImageError(f"holds {dtype}, not real numbers")
     if not 2 <= len(shape) <= 3 or (len(shape) == 3 and not 1 <= shape[2] <= 4):
         raise ImageError(f"has the shape {shape}; an image is (height, width) or (height, width, 1 to 4 channels)")
-    return shape, dtype, fortran
+    return shape, dtype, fortran, stream.tell()
 
 
 def _read_header(stream: io.BytesIO) -> tuple[tuple[int, ...], np.dtype, bool]:

@@ -5,19 +5,25 @@ An integer result is rounded half to even and saturated, never truncated or wrap
 
 from __future__ import annotations
 
+import builtins
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from imgtool.errors import ParameterError
 
+BLOCK = 1 << 17  # numbers at a time: they stay in the cache from step to step
 RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
 DEPTHS: dict[str, np.dtype] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
 
 
 def top_of(dtype: np.dtype) -> float:
     """Return what white is: 255, 65535, or 1.0 for floats."""
-    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+    return float((1 << 8 * dtype.itemsize) - 1) if dtype.kind == "u" else 1.0
+
+
+Extremes = tuple[np.floating, np.floating]
 
 
 class Stored(NamedTuple):
@@ -36,13 +42,15 @@ def to_pixels(
     depth: str = "keep",
     like: np.dtype,
     signed: bool = False,
+    extremes: Extremes | None = None,
 ) -> Stored:
     """Return pixels, how many of them were clipped, and how many were no finite numbers.
 
-    values: numbers on the scale of an image of type `like`; range: `clip`, `abs` (absolute values), `center` (0 at
-    mid-gray), `stretch` (smallest finite value black, largest white), `raw` (the numbers, as floats) or `auto`
-    (`abs` for signed results, `clip` for others); depth: `keep` (that of `like`), `8`, `16`, `float`. Float results
-    are not clipped. In integer pixels NaN becomes 0, infinity black or white.
+    values: numbers on the scale of an image of type `like`, or pixels of it; range: `clip`, `abs` (absolute values),
+    `center` (0 at mid-gray), `stretch` (smallest finite value black, largest white), `raw` (the numbers, as floats) or
+    `auto` (`abs` for signed results, `clip` for others); depth: `keep` (that of `like`), `8`, `16`, `float`. Float
+    results are not clipped. In integer pixels NaN becomes 0, infinity black or white. extremes: what `stretch` goes by
+    where values are a part of an image.
     """
     if range not in RANGES:
         raise ParameterError(f"no range {range!r}; there are {', '.join(RANGES)}")
@@ -53,25 +61,52 @@ def to_pixels(
     target = DEPTHS.get(depth, np.dtype(like))
     if range == "auto":
         range = "abs" if signed else "clip"
-    source_top, target_top = top_of(np.dtype(like)), top_of(target)
+    if values.dtype == target == like and target.kind == "u" and range == "clip":
+        return Stored(values)
     if range == "stretch":
-        scaled = _stretched(values) * target_top
-    else:
-        values = np.abs(values) if range == "abs" else values
-        scaled = values * (target_top / source_top) if target_top != source_top else values
-        if range == "center":
-            scaled = scaled + ((target_top + 1) / 2 if target.kind == "u" else 0.5)
-    return _stored(scaled, target)
+        extremes = extremes or extremes_of(values)
+    pixels = np.empty(values.shape, target)
+    step = max(1, BLOCK // max(1, math.prod(values.shape[1:])))
+    clipped = not_finite = 0
+    for begin in builtins.range(0, len(values), step):
+        part = slice(begin, begin + step)
+        stored = _stored(_scaled(values[part], range, top_of(np.dtype(like)), target, extremes), target)
+        pixels[part] = stored.pixels
+        clipped += stored.clipped
+        not_finite += stored.not_finite
+    return Stored(pixels, clipped, not_finite)
 
 
-def _stretched(values: np.ndarray) -> np.ndarray:
+def _scaled(values: np.ndarray, range: str, top: float, target: np.dtype, extremes: Extremes | None) -> np.ndarray:
+    """Bring values, white being top, to the scale of the target type."""
+    target_top = top_of(target)
+    if range == "stretch" and extremes:
+        return _stretched(values, extremes) * target_top
+    values = np.abs(values) if range == "abs" else values
+    scaled = values * (target_top / top) if target_top != top else values
+    if range == "center":
+        scaled = scaled + ((target_top + 1) / 2 if target.kind == "u" else 0.5)
+    return scaled
+
+
+def extremes_of(values: np.ndarray) -> Extremes:
+    """Return the smallest and the largest finite value; infinity and -infinity when there is none."""
+    low, high = values.min(), values.max()
+    if np.isfinite(low) and np.isfinite(high):
+        return low, high
+    finite = values[np.isfinite(values)]
+    kind = values.dtype.type
+    return finite.min(initial=kind(np.inf)), finite.max(initial=kind(-np.inf))
+
+
+def _stretched(values: np.ndarray, extremes: Extremes) -> np.ndarray:
     """Bring the finite values to 0..1; a constant image becomes black."""
-    finite = np.isfinite(values)
-    if not finite.any():
+    low, high = extremes
+    if low > high:
         return values
-    values = values * 0.5 if np.abs(values[finite]).max() > np.finfo(values.dtype).max / 2 else values
-    low, high = values[finite].min(), values[finite].max()
-    return (values - low) / (high - low) if high > low else np.where(finite, 0.0, values)
+    if max(abs(low), abs(high)) > np.finfo(values.dtype).max / 2:
+        values, low, high = values * 0.5, low * 0.5, high * 0.5
+    return (values - low) / (high - low) if high > low else np.where(np.isfinite(values), 0.0, values)
 
 
 def _stored(values: np.ndarray, target: np.dtype) -> Stored:
@@ -80,10 +115,15 @@ def _stored(values: np.ndarray, target: np.dtype) -> Stored:
         return Stored(values.astype(target))
     top = top_of(target)
     rounded = np.rint(values)
+    low, high = rounded.min(initial=0), rounded.max(initial=top)
+    if low == 0 and high == top:  # as nearly all are; NaN is neither
+        return Stored(rounded.astype(target))
+    outside, inside = (rounded < 0) | (rounded > top), np.clip(rounded, 0, top)
+    if np.isfinite(low) and np.isfinite(high):
+        return Stored(inside.astype(target), int(np.count_nonzero(outside)))
     finite = np.isfinite(rounded)
-    clipped = int(np.count_nonzero(((rounded < 0) | (rounded > top)) & finite))
-    pixels = np.nan_to_num(np.clip(rounded, 0, top), nan=0.0).astype(target)
-    return Stored(pixels, clipped, finite.size - int(np.count_nonzero(finite)))
+    clipped = int(np.count_nonzero(outside & finite))
+    return Stored(np.nan_to_num(inside, nan=0.0).astype(target), clipped, finite.size - int(np.count_nonzero(finite)))
 
 
 def phase_pixels(phase: np.ndarray, dtype: np.dtype) -> np.ndarray:

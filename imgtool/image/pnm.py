@@ -26,7 +26,7 @@ _PAM_CHANNELS = {
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """What the header says: kind is the second letter; offset is where the samples begin."""
 
     kind: str
@@ -40,14 +40,14 @@ class _Layout:
 
 def header(data: bytes) -> Header:
     """Read size, channels and depth."""
-    layout = _layout(data)
+    layout = layout_of(data)
     dtype = "float32" if layout.kind in "Ff" else "uint16" if layout.maxval > 255 else "uint8"
     return Header("pnm", layout.height, layout.width, layout.channels, dtype)
 
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Read the samples."""
-    layout = _layout(data)
+    layout = layout_of(data)
     shape = (layout.height, layout.width) + ((layout.channels,) if layout.channels > 1 else ())
     if layout.kind in "Ff":
         order = "<" if layout.scale < 0 else ">"
@@ -64,7 +64,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     return _scaled(samples, layout.maxval).reshape(shape)
 
 
-def _layout(data: bytes) -> _Layout:
+def layout_of(data: bytes) -> Layout:
     """Parse any of the headers."""
     kind = data[1:2].decode("ascii", "replace")
     if kind == "7":
@@ -81,12 +81,12 @@ def _layout(data: bytes) -> _Layout:
     channels = 3 if kind in "36F" else 1
     offset = position + 1  # one white space ends the header
     if kind in "Ff":
-        return _Layout(kind, width, height, channels, 1, offset, _scale(numbers[2]))
+        return Layout(kind, width, height, channels, 1, offset, _scale(numbers[2]))
     maxval = _whole(numbers[2]) if wanted == 3 else 1
-    return _Layout(kind, width, height, channels, _checked_maxval(maxval), offset)
+    return Layout(kind, width, height, channels, _checked_maxval(maxval), offset)
 
 
-def _pam_layout(data: bytes) -> _Layout:
+def _pam_layout(data: bytes) -> Layout:
     """Parse a PAM header: lines of a name and a value, up to ENDHDR."""
     end = re.search(rb"\nENDHDR[ \t\r]*\n", data[:100_000])
     if not end:
@@ -105,7 +105,7 @@ def _pam_layout(data: bytes) -> _Layout:
     kind = fields.get("TUPLTYPE", "")
     if (kind and _PAM_CHANNELS.get(kind) != depth) or not 1 <= depth <= 4:
         raise ImageError(f"has a feature that imgtool does not read: PAM of type {kind or 'none'} and depth {depth}")
-    return _Layout("7", width, height, depth, _checked_maxval(maxval), end.end())
+    return Layout("7", width, height, depth, _checked_maxval(maxval), end.end())
 
 
 def _whole(token: bytes) -> int:
@@ -136,7 +136,7 @@ def _missing(got: int, wanted: int) -> ImageError:
     return ImageError(f"is cut: {got} of {wanted} samples are there; --allow-truncated reads them")
 
 
-def _binary(data: bytes, layout: _Layout, dtype: np.dtype, allow_truncated: bool) -> np.ndarray:
+def _binary(data: bytes, layout: Layout, dtype: np.dtype, allow_truncated: bool) -> np.ndarray:
     """Return the raw samples, zeros for those that are missing."""
     wanted = layout.width * layout.height * layout.channels
     there = min(wanted, max(0, (len(data) - layout.offset) // dtype.itemsize))
@@ -146,15 +146,15 @@ def _binary(data: bytes, layout: _Layout, dtype: np.dtype, allow_truncated: bool
     return samples if there == wanted else np.concatenate([samples, np.zeros(wanted - there, dtype)])
 
 
-def _bits(data: bytes, layout: _Layout, allow_truncated: bool) -> np.ndarray:
+def _bits(data: bytes, layout: Layout, allow_truncated: bool) -> np.ndarray:
     """Return a binary PBM, in which 1 is black and rows begin on whole bytes."""
     row = (layout.width + 7) // 8
-    packed = _binary(data, _Layout("4", row, layout.height, 1, 1, layout.offset), np.dtype("u1"), allow_truncated)
+    packed = _binary(data, Layout("4", row, layout.height, 1, 1, layout.offset), np.dtype("u1"), allow_truncated)
     bits = np.unpackbits(packed.reshape(layout.height, row), axis=1)[:, : layout.width]
     return np.asarray((1 - bits) * np.uint8(255))
 
 
-def _text(data: bytes, layout: _Layout, allow_truncated: bool) -> np.ndarray:
+def _text(data: bytes, layout: Layout, allow_truncated: bool) -> np.ndarray:
     """Return samples that are written as decimal numbers; PBM's may stand without blanks."""
     body = re.sub(rb"#[^\n\r]*", b" ", data[layout.offset - 1 :])
     wanted = layout.width * layout.height * layout.channels

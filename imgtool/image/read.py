@@ -111,14 +111,14 @@ def format_of_bytes(data: bytes) -> str:
 def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     """Return what the header says, decoding no pixels. Raises ImageError."""
     data = _content(source)
-    return _guarded(lambda: _header(data))
+    return guarded(lambda: _header(data))
 
 
 def profile(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
     """Return the ICC profile that says what an image's colors mean, None without one. Raises ImageError."""
     data = _content(source)
     decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
-    return _guarded(lambda: decoder.profile(data) if hasattr(decoder, "profile") else None)
+    return guarded(lambda: decoder.profile(data) if hasattr(decoder, "profile") else None)
 
 
 def read(
@@ -133,15 +133,18 @@ def read(
 
     def decode() -> np.ndarray:
         header = _header(data)
-        pixels = header.height * header.width
-        if pixels > max_pixels:
-            size = f"{header.width}x{header.height}"
-            raise ImageError(f"has {size} pixels, more than --max-pixels {max_pixels} allows")
+        require_allowed(header.height, header.width, max_pixels)
         decoder = importlib.import_module(DECODERS[header.format])
         image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated)
         return np.ascontiguousarray(image)
 
-    return _guarded(decode)
+    return guarded(decode)
+
+
+def require_allowed(height: int, width: int, max_pixels: int) -> None:
+    """Raise ImageError when an image has more pixels than are allowed."""
+    if height * width > max_pixels:
+        raise ImageError(f"has {width}x{height} pixels, more than --max-pixels {max_pixels} allows")
 
 
 def _header(data: bytes) -> Header:
@@ -166,7 +169,7 @@ def _content(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
     return source.read()
 
 
-def _guarded(work: Callable[[], Result]) -> Result:
+def guarded(work: Callable[[], Result]) -> Result:
     """Do what calls decoders, whose many kinds of errors all mean that the file is broken."""
     try:
         with _silence.at(True):

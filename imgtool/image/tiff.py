@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -76,9 +76,28 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
         return upright(_meaning(page, samples(data, page, allow_truncated=allow_truncated)), _orientation(page))
 
 
-def _open(data: bytes) -> tifffile.TiffFile:
+def plain_rows(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int] | None:
+    """Return shape, stored type and offset when the first page's samples are the picture's rows as they stand.
+
+    That is gray or color, with alpha or without, upright, of whole bytes, in uncompressed strips that follow each
+    other. Of anything else return None.
+    """
+    with _open(file) as whole:
+        page = _page(whole)
+        count, colors = page.samplesperpixel, {_BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric))
+        plain = page.is_final and not page.is_tiled and sum(page.databytecounts) == page.nbytes
+        alpha = [_UNASSOCIATED] if count != colors else []
+        if not plain or [int(kind) for kind in page.extrasamples] != alpha or count - len(alpha) != colors:
+            return None
+        if _orientation(page) != 1 or (page.planarconfig != 1 and count > 1):
+            return None
+        shape = (page.imagelength, page.imagewidth) + ((count,) if count > 1 else ())
+        return shape, page.dtype.newbyteorder(whole.byteorder), page.dataoffsets[0]
+
+
+def _open(source: bytes | BinaryIO) -> tifffile.TiffFile:
     try:
-        return tifffile.TiffFile(io.BytesIO(data))
+        return tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source)
     except (tifffile.TiffFileError, ValueError, KeyError, IndexError, OSError) as error:
         raise ImageError(f"has a broken TIFF header: {error}") from None
 

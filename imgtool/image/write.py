@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -65,20 +66,14 @@ def encode(
     place for it. Raises ImageError when the format cannot hold the image's depth or channels.
     """
     name = SUFFIXES.get(f".{format}", format)
-    if name == "pfm" and image.dtype == np.float64:
-        image = image.astype(np.float32)
-    _require_capacity(image, name)
-    if quality is not None and name not in ("jpeg", "webp", "jp2"):
-        raise ParameterError(f"--quality is for jpeg, webp and jp2, not for {name}")
-    if compression is not None and name != "png":
-        raise ParameterError(f"--compression is for png, not for {name}")
+    image = np.ascontiguousarray(image, check(name, image.shape, image.dtype, quality, compression))
     if name == "webp" and image.ndim == 2:
         image = np.repeat(image[:, :, None], 3, axis=2)
     profile = profile if profile and fits(profile, image) else None
     if name == "tiff":
-        return _tiff(np.ascontiguousarray(image), profile)
+        return _tiff(image, profile)
     if name in _OWN:
-        return _OWN[name](np.ascontiguousarray(image))
+        return _OWN[name](image)
     if name == "jp2":
         return _jp2(image, quality)
     if name == "png" and image.ndim == 3 and image.shape[2] == 2:
@@ -88,15 +83,29 @@ def encode(
     return embedded(data, name, profile) if profile else data
 
 
-def _require_capacity(image: np.ndarray, name: str) -> None:
-    """Raise ImageError, naming the formats that fit, when this one does not."""
-    channels = image.shape[2] if image.ndim == 3 else 1
+def check(
+    name: str, shape: tuple[int, ...], dtype: np.dtype, quality: int | None = None, compression: int | None = None
+) -> np.dtype:
+    """Return the type in which a format stores such an image.
+
+    Raises ImageError, naming the formats that fit, when this one does not, ParameterError for options of another.
+    """
+    _require_capacity(name, shape, np.dtype(np.float32) if name == "pfm" and dtype == np.float64 else dtype)
+    if quality is not None and name not in ("jpeg", "webp", "jp2"):
+        raise ParameterError(f"--quality is for jpeg, webp and jp2, not for {name}")
+    if compression is not None and name != "png":
+        raise ParameterError(f"--compression is for png, not for {name}")
+    return np.dtype(np.float32) if name == "pfm" else dtype
+
+
+def _require_capacity(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    channels = shape[2] if len(shape) == 3 else 1
     types, counts = CAPACITY[name]
-    if image.dtype.name in types and channels in counts:
+    if dtype.name in types and channels in counts:
         return
-    fitting = [each for each, (t, c) in CAPACITY.items() if image.dtype.name in t and channels in c]
+    fitting = [each for each, (t, c) in CAPACITY.items() if dtype.name in t and channels in c]
     raise ImageError(
-        f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {image.dtype.name};"
+        f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {dtype.name};"
         f" {', '.join(fitting)} can, or convert with --depth"
     )
 
@@ -181,18 +190,20 @@ def _tiff(image: np.ndarray, profile: bytes | None) -> bytes:
     """Encode as uncompressed TIFF, readable by strips."""
     import tifffile
 
-    channels = image.shape[2] if image.ndim == 3 else 1
     stream = io.BytesIO()
-    tifffile.imwrite(
-        stream,
-        image,
-        photometric="rgb" if channels >= 3 else "minisblack",
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        planarconfig="contig" if image.ndim == 3 else None,
-        metadata=None,
-        iccprofile=profile,
-    )
+    tifffile.imwrite(stream, image, **tiff_options(image.shape), iccprofile=profile)
     return stream.getvalue()
+
+
+def tiff_options(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return what tifffile needs to know besides the samples."""
+    channels = shape[2] if len(shape) == 3 else 1
+    return {
+        "photometric": "rgb" if channels >= 3 else "minisblack",
+        "extrasamples": ["unassalpha"] if channels in (2, 4) else None,
+        "planarconfig": "contig" if len(shape) == 3 else None,
+        "metadata": None,
+    }
 
 
 def _bmp(image: np.ndarray) -> bytes:
@@ -212,38 +223,59 @@ def _bmp(image: np.ndarray) -> bytes:
     return file + info + colors + rows[::-1].tobytes()
 
 
-def _pnm(image: np.ndarray) -> bytes:
-    """Encode as binary PGM or PPM."""
-    height, width = image.shape[:2]
-    kind = "P6" if image.ndim == 3 and image.shape[2] == 3 else "P5"
-    return f"{kind}\n{width} {height}\n{np.iinfo(image.dtype).max}\n".encode() + _big_endian(image)
+def _pnm_head(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Return the header of a binary PGM or PPM."""
+    kind = "P6" if shape[2:] == (3,) else "P5"
+    return f"{kind}\n{shape[1]} {shape[0]}\n{np.iinfo(dtype).max}\n".encode()
 
 
-def _pam(image: np.ndarray) -> bytes:
-    """Encode as PAM."""
-    height, width = image.shape[:2]
-    depth = image.shape[2] if image.ndim == 3 else 1
+def _pam_head(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Return the header of a PAM."""
+    depth = shape[2] if len(shape) == 3 else 1
     kind = {1: "GRAYSCALE", 2: "GRAYSCALE_ALPHA", 3: "RGB", 4: "RGB_ALPHA"}[depth]
-    top = np.iinfo(image.dtype).max
-    head = f"P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL {top}\nTUPLTYPE {kind}\nENDHDR\n"
-    return head.encode() + _big_endian(image)
+    lines = f"WIDTH {shape[1]}", f"HEIGHT {shape[0]}", f"DEPTH {depth}", f"MAXVAL {np.iinfo(dtype).max}"
+    return "\n".join(["P7", *lines, f"TUPLTYPE {kind}", "ENDHDR\n"]).encode()
 
 
-def _big_endian(image: np.ndarray) -> bytes:
-    return image.astype(">u2" if image.dtype == np.uint16 else "u1").tobytes()
+def _pfm_head(shape: tuple[int, ...], _dtype: np.dtype) -> bytes:
+    """Return the header of a little-endian PFM."""
+    kind = "PF" if shape[2:] == (3,) else "Pf"
+    return f"{kind}\n{shape[1]} {shape[0]}\n-1.0\n".encode()
 
 
-def _pfm(image: np.ndarray) -> bytes:
-    """Encode as little-endian PFM, lowest row first."""
-    height, width = image.shape[:2]
-    kind = "PF" if image.ndim == 3 and image.shape[2] == 3 else "Pf"
-    return f"{kind}\n{width} {height}\n-1.0\n".encode() + image[::-1].astype("<f4").tobytes()
-
-
-def _npy(image: np.ndarray) -> bytes:
+def _npy_head(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Return the header of an NPY file."""
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, image, allow_pickle=False)
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
     return stream.getvalue()
 
 
-_OWN: dict[str, Callable[[np.ndarray], bytes]] = {"bmp": _bmp, "pnm": _pnm, "pam": _pam, "pfm": _pfm, "npy": _npy}
+@dataclass(frozen=True)
+class Plain:
+    """A format that is a header and all samples, row by row."""
+
+    head: Callable[[tuple[int, ...], np.dtype], bytes]
+    big_endian: bool = False
+    upside_down: bool = False
+
+    def encode(self, image: np.ndarray) -> bytes:
+        """Return the bytes of the file."""
+        rows = image[::-1] if self.upside_down else image
+        return self.head(image.shape, image.dtype) + rows.astype(self.stored(image.dtype), copy=False).tobytes()
+
+    def stored(self, dtype: np.dtype) -> np.dtype:
+        """Return the type of the samples with its byte order."""
+        return dtype.newbyteorder(">" if self.big_endian else "<")
+
+
+PLAIN = {
+    "pnm": Plain(_pnm_head, big_endian=True),
+    "pam": Plain(_pam_head, big_endian=True),
+    "pfm": Plain(_pfm_head, upside_down=True),
+    "npy": Plain(_npy_head),
+}
+_OWN: dict[str, Callable[[np.ndarray], bytes]] = {
+    "bmp": _bmp,
+    **{name: plain.encode for name, plain in PLAIN.items()},
+}

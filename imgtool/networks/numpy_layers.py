@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from imgtool.errors import DataError
-from imgtool.filters.gemm import col2im, im2col
+from imgtool.filters.gemm import col2im, correlate_batch, im2col
 from imgtool.networks import declaration as declared
 from imgtool.networks.declaration import Network
 
@@ -63,26 +63,25 @@ class Linear(Layer):
 
 
 class Conv(Layer):
-    """Correlation with zeros outside, as one matrix product of the kernels with the columns of `im2col`."""
+    """Correlation with zeros outside, as one matrix product of the kernels with the windows' columns."""
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Map (n, inputs, rows, columns) to (n, outputs, rows, columns)."""
         layer = self.declared
-        columns = im2col(x, layer.size, stride=layer.stride, padding=layer.padding)
-        self._shape, self._columns = x.shape, columns
-        y = self.tensors["weight"].reshape(layer.outputs, -1) @ columns
-        y += self.tensors["bias"][:, None]
-        return np.asarray(y.reshape(len(x), *layer.output_shape(x.shape[1:])))
+        self._x = x
+        y = correlate_batch(x, self.tensors["weight"], stride=layer.stride, padding=layer.padding)
+        y += self.tensors["bias"][:, None, None]
+        return y
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """Keep the gradients of weight and bias; add the columns' gradient up at their places."""
-        layer = self.declared
+        layer, weight = self.declared, self.tensors["weight"]
+        settings = {"stride": layer.stride, "padding": layer.padding}
         flat = gradient.reshape(len(gradient), layer.outputs, -1)
-        weight = self.tensors["weight"]
+        columns = im2col(self._x, layer.size, **settings)
         self.gradients["bias"] = flat.sum(axis=(0, 2))
-        self.gradients["weight"] = np.einsum("nop,nkp->ok", flat, self._columns, optimize=True).reshape(weight.shape)
-        columns = weight.reshape(layer.outputs, -1).T @ flat
-        return col2im(columns, self._shape, layer.size, stride=layer.stride, padding=layer.padding)
+        self.gradients["weight"] = np.einsum("nop,nkp->ok", flat, columns, optimize=True).reshape(weight.shape)
+        return col2im(weight.reshape(layer.outputs, -1).T @ flat, self._x.shape, layer.size, **settings)
 
 
 class MaxPool(Layer):

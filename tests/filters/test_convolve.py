@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import BORDERS, indices
-from imgtool.filters.convolve import convolve, separated
+from imgtool.filters.convolve import convolve, convolve_padded, margins
 from imgtool.filters.gradient import gradient, magnitude, phase
+from imgtool.filters.plan import METHODS, separated
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 FILTERING = np.load(REFERENCE / "filtering.npz")
@@ -27,11 +28,15 @@ def assert_close(actual, expected, relative=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=relative * max(1.0, np.abs(expected).max()))
 
 
+def methods_for(kernel):
+    return [method for method in METHODS if method != "separable" or separated(kernel)]
+
+
 def test_there_are_reference_arrays():
     assert len(CASES) > 100
 
 
-@pytest.mark.parametrize("method", ["auto", "direct", "fft"])
+@pytest.mark.parametrize("method", ["auto", "direct", "fft", "gemm"])
 def test_equals_the_reference_arrays(method):
     for key in CASES:
         operation, name, kernel, border = key.split("__")
@@ -91,15 +96,15 @@ def test_every_method_agrees_with_scipy(case):
             image.astype(np.float64), wide, mode=BORDERS[case["border"]].scipy, origin=origin
         )
         relative = 1e-4 if case["dtype"] == "float32" else 1e-10
-        for method in ("auto", "direct", "fft") + (("separable",) if separated(kernel) else ()):
+        for method in methods_for(kernel):
             actual = convolve(image, kernel, border=case["border"], method=method, correlate=case["correlate"])
             assert actual.dtype == (np.float32 if case["dtype"] == "float32" else np.float64)
             assert_close(actual, expected, relative)
 
 
-@pytest.mark.parametrize("method", ["auto", "direct", "fft", "separable"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_holes_spread_only_where_a_tap_reaches(method, bad):
+def test_F12_holes_spread_only_where_a_tap_reaches(method, bad):
     image = np.zeros((9, 9))
     image[4, 4] = bad
     kernel = np.array([[1.0, 0.0, 2.0]])
@@ -128,13 +133,13 @@ def tap_by_tap(image, kernel, border):
     st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=100, deadline=None)
-def test_holes_are_those_of_a_plain_sum(shape, size, border, seed):
+def test_F12_holes_are_those_of_a_plain_sum(shape, size, border, seed):
     rng = np.random.default_rng(seed)
     image = rng.choice([0.0, 1.0, 2.5, np.nan, np.inf, -np.inf], shape, p=[0.3, 0.3, 0.25, 0.05, 0.05, 0.05])
     column, row = rng.choice([0.0, 1.0, -2.0], size[0]), rng.choice([0.0, 1.0, 3.0], size[1])
     for kernel in (rng.choice([0.0, 1.0, -1.0, 0.5], size), np.outer(column, row)):
         expected = tap_by_tap(image, kernel, border)
-        for method in ("auto", "direct", "fft") + (("separable",) if separated(kernel) else ()):
+        for method in methods_for(kernel):
             for dtype in (np.float64, np.float32):
                 actual = convolve(image.astype(dtype), kernel, border=border, method=method)
                 np.testing.assert_allclose(actual, expected, atol=1e-5 if dtype == np.float32 else 1e-12)
@@ -151,3 +156,16 @@ def test_separable_needs_rank_one():
 def test_unknown_names_are_refused_with_the_known_ones(wrong):
     with pytest.raises(ParameterError, match="there are"):
         convolve(np.zeros((3, 3)), np.ones((1, 1)), **wrong)
+
+
+@pytest.mark.parametrize("correlate", [False, True])
+@pytest.mark.parametrize("size", [(3, 3), (4, 7), (1, 6)])
+def test_an_array_that_carries_its_margins_gives_the_same(size, correlate):
+    rng = np.random.default_rng(0)
+    image, kernel = rng.random((20, 23)), rng.standard_normal(size)
+    down, across = margins(kernel, correlate=correlate)
+    padded = np.pad(image, (down, across), "symmetric")
+    expected = convolve(image, kernel, correlate=correlate)
+    np.testing.assert_allclose(convolve_padded(padded, kernel, correlate=correlate), expected, rtol=1e-12)
+    pixels = convolve_padded(padded * 300, kernel, correlate=correlate, dtype=np.uint8)
+    assert_close(pixels, np.rint(expected * 300).clip(0, 255))

@@ -1,0 +1,78 @@
+"""One large image in strips: some threads read and compute, this one puts together what they give."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from imgtool.batch.pool import ordered_map
+from imgtool.cli.progress import tracked
+from imgtool.filters.local import LocalFilter, Rows, joined
+from imgtool.image.pixels import Extremes, Stored
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # mallopt's
+
+
+class Target(Protocol):
+    """What rows are assigned to: an array, or a file."""
+
+    def __setitem__(self, rows: slice, pixels: np.ndarray, /) -> None:
+        """Store some rows."""
+
+
+class Made(NamedTuple):
+    """What became of an image: the result's shape, how many of its values were clipped, how many were not finite."""
+
+    shape: tuple[int, ...]
+    clipped: int
+    not_finite: int
+
+
+Opener = Callable[[tuple[int, ...], np.dtype], AbstractContextManager[Target]]
+
+
+def keep_freed_memory() -> None:
+    """Let what a strip has freed serve the next one, where the C library is glibc.
+
+    Otherwise it goes back to the system, which hands it out again full of zeros, strip after strip: half of the time.
+    One heap for all threads, because each would keep its own.
+    """
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        set_option = ctypes.CDLL(None).mallopt
+        for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 32 << 20)):
+            set_option(option, value)
+
+
+def filter_in_strips(local: LocalFilter, image: Rows, opened: Opener, *, threads: int, quiet: bool) -> Made:
+    """Filter an image strip by strip.
+
+    opened: from the result's shape and type to the place for it, which is held open meanwhile.
+    """
+    keep_freed_memory()
+    strips = list(local.strips(image))
+
+    def pixels(extremes: Extremes | None, rows: slice) -> tuple[slice, Stored]:
+        return rows, local.strip_pixels(image, rows, extremes)
+
+    extremes: Extremes | None = None
+    if local.measure:
+        measured = ordered_map(functools.partial(local.strip_extremes, image), strips, threads)
+        extremes = functools.reduce(joined, tracked(measured, len(strips), quiet=quiet))
+    made = tracked(ordered_map(functools.partial(pixels, extremes), strips, threads), len(strips), quiet=quiet)
+    first = next(made)
+    shape = (image.shape[0], *first[1].pixels.shape[1:])
+    clipped = not_finite = 0
+    with opened(shape, first[1].pixels.dtype) as target:
+        for rows, stored in itertools.chain([first], made):
+            target[rows] = stored.pixels
+            clipped += stored.clipped
+            not_finite += stored.not_finite
+    return Made(shape, clipped, not_finite)

@@ -1,0 +1,40 @@
+"""Rows of a result computed strip by strip, by one thread or several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+Fill = Callable[[int, int], None]  # computes the rows begin..end-1 of a result
+
+
+def by_strips(height: int, rows: int, make: Callable[[], Fill], threads: int) -> None:
+    """Fill strips of so many rows, the last one perhaps shorter; each thread makes a function of its own for that.
+
+    What the function keeps between strips saves the system from handing out the same memory again and again.
+    """
+    bounds = iter([(begin, min(begin + rows, height)) for begin in range(0, height, rows)])
+    if threads <= 1 or height <= rows:
+        _work(make, bounds)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(_work, make, bounds) for _ in range(threads)]:
+            done.result()
+
+
+def _work(make: Callable[[], Fill], bounds: Iterator[tuple[int, int]]) -> None:
+    fill = make()
+    for begin, end in bounds:
+        fill(begin, end)
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype, lead: int = 0) -> np.ndarray:
+    """Return an empty array whose row number `lead` begins at a multiple of 64 bytes."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.empty(size + 64, np.uint8)
+    row = int(np.prod(shape[1:])) * dtype.itemsize
+    begin = -(raw.ctypes.data + lead * row) % 64
+    return raw[begin : begin + size].view(dtype).reshape(shape)
