@@ -67,7 +67,8 @@ def command(
     if taps is None:
         applied, reach = _neighborhood(chosen, border, method, correlate)
     else:
-        applied, reach = _convolution(taps, border, method, correlate, numbers_of), len(taps) // 2
+        applied = _convolution(taps, border, method, correlate, numbers_of)
+        reach = len(taps) // 2 if method != "gemm" else None  # the bits of a matrix product depend on its size
 
     def values(image: np.ndarray) -> np.ndarray:
         return applied(split_alpha(image)[0])
