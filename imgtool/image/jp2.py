@@ -103,6 +103,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     if parts.space == _CMYK and image.ndim == 3 and image.shape[2] == 4:
         return cmyk_to_rgb(image)
     if parts.space == _YCC and image.ndim == 3 and image.shape[2] == 3 and not size.is_subsampled:
+        require_supported(image.dtype == np.uint8, "JPEG 2000 in YCC of more than 8 bits")
         return ycbcr_to_rgb(image)  # Pillow has converted subsampled ones
     return image
 
