@@ -12,10 +12,10 @@ import numpy as np
 
 from imgtool.filters.framed import NATIVE, Framed
 from imgtool.filters.storing import DEPTHS, store
-from imgtool.filters.strips import Fill, by_strips
+from imgtool.filters.strips import Fill, by_strips, strip_of
 
 FEW = 16
-STRIP = 128  # rows whose sums stay in the cache until they are rounded
+STRIP = 128  # rows at least: fewer would repeat too many, more not stay in the cache until they are rounded
 Operation = Callable[[np.ndarray, int], np.ndarray]  # (rows, OpenCV's border) -> as many rows
 Factors = tuple[np.ndarray, np.ndarray]  # a column and a row
 
@@ -35,11 +35,11 @@ def dense(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, thr
 
         return _whole(framed, whole, dtype, dtype, threads)
     out = np.empty(framed.shape, dtype)
-    reach, width = sum(framed.rows), framed.shape[1]
+    reach, width, strip = sum(framed.rows), framed.shape[1], strip_of(STRIP, framed.shape)
 
     def make() -> Fill:
-        floating = np.empty((STRIP + reach, width + sum(framed.columns), *framed.shape[2:]), wide)
-        sums = np.empty_like(floating)
+        shape = (min(strip, len(out)) + reach, width + sum(framed.columns), *framed.shape[2:])
+        floating, sums = np.empty((2, *shape), wide)  # one piece of memory: two are taken back and forth by the system
 
         def fill(begin: int, end: int) -> None:
             rows, result = floating[: end - begin + reach], sums[: end - begin + reach]
@@ -49,7 +49,7 @@ def dense(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, thr
 
         return fill
 
-    by_strips(framed.shape[0], STRIP, make, threads)
+    by_strips(len(out), strip, make, threads)
     return out
 
 

@@ -66,6 +66,16 @@ class Framed:
             self if self.carries[1] else replace(self, array=self.across(self.array), carries=(self.carries[0], True))
         )
 
+    def block(self, begin: int, end: int) -> np.ndarray:
+        """Return all that the rows begin..end-1 of a result need, margins on all sides included."""
+        high, reach = len(self.array), sum(self.rows)
+        top, bottom = begin - self.rows[0], end + self.rows[1]
+        beyond = max(-top, 0), max(bottom - high, 0)
+        if any(self.carries) or not any(beyond) or self.border == "wrap" or end - begin <= reach:
+            return self.across(self.lines(begin, end))
+        lines = self.array[max(top, 0) : bottom]
+        return np.asarray(cv2.copyMakeBorder(lines, *beyond, *self.columns, MARGINS[self.border]))
+
     def seen(self, begin: int, end: int) -> tuple[np.ndarray, int]:
         """Return rows from which an OpenCV filter gives the rows begin..end-1, after how many others; see `for_opencv`.
 
@@ -76,10 +86,6 @@ class Framed:
         if top < 0 or bottom > len(self.array):
             top, bottom = max(top - reach, 0), bottom + reach
         return self.array[top:bottom], begin + first - top
-
-    def block(self, begin: int, end: int) -> np.ndarray:
-        """Return all that the rows begin..end-1 of a result need, margins on all sides included."""
-        return self.across(self.lines(begin, end))
 
     def lines(self, begin: int, end: int) -> np.ndarray:
         """Return the same without margins left and right, unless the array carries them."""

@@ -13,11 +13,10 @@ from imgtool.filters.convolve import convolve_framed, known, margins
 from imgtool.filters.framed import MARGINS, NATIVE, Framed
 from imgtool.filters.holes import any_infinite
 from imgtool.filters.plan import separated
-from imgtool.filters.storing import rounded, store
-from imgtool.filters.strips import Fill, aligned, by_strips
+from imgtool.filters.storing import rounded
+from imgtool.filters.strips import Fill, aligned, by_strips, strip_of
 
-STRIP = 64  # rows, or as many times 64 as make so many pixels
-PIXELS = 1 << 17
+STRIP = 64
 SOBEL = np.outer([1.0, 2, 1], [-1, 0, 1])  # as it lies on the image
 ONE_PASS = {np.dtype(np.uint8), np.dtype(np.float32)}
 Derivatives = Callable[[int, int], Sequence[np.ndarray]]
@@ -79,19 +78,19 @@ def _magnitude(framed: Framed, taps: list[np.ndarray], dtype: DTypeLike | None, 
 
 def _one_pass(framed: Framed, taps: list[np.ndarray], dtype: np.dtype, threads: int) -> np.ndarray:
     shape = framed.shape
-    strip = STRIP * max(1, PIXELS // (STRIP * shape[1]))
+    strip = strip_of(STRIP, shape)
     # Where in memory a row begins decides, in cv2.magnitude, about last bits; in strips of 64 rows all begin alike.
     out = aligned(shape, dtype)
 
     def make() -> Fill:
-        derivatives = _derivatives(framed, taps, min(strip, shape[0]))
+        derivatives = _derivatives(framed, taps, strip)
 
         def fill(begin: int, end: int) -> None:
             gx, gy = derivatives(begin, end)
             if dtype == np.float32:
                 cv2.magnitude(gx, gy, magnitude=out[begin:end])
             else:
-                store(cv2.magnitude(gx, gy, magnitude=gx), out[begin:end])
+                cv2.convertScaleAbs(cv2.magnitude(gx, gy, magnitude=gx), dst=out[begin:end])
 
         return fill
 
@@ -115,7 +114,7 @@ def _derivatives(framed: Framed, taps: list[np.ndarray], strip: int) -> Derivati
     shape, (above, below), (left, _) = framed.shape, framed.rows, framed.columns
     float32 = np.dtype(np.float32)
     if framed.array.dtype == np.uint8 and len(shape) == 2 and _are_sobel(taps):
-        results = [aligned((strip, shape[1]), float32) for _ in taps]
+        results = aligned((2, strip, shape[1]), float32)
 
         def sobel(begin: int, end: int) -> Sequence[np.ndarray]:
             inside = slice(above, above + end - begin), slice(left, left + shape[1])
@@ -127,8 +126,8 @@ def _derivatives(framed: Framed, taps: list[np.ndarray], strip: int) -> Derivati
     framed = framed.for_opencv()
     border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
     operations = [_correlation(each, (left, above), border) for each in taps]
-    lead = 2 * (above + below)
-    results = [aligned((lead + strip + lead, *shape[1:]), float32, lead) for _ in taps]
+    lead = -(-2 * (above + below) // 16) * 16  # 16 rows of anything are a multiple of 64 bytes
+    results = aligned((2, lead + strip + lead, *shape[1:]), float32)
 
     def general(begin: int, end: int) -> Sequence[np.ndarray]:
         rows, skipped = framed.seen(begin, end)

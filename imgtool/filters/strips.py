@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+PIXELS = 1 << 18  # of a strip, unless its rows are too long: fewer strips of what the cache holds anyway
 Fill = Callable[[int, int], None]  # computes the rows begin..end-1 of a result
 
 
@@ -31,10 +33,14 @@ def _work(make: Callable[[], Fill], bounds: Iterator[tuple[int, int]]) -> None:
         fill(begin, end)
 
 
-def aligned(shape: tuple[int, ...], dtype: np.dtype, lead: int = 0) -> np.ndarray:
-    """Return an empty array whose row number `lead` begins at a multiple of 64 bytes."""
-    size = int(np.prod(shape)) * dtype.itemsize
+def strip_of(least: int, shape: tuple[int, ...]) -> int:
+    """Return how many rows a strip shall have: a multiple of `least`."""
+    return least * max(1, PIXELS // (least * math.prod(shape[1:])))
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an empty array that begins at a multiple of 64 bytes."""
+    size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + 64, np.uint8)
-    row = int(np.prod(shape[1:])) * dtype.itemsize
-    begin = -(raw.ctypes.data + lead * row) % 64
+    begin = -raw.ctypes.data % 64
     return raw[begin : begin + size].view(dtype).reshape(shape)

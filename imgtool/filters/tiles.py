@@ -68,13 +68,13 @@ def by_tiles(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, 
     """Return the correlation, computed as `wide`."""
     sides = tile_sides(framed.shape[:2], taps.shape)
     step, width = sides[0] - taps.shape[0] + 1, framed.shape[1]
-    spectrum = _tile(sides, wide)
-    spectrum[: taps.shape[0], : taps.shape[1]] = taps / (sides[0] * sides[1])
-    cv2.dft(spectrum.copy(), dst=spectrum)
+    corner, spectrum = _tiles(2, sides, wide)
+    corner[: taps.shape[0], : taps.shape[1]] = taps / (sides[0] * sides[1])
+    cv2.dft(corner, dst=spectrum)
     out = np.empty(framed.shape, dtype)
 
     def make() -> Fill:
-        tiles = [_tile(sides, wide) for _ in range(3)]
+        tiles = _tiles(3, sides, wide)
         planes = [np.empty((step, width), wide) for _ in range(math.prod(framed.shape[2:])) if out.ndim > 2]
 
         def fill(begin: int, end: int) -> None:
@@ -93,7 +93,7 @@ def by_tiles(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, 
     return out
 
 
-def _row_of_tiles(block: np.ndarray, spectrum: np.ndarray, taps: int, tiles: list[np.ndarray], out: np.ndarray) -> None:
+def _row_of_tiles(block: np.ndarray, spectrum: np.ndarray, taps: int, tiles: np.ndarray, out: np.ndarray) -> None:
     """Fill `out` from the block (height, width) that its rows and columns need."""
     source, product, result = tiles
     width = spectrum.shape[1]
@@ -110,5 +110,5 @@ def _row_of_tiles(block: np.ndarray, spectrum: np.ndarray, taps: int, tiles: lis
         store(result[: out.shape[0], : columns.shape[1]], columns)
 
 
-def _tile(sides: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    return np.zeros((sides[0], sides[1] + APART), dtype)[:, : sides[1]]
+def _tiles(number: int, sides: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    return np.zeros((number, sides[0], sides[1] + APART), dtype)[:, :, : sides[1]]
