@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 
 def any_infinite(values: np.ndarray) -> bool:
     """Return whether NaN or infinity may be among the values: it may say yes in vain, never no."""
-    return not np.isfinite(cv2.sumElems(values)).all()
+    return not math.isfinite(cv2.norm(values, cv2.NORM_L1))  # faster than asking every value, or than a sum
 
 
 def around_holes(
