@@ -32,7 +32,7 @@ COMMANDS = {
     "gist": "Describe images by their GIST.",
     "sift": "Describe images by dense SIFT.",
     "fisher": "Describe images by Fisher vectors of their dense SIFT.",
-    "features": "Fit codebooks; look into feature files.",
+    "features": "Fit codebooks; search, merge and convert feature files.",
     "classify": "Label images with networks and classic models.",
     "train": "Train a model on a data set.",
     "evaluate": "Measure trained models on a labelled data set.",

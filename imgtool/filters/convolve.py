@@ -66,6 +66,15 @@ def convolve_padded(
     return convolve_framed(framed, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
 
+def cannot_clip(kernel: np.ndarray) -> bool:
+    """Return whether no result can leave the range of the image's pixels: taps of 0 or more that add up to at most 1.
+
+    Then an integer result has no pixel that was clipped, and may be asked for at once by `dtype`.
+    """
+    taps = _matrix(kernel)
+    return bool(taps.min() >= 0 and taps.sum() <= 1 + 1e-9)
+
+
 def margins(kernel: np.ndarray, *, correlate: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return how many rows above and below, columns left and right of a pixel the kernel reaches."""
     rows, columns = _matrix(kernel).shape

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 
 def any_infinite(values: np.ndarray) -> bool:
     """Return whether NaN or infinity may be among the values: it may say yes in vain, never no."""
-    return not np.isfinite(cv2.sumElems(values)).all()
+    return not math.isfinite(cv2.norm(values, cv2.NORM_L1))  # faster than asking every value, or than a sum
 
 
 def around_holes(padded: np.ndarray, taps: np.ndarray, result: np.ndarray) -> np.ndarray:

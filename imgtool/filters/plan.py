@@ -29,7 +29,7 @@ from imgtool.filters.tiles import by_tiles
 
 METHODS = ("auto", "direct", "separable", "fft", "gemm")
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-CACHED = 1024  # taps, up to which a plan is kept: for small images making it takes as long as filtering
+CACHED = 1 << 13  # taps, up to which a plan is kept: for small images making it takes as long as filtering
 FFT_FROM_TAPS = {FLOAT32: 130, FLOAT64: 130}
 BANDED_FROM = {True: 57, False: 150}  # taps a side, of float32 images and of others
 
@@ -127,7 +127,7 @@ class Plan:
         return "banded" if min(self.taps.shape) >= BANDED_FROM[image == FLOAT32] else "separable"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _planned(taps: bytes, shape: tuple[int, ...], method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
     return Plan.made(np.frombuffer(taps).reshape(shape), method, image, wanted, threads)
 
@@ -141,7 +141,7 @@ def separated(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     peak = taps[row, column]
     if peak == 0:
         return None
-    whole = bool((taps == np.rint(taps)).all())  # then so are the factors, which OpenCV adds up faster
+    whole = float(peak).is_integer() and bool((taps == np.rint(taps)).all())  # then so are the factors: added up faster
     divisor = np.gcd.reduce(np.int64(taps[:, column])) if whole and abs(peak) < 2**53 else peak
     left = taps[:, column : column + 1] / divisor
     right = taps[row : row + 1] / left[row]
@@ -160,7 +160,8 @@ def divisor_of(taps: np.ndarray) -> float:
     Sums of integers then often lie just between two levels, where the last bit would decide how they are rounded.
     """
     sizes = np.abs(taps)
-    inverse = 1 / max(float(sizes.min(initial=np.inf, where=sizes > 0)), 1e-6)
+    least = float(sizes.min()) or float(sizes.min(initial=np.inf, where=sizes > 0))
+    inverse = 1 / max(least, 1e-6)
     d = round(inverse)
     if d % 2 or d & (d - 1) == 0 or abs(inverse - d) > 1e-9 * d:
         return 0.0

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgtool.filters.borders import BORDERS
-from imgtool.filters.convolve import convolve, convolve_padded, margins
+from imgtool.filters.convolve import cannot_clip, convolve, convolve_padded, margins
 from imgtool.filters.kernels import gaussian
 from imgtool.filters.plan import METHODS, separated
 from imgtool.filters.tiles import SIDES, tile_sides
@@ -73,6 +73,15 @@ def test_the_default_result_is_the_float64_one(name):
         actual, expected = convolve(image, KERNELS[name]), float64_result(image, KERNELS[name])
         assert actual.dtype == np.float64
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_smoothing_kernels_are_known_to_clip_nothing(name):
+    assert cannot_clip(KERNELS[name]) == name.startswith(("gaussian", "box", "diagonal"))
+    if cannot_clip(KERNELS[name]):
+        for level in (0, 255):
+            rounded = np.rint(convolve(np.full((40, 40), level, np.uint8), KERNELS[name]))
+            np.testing.assert_array_equal(rounded, level)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
