@@ -16,7 +16,7 @@ from imgtool.filters.strips import Fill, by_strips, strip_of
 
 FEW = 16
 STRIP = 128  # rows at least: fewer would repeat too many, more not stay in the cache until they are rounded
-Operation = Callable[[np.ndarray, int], np.ndarray]  # (rows, OpenCV's border) -> as many rows
+Operation = Callable[[np.ndarray, int, np.ndarray | None], np.ndarray]  # (rows, OpenCV's border, where to) -> as many
 Factors = tuple[np.ndarray, np.ndarray]  # a column and a row
 
 
@@ -30,8 +30,8 @@ def dense(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, thr
     few = wide == np.float32 and taps.size <= FEW
     if framed.array.dtype == dtype and (dtype == wide or (dtype == np.uint8 and few)):
 
-        def whole(rows: np.ndarray, border: int) -> np.ndarray:
-            return np.asarray(cv2.filter2D(rows, -1, taps, anchor=anchor, borderType=border))
+        def whole(rows: np.ndarray, border: int, dst: np.ndarray | None) -> np.ndarray:
+            return np.asarray(cv2.filter2D(rows, -1, taps, dst=dst, anchor=anchor, borderType=border))
 
         return _whole(framed, whole, dtype, dtype, threads)
     out = np.empty(framed.shape, dtype)
@@ -59,8 +59,9 @@ def separable(framed: Framed, factors: Factors, wide: np.dtype, dtype: np.dtype,
     anchor = (framed.columns[0], framed.rows[0])
     given = dtype if framed.array.dtype == np.uint8 and wide == np.float32 else wide
 
-    def whole(rows: np.ndarray, border: int) -> np.ndarray:
-        return np.asarray(cv2.sepFilter2D(rows, DEPTHS[given], row, column, anchor=anchor, borderType=border))
+    def whole(rows: np.ndarray, border: int, dst: np.ndarray | None) -> np.ndarray:
+        done = cv2.sepFilter2D(rows, DEPTHS[given], row, column, dst=dst, anchor=anchor, borderType=border)
+        return np.asarray(done)
 
     return _whole(framed, whole, given, dtype, threads)
 
@@ -74,28 +75,38 @@ def box(framed: Framed, tap: float, wide: np.dtype, dtype: np.dtype, threads: in
     odd = size[0] * size[1] % 2 == 1
     given = dtype if framed.array.dtype == np.uint8 and (odd or dtype.kind == "f") else wide
 
-    def whole(rows: np.ndarray, border: int) -> np.ndarray:
-        mean = cv2.boxFilter(rows, DEPTHS[given], size, anchor=anchor, normalize=tap != 1, borderType=border)
+    def whole(rows: np.ndarray, border: int, dst: np.ndarray | None) -> np.ndarray:
+        mean = cv2.boxFilter(rows, DEPTHS[given], size, dst=dst, anchor=anchor, normalize=tap != 1, borderType=border)
         return np.asarray(mean)
 
     return _whole(framed, whole, given, dtype, threads)
 
 
 def _whole(framed: Framed, operation: Operation, given: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
-    """Let OpenCV see to the border where it can, in one call, or in strips for threads or if it gives another type."""
+    """Let OpenCV see to the border where it can: in one call, a piece for each thread, or strips to be rounded."""
     framed = framed.for_opencv()
     border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
     height, width = framed.shape[:2]
     left, strip = framed.columns[0] if framed.carries[1] else 0, max(STRIP, 8 * sum(framed.rows))
-    if given == dtype and (threads <= 1 or height < 2 * strip):
+    pieces = min(threads, height // strip)
+    if given == dtype and pieces <= 1:
         rows, skipped = framed.seen(0, height)
-        return operation(rows, border)[skipped : skipped + height, left : left + width]
+        return operation(rows, border, None)[skipped : skipped + height, left : left + width]
     out = np.empty(framed.shape, dtype)
 
     def fill(begin: int, end: int) -> None:
         rows, skipped = framed.seen(begin, end)
-        done = operation(rows, border)[skipped : skipped + end - begin, left : left + width]
+        done = operation(rows, border, None)[skipped : skipped + end - begin, left : left + width]
         store(done, out[begin:end])
 
-    by_strips(height, strip, lambda: fill, threads)
+    def fill_all_but_seams(begin: int, end: int) -> None:
+        operation(framed.array[begin:end], border, out[begin:end])
+
+    if given != dtype or any(framed.carries):
+        by_strips(height, strip, lambda: fill, threads)
+        return out
+    piece = -(-height // pieces)
+    by_strips(height, piece, lambda: fill_all_but_seams, threads)
+    for seam in range(piece, height, piece) if sum(framed.rows) else ():
+        fill(seam - framed.rows[1], seam + framed.rows[0])
     return out
