@@ -39,7 +39,7 @@ SIDES = {
     720: 2.7,
     800: 2.7,
 }
-BEYOND = 3.5  # the same for larger ones
+BEYOND = 9.0  # the same for others, which may leave the cache
 CALLS = 10_000.0  # nanoseconds a tile, whatever its size
 APART = 16  # samples between the rows of a tile: rows a power of two apart would share the same lines of the cache
 
