@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from imgtool.filters.banded import BAND
+from imgtool.filters.convolve import cannot_clip
 from imgtool.filters.plan import BANDED_FROM
 from imgtool.image.pixels import Extremes, Stored
 
@@ -105,8 +106,8 @@ def _up(rows: int) -> int:
 
 def number_type(taps: np.ndarray | None, image: np.dtype, range: str, depth: str) -> np.dtype | None:
     """Return the type in which to convolve: the pixels' own where nothing can be clipped; None for the usual one."""
-    mean = taps is not None and taps.min() >= 0 and taps.sum() <= 1 + 1e-9
-    return image if image.kind == "u" and mean and range in ("auto", "clip") and depth == "keep" else None
+    as_pixels = taps is not None and cannot_clip(taps) and range in ("auto", "clip") and depth == "keep"
+    return image if as_pixels and image.kind == "u" else None
 
 
 def joined(first: Extremes | None, second: Extremes | None) -> Extremes | None:
