@@ -203,11 +203,15 @@ def abandon(status: int) -> NoReturn:
 
 
 def tidy_up() -> None:
-    """Remove the temporary files of this process and clear its progress bar, if it came to have any."""
-    if outputs := sys.modules.get("imgtool.batch.outputs"):
-        outputs.remove_own_temporaries()
+    """Clear the progress bar of this process and remove its temporary files, if it came to have any.
+
+    Other threads may still be at work, and miss these files; nobody is to hear of it.
+    """
     if progress := sys.modules.get("imgtool.cli.progress"):
         progress.clear()
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - the process is about to end
+    if outputs := sys.modules.get("imgtool.batch.outputs"):
+        outputs.remove_own_temporaries()
 
 
 def die_of_closed_pipe() -> NoReturn:
