@@ -1,10 +1,9 @@
-"""One large image in strips: some threads read and compute, this one puts together what they give."""
+"""One large image in strips: each thread reads, computes and writes some."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
@@ -14,7 +13,7 @@ import numpy as np
 from imgtool.batch.pool import ordered_map
 from imgtool.cli.progress import tracked
 from imgtool.filters.local import LocalFilter, Rows, joined
-from imgtool.image.pixels import Extremes, Stored
+from imgtool.image.pixels import Extremes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # mallopt's
 
@@ -57,22 +56,22 @@ def filter_in_strips(local: LocalFilter, image: Rows, opened: Opener, *, threads
     opened: from the result's shape and type to the place for it, which is held open meanwhile.
     """
     keep_freed_memory()
-    strips = list(local.strips(image))
-
-    def pixels(extremes: Extremes | None, rows: slice) -> tuple[slice, Stored]:
-        return rows, local.strip_pixels(image, rows, extremes)
-
+    first, *others = local.strips(image)
     extremes: Extremes | None = None
     if local.measure:
-        measured = ordered_map(functools.partial(local.strip_extremes, image), strips, threads)
-        extremes = functools.reduce(joined, tracked(measured, len(strips), quiet=quiet))
-    made = tracked(ordered_map(functools.partial(pixels, extremes), strips, threads), len(strips), quiet=quiet)
-    first = next(made)
-    shape = (image.shape[0], *first[1].pixels.shape[1:])
-    clipped = not_finite = 0
-    with opened(shape, first[1].pixels.dtype) as target:
-        for rows, stored in itertools.chain([first], made):
+        measured = ordered_map(functools.partial(local.strip_extremes, image), [first, *others], threads)
+        extremes = functools.reduce(joined, tracked(measured, 1 + len(others), quiet=quiet))
+    begun = local.strip_pixels(image, first, extremes)
+    shape = (image.shape[0], *begun.pixels.shape[1:])
+    clipped, not_finite = begun.clipped, begun.not_finite
+    with opened(shape, begun.pixels.dtype) as target:
+        target[first] = begun.pixels
+
+        def made(rows: slice) -> tuple[int, int]:
+            stored = local.strip_pixels(image, rows, extremes)
             target[rows] = stored.pixels
-            clipped += stored.clipped
-            not_finite += stored.not_finite
+            return stored.clipped, stored.not_finite
+
+        for counts in tracked(ordered_map(made, others, threads), len(others), quiet=quiet):
+            clipped, not_finite = clipped + counts[0], not_finite + counts[1]
     return Made(shape, clipped, not_finite)

@@ -6,8 +6,10 @@ What cannot be read so (compressed, tiled, turned, palettes ...) is left to `rea
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import threading
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO
@@ -101,19 +103,32 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int) -> RowFile | Non
 class NewRows:
     """An image being written to a binary file that can be sought, rows assigned as to an array, in any order.
 
+    Several threads may assign rows at the same time.
+
     format: one of ROW_FORMATS; shape and dtype: as `write.check` lets them pass.
     """
 
     def __init__(self, file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._file = file
         self._layout = _begun(file, format, shape, dtype)
+        self._at_once = hasattr(os, "pwrite") and not isinstance(file, io.BytesIO)
+        self._writing = threading.Lock()
+        file.flush()
 
     def __setitem__(self, rows: slice, pixels: np.ndarray) -> None:
         """Write rows."""
         begin, end, _ = rows.indices(self._layout.shape[0])
-        self._file.seek(self._layout.place(begin, end))
+        place = self._layout.place(begin, end)
         turned = pixels[:: -1 if self._layout.upside_down else 1]
-        self._file.write(np.ascontiguousarray(turned, self._layout.stored).data)
+        data = np.ascontiguousarray(turned, self._layout.stored).data.cast("B")
+        if not self._at_once:
+            with self._writing:
+                self._file.seek(place)
+                self._file.write(data)
+            return
+        while data:
+            written = os.pwrite(self._file.fileno(), data, place)
+            data, place = data[written:], place + written
 
 
 def _begun(file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np.dtype) -> Layout:
