@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -105,6 +103,8 @@ def _names() -> Iterable[str]:
 def print_list(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     """Print everything that --kernel knows, and end."""
     if wanted:
+        import shutil
+
         width = min(max(shutil.get_terminal_size().columns, 80), 110)
         blocks = ("\n".join(_block(name, entry, width)) for name, entry in all_entries().items())
         head = _columns("kernel", "matrix", "what it is, its parameters, its source").rstrip()
@@ -118,6 +118,8 @@ def _columns(name: str, matrix: str, text: str) -> str:
 
 def _block(name: str, entry: Entry, width: int) -> Iterator[str]:
     """Yield the lines about one kernel: its matrix beside what there is to say of it."""
+    import textwrap
+
     from imgtool.filters.kernel_files import matrix_text
     from imgtool.filters.kernels import option
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 import os
 import sys
@@ -58,6 +57,8 @@ def emit(text: str) -> None:
 
 def json_line(row: Row) -> str:
     """Return a row as one line of JSON: NaN and infinity as null, a path that is not UTF-8 as path_bytes (base64)."""
+    import json
+
     plain: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, str) and not _is_unicode(value):
@@ -173,6 +174,8 @@ def _cells(column: str, value: Any) -> list[tuple[str, str]]:
         flat = value.reshape(-1).tolist() if value.dtype.kind != "f" else _shortest(value.reshape(-1)).tolist()
         return [(f"{column}{index}", repr(each)) for index, each in enumerate(flat)]
     if isinstance(value, list | tuple | Mapping):
+        import json
+
         return [(column, json.dumps(_plain(value), ensure_ascii=False))]
     return [(column, "" if value is None else str(value))]
 

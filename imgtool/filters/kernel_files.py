@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from pathlib import Path
 from tokenize import TokenError
@@ -43,7 +42,11 @@ def load_kernel(path: str) -> np.ndarray:
         if suffix == ".npy":
             return _array(path)
         text = _text(path)
-        return _matrix(json.loads(text), int, float) if suffix == ".json" else parse_matrix(text)
+        if suffix != ".json":
+            return parse_matrix(text)
+        import json
+
+        return _matrix(json.loads(text), int, float)
     except ParameterError as error:
         raise ParameterError(f"{path}: {error}") from None
     except OSError as error:
