@@ -137,4 +137,5 @@ def _shown(
         measure = lambda numbers: extremes_of(numbers[:, :, 0])  # noqa: E731
     elif value_range == "stretch" and show != "phase":
         measure = extremes_of
-    return LocalFilter(values, pixels, reach=reach(operator, sigma), wraps=border == "wrap", measure=measure)
+    size = 4 if one_pass else 8
+    return LocalFilter(values, pixels, reach(operator, sigma), wraps=border == "wrap", measure=measure, size=size)

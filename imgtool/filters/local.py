@@ -22,7 +22,7 @@ from imgtool.image.pixels import Extremes, Stored
 
 LARGE = 4_000_000  # pixels from which an image is worked on in strips
 BYTES = 1 << 22  # that the numbers of a strip may take
-SAMPLES = 1 << 19  # of a strip for filters that look at few rows
+FEW = 1 << 21  # that they take for filters that look at few rows
 LONG = min(BANDED_FROM.values()) // 2  # rows of reach from which kernels work on bands, which are to be the same ones
 
 
@@ -47,7 +47,7 @@ class LocalFilter:
 
     values: from an image to numbers (height, width, ...); measure: the extremes of them all, where pixels depend on
     them; pixels: from (numbers, the image's rows, extremes) to what is stored. wraps: beyond its ends the image goes on
-    at the other end. narrow: the numbers of integer images are of their own type, not float64.
+    at the other end. narrow: the numbers of integer images are of their own type; size: bytes of one, if they are not.
     """
 
     values: Callable[[np.ndarray], np.ndarray]
@@ -56,6 +56,7 @@ class LocalFilter:
     wraps: bool = False
     measure: Callable[[np.ndarray], Extremes] | None = None
     narrow: bool = False
+    size: int = 8
 
     def __call__(self, image: np.ndarray) -> Stored:
         """Return the pixels of a whole image."""
@@ -69,8 +70,9 @@ class LocalFilter:
     def strips(self, image: Rows) -> Iterator[slice]:
         """Yield the rows to take at a time: many more than are looked at around them, if their numbers leave room."""
         height, across = image.shape[0], math.prod(image.shape[1:])
-        room = BYTES // (across * (8 if image.dtype.kind == "u" and not self.narrow else image.dtype.itemsize))
-        step = max(min(16 * self.reach, room), SAMPLES // across, self.reach, 1)
+        own = self.narrow or image.dtype.kind == "f"
+        row = across * (image.dtype.itemsize if own else self.size)  # bytes
+        step = max(min(16 * self.reach, BYTES // row), FEW // row, self.reach, 1)
         step = _up(step) if self.reach >= LONG else step
         return (slice(begin, min(begin + step, height)) for begin in range(0, height, step))
 

@@ -52,7 +52,7 @@ def filtered(kernel, border, *, range="clip", method="auto", correlate=False, si
 
 @pytest.fixture(autouse=True)
 def short_strips(monkeypatch):
-    monkeypatch.setattr(local_filters, "SAMPLES", 64)  # strips of as many rows as the kernel reaches
+    monkeypatch.setattr(local_filters, "FEW", 64)  # strips of as many rows as the kernel reaches
     monkeypatch.setattr(local_filters, "BYTES", 1)
 
 
