@@ -120,7 +120,8 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality or 90],
     }[name]
     if image.ndim == 3:
-        image = image[:, :, [2, 1, 0, 3][: image.shape[2]]] if image.shape[2] > 1 else image[:, :, 0]
+        codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+        image = np.asarray(cv2.cvtColor(image, codes[image.shape[2]])) if image.shape[2] in codes else image[:, :, 0]
     try:
         done, data = cv2.imencode(f".{name}", np.ascontiguousarray(image), options)
     except cv2.error as error:
