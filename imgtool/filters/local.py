@@ -22,7 +22,7 @@ from imgtool.image.pixels import Extremes, Stored
 
 LARGE = 4_000_000  # pixels from which an image is worked on in strips
 BYTES = 1 << 22  # that the numbers of a strip may take
-FEW = 1 << 21  # that they take for filters that look at few rows
+FEW = 1 << 20  # that they take for filters that look at few rows
 LONG = min(BANDED_FROM.values()) // 2  # rows of reach from which kernels work on bands, which are to be the same ones
 
 

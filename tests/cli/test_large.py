@@ -247,13 +247,10 @@ sys.exit(os.waitstatus_to_exitcode(status))
 def peak_of(*arguments):
     """Run a command; return its peak memory in megabytes, as the system counts it.
 
-    A small process starts it: what this one ever held would count as its child's peak. It runs twice, so that it finds
-    its modules compiled, as those of an installed package are.
+    A small process starts it: what this one ever held would count as its child's peak.
     """
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-c", PEAK, *map(str, arguments)]
-    done = [subprocess.run([*command, "--force"], capture_output=True, check=True, env=own) for _ in range(2)]
-    return float(done[1].stdout)
+    return float(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 @pytest.mark.slow
@@ -270,12 +267,18 @@ def peak_of(*arguments):
     ],
 )
 def test_100_megapixels_in_100_megabytes(tmp_path, line):
-    path = tmp_path / "large.tif"
+    """It holds 40 MB more than for a small image, which is 55 MB when the libraries' files have been read before.
+
+    What the system counts of these files differs by 30 MB, more when they were just installed: that much it maps ahead.
+    """
+    small, path = tmp_path / "small.tif", tmp_path / "large.tif"
+    tifffile.imwrite(small, np.zeros((64, 64), np.uint8))
+    before = max(peak_of(*line.split(), "-q", small, "-o", tmp_path / "out.tif", "--force") for _ in range(2))
     tifffile.imwrite(path, shape=(10_000, 10_000), dtype="uint8", metadata=None, photometric="minisblack")
     with path.open("r+b") as file:  # not all black
         file.seek(50_000_000)
         file.write(bytes(range(256)) * 1000)
-    assert peak_of(*line.split(), "-q", path, "-o", tmp_path / "out.tif") <= 100
+    assert peak_of(*line.split(), "-q", path, "-o", tmp_path / "out.tif", "--force") <= before + 40
     assert (tmp_path / "out.tif").stat().st_size > 100_000_000
 
 
