@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from imgtool.image.strips import RowFile
 
 Value = TypeVar("Value")
+Other = TypeVar("Other")
 
 
 @dataclass
@@ -100,8 +101,13 @@ class Images:
         """Say in one line that an image failed; the exit status will be 1."""
         self.failed += 1
         name = "standard input" if source.path == STANDARD_INPUT else source.path
-        text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-        complain(f"{name}: {text or type(error).__name__}")
+        complain(f"{name}: {reason(error)}")
+
+
+def reason(error: Exception) -> str:
+    """Return why an image failed, without its name."""
+    text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    return text or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -113,16 +119,23 @@ class Outcome(Generic[Value]):
     value: Value | None = None
     error: Exception | None = None
 
+    def map(self, function: Callable[[Value], Other]) -> Outcome[Other]:
+        """Return the outcome with a function of its value, if there is one."""
+        value = None if self.value is None else function(self.value)
+        return Outcome(self.index, self.source, value, self.error)
 
-def each_input(images: Images, function: Callable[[int, Input], Value]) -> Iterator[Outcome[Value]]:
+
+def each_input(images: Images, function: Callable[[int, Input], Value], *, first: int = 0) -> Iterator[Outcome[Value]]:
     """Apply a function of (index, input) to every input, in order, several at once; yield what became of each.
+
+    first: the index to begin with; those before are done.
 
     An input that fails is reported and goes on as an outcome with its error. A parameter that fits no image, and a
     reader of standard output that is gone, end the command.
     """
 
-    def attempt(item: tuple[int, Input]) -> Outcome[Value]:
-        index, source = item
+    def attempt(index: int) -> Outcome[Value]:
+        source = images.inputs[index]
         try:
             return Outcome(index, source, value=function(index, source))
         except (ParameterError, BrokenPipeError):
@@ -133,8 +146,12 @@ def each_input(images: Images, function: Callable[[int, Input], Value]) -> Itera
             return Outcome(index, source, error=error)
 
     jobs = min(images.jobs, len(images.inputs))
-    outcomes = ordered_map(attempt, enumerate(images.inputs), jobs)
-    for outcome in tracked(outcomes, len(images.inputs), quiet=images.quiet):
+    return reported(images, ordered_map(attempt, range(first, len(images.inputs)), jobs), first=first)
+
+
+def reported(images: Images, outcomes: Iterator[Outcome[Value]], *, first: int = 0) -> Iterator[Outcome[Value]]:
+    """Yield what became of the inputs from the first on, drawing progress and saying which failed."""
+    for outcome in tracked(outcomes, len(images.inputs), quiet=images.quiet, done=first):
         if outcome.error is not None:
             images.report(outcome.source, outcome.error)
         elif images.verbose:

@@ -223,6 +223,8 @@ vectors = bundle(
     Vectors,
     click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv or jsonl."),
     force,
+    click.option("--resume", is_flag=True, help="Go on with a feature file that was interrupted."),
+    click.option("--resize", metavar="WxH", help="Describe images in this size; 256x or x256 keeps the ratio."),
     row_format,
 )
 
