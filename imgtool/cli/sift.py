@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,8 @@ def command(
             raise ParameterError("--match gives rows of matches; it does not go with -o, --resize, --values or --root")
         _match(images, vectors, other, visualize)
         return
-    describe, parameters = _sparse(root) if sparse else _dense(root, **given)
+    parameters = {"keypoints": True, "root": root} if sparse else {**_dense(**given), "root": root}
+    describe = at_keypoints(root) if sparse else on_grid(**parameters)
     _write(images, vectors, describe, parameters, sparse=sparse, values=values, visualize=visualize)
 
 
@@ -121,29 +122,12 @@ def _drawing(output: str) -> Drawing:
     return Drawing(output, draw)
 
 
-def _sparse(root: bool) -> tuple[Callable[[np.ndarray], Descriptors], dict[str, Any]]:
-    """Return the function that describes keypoints, and what a feature file says of it."""
-    from imgtool.features import sift
-    from imgtool.features.keypoints import sparse_sift
-
-    def describe(image: np.ndarray) -> Descriptors:
-        found = sparse_sift(image)
-        return replace(found, values=sift.root(found.values)) if root else found
-
-    return describe, {"keypoints": True, "root": root}
-
-
 def _dense(
-    root: bool,
-    step: int = 4,
-    bins: tuple[int, ...] = (4,),
-    window: str | None = None,
-    bounds: tuple[int, ...] | None = None,
-) -> tuple[Callable[[np.ndarray], Descriptors], dict[str, Any]]:
-    """Return the function that describes a grid, and what a feature file says of it."""
+    step: int = 4, bins: tuple[int, ...] = (4,), window: str | None = None, bounds: tuple[int, ...] | None = None
+) -> dict[str, Any]:
+    """Return the settings of a grid, as a feature file's meta has them."""
     window = window or ("gaussian" if len(bins) == 1 else "flat")
-    parameters = {"step": step, "bins": list(bins), "window": window, "root": root, "bounds": bounds and list(bounds)}
-    return _describer(step, bins, window, root, bounds), parameters
+    return {"step": step, "bins": list(bins), "window": window, "bounds": bounds and list(bounds)}
 
 
 def _match(images: Images, vectors: Vectors, other: str, visualize: str | None) -> None:
@@ -178,10 +162,22 @@ def _match(images: Images, vectors: Vectors, other: str, visualize: str | None) 
     Rows(vectors.format).write(each_input(images, matched), MATCH_COLUMNS)
 
 
-def _describer(
-    step: int, bins: tuple[int, ...], window: str, root: bool, bounds: tuple[int, ...] | None
+def at_keypoints(root: bool) -> Callable[[np.ndarray], Descriptors]:
+    """Return the function that describes an image at its keypoints."""
+    from imgtool.features import sift
+    from imgtool.features.keypoints import sparse_sift
+
+    def describe(image: np.ndarray) -> Descriptors:
+        found = sparse_sift(image)
+        return replace(found, values=sift.root(found.values)) if root else found
+
+    return describe
+
+
+def on_grid(
+    step: int, bins: Sequence[int], window: str, root: bool, bounds: Sequence[int] | None
 ) -> Callable[[np.ndarray], Descriptors]:
-    """Return the function of an image that the options ask for."""
+    """Return the function that describes an image on a grid."""
     from imgtool.features import sift
 
     region = (bounds[0], bounds[1], bounds[2], bounds[3]) if bounds else None
@@ -191,7 +187,7 @@ def _describer(
             found = sift.dense_sift(image, step=step, bin_size=bins[0], window=window, bounds=region)
         else:
             found = sift.phow(image, step=step, sizes=bins, window=window, bounds=region)
-        return sift.Descriptors(found.frames, sift.root(found.values), found.norms) if root else found
+        return replace(found, values=sift.root(found.values)) if root else found
 
     return describe
 
