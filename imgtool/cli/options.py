@@ -221,7 +221,7 @@ visualize = click.option("--visualize", metavar="OUT", help="Draw what it sees: 
 vectors = bundle(
     "vectors",
     Vectors,
-    click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv or jsonl."),
+    click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet."),
     force,
     click.option("--resume", is_flag=True, help="Go on with a feature file that was interrupted."),
     click.option("--resize", metavar="WxH", help="Describe images in this size; 256x or x256 keeps the ratio."),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -28,6 +29,10 @@ COMMANDS = [
     ["gist", "--size", "32", "-o", "out.jsonl"],
     ["sift", "-o", "out.npz"],
     ["sift", "--sparse", "-o", "out.npz"],
+    pytest.param(
+        ["hog", "--variant", "uoctti", "-o", "out.parquet"],
+        marks=pytest.mark.skipif(not find_spec("pyarrow"), reason="Parquet needs the extra 'parquet'"),
+    ),
 ]
 
 
@@ -119,7 +124,7 @@ def test_D1_resume_reads_no_image_twice(folder, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
 @pytest.mark.parametrize("command", COMMANDS[:1] + COMMANDS[3:5], ids=" ".join)
 def test_D1_ten_kills_at_random_moments(command, tmp_path):
-    make_images(tmp_path / "in", 400, side=64)
+    make_images(tmp_path / "in", 3000 if command[0] == "hog" else 400, side=64)
     words = [*IMGTOOL, *command, "in", "-j", "2", "--resume"]
     begin = time.monotonic()
     assert subprocess.run(words, cwd=tmp_path, stderr=subprocess.DEVNULL, check=False).returncode == 1
@@ -140,7 +145,7 @@ def test_D1_ten_kills_at_random_moments(command, tmp_path):
                 output.unlink()
     if not output.exists() or partial.exists():
         done = subprocess.run(words, cwd=tmp_path, stderr=subprocess.PIPE, check=False)
-        assert (done.returncode, done.stderr.count(b"002.pgm")) == (1, 1)
+        assert (done.returncode, done.stderr.count(b"/002.pgm")) == (1, 1)
     assert output.read_bytes() == whole
     assert len(set(grown)) > 2  # or the kills did not come while it grew
     assert sorted(os.listdir(tmp_path)) == ["in", output.name]
@@ -268,6 +273,17 @@ def test_resize_goes_for_rows_and_queries(size, folder, capsys):
     assert execute(["hog", "q.png", "--resize", size, "--format", "jsonl"]) == 0
     capsys.readouterr()
     assert execute(["features", "search", "--query", "q.png", "out.npz", "--format", "jsonl"]) == 0
+
+
+def test_parquet_without_its_extra_is_one_line(folder, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for arguments in (["hog", "in", "-o", "out.parquet"], ["features", "info", "out.parquet"]):
+        status = execute(arguments)
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1
+        assert "pip install 'imgtool[parquet]'" in captured.err
+        assert status == (2 if "hog" in arguments else 1)
+    assert os.listdir() == ["in"]
 
 
 @pytest.mark.slow

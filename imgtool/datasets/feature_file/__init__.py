@@ -3,7 +3,8 @@
 `.npz` holds `features` (N, D) float32, `paths` (N), `labels` (N, empty text for no label) and `meta`, a JSON text with
 a format number. Local descriptors stand one after the other as (M, D) with `frames` (M, F) and `offsets` (N + 1): those
 of image n are rows offsets[n] to offsets[n + 1]. `.npy` holds the features alone; `.csv` the columns path, label, 0,
-1, ...; `.jsonl` one object an image. Nothing is ever unpickled, and every field is checked.
+1, ...; `.jsonl` one object an image; `.parquet` the columns path, label, features, and meta. Nothing is ever
+unpickled, and every field is checked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from pathlib import PurePath
 
 from imgtool.batch.outputs import new_file
-from imgtool.datasets.feature_file import archive, texts
+from imgtool.datasets.feature_file import archive, parquet, texts
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable, merged
 from imgtool.errors import DataError, OutputError, ParameterError
 
@@ -23,19 +24,29 @@ _WRITERS = {
     ".npy": archive.write_npy,
     ".csv": texts.write_csv,
     ".jsonl": texts.write_jsonl,
+    ".parquet": parquet.write_parquet,
 }
-_READERS = {".npz": archive.read_npz, ".npy": archive.read_npy, ".csv": texts.read_csv, ".jsonl": texts.read_jsonl}
+_READERS = {
+    ".npz": archive.read_npz,
+    ".npy": archive.read_npy,
+    ".csv": texts.read_csv,
+    ".jsonl": texts.read_jsonl,
+    ".parquet": parquet.read_parquet,
+}
 SUFFIXES = tuple(_WRITERS)
 
 
 def check_suffix(path: str | os.PathLike[str], *, local: bool = False) -> str:
     """Return the suffix of a feature file. Raises ParameterError for a name that no feature file can have.
 
+    Raises MissingExtraError when pyarrow is needed and not there.
     local: it is to hold local descriptors.
     """
     suffix = PurePath(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ParameterError(f"{os.fspath(path)}: a feature file ends in {', '.join(SUFFIXES)}")
+    if suffix == ".parquet":
+        parquet.require()
     if local and suffix != ".npz":
         raise ParameterError(f"{os.fspath(path)}: local descriptors are stored as .npz only")
     return suffix
