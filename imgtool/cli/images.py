@@ -58,15 +58,14 @@ class Images:
 
     def decode(self, source: Input, data: bytes) -> np.ndarray:
         """Return the array that an image's bytes hold; say so when --allow-truncated had to help."""
-        read = self._reader()
-        try:
-            return read(data, max_pixels=self.max_pixels)
-        except ImageError:
-            if not self.allow_truncated:
-                raise
-        image = read(data, max_pixels=self.max_pixels, allow_truncated=True)
-        complain(f"{source.path}: is cut or damaged; what is missing is left blank")
+        image, damaged = decoded(data, self._reader(), self.max_pixels, allow_truncated=self.allow_truncated)
+        if damaged:
+            self.remark_damage(source)
         return image
+
+    def remark_damage(self, source: Input) -> None:
+        """Say that an image was read as far as it goes."""
+        complain(f"{source.path}: is cut or damaged; what is missing is left blank")
 
     def _reader(self) -> Callable[..., np.ndarray]:
         """Return the function that decodes."""
@@ -104,6 +103,18 @@ class Images:
         complain(f"{name}: {reason(error)}")
 
 
+def decoded(
+    data: bytes, read: Callable[..., np.ndarray], max_pixels: int, *, allow_truncated: bool
+) -> tuple[np.ndarray, bool]:
+    """Return the array that an image's bytes hold, and whether some of it is missing."""
+    try:
+        return read(data, max_pixels=max_pixels), False
+    except ImageError:
+        if not allow_truncated:
+            raise
+    return read(data, max_pixels=max_pixels, allow_truncated=True), True
+
+
 def reason(error: Exception) -> str:
     """Return why an image failed, without its name."""
     text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
@@ -134,19 +145,23 @@ def each_input(images: Images, function: Callable[[int, Input], Value], *, first
     reader of standard output that is gone, end the command.
     """
 
-    def attempt(index: int) -> Outcome[Value]:
-        source = images.inputs[index]
-        try:
-            return Outcome(index, source, value=function(index, source))
-        except (ParameterError, BrokenPipeError):
-            raise
-        except MemoryError:
-            return Outcome(index, source, error=ImgtoolError("needs more memory than there is"))
-        except (ImgtoolError, OSError) as error:
-            return Outcome(index, source, error=error)
+    def made(index: int) -> Outcome[Value]:
+        return attempt(function, index, images.inputs[index])
 
     jobs = min(images.jobs, len(images.inputs))
-    return reported(images, ordered_map(attempt, range(first, len(images.inputs)), jobs), first=first)
+    return reported(images, ordered_map(made, range(first, len(images.inputs)), jobs), first=first)
+
+
+def attempt(function: Callable[[int, Input], Value], index: int, source: Input) -> Outcome[Value]:
+    """Apply a function to one input. Raises only what ends the command."""
+    try:
+        return Outcome(index, source, value=function(index, source))
+    except (ParameterError, BrokenPipeError):
+        raise
+    except MemoryError:
+        return Outcome(index, source, error=ImgtoolError("needs more memory than there is"))
+    except (ImgtoolError, OSError) as error:
+        return Outcome(index, source, error=error)
 
 
 def reported(images: Images, outcomes: Iterator[Outcome[Value]], *, first: int = 0) -> Iterator[Outcome[Value]]:

@@ -11,7 +11,7 @@ from imgtool.cli.images import Images, Outcome, Rows, each_input, reason
 from imgtool.cli.messages import complain
 from imgtool.cli.sizes import parse_size, resized
 from imgtool.cli.tables import Row
-from imgtool.errors import ImgtoolError, OutputError, ParameterError
+from imgtool.errors import ClusterError, ImgtoolError, OutputError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ class Vectors(NamedTuple):
     force: bool
     resume: bool
     resize: str | None
+    cluster: str | None
     format: str | None
 
     @property
@@ -77,6 +78,12 @@ class Vectors(NamedTuple):
         if self.resume and self.prints:
             raise ParameterError("--resume goes with -o FILE, a feature file")
         size = parse_size("--resize", self.resize) if self.resize else None
+        if self.cluster:
+            if draw:
+                raise ParameterError("--visualize does not go with --cluster")
+            from imgtool.cli.remote import each_on_cluster
+
+            return each_on_cluster(self.cluster, images, meta, first=first)
 
         def described(index: int, source: Input) -> Value:
             image = images.read(source)
@@ -109,11 +116,14 @@ class Vectors(NamedTuple):
         with GrowingFile(self.output, images.inputs, meta, resume=self.resume, force=self.force) as growing:
             for index, failure in growing.failures:
                 images.report(images.inputs[index], ImgtoolError(failure))
-            for outcome in self.each(images, describe, meta, draw=draw, first=growing.done):
-                if outcome.value is not None:
-                    growing.add(*unpack(outcome.value))
-                elif outcome.error is not None:
-                    growing.add_failure(reason(outcome.error))
+            try:
+                for outcome in self.each(images, describe, meta, draw=draw, first=growing.done):
+                    if outcome.value is not None:
+                        growing.add(*unpack(outcome.value))
+                    elif outcome.error is not None:
+                        growing.add_failure(reason(outcome.error))
+            except ClusterError as error:
+                raise ClusterError(f"{error}; --resume goes on" if growing.done else str(error)) from None
             return growing.finish()
 
     def _check(self, images: Images) -> None:
