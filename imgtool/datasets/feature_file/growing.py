@@ -224,7 +224,7 @@ def _arrays(record: bytes) -> tuple[np.ndarray, np.ndarray] | None:
     whole = start + 4 * count * (frame_width + width) == len(record)
     if record[:1] != (b"l" if frame_width else b"v") or not whole or not width:
         return None
-    numbers = np.frombuffer(record[start:], np.float32)
+    numbers = np.frombuffer(record, np.float32, offset=start)
     frames, values = numbers[: count * frame_width], numbers[count * frame_width :]
     return frames.reshape(count, frame_width), values.reshape(count, width)
 
