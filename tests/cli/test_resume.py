@@ -251,6 +251,17 @@ def test_D3_records_that_make_no_sense_are_left_out(command, record, folder, cap
     assert Path("out.npz").read_bytes() == whole
 
 
+@pytest.mark.parametrize("command", [COMMANDS[0], COMMANDS[4]], ids=" ".join)
+def test_D3_records_beyond_the_last_image_are_left_out(command, folder, capsys):
+    journal, whole, _ = left_of(command, capsys)
+    (*_, (_, before), (last, _)) = records_of(journal)
+    for content in (journal + framed(last), journal[:before] + framed(b"no record") + framed(last) * 3):
+        Path("out.npz.partial").write_bytes(content)
+        assert run(command, "--resume") == 1
+        assert Path("out.npz").read_bytes() == whole
+        Path("out.npz").unlink()
+
+
 @pytest.mark.parametrize(
     "header",
     [
