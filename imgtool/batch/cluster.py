@@ -12,7 +12,7 @@ import importlib.util
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -93,8 +93,9 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
             try:
                 yield client
             finally:
-                client.close(timeout=1)
-                if started:
-                    started.close(timeout=1)
+                for each in (client, started):
+                    with suppress(OSError):  # on a busy machine, not in time; the process is about to end
+                        if each:
+                            each.close(timeout=1)
     finally:
         logging.disable(logging.NOTSET)

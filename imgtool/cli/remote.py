@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -11,9 +12,10 @@ from typing import Any, NamedTuple
 import imgtool
 from imgtool.batch.cluster import cluster_map
 from imgtool.batch.inputs import STANDARD_INPUT, Input
-from imgtool.cli.describers import describer
 from imgtool.cli.images import Images, Outcome, attempt, decoded, reason, reported
 from imgtool.errors import ClusterError, ImgtoolError, ParameterError
+
+DESCRIBERS = "imgtool.cli.describers"  # by name: it imports the commands, which import this
 
 
 class Task(NamedTuple):
@@ -69,7 +71,8 @@ def describe_files(task: Task, paths: list[str]) -> list[Described]:
 @functools.lru_cache(maxsize=4)
 def _describer(meta: str, folder: str) -> Callable[..., Any]:
     """Return the function that describes an image, made once a worker: it may read a codebook."""
-    return describer(json.loads(meta), folder)
+    describe: Callable[..., Any] = importlib.import_module(DESCRIBERS).describer(json.loads(meta), folder)
+    return describe
 
 
 def _described(task: Task, describe: Callable[..., Any], path: str) -> Described:
