@@ -34,7 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 MARGIN = 32  # pixels around the image while it is filtered with the Gabor bank
 LARGEST_SIZE = 2048  # the bank grows with its square
 
-_FLAT = 1e-12  # of the largest value: differences below are rounding
+FLAT = 1e-12  # of the largest value: differences below are rounding
 _bank_lock = threading.Lock()
 
 
@@ -54,7 +54,7 @@ def gist(
     contrast normalisation in cycles per image; color: describe R, G and B apart instead of their mean.
     Raises ImageError for NaN, infinity and values above 1e15.
     """
-    _require(size, orientations, blocks, prefilter)
+    require_parameters(size, orientations, blocks, prefilter)
     planes = stretched(square(image, size, color=color))
     if not planes.any():
         return np.zeros(len(planes) * sum(orientations) * blocks**2, np.float32)
@@ -62,7 +62,7 @@ def gist(
     return np.concatenate(parts)
 
 
-def _require(size: int, orientations: Sequence[int], blocks: int, prefilter: float) -> None:
+def require_parameters(size: int, orientations: Sequence[int], blocks: int, prefilter: float) -> None:
     """Raise ParameterError for settings that mean nothing."""
     if not orientations or min(orientations) < 1:
         raise ParameterError(f"orientations must be at least 1 at each scale, got {tuple(orientations)}")
@@ -80,39 +80,63 @@ def square(image: np.ndarray, size: int, *, color: bool = False) -> np.ndarray:
     """
     image = to_rgb(image) if color else split_alpha(image)[0]
     require_finite(image, "GIST")
-    rows, columns = image.shape[:2]
-    scale = max(size / rows, size / columns)
-    resized = _resampled(image, max(size, math.floor(rows * scale + 0.5)), size)
-    resized = _resampled(resized.swapaxes(0, 1), max(size, math.floor(columns * scale + 0.5)), size).swapaxes(0, 1)
+    rows, columns = _resized(image.shape, size)
+    resized = _resampled(image, rows, size)
+    resized = _resampled(resized.swapaxes(0, 1), columns, size).swapaxes(0, 1)
     if resized.ndim == 2:
         return resized[None]
     return np.moveaxis(resized, 2, 0) if color else resized.mean(axis=2)[None]
 
 
+def resampling(shape: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `square` does to an image of this shape as two matrices, (size, height) and (size, width)."""
+    matrices = []
+    for old, new in zip(shape[:2], _resized(shape, size), strict=True):
+        taps, weights = _taps(old, new, size)
+        matrix = np.zeros((size, old))
+        np.add.at(matrix, (np.arange(size)[:, None], taps), weights)
+        matrices.append(matrix)
+    return matrices[0], matrices[1]
+
+
+def _resized(shape: tuple[int, ...], size: int) -> tuple[int, int]:
+    """Return the rows and columns of the image whose shorter side is `size`."""
+    scale = max(size / shape[0], size / shape[1])
+    return max(size, math.floor(shape[0] * scale + 0.5)), max(size, math.floor(shape[1] * scale + 0.5))
+
+
 def _resampled(lines: np.ndarray, new: int, size: int) -> np.ndarray:
-    """Resize the first axis to `new` lines with a triangle filter, widened when shrinking; return the middle `size`."""
-    old, scale = len(lines), new / len(lines)
-    first = (new - size) // 2
+    """Resize the first axis to `new` lines; return the middle `size`."""
+    old = len(lines)
     if new == old:
+        first = (new - size) // 2
         return lines[first : first + size].astype(np.float64)
+    result = np.zeros((size, *lines.shape[1:]))
+    for tap, weight in zip(*(each.T for each in _taps(old, new, size)), strict=True):
+        if weight.any():
+            result += weight.reshape(-1, *[1] * (lines.ndim - 1)) * lines[tap]
+    return result
+
+
+def _taps(old: int, new: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for the middle `size` of `new` lines, which old lines they come from and their weights.
+
+    The filter is a triangle, widened when shrinking.
+    """
+    scale, first = new / old, (new - size) // 2
     radius = 1 / min(scale, 1.0)
     center = (np.arange(first, first + size) + 0.5) / scale - 0.5
     taps = np.floor(center - radius).astype(int)[:, None] + np.arange(math.ceil(2 * radius) + 2)
     weights = np.maximum(0.0, 1 - np.abs(taps - center[:, None]) / radius)
     weights /= weights.sum(axis=1, keepdims=True)
     taps %= 2 * old
-    taps = np.where(taps < old, taps, 2 * old - 1 - taps)  # symmetric beyond the ends
-    result = np.zeros((size, *lines.shape[1:]))
-    for tap, weight in zip(taps.T, weights.T, strict=True):
-        if weight.any():
-            result += weight.reshape(-1, *[1] * (lines.ndim - 1)) * lines[tap]
-    return result
+    return np.where(taps < old, taps, 2 * old - 1 - taps), weights  # symmetric beyond the ends
 
 
 def stretched(planes: np.ndarray) -> np.ndarray:
     """Bring the values of all planes together to 0..255; constant ones become 0."""
     low, high = planes.min(), planes.max()
-    if high - low <= _FLAT * max(abs(low), abs(high)):
+    if high - low <= FLAT * max(abs(low), abs(high)):
         return np.zeros_like(planes)
     return np.asarray((planes - low) / (high - low) * 255)
 
@@ -123,13 +147,13 @@ def normalised_contrast(planes: np.ndarray, cutoff: float) -> np.ndarray:
     Several planes share one deviation, that of their mean, as in Douze et al.'s program.
     """
     margin, size = 5, planes.shape[-1]
-    low_pass = _low_pass(size + 2 * margin + size % 2, cutoff)
+    transfer = low_pass(size + 2 * margin + size % 2, cutoff)
     high = []
     for plane in planes:
         padded = pad(np.log(plane + 1), (margin, margin), (margin, margin), "reflect")
         padded = pad(padded, (0, size % 2), (0, size % 2), "reflect")  # to an even side
-        high.append(padded - _filtered(padded, low_pass))
-    deviation = np.sqrt(np.abs(_filtered(np.mean(high, axis=0) ** 2, low_pass)))
+        high.append(padded - _filtered(padded, transfer))
+    deviation = np.sqrt(np.abs(_filtered(np.mean(high, axis=0) ** 2, transfer)))
     inner = slice(margin, margin + size)
     return np.stack([(each / (0.2 + deviation))[inner, inner] for each in high])
 
@@ -147,7 +171,7 @@ def _frequencies(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=8)
-def _low_pass(side: int, cutoff: float) -> np.ndarray:
+def low_pass(side: int, cutoff: float) -> np.ndarray:
     """Return the Gaussian that falls to one half at the cutoff."""
     fx, fy = _frequencies(side)
     return np.asarray(np.exp(-(fx**2 + fy**2) * math.log(2) / cutoff**2))
@@ -191,7 +215,7 @@ def energies(plane: np.ndarray, orientations: tuple[int, ...], blocks: int) -> n
     spectrum = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT)
     product, response = np.empty_like(spectrum), np.empty_like(spectrum)
     inner = response.view(np.complex64)[MARGIN : MARGIN + size, MARGIN : MARGIN + size, 0]
-    mean = _window_means(size, blocks)
+    mean = window_means(size, blocks)
     result = np.empty((len(bank), blocks, blocks), np.float32)
     for transfer, windows in zip(bank, result, strict=True):
         cv2.multiply(spectrum, transfer, dst=product)
@@ -212,7 +236,7 @@ def described_square(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(np.rint(np.moveaxis(planes, 0, 2)), np.uint8)
 
 
-def _window_means(size: int, blocks: int) -> np.ndarray:
+def window_means(size: int, blocks: int) -> np.ndarray:
     """Return the (blocks, size) matrix that takes means over the windows of one axis."""
     edges = np.linspace(0, size, blocks + 1).astype(int)
     matrix = np.zeros((blocks, size), np.float32)
