@@ -82,12 +82,10 @@ def _padded(planes: torch.Tensor, before: int, after: int) -> torch.Tensor:
 def _normalised_contrast(planes: torch.Tensor, cutoff: float) -> torch.Tensor:
     """Return what `gist.normalised_contrast` returns of each image."""
     margin, size = 5, planes.shape[-1]
-    side = size + 2 * margin + size % 2
-    low_pass = torch.from_numpy(gist.low_pass(side, cutoff)[:, : side // 2 + 1]).to(planes)
+    factor = torch.from_numpy(gist.low_pass(size + 2 * margin + size % 2, cutoff)).to(planes)
 
     def smooth(values: torch.Tensor) -> torch.Tensor:
-        smoothed: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(values) * low_pass, s=(side, side))
-        return smoothed
+        return factor @ (factor.T @ values @ factor) @ factor.T
 
     padded = _padded(_padded(torch.log(planes + 1), margin, margin), 0, size % 2)
     high = padded - smooth(padded)
