@@ -8,7 +8,7 @@ degrees. Frames are the centers (x, y) in pixels from the top left one, y slow, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +24,7 @@ WINDOWS = ("gaussian", "flat")
 _ORIENTATIONS, _BINS = 8, 4
 EPSILON = np.float32(2.0**-23)
 AT_ONCE = 8  # frames along each axis that one matrix serves
+_STRIP = 32  # rows whose orientation maps are made at once
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,15 @@ def dense_sift(
     gray = gray_of(image)
     left, top = corners(gray.shape, step, bin_size, bounds)
     weights = bin_weights(bin_size, window, window_size)
-    histograms = _histograms(gray, left, top, weights, step=step, vlfeat_angles=vlfeat_angles)
-    norms = histograms.sum(axis=1) / np.float32((3 * bin_size + 1) ** 2)
-    return Descriptors(frames_of(left, top, bin_size), normalised(histograms), norms)
+    values = np.empty((len(top), len(left), _BINS, _BINS * _ORIENTATIONS), np.float32)
+    norms = np.empty(len(top) * len(left), np.float32)
+    for rows, histograms in _histograms(gray, left, top, weights, step=step, vlfeat_angles=vlfeat_angles):
+        values[rows] = histograms
+        strip = values[rows].reshape(-1, _BINS * _BINS * _ORIENTATIONS)
+        strip.sum(axis=1, out=norms[rows.start * len(left) : rows.stop * len(left)])
+        normalise(strip)
+    norms /= np.float32((3 * bin_size + 1) ** 2)
+    return Descriptors(frames_of(left, top, bin_size), values.reshape(len(norms), -1), norms)
 
 
 def require_parameters(step: int, bin_size: int, window: str, window_size: float) -> None:
@@ -110,34 +117,33 @@ def corners(
     return left, top
 
 
-def _polar_gradient(gray: np.ndarray, *, vlfeat_angles: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradient's magnitude, and its direction in eighths of a turn, 0 to 8."""
-    gx, gy = _half_differences(gray, 1), _half_differences(gray, 0)
+def _orientation_maps(gray: np.ndarray, rows: slice, columns: slice, out: np.ndarray, *, vlfeat_angles: bool) -> None:
+    """Fill (rows, 8, columns) with the gradient's magnitude, divided linearly between the two nearest orientations."""
+    around = gray[max(rows.start - 1, 0) : rows.stop + 1]
+    inside = slice(min(rows.start, 1), min(rows.start, 1) + rows.stop - rows.start)
+    gx = _half_differences(around[inside].T).T[:, columns]
+    gy = _half_differences(around)[inside, columns]
     turn = _vlfeat_angle(gy, gx) if vlfeat_angles else np.arctan2(gy, gx)
-    turn *= np.float32(_ORIENTATIONS / (2 * np.pi))
-    turn[turn < 0] += _ORIENTATIONS
-    return np.sqrt(gx * gx + gy * gy), turn  # cv2.magnitude's last bit depends on where the arrays lie
-
-
-def _orientation_maps(magnitude: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Return (height, 8, width) float32: magnitude, divided linearly between the two nearest orientations."""
-    maps = np.empty((len(turn), _ORIENTATIONS, turn.shape[1]), np.float32)
+    turn *= np.float32(_ORIENTATIONS / (2 * np.pi))  # eighths of a turn, -4 to 4
+    magnitude = np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last bit depends on where the arrays lie
+    share, half = np.empty_like(turn), _ORIENTATIONS // 2
     for t in range(_ORIENTATIONS):
-        distance = np.abs(turn - np.float32(t))
-        if t == 0:
-            distance = np.minimum(distance, _ORIENTATIONS - turn)
-        np.multiply(magnitude, 1 - np.minimum(distance, 1, out=distance), out=maps[:, t])
-    return maps
+        if t == half:  # where the turn begins and ends
+            np.subtract(half, np.abs(turn, out=share), out=share)
+        else:
+            np.abs(np.subtract(turn, t if t < half else t - _ORIENTATIONS, out=share), out=share)
+        np.subtract(1, np.minimum(share, 1, out=share), out=share)
+        np.multiply(magnitude, share, out=out[:, t])
 
 
-def _half_differences(gray: np.ndarray, axis: int) -> np.ndarray:
-    """Return half the central difference along an axis, at the border the whole one-sided difference."""
-    values = np.moveaxis(gray, axis, 0)
+def _half_differences(values: np.ndarray) -> np.ndarray:
+    """Return half the central difference along the first axis, at the border the whole one-sided difference."""
     result = np.zeros_like(values)
     if len(values) > 1:
-        result[1:-1] = (values[2:] - values[:-2]) * np.float32(0.5)
+        np.subtract(values[2:], values[:-2], out=result[1:-1])
+        result[1:-1] *= np.float32(0.5)
         result[0], result[-1] = values[1] - values[0], values[-1] - values[-2]
-    return np.ascontiguousarray(np.moveaxis(result, 0, axis))
+    return result
 
 
 def _vlfeat_angle(y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -152,28 +158,62 @@ def _vlfeat_angle(y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _histograms(
     gray: np.ndarray, left: np.ndarray, top: np.ndarray, weights: np.ndarray, *, step: int, vlfeat_angles: bool
-) -> np.ndarray:
-    """Return the unnormalised descriptors (N, 128): each bin a weighted sum over the maps around its center.
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield rows of frames, and their unnormalised descriptors (rows, columns, 4, 32).
 
     Both axes are filtered and sampled at once by small banded matrices, the same for every run of AT_ONCE frames: only
-    what is needed is computed, and the maps of one strip of the image stay in the processor's cache.
+    what is needed is computed, and a strip of the image stays in the processor's cache.
     """
-    magnitude, turn = _polar_gradient(gray, vlfeat_angles=vlfeat_angles)
     band = band_of(weights, step)
-    span, before = band.shape[1], weights.shape[1] // 2
-    runs = -(-len(left) // AT_ONCE)
-    columns = clamped(left[0] - before, (runs - 1) * AT_ONCE * step + span, gray.shape[1])
-    result = np.empty((len(top), len(left), _BINS * _BINS * _ORIENTATIONS), np.float32)
+    across = _binned_across(gray, left, top, band, step, vlfeat_angles=vlfeat_angles, before=weights.shape[1] // 2)
     for first in range(0, len(top), AT_ONCE):
-        rows = clamped(top[first] - before, span, gray.shape[0])
-        maps = _orientation_maps(magnitude[rows][:, columns], turn[rows][:, columns])
-        down = (band @ maps.reshape(span, -1)).reshape(-1, len(columns))
-        windows = np.lib.stride_tricks.sliding_window_view(down, span, axis=1)[:, :: AT_ONCE * step]
-        both = np.matmul(windows.swapaxes(0, 1), band.T)
-        both = both.reshape(runs, AT_ONCE, _BINS, _ORIENTATIONS, AT_ONCE, _BINS)
-        strip = both.transpose(1, 0, 4, 2, 5, 3).reshape(AT_ONCE, runs * AT_ONCE, -1)
-        result[first : first + AT_ONCE] = strip[: len(top) - first, : len(left)]
-    return result.reshape(-1, _BINS * _BINS * _ORIENTATIONS)
+        rows = slice(first, min(first + AT_ONCE, len(top)))
+        both = band @ across[first * step : first * step + band.shape[1]]
+        both = both.reshape(AT_ONCE, _BINS, -1, _BINS * _ORIENTATIONS)
+        yield rows, both[: rows.stop - first, :, : len(left)].swapaxes(1, 2)
+
+
+def _binned_across(
+    gray: np.ndarray,
+    left: np.ndarray,
+    top: np.ndarray,
+    band: np.ndarray,
+    step: int,
+    *,
+    before: int,
+    vlfeat_angles: bool,
+) -> np.ndarray:
+    """Return (rows of pixels, frames * 4 * 8): the orientation maps in bins along x, orientation fastest.
+
+    Frames are filled up to whole runs, and rows, too; beyond the image its edges go on.
+    """
+    stride, span = AT_ONCE * step, band.shape[1]
+    runs = -(-len(left) // AT_ONCE)
+    above, rows, below = _reach(top, before, stride, span, gray.shape[0])
+    before_x, columns, after_x = _reach(left, before, stride, span, gray.shape[1])
+    inner = slice(before_x, before_x + columns.stop - columns.start)
+    maps = np.empty((_STRIP, _ORIENTATIONS, inner.stop + after_x), np.float32)
+    result = np.empty((above + rows.stop - rows.start + below, runs * len(band), _ORIENTATIONS), np.float32)
+    for begin in range(rows.start, rows.stop, _STRIP):
+        strip = slice(begin, min(begin + _STRIP, rows.stop))
+        part = maps[: strip.stop - begin]
+        _orientation_maps(gray, strip, columns, part[:, :, inner], vlfeat_angles=vlfeat_angles)
+        part[:, :, : inner.start] = part[:, :, inner.start, None]
+        part[:, :, inner.stop :] = part[:, :, inner.stop - 1, None]
+        windows = np.lib.stride_tricks.sliding_window_view(part.reshape(-1, part.shape[2]), span, axis=1)[:, ::stride]
+        bins = np.matmul(band, windows.transpose(1, 2, 0)).reshape(runs * len(band), -1, _ORIENTATIONS)
+        place = above + begin - rows.start
+        cv2.transpose(bins, dst=result[place : place + len(part)])
+    result[:above] = result[above]
+    result[len(result) - below :] = result[len(result) - below - 1]
+    return result.reshape(len(result), -1)
+
+
+def _reach(first: np.ndarray, before: int, stride: int, span: int, size: int) -> tuple[int, slice, int]:
+    """Return which pixels of an axis the runs of frames need: how many before the image, in it, after it."""
+    start = int(first[0]) - before
+    stop = start + (-(-len(first) // AT_ONCE) - 1) * stride + span
+    return max(-start, 0), slice(max(start, 0), min(stop, size)), max(stop - size, 0)
 
 
 def clamped(start: int, count: int, size: int) -> np.ndarray:
@@ -201,12 +241,11 @@ def band_of(weights: np.ndarray, step: int) -> np.ndarray:
     return band.reshape(AT_ONCE * _BINS, -1)
 
 
-def normalised(histograms: np.ndarray) -> np.ndarray:
-    """Scale to unit length, clip at 0.2, scale again; what is flat stays zero."""
-    values = histograms / (_lengths(histograms) + EPSILON)
-    np.minimum(values, np.float32(0.2), out=values)
-    values /= _lengths(values) + EPSILON
-    return values
+def normalise(histograms: np.ndarray) -> None:
+    """Scale rows to unit length, clip at 0.2, scale again, in place; what is flat stays zero."""
+    histograms *= 1 / (_lengths(histograms) + EPSILON)
+    np.minimum(histograms, np.float32(0.2), out=histograms)
+    histograms *= 1 / (_lengths(histograms) + EPSILON)
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
