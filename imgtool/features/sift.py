@@ -23,8 +23,7 @@ from imgtool.image.pixels import top_of
 WINDOWS = ("gaussian", "flat")
 _ORIENTATIONS, _BINS = 8, 4
 EPSILON = np.float32(2.0**-23)
-AT_ONCE = 8  # frames along each axis that one matrix serves
-_STRIP = 32  # rows whose orientation maps are made at once
+_STRIP = 8  # rows of frames that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ def dense_sift(
     values = np.empty((len(top), len(left), _BINS, _BINS * _ORIENTATIONS), np.float32)
     norms = np.empty(len(top) * len(left), np.float32)
     for rows, histograms in _histograms(gray, left, top, weights, step=step, vlfeat_angles=vlfeat_angles):
-        values[rows] = histograms
+        values[rows] = histograms.swapaxes(1, 2)
         strip = values[rows].reshape(-1, _BINS * _BINS * _ORIENTATIONS)
-        strip.sum(axis=1, out=norms[rows.start * len(left) : rows.stop * len(left)])
+        np.dot(strip, np.ones_like(strip[0]), out=norms[rows.start * len(left) : rows.stop * len(left)])
         normalise(strip)
     norms /= np.float32((3 * bin_size + 1) ** 2)
     return Descriptors(frames_of(left, top, bin_size), values.reshape(len(norms), -1), norms)
@@ -117,15 +116,22 @@ def corners(
     return left, top
 
 
-def _orientation_maps(gray: np.ndarray, rows: slice, columns: slice, out: np.ndarray, *, vlfeat_angles: bool) -> None:
-    """Fill (rows, 8, columns) with the gradient's magnitude, divided linearly between the two nearest orientations."""
-    around = gray[max(rows.start - 1, 0) : rows.stop + 1]
-    inside = slice(min(rows.start, 1), min(rows.start, 1) + rows.stop - rows.start)
-    gx = _half_differences(around[inside].T).T[:, columns]
-    gy = _half_differences(around)[inside, columns]
+def _orientation_maps(gray: np.ndarray, rows: np.ndarray, columns: np.ndarray, *, vlfeat_angles: bool) -> np.ndarray:
+    """Return (rows, 8, columns) float32: the gradient's magnitude, divided between the two nearest orientations.
+
+    rows, columns: which of the image's, rising; the first and last may stand there several times.
+    """
+    (top, bottom), (left, right) = ((int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
+    above, before = (int(np.count_nonzero(each == each[0])) - 1 for each in (rows, columns))
+    around = gray[max(top - 1, 0) : bottom + 1]
+    inside = slice(min(top, 1), min(top, 1) + bottom - top)
+    gx = _half_differences(around[inside], 1)[:, left:right]
+    gy = _half_differences(around, 0)[inside, left:right]
     turn = _vlfeat_angle(gy, gx) if vlfeat_angles else np.arctan2(gy, gx)
     turn *= np.float32(_ORIENTATIONS / (2 * np.pi))  # eighths of a turn, -4 to 4
     magnitude = np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last bit depends on where the arrays lie
+    maps = np.empty((len(rows), _ORIENTATIONS, len(columns)), np.float32)
+    inner = maps[above : above + bottom - top, :, before : before + right - left]
     share, half = np.empty_like(turn), _ORIENTATIONS // 2
     for t in range(_ORIENTATIONS):
         if t == half:  # where the turn begins and ends
@@ -133,16 +139,21 @@ def _orientation_maps(gray: np.ndarray, rows: slice, columns: slice, out: np.nda
         else:
             np.abs(np.subtract(turn, t if t < half else t - _ORIENTATIONS, out=share), out=share)
         np.subtract(1, np.minimum(share, 1, out=share), out=share)
-        np.multiply(magnitude, share, out=out[:, t])
+        np.multiply(magnitude, share, out=inner[:, t])
+    maps[:, :, :before] = maps[:, :, before, None]
+    maps[:, :, before + right - left :] = maps[:, :, before + right - left - 1, None]
+    maps[:above] = maps[above]
+    maps[above + bottom - top :] = maps[above + bottom - top - 1]
+    return maps
 
 
-def _half_differences(values: np.ndarray) -> np.ndarray:
-    """Return half the central difference along the first axis, at the border the whole one-sided difference."""
-    result = np.zeros_like(values)
-    if len(values) > 1:
-        np.subtract(values[2:], values[:-2], out=result[1:-1])
-        result[1:-1] *= np.float32(0.5)
-        result[0], result[-1] = values[1] - values[0], values[-1] - values[-2]
+def _half_differences(gray: np.ndarray, axis: int) -> np.ndarray:
+    """Return half the central difference along an axis, at the border the whole one-sided difference."""
+    taps = np.array([-0.5, 0, 0.5], np.float32).reshape((3, 1) if axis == 0 else (1, 3))
+    result = np.asarray(cv2.filter2D(gray, -1, taps, borderType=cv2.BORDER_REPLICATE))
+    lines = result if axis == 0 else result.T
+    lines[0] *= 2
+    lines[-1] *= 2
     return result
 
 
@@ -159,66 +170,41 @@ def _vlfeat_angle(y: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _histograms(
     gray: np.ndarray, left: np.ndarray, top: np.ndarray, weights: np.ndarray, *, step: int, vlfeat_angles: bool
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield rows of frames, and their unnormalised descriptors (rows, columns, 4, 32).
+    """Yield rows of frames, and their unnormalised descriptors (rows, 4, columns, 32).
 
-    Both axes are filtered and sampled at once by small banded matrices, the same for every run of AT_ONCE frames: only
-    what is needed is computed, and a strip of the image stays in the processor's cache.
+    A small matrix takes the pixels around a frame to its bins, along x and then along y: only what is needed is
+    computed, and a strip of the image stays in the processor's cache.
     """
-    band = band_of(weights, step)
-    across = _binned_across(gray, left, top, band, step, vlfeat_angles=vlfeat_angles, before=weights.shape[1] // 2)
-    for first in range(0, len(top), AT_ONCE):
-        rows = slice(first, min(first + AT_ONCE, len(top)))
-        both = band @ across[first * step : first * step + band.shape[1]]
-        both = both.reshape(AT_ONCE, _BINS, -1, _BINS * _ORIENTATIONS)
-        yield rows, both[: rows.stop - first, :, : len(left)].swapaxes(1, 2)
+    band, before = band_of(weights, step, 1), weights.shape[1] // 2
+    around = band.shape[1]
+    high = (_STRIP - 1) * step + around
+    rows, columns = (
+        clamped(first[0] - before, (len(first) - 1) * step + around, size)
+        for first, size in zip((top, left), gray.shape, strict=True)
+    )
+    strip = np.empty((high, len(left) * _BINS, _ORIENTATIONS), np.float32)
+    kept = 0
+    for first in range(0, len(top), _STRIP):
+        lines = rows[first * step :][:high]
+        maps = _orientation_maps(gray, lines[kept:], columns, vlfeat_angles=vlfeat_angles)
+        across = cv2.transpose(maps.reshape(-1, len(columns)))  # with it the products take less time, its own included
+        bins = band @ _windows(across, around, step)
+        cv2.transpose(bins.reshape(strip.shape[1], -1, _ORIENTATIONS), dst=strip[kept : len(lines)])
+        down = band @ _windows(strip[: len(lines)].reshape(len(lines), -1), around, step)
+        yield slice(first, first + len(down)), down.reshape(len(down), _BINS, len(left), _BINS * _ORIENTATIONS)
+        kept = max(high - _STRIP * step, 0)
+        strip[:kept] = strip[high - kept :]
 
 
-def _binned_across(
-    gray: np.ndarray,
-    left: np.ndarray,
-    top: np.ndarray,
-    band: np.ndarray,
-    step: int,
-    *,
-    before: int,
-    vlfeat_angles: bool,
-) -> np.ndarray:
-    """Return (rows of pixels, frames * 4 * 8): the orientation maps in bins along x, orientation fastest.
-
-    Frames are filled up to whole runs, and rows, too; beyond the image its edges go on.
-    """
-    stride, span = AT_ONCE * step, band.shape[1]
-    runs = -(-len(left) // AT_ONCE)
-    above, rows, below = _reach(top, before, stride, span, gray.shape[0])
-    before_x, columns, after_x = _reach(left, before, stride, span, gray.shape[1])
-    inner = slice(before_x, before_x + columns.stop - columns.start)
-    maps = np.empty((_STRIP, _ORIENTATIONS, inner.stop + after_x), np.float32)
-    result = np.empty((above + rows.stop - rows.start + below, runs * len(band), _ORIENTATIONS), np.float32)
-    for begin in range(rows.start, rows.stop, _STRIP):
-        strip = slice(begin, min(begin + _STRIP, rows.stop))
-        part = maps[: strip.stop - begin]
-        _orientation_maps(gray, strip, columns, part[:, :, inner], vlfeat_angles=vlfeat_angles)
-        part[:, :, : inner.start] = part[:, :, inner.start, None]
-        part[:, :, inner.stop :] = part[:, :, inner.stop - 1, None]
-        windows = np.lib.stride_tricks.sliding_window_view(part.reshape(-1, part.shape[2]), span, axis=1)[:, ::stride]
-        bins = np.matmul(band, windows.transpose(1, 2, 0)).reshape(runs * len(band), -1, _ORIENTATIONS)
-        place = above + begin - rows.start
-        cv2.transpose(bins, dst=result[place : place + len(part)])
-    result[:above] = result[above]
-    result[len(result) - below :] = result[len(result) - below - 1]
-    return result.reshape(len(result), -1)
-
-
-def _reach(first: np.ndarray, before: int, stride: int, span: int, size: int) -> tuple[int, slice, int]:
-    """Return which pixels of an axis the runs of frames need: how many before the image, in it, after it."""
-    start = int(first[0]) - before
-    stop = start + (-(-len(first) // AT_ONCE) - 1) * stride + span
-    return max(-start, 0), slice(max(start, 0), min(stop, size)), max(stop - size, 0)
+def _windows(lines: np.ndarray, around: int, step: int) -> np.ndarray:
+    """Return (frames, around, numbers): views of the lines around each frame."""
+    shape = ((len(lines) - around) // step + 1, around, lines.shape[1])
+    return np.lib.stride_tricks.as_strided(lines, shape, (step * lines.strides[0], *lines.strides), writeable=False)
 
 
 def clamped(start: int, count: int, size: int) -> np.ndarray:
     """Return the indices start .. start + count - 1, the edge's repeated beyond the image."""
-    return np.clip(np.arange(start, start + count), 0, size - 1)
+    return np.minimum(np.maximum(np.arange(start, start + count), 0), size - 1)
 
 
 def bin_weights(bin_size: int, window: str, window_size: float) -> np.ndarray:
@@ -230,22 +216,22 @@ def bin_weights(bin_size: int, window: str, window_size: float) -> np.ndarray:
     return triangle * (gauss if window == "gaussian" else gauss.mean(axis=1, keepdims=True))
 
 
-def band_of(weights: np.ndarray, step: int) -> np.ndarray:
-    """Return the matrix (AT_ONCE * 4, pixels) that takes a run of pixels to the bins of neighboring frames."""
+def band_of(weights: np.ndarray, step: int, at_once: int) -> np.ndarray:
+    """Return the matrix (at_once * 4, pixels) that takes a run of pixels to the bins of neighboring frames."""
     taps = weights.shape[1]
     bin_size = (taps + 1) // 2
-    band = np.zeros((AT_ONCE, _BINS, (AT_ONCE - 1) * step + 3 * bin_size + taps), np.float32)
-    for frame, i in np.ndindex(AT_ONCE, _BINS):
+    band = np.zeros((at_once, _BINS, (at_once - 1) * step + 3 * bin_size + taps), np.float32)
+    for frame, i in np.ndindex(at_once, _BINS):
         start = frame * step + i * bin_size
         band[frame, i, start : start + taps] = weights[i]
-    return band.reshape(AT_ONCE * _BINS, -1)
+    return band.reshape(at_once * _BINS, -1)
 
 
 def normalise(histograms: np.ndarray) -> None:
     """Scale rows to unit length, clip at 0.2, scale again, in place; what is flat stays zero."""
-    histograms *= 1 / (_lengths(histograms) + EPSILON)
-    np.minimum(histograms, np.float32(0.2), out=histograms)
-    histograms *= 1 / (_lengths(histograms) + EPSILON)
+    lengths = _lengths(histograms) + EPSILON
+    np.minimum(histograms, np.float32(0.2) * lengths, out=histograms)
+    histograms *= 1 / (_lengths(histograms) + EPSILON * lengths)
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:

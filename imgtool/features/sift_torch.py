@@ -15,6 +15,7 @@ from imgtool.features import sift
 from imgtool.features.exact_torch import batches, by_shape, exact, moved
 
 _ORIENTATIONS = 8
+_AT_ONCE = 8  # frames along each axis that one matrix serves
 
 
 def dense_sift_batch(
@@ -130,12 +131,12 @@ def _half_differences(values: torch.Tensor) -> torch.Tensor:
 
 def _binned(maps: torch.Tensor, first: np.ndarray, weights: np.ndarray, step: int) -> torch.Tensor:
     """Take the last axis, pixels, to (frames, bins), whose first bins are centered at `first`."""
-    band = torch.from_numpy(sift.band_of(weights, step)).to(maps)
-    span, stride = band.shape[1], sift.AT_ONCE * step
-    runs = -(-len(first) // sift.AT_ONCE)
+    band = torch.from_numpy(sift.band_of(weights, step, _AT_ONCE)).to(maps)
+    span, stride = band.shape[1], _AT_ONCE * step
+    runs = -(-len(first) // _AT_ONCE)
     places = sift.clamped(first[0] - weights.shape[1] // 2, (runs - 1) * stride + span, maps.shape[-1])
     windows = maps[..., torch.from_numpy(places).to(maps.device)].unfold(-1, span, stride)
-    bins = (windows @ band.T).reshape(*maps.shape[:-1], runs * sift.AT_ONCE, -1)
+    bins = (windows @ band.T).reshape(*maps.shape[:-1], runs * _AT_ONCE, -1)
     return bins[..., : len(first), :]
 
 
