@@ -88,8 +88,8 @@ def gist_cases() -> Iterator[tuple[str, Work, str, Work]]:
 
 def local_cases() -> Iterator[tuple[str, Work, str, Work]]:
     image = photograph(512, 512)
-    # 15,625 places every 4 pixels. A bin of OpenCV's has 1.5 times a keypoint's size, here 4 pixels: only with that size
-    # are its descriptors those of bins of 4 (mean cosine 0.9994; 0.72 with twice the size, which takes 3.5 times as long).
+    # 15,625 places every 4 pixels. OpenCV's bins have 1.5 times the keypoint's size, so 4 pixels: only with this size
+    # are its descriptors those of bins of 4 (mean cosine 0.9994; 0.72 with twice the size, and 3.5 times the time).
     places = [cv2.KeyPoint(6.0 + 4 * x, 6.0 + 4 * y, 8 / 3) for y in range(125) for x in range(125)]
     sift = cv2.SIFT_create()
     yield (
