@@ -132,9 +132,12 @@ def read(
     data = _content(source)
 
     def decode() -> np.ndarray:
-        header = _header(data)
-        require_allowed(header.height, header.width, max_pixels)
-        decoder = importlib.import_module(DECODERS[header.format])
+        decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
+        if hasattr(decoder, "size"):  # opening a file takes a while, even if only for its header
+            require_allowed(*decoder.size(data), max_pixels)
+        else:
+            header = _header(data)
+            require_allowed(header.height, header.width, max_pixels)
         image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated)
         return np.ascontiguousarray(image)
 
