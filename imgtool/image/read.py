@@ -134,10 +134,11 @@ def read(
     def decode() -> np.ndarray:
         decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
         if hasattr(decoder, "size"):  # opening a file takes a while, even if only for its header
-            require_allowed(*decoder.size(data), max_pixels)
+            height, width = decoder.size(data)
         else:
             header = _header(data)
-            require_allowed(header.height, header.width, max_pixels)
+            height, width = header.height, header.width
+        require_allowed(height, width, max_pixels)
         image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated)
         return np.ascontiguousarray(image)
 
