@@ -221,8 +221,11 @@ visualize = click.option("--visualize", metavar="OUT", help="Draw what it sees: 
 vectors = bundle(
     "vectors",
     Vectors,
-    click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv or jsonl."),
+    click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet."),
     force,
+    click.option("--resume", is_flag=True, help="Go on with a feature file that was interrupted."),
+    click.option("--cluster", metavar="ADDRESS", help="Describe on a Dask cluster's workers; 'local' starts some."),
+    click.option("--resize", metavar="WxH", help="Describe images in this size; 256x or x256 keeps the ratio."),
     row_format,
 )
 

@@ -1,9 +1,11 @@
 """Feature files: what is saved is loaded; what is broken or hostile is refused in one line."""
 
+import importlib.util
 import io
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from imgtool.datasets.feature_file import FeatureTable, check_suffix, load, save
+from imgtool.datasets.feature_file import FeatureTable, check_suffix, load, save, write
 from imgtool.errors import DataError, OutputError, ParameterError
 
 META = {"descriptor": "hog", "parameters": {"cell": 8}, "version": "0"}
@@ -28,15 +30,26 @@ def local():
     return FeatureTable(values, ODD, ["cat", "dog", ""], META, frames, np.array([0, 2, 2, 5]))
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".csv", ".jsonl", ".NPZ"])
+def needs(suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs the extra 'parquet'")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".jsonl", ".parquet", ".NPZ"])
 def test_what_is_saved_is_loaded(tmp_path, suffix):
+    needs(suffix)
     path = tmp_path / ("f" + suffix)
     save(path, example())
     found = load(path)
     np.testing.assert_array_equal(found.features, example().features)
     assert found.features.dtype == np.float32
     assert (list(found.paths), list(found.labels)) == (ODD, ["cat", "dog", ""])
-    expected = {".npz": META, ".csv": {}, ".jsonl": {key: META[key] for key in ("descriptor", "parameters")}}
+    expected = {
+        ".npz": META,
+        ".parquet": META,
+        ".csv": {},
+        ".jsonl": {key: META[key] for key in ("descriptor", "parameters")},
+    }
     assert found.meta == expected[suffix.lower()]
 
 
@@ -67,13 +80,59 @@ def test_local_descriptors(tmp_path):
 
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
                   elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
-       st.sampled_from([".npz", ".npy", ".csv", ".jsonl"]))  # fmt: skip
+       st.sampled_from([".npz", ".npy", ".csv", ".jsonl", ".parquet"]))  # fmt: skip
 @settings(max_examples=40, deadline=None)
 def test_every_number_survives(tmp_path_factory, features, suffix):
+    if suffix == ".parquet" and not importlib.util.find_spec("pyarrow"):
+        suffix = ".npz"
     path = tmp_path_factory.mktemp("f") / ("f" + suffix)
     names = [str(index) for index in range(len(features))]
     save(path, FeatureTable(features, names, names))
     np.testing.assert_array_equal(load(path).features, features)
+
+
+@pytest.mark.parametrize("table", [example(), local()], ids=["vectors", "local"])
+def test_npz_is_what_numpy_would_write(tmp_path, table):
+    """NumPy itself is the reference, for every byte."""
+    save(tmp_path / "f.npz", table)
+    arrays = {
+        "features": table.features, "paths": np.array(table.paths), "labels": np.array(table.labels),
+        "meta": np.array(json.dumps({"format": 1, **table.meta}, sort_keys=True)),
+    }  # fmt: skip
+    if table.offsets is not None:
+        arrays |= {"frames": table.frames, "offsets": table.offsets}
+    np.savez(tmp_path / "n.npz", **arrays)
+    assert (tmp_path / "f.npz").read_bytes() == (tmp_path / "n.npz").read_bytes()
+
+
+def test_parquet_is_as_the_documentation_says(tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs the extra 'parquet'")
+    table = FeatureTable(example().features, ["a.png", "b/ü.png", "c.png"], ["cat", "dog", ""], META)
+    save(tmp_path / "f.parquet", table)
+    found = pq.read_table(tmp_path / "f.parquet")
+    assert found.column_names == ["path", "label", "features"]
+    assert found.column("path").to_pylist() == table.paths
+    assert found.column("label").to_pylist() == table.labels
+    np.testing.assert_array_equal(np.array(found.column("features").to_pylist(), np.float32), table.features)
+    assert json.loads(found.schema.metadata[b"imgtool"]) == {**META, "format": 1}
+    save(tmp_path / "odd.parquet", example())
+    odd = pq.read_table(tmp_path / "odd.parquet")
+    assert odd.column("path").to_pylist() == [*ODD[:2], None]
+    assert odd.column("path_bytes").to_pylist() == [None, None, b"c\xe9.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".jsonl", ".parquet"])
+def test_blocks_give_the_bytes_of_the_whole(tmp_path, suffix):
+    needs(suffix)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3000, 7)).astype(np.float32)
+    names = [f"{'long/' * (index % 3)}{index}.png" for index in range(3000)]
+    labels = [str(index % 3) for index in range(3000)]
+    table = FeatureTable(features, names, labels, META)
+    save(tmp_path / f"whole{suffix}", table)
+    parts = replace(table.blocks(), features=lambda: (features[index : index + 7] for index in range(0, 3000, 7)))
+    write(tmp_path / f"parts{suffix}", parts)
+    assert (tmp_path / f"whole{suffix}").read_bytes() == (tmp_path / f"parts{suffix}").read_bytes()
 
 
 def test_equal_tables_give_equal_bytes_and_nothing_is_overwritten(tmp_path):
@@ -87,7 +146,7 @@ def test_equal_tables_give_equal_bytes_and_nothing_is_overwritten(tmp_path):
     assert load(first).offsets is not None
 
 
-@pytest.mark.parametrize("name", ["f.txt", "f", "f.parquet"])
+@pytest.mark.parametrize("name", ["f.txt", "f", "f.partial"])
 def test_other_names_are_refused(name):
     with pytest.raises(ParameterError, match="npz"):
         check_suffix(name)
