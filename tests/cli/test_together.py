@@ -23,7 +23,7 @@ def folder(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for index, shape in enumerate(SHAPES):
         cv2.imwrite(f"{index}.png", rng.integers(0, 256, shape, dtype=np.uint8))
-    np.save("5nan.npy", np.full((40, 48), np.nan))
+    np.save("7nan.npy", np.full((40, 48), np.nan))
     (tmp_path / "3broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     return tmp_path
 
