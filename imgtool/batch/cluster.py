@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 LOCAL = "local"
 CHUNK = 16  # items a task
-_WAIT_S = 10  # for a scheduler to answer, and for its first worker
+_WAIT_S = 30  # for a scheduler to answer, and for its first worker
 
 
 def cluster_map(

@@ -207,6 +207,71 @@ def test_resume_of_other_images_settings_or_files_is_one_line(folder, capsys):
     assert "other images" in capsys.readouterr().err
 
 
+def test_D3_a_journal_with_changed_bytes_gives_the_same_file_or_is_refused_in_one_line(folder, capsys):
+    command = COMMANDS[4]  # local descriptors
+    journal, whole, errors = left_of(command, capsys)
+    partial, rng, refused = Path("out.npz.partial"), np.random.default_rng(0), 0
+    start = records_of(journal)[0][1]
+    places = [*range(0, start, 7), *rng.integers(start, len(journal), 40).tolist()]
+    for place in places:
+        changed = bytearray(journal)
+        changed[place] ^= int(rng.integers(1, 256))
+        partial.write_bytes(changed)
+        assert run(command, "--resume") == 1
+        error = capsys.readouterr().err
+        if place < start:
+            refused += 1
+            assert error.count("\n") == 1
+            assert "out.npz.partial: " in error
+            assert partial.read_bytes() == changed
+            partial.unlink()
+        else:
+            assert error == errors
+            assert Path("out.npz").read_bytes() == whole
+            Path("out.npz").unlink()
+    assert 0 < refused < len(places)
+
+
+def forged(journal, record):
+    """A journal with another first record of an image, whose checksum fits."""
+    (_, start), *_ = records_of(journal)
+    return journal[:start] + framed(record)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"v", b"v123", b"x" * 40, b"l", b"l" + bytes(8), b"l" + bytes(20), b"l\3\0\0\0\0\0\0\0" + bytes(12),
+     b"l" + b"\xff" * 8 + bytes(40), b"v" + np.full(100, np.nan, np.float32).tobytes()],
+)  # fmt: skip
+@pytest.mark.parametrize("command", [COMMANDS[0], COMMANDS[4]], ids=" ".join)
+def test_D3_records_that_make_no_sense_are_left_out(command, record, folder, capsys):
+    journal, whole, _ = left_of(command, capsys)
+    Path("out.npz.partial").write_bytes(forged(journal, record))
+    assert run(command, "--resume") == 1
+    assert Path("out.npz").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"{}",
+        b"[]",
+        b"1",
+        b'{"images": 1}',
+        b'{"images": [6, "x"], "codebook": 1, "meta": 2}',
+    ],
+)
+def test_D3_a_journal_that_says_nonsense_of_itself_is_refused_in_one_line(header, folder, capsys):
+    Path("out.npz.partial").write_bytes(MAGIC + framed(header))
+    assert run(COMMANDS[0], "--resume") == 1
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "out.npz.partial: " in captured.err
+
+
 def test_resume_goes_with_a_file_that_is_to_be_made(folder, capsys):
     assert execute(["hog", "in", "--resume"]) == 2
     assert "--resume goes with -o FILE" in capsys.readouterr().err

@@ -224,7 +224,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_broken_npz_is_refused_in_one_line(tmp_path, monkeypatch, kind):
+def test_D3_broken_npz_is_refused_in_one_line(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "f.npz"
     path.write_bytes(BROKEN[kind])
@@ -261,11 +261,107 @@ def test_the_unbroken_one_is_read(tmp_path):
         ("f.npy", "x"),
     ],
 )
-def test_broken_texts_are_refused_in_one_line(tmp_path, name, text):
+def test_D3_broken_texts_are_refused_in_one_line(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=name) as caught:
         load(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def parquet_columns():
+    """Columns as `save` writes them, and the schema's metadata."""
+    import pyarrow as pa
+
+    numbers = pa.array(np.arange(12, dtype=np.float32))
+    features = pa.FixedSizeListArray.from_arrays(numbers, 4)
+    return {"path": pa.array(["a", "b", "c"]), "label": pa.array(["", "x", "x"]), "features": features}
+
+
+def parquet_of(metadata=b'{"format": 1}', compression="none", **changes):
+    """Return a Parquet file with some columns changed, added, or left out (None)."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {name: column for name, column in (parquet_columns() | changes).items() if column is not None}
+    table = pa.table(columns).replace_schema_metadata({"imgtool": metadata})
+    stream = io.BytesIO()
+    parquet.write_table(table, stream, compression=compression)
+    return stream.getvalue()
+
+
+def lists(values, width=4, value_type="float32"):
+    import pyarrow as pa
+
+    return pa.array(values, pa.list_(getattr(pa, value_type)(), *([width] if width else [])))
+
+
+BROKEN_PARQUET = {
+    "no path": lambda: parquet_of(path=None),
+    "no features": lambda: parquet_of(features=None),
+    "strange column": lambda: parquet_of(more=parquet_columns()["path"]),
+    "paths are numbers": lambda: parquet_of(path=np.arange(3)),
+    "labels are numbers": lambda: parquet_of(label=np.arange(3)),
+    "path_bytes are texts": lambda: parquet_of(path_bytes=parquet_columns()["path"]),
+    "a path is missing": lambda: parquet_of(path=["a", None, "c"]),
+    "a label is missing": lambda: parquet_of(label=["a", None, "c"]),
+    "features are missing": lambda: parquet_of(features=lists([[1] * 4, None, [1] * 4])),
+    "a number is missing": lambda: parquet_of(features=lists([[1] * 4, [1, None, 1, 1], [1] * 4])),
+    "features of several lengths": lambda: parquet_of(features=lists([[1], [1, 2], []], width=0)),
+    "features of doubles": lambda: parquet_of(features=lists([[1] * 4] * 3, value_type="float64")),
+    "features are no lists": lambda: parquet_of(features=np.ones(3, np.float32)),
+    "features of NaN": lambda: parquet_of(features=lists([[1, 2, np.nan, 4]] * 3)),
+    "meta is no JSON": lambda: parquet_of(b"{"),
+    "meta is no text": lambda: parquet_of(b"\xff"),
+    "meta is deep": lambda: parquet_of(b"[" * 100_000),
+    "other format": lambda: parquet_of(b'{"format": 2}'),
+    "cut": lambda: parquet_of()[:-30],
+    "cut early": lambda: parquet_of()[:50],
+    "a pickle": lambda: pickle.dumps(Bomb()),
+    "bomb": lambda: parquet_of(path=[""] * 500, label=[""] * 500, compression="zstd",
+                               features=lists(np.zeros((500, 5000), np.float32).tolist(), 5000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN_PARQUET)
+def test_D3_broken_parquet_is_refused_in_one_line(tmp_path, monkeypatch, kind):
+    needs(".parquet")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f.parquet").write_bytes(BROKEN_PARQUET[kind]())
+    with pytest.raises(DataError, match=r"f\.parquet: ") as caught:
+        load("f.parquet")
+    assert "\n" not in str(caught.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["f.parquet"]
+
+
+def test_parquet_of_others_is_read(tmp_path):
+    needs(".parquet")
+    (tmp_path / "f.parquet").write_bytes(parquet_of(compression="zstd"))
+    assert load(tmp_path / "f.parquet").features.tolist() == np.arange(12.0).reshape(3, 4).tolist()
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".jsonl", ".parquet"])
+def test_D3_files_with_changed_bytes_are_read_or_refused_in_one_line(tmp_path, suffix):
+    needs(suffix)
+    path = tmp_path / f"f{suffix}"
+    save(path, local() if suffix == ".npz" else example())
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), []
+    for turn in range(400):
+        content = bytearray(whole)
+        place = int(rng.integers(len(content)))
+        if turn % 4 == 0:
+            del content[place:]
+        elif turn % 4 == 1:
+            content[place:place] = content[max(place - 20, 0) : place]
+        else:
+            for each in rng.integers(len(content), size=turn % 4):
+                content[each] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            load(path)
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > 50
+    assert [each for each in refused if not each.startswith(str(path)) or "\n" in each] == []
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -114,7 +115,7 @@ def _array(content: bytes, name: str) -> np.ndarray:
         version = np.lib.format.read_magic(stream)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = reader(stream)
-    except (ValueError, OSError, SyntaxError, TypeError) as error:
+    except (ValueError, OSError, SyntaxError, TypeError, tokenize.TokenError) as error:
         raise DataError(f"{name} has a broken header ({str(error).splitlines()[0][:80]})") from None
     if dtype.kind not in "fiuU":
         raise DataError(f"{name} holds {dtype.name}, neither numbers nor texts; imgtool unpickles nothing")

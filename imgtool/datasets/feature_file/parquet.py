@@ -98,7 +98,7 @@ def _checked_width(content: Any, size: int) -> int:
 
     schema = content.schema_arrow
     if {*schema.names} - {"path_bytes"} != {*COLUMNS} or len({*schema.names}) != len(schema.names):
-        raise DataError(f"needs the columns {', '.join(COLUMNS)}, has {', '.join(schema.names)[:60]}")
+        raise DataError(f"needs the columns {', '.join(COLUMNS)}, has {str(schema.names)[:60]}")
     features = schema.field("features").type
     if not pa.types.is_fixed_size_list(features) or features.value_type != pa.float32():
         raise DataError("its features are no lists of float32 of one length")
