@@ -13,6 +13,7 @@ from imgtool.cli import options
 from imgtool.cli.images import Images, Rows, each_input
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row
+from imgtool.cli.together import Together, resolved
 from imgtool.cli.vectors import Drawing, Vectors
 from imgtool.errors import ImageError, ParameterError
 
@@ -43,6 +44,7 @@ MATCH_COLUMNS = ("other", "keypoints", "matches", "inliers")
 )
 @click.option("--root", is_flag=True, help="RootSIFT: square roots under the L1 norm.")
 @click.option("--bounds", type=options.Numbers(4), metavar="X0,Y0,X1,Y1", help="Describe this part only, inclusive.")
+@options.batch_device
 @click.option("--sparse", is_flag=True, help="At keypoints instead of on a grid, as OpenCV finds them.")
 @click.option("--match", "other", metavar="OTHER", help="Match keypoints with those of the image OTHER.")
 @click.option("--values", is_flag=True, help="Give frames and values of each descriptor, not a summary.")
@@ -77,8 +79,12 @@ def command(
             raise ParameterError("--match gives rows of matches; it does not go with -o, --resize, --values or --root")
         _match(images, vectors, other, visualize)
         return
+    place = resolved(given.pop("device", None))
     parameters = {"keypoints": True, "root": root} if sparse else {**_dense(**given), "root": root}
-    describe = at_keypoints(root) if sparse else on_grid(**parameters)
+    if place == "cpu":
+        describe = at_keypoints(root) if sparse else on_grid(**parameters)
+    else:
+        describe = on_grids(place, **parameters)
     _write(images, vectors, describe, parameters, sparse=sparse, values=values, visualize=visualize)
 
 
@@ -94,7 +100,7 @@ def _write(
 ) -> None:
     """Describe all images: rows on standard output, or a feature file; and pictures where asked."""
     draw = _drawing(visualize).prepare(images, "sift", vectors=vectors) if visualize else None
-    meta = vectors.meta("sift", parameters)
+    meta = vectors.meta("sift", parameters, describe)
     if vectors.prints:
         summary, columns = (_keypoints_row, SPARSE_COLUMNS) if sparse else (_row, COLUMNS)
         outcomes = vectors.each(images, describe, meta, draw=draw)
@@ -190,6 +196,27 @@ def on_grid(
         return replace(found, values=sift.root(found.values)) if root else found
 
     return describe
+
+
+def on_grids(
+    device: str, step: int, bins: Sequence[int], window: str, root: bool, bounds: Sequence[int] | None
+) -> Together[Descriptors]:
+    """Return the function that describes several images on a grid, on a device."""
+    from imgtool.features import sift
+    from imgtool.features.sift_torch import dense_sift_batch, phow_batch
+    from imgtool.image.color import to_gray
+
+    region = (bounds[0], bounds[1], bounds[2], bounds[3]) if bounds else None
+
+    def describe(images: list[np.ndarray]) -> list[Descriptors]:
+        common: dict[str, Any] = {"step": step, "window": window, "bounds": region, "device": device}
+        one = len(bins) == 1
+        every = (
+            dense_sift_batch(images, bin_size=bins[0], **common) if one else phow_batch(images, sizes=bins, **common)
+        )
+        return [replace(found, values=sift.root(found.values)) for found in every] if root else every
+
+    return Together(device, describe, prepare=to_gray)
 
 
 def _row(found: Descriptors, *, values: bool) -> Row:

@@ -11,6 +11,7 @@ from imgtool.cli.images import Images, Outcome, Rows, each_input, reason
 from imgtool.cli.messages import complain
 from imgtool.cli.sizes import parse_size, resized
 from imgtool.cli.tables import Row
+from imgtool.cli.together import Together, each_together
 from imgtool.errors import ClusterError, ImgtoolError, OutputError, ParameterError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Vectors(NamedTuple):
         parameters: what a feature file's meta says of how it was made.
         """
         draw = drawing.prepare(images, descriptor, vectors=self) if drawing else None
-        meta = self.meta(descriptor, parameters)
+        meta = self.meta(descriptor, parameters, describe)
         if self.prints:
             outcomes = self.each(images, describe, meta, draw=draw)
             Rows(self.format).write((each.map(lambda value: _row(descriptor, value)) for each in outcomes), COLUMNS)
@@ -60,10 +61,13 @@ class Vectors(NamedTuple):
         if not images.quiet:
             complain(f"{self.output}: {count} rows of {width} numbers")
 
-    def meta(self, descriptor: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def meta(
+        self, descriptor: str, parameters: dict[str, Any], describe: Callable[[np.ndarray], Any]
+    ) -> dict[str, Any]:
         """Return what a feature file says of how it was made."""
         size = {"resize": self.resize} if self.resize else {}
-        return {"descriptor": descriptor, "parameters": {**parameters, **size}, "version": imgtool.__version__}
+        meta = {"descriptor": descriptor, "parameters": {**parameters, **size}, "version": imgtool.__version__}
+        return {**meta, "device": describe.device} if isinstance(describe, Together) else meta
 
     def each(
         self,
@@ -79,16 +83,21 @@ class Vectors(NamedTuple):
             raise ParameterError("--resume goes with -o FILE, a feature file")
         size = parse_size("--resize", self.resize) if self.resize else None
         if self.cluster:
-            if draw:
-                raise ParameterError("--visualize does not go with --cluster")
+            if draw or isinstance(describe, Together):
+                raise ParameterError(f"{'--visualize' if draw else '--device'} does not go with --cluster")
             from imgtool.cli.remote import each_on_cluster
 
             return each_on_cluster(self.cluster, images, meta, first=first)
 
-        def described(index: int, source: Input) -> Value:
+        def read(_: int, source: Input) -> np.ndarray:
             image = images.read(source)
-            if size:
-                image = resized(image, size)
+            return resized(image, size) if size else image
+
+        if isinstance(describe, Together):
+            return each_together(images, read, describe, draw=draw, first=first)
+
+        def described(index: int, source: Input) -> Value:
+            image = read(index, source)
             value = describe(image)
             if draw:
                 draw(index, image, value)
