@@ -71,7 +71,7 @@ def _write_array(file: Any, dtype: np.dtype, shape: tuple[int, ...], blocks: Ite
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     for block in blocks:
-        file.write(np.ascontiguousarray(block).tobytes())
+        file.write(np.ascontiguousarray(block))
 
 
 def read_npz(file: BinaryIO) -> FeatureTable:

@@ -21,7 +21,7 @@ import numpy as np
 
 from imgtool.batch.inputs import Input
 from imgtool.datasets.feature_file import check_free, write
-from imgtool.datasets.feature_file.journal import FRAME, MAGIC, append, framed, opened, records
+from imgtool.datasets.feature_file.journal import FRAME, MAGIC, Bytes, append, begin, framed, opened, records
 from imgtool.datasets.feature_file.table import Blocks, Local
 from imgtool.errors import DataError, OutputError, ParameterError
 
@@ -72,9 +72,7 @@ class GrowingFile:
         if found != head:
             if not head.startswith(found):
                 raise DataError(f"{self.journal}: {_difference(self.journal, head)}; --force begins anew")
-            self._file.seek(0)
-            self._file.truncate()
-            append(self._file, head)
+            begin(self._file, head)
             return
         end = self._start
         for record, place in records(self.journal, self._start):
@@ -126,7 +124,7 @@ class GrowingFile:
                 f" {self._inputs[self._first[0]].path} has {self._first[2]}; --resize brings images to one size"
             )
         widths = _WIDTHS.pack(frames.shape[1], values.shape[1]) if frames.shape[1] else b""
-        self._append((b"l" if widths else b"v") + widths + frames.tobytes() + values.tobytes())
+        self._append((b"l" if widths else b"v") + widths, _bytes(frames), _bytes(values))
         self._count(frames, values)
 
     def add_failure(self, reason: str) -> None:
@@ -134,10 +132,10 @@ class GrowingFile:
         self._append(b"e" + reason.encode("utf-8", "replace"))
         self._count_failure()
 
-    def _append(self, record: bytes) -> None:
+    def _append(self, *parts: Bytes) -> None:
         """Write a record."""
         try:
-            append(self._file, framed(record))
+            append(self._file, *parts)
         except OSError as error:
             advice = f"; --resume goes on from {self.journal}" if self.done else ""
             raise OutputError(f"{self.journal}: cannot be written: {(error.strerror or '').lower()}{advice}") from None
@@ -212,6 +210,11 @@ def interrupted() -> list[str]:
         else:
             each.discard()
     return lines
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """Return the bytes of an array whose rows lie one after the other."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _arrays(record: bytes) -> tuple[np.ndarray, np.ndarray] | None:

@@ -15,6 +15,7 @@ from imgtool.errors import OutputError
 
 MAGIC = b"imgtool journal 1\n"
 FRAME = struct.Struct("<QI")  # length and CRC-32 of what follows
+Bytes = bytes | memoryview
 
 
 def opened(path: str) -> BinaryIO:
@@ -43,10 +44,31 @@ def opened(path: str) -> BinaryIO:
 
 def framed(record: bytes) -> bytes:
     """Return a record as it stands in a journal."""
-    return FRAME.pack(len(record), zlib.crc32(record)) + record
+    return _frame(record) + record
 
 
-def append(file: BinaryIO, data: bytes) -> None:
+def append(file: BinaryIO, *parts: Bytes) -> None:
+    """Write a record that consists of these parts, none of them copied."""
+    _write(file, _frame(*parts))
+    for part in parts:
+        _write(file, part)
+
+
+def begin(file: BinaryIO, head: bytes) -> None:
+    """Throw away what a journal holds, and write its beginning."""
+    file.seek(0)
+    file.truncate()
+    _write(file, head)
+
+
+def _frame(*parts: Bytes) -> bytes:
+    checksum, length = 0, 0
+    for part in parts:
+        checksum, length = zlib.crc32(part, checksum), length + memoryview(part).nbytes
+    return FRAME.pack(length, checksum)
+
+
+def _write(file: BinaryIO, data: Bytes) -> None:
     """Write all the bytes; an unbuffered file may take them in parts."""
     rest = memoryview(data)
     while rest:
