@@ -111,7 +111,7 @@ def fit_codebook(
     projected = (descriptors - mean) @ basis.T
     if places is not None:
         projected = np.concatenate([projected, places.astype(projected.dtype)], axis=1)
-    means, covariances, priors = _mixture(projected, min(components, len(projected)), seed, iterations)
+    means, covariances, priors = fit_mixture(projected, min(components, len(projected)), seed, iterations)
     mean, basis, means, covariances, priors = (
         np.asarray(part, np.float32) for part in (mean, basis, means, covariances, priors)
     )
@@ -128,10 +128,10 @@ def _principal_components(descriptors: np.ndarray, dimensions: int) -> tuple[np.
     return mean.astype(np.float32), (basis * signs[:, None]).astype(np.float32)
 
 
-def _mixture(
-    data: np.ndarray, components: int, seed: int, iterations: int
+def fit_mixture(
+    data: np.ndarray, components: int, seed: int, iterations: int = 100
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit means, variances and priors by scikit-learn."""
+    """Return means, variances and priors fitted to data (N, D) by scikit-learn."""
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
