@@ -119,10 +119,10 @@ def _describer(meta: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
         from imgtool.cli.hog import function_of
 
         return functools.partial(function_of(parameters.pop("variant", "skimage")), **parameters)
-    if meta["descriptor"] == "fisher":
-        from imgtool.cli.fisher import encoder
+    from imgtool.cli.fisher import ENCODINGS, encoder
 
-        return encoder(parameters["codebook"], parameters["pyramid"])
+    if meta["descriptor"] in ENCODINGS:
+        return encoder(meta["descriptor"], **parameters)
     raise ValueError(meta["descriptor"])
 
 
