@@ -1,12 +1,13 @@
 """What each descriptor is worth to a linear SVM: the fifteen scene categories, several random splits.
 
-    python benchmarks/scenes.py SCENES --work FOLDER [--splits N] [--only WORD]
+    python benchmarks/scenes.py SCENES --work FOLDER [--splits 0,1,2,3,4]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/scenes.py SCENES --work FOLDER --time
 
 SCENES holds one folder of images for each of the 15 classes (Lazebnik, Schmid and Ponce, CVPR 2006). In each split 100
 images of each class train and the others test. Codebooks are fitted to the training images of their split; so is the
 SVM, whose cost is chosen by cross-validation among them. Every result is a line of FOLDER/results.jsonl; a run that
-was cut off goes on from there. At the end: accuracy (the mean over the classes, then mean and deviation over the
-splits), numbers an image, and processor time to describe one of 200 x 200 pixels, SIFT and projection included.
+was cut off goes on from there. The table: accuracy (the mean over the classes; mean and deviation over the splits) and
+numbers an image. `--time` measures how long it takes to describe one, with the codebooks of split 0.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from imgtool.classifiers.svm import fit_svm
 from imgtool.datasets.dataset import Dataset
@@ -32,15 +33,14 @@ from imgtool.features.gist import gist
 from imgtool.features.hog import hog
 from imgtool.features.pyramid import cells, places
 from imgtool.features.sift import quantised, root
-from imgtool.features.sparse import llc_codes, pooled
 from imgtool.image.resize import resize
 
 OUTDOOR = ("coast", "forest", "highway", "insidecity", "mountain", "opencountry", "street", "tallbuilding")
 TRAINING = 100  # images of each class
 LOCAL = LocalSettings(step=6, bins=(4, 6, 8), window="flat", root=False)  # as bytes; the root is taken later
-SAMPLES = 128_000  # descriptors that codebooks are fitted to
-COSTS, FOLDS = (0.1, 1.0, 10.0, 100.0), 3
-PYRAMID = ("1x1", "2x2", "3x1")
+SAMPLES, ITERATIONS = 64_000, 30  # descriptors that codebooks are fitted to, steps of EM
+COSTS, FOLDS = (1.0, 10.0), 2
+LAST = "Fisher, K = 64, pyramid 1x1,2x2,3x1"  # of a split
 
 
 class Local(NamedTuple):
@@ -83,75 +83,85 @@ class Task(NamedTuple):
         sample = np.concatenate(values)
         if projected:
             place = np.concatenate(where) if with_places else None
-            return fit_codebook(sample, dimensions=64, seed=self.seed, places=place, **settings)
-        mixture = fit_mixture(sample, seed=self.seed, **settings)
+            return fit_codebook(sample, dimensions=64, seed=self.seed, places=place, iterations=ITERATIONS, **settings)
+        mixture = fit_mixture(sample, seed=self.seed, iterations=ITERATIONS, **settings)
         nothing = np.zeros(128, np.float32), np.eye(128, dtype=np.float32)
         return Codebook(*nothing, *(np.asarray(part, np.float32) for part in mixture))
 
 
-Encoder = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Vectors = dict[str, np.ndarray]
+Encoder = Callable[[np.ndarray, np.ndarray], Vectors]  # of descriptors and their places: vectors by name
 
 
-def mixture_of(book: Codebook) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return book.means, book.covariances, book.priors
-
-
-def fisher(book: Codebook, **flags: bool) -> Encoder:
-    return lambda values, where: fisher_vector(book.project(values, where), *mixture_of(book), **flags)
-
-
-def fisher_pyramid(book: Codebook, levels: tuple[str, ...]) -> Encoder:
-    def encode(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-        data = book.project(values)
-        return unit(np.concatenate([fisher_vector(data[c], *mixture_of(book)) for c in cells(where, levels)]))
-
-    return encode
-
-
-def words(book: Codebook, *, square_root: bool) -> Encoder:
-    def encode(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+def words(book: Codebook) -> Encoder:
+    def encode(values: np.ndarray, where: np.ndarray) -> Vectors:
         shares = bag_of_words(book.project(values), book.means)
-        return signed_root(shares) if square_root else shares
+        name = f"bag of words, K = {book.components}"
+        return {f"{name}, without square root": shares, name: signed_root(shares)}
 
     return encode
 
 
-def aggregated(book: Codebook, **flags: bool) -> Encoder:
-    return lambda values, where: vlad(book.project(values), book.means, **flags)
+def aggregated(book: Codebook) -> Encoder:
+    def encode(values: np.ndarray, where: np.ndarray) -> Vectors:
+        sums = vlad(book.project(values), book.means, normalized=False)
+        name, rooted = f"VLAD, K = {book.components}", signed_root(sums)
+        by_component = unit(rooted.reshape(book.means.shape)).reshape(-1)
+        return {
+            f"{name}, without square root": unit(sums),
+            name: unit(rooted),
+            f"{name}, by component": unit(by_component),
+        }
+
+    return encode
 
 
-def llc(book: Codebook) -> Encoder:
-    """Descriptors of length 1 and cluster centers, as Wang et al. take them."""
-    return lambda values, where: pooled(llc_codes(values, book.means), where)
+def fisher(book: Codebook, remark: str = "", *, ablations: bool = False) -> Encoder:
+    def encode(values: np.ndarray, where: np.ndarray) -> Vectors:
+        mixture = book.means, book.covariances, book.priors
+        plain = fisher_vector(book.project(values, where), *mixture, square_root=False, normalized=False)
+        name = f"Fisher, K = {book.components}{remark}"
+        vectors = {name: unit(signed_root(plain))}
+        if ablations:
+            vectors[f"{name}, without square root"] = unit(plain)
+            vectors[f"{name}, without length 1"] = signed_root(plain)
+            vectors[f"{name}, without both"] = plain
+        return vectors
+
+    return encode
 
 
-def encoders(task: Task) -> dict[str, Callable[[], Encoder]]:
-    """Return what is compared, by name; a codebook is fitted when it is first asked for."""
+def fisher_pyramids(book: Codebook) -> Encoder:
+    def encode(values: np.ndarray, where: np.ndarray) -> Vectors:
+        data, mixture = book.project(values), (book.means, book.covariances, book.priors)
+        whole, thirds, quarters = (
+            np.concatenate([fisher_vector(data[inside], *mixture) for inside in cells(where, [level])])
+            for level in ("1x1", "3x1", "2x2")
+        )
+        name = f"Fisher, K = {book.components}, pyramid"
+        return {
+            f"{name} 1x1,3x1": unit(np.concatenate([whole, thirds])),
+            f"{name} 1x1,2x2,3x1": unit(np.concatenate([whole, quarters, thirds])),
+        }
 
-    def book(k: int, **settings: Any) -> Codebook:
-        # where only nearest means count, k-means and one step of EM do
-        return task.book(f"{k}-{'-'.join(settings)}", components=k, **settings)
+    return encode
 
+
+def encoders(task: Task) -> dict[str, Encoder]:
+    """Return what encodes descriptors; codebooks are fitted now where they were not before."""
+    small, middle, large = (task.book(f"{k}", components=k) for k in (16, 64, 256))
+    placed = task.book("64-places", components=64, with_places=True)
+    unprojected = task.book("64-unprojected", components=64, projected=False)
     return {
-        "bag of words, K = 64, shares": lambda: words(book(64), square_root=False),
-        "bag of words, K = 64": lambda: words(book(64), square_root=True),
-        "bag of words, K = 256": lambda: words(book(256), square_root=True),
-        "bag of words, K = 1024": lambda: words(book(1024, iterations=1), square_root=True),
-        "VLAD, K = 64, no square root": lambda: aggregated(book(64)),
-        "VLAD, K = 64": lambda: aggregated(book(64), square_root=True),
-        "VLAD, K = 64, each component of length 1": lambda: aggregated(book(64), square_root=True, components=True),
-        "Fisher, K = 16": lambda: fisher(book(16)),
-        "Fisher, K = 64": lambda: fisher(book(64)),
-        "Fisher, K = 256": lambda: fisher(book(256)),
-        "Fisher, K = 64, no square root": lambda: fisher(book(64), square_root=False),
-        "Fisher, K = 64, no length 1": lambda: fisher(book(64), normalized=False),
-        "Fisher, K = 64, neither": lambda: fisher(book(64), square_root=False, normalized=False),
-        "Fisher, K = 64, fast": lambda: fisher(book(64), fast=True),
-        "Fisher, K = 64, pyramid 1x1,3x1": lambda: fisher_pyramid(book(64), ("1x1", "3x1")),
-        "Fisher, K = 64, pyramid 1x1,2x2,3x1": lambda: fisher_pyramid(book(64), PYRAMID),
-        "Fisher, K = 64, places": lambda: fisher(book(64, with_places=True)),
-        "Fisher, K = 64, no projection": lambda: fisher(book(64, projected=False)),
-        "LLC, K = 1024, pyramid 1x1,2x2,4x4": lambda: llc(book(1024, projected=False, iterations=1)),
+        "bag of words, K = 64": words(middle),
+        "bag of words, K = 256": words(large),
+        "VLAD, K = 64": aggregated(middle),
+        "Fisher, K = 16": fisher(small),
+        "Fisher, K = 64": fisher(middle, ablations=True),
+        "Fisher, K = 256": fisher(large),
+        "Fisher, K = 64, places": fisher(placed, ", places"),
+        "Fisher, K = 64, without projection": fisher(unprojected, ", without projection"),
+        "Fisher, K = 64, pyramid 1x1,2x2,3x1": fisher_pyramids(middle),
     }
 
 
@@ -159,17 +169,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--only", default="", metavar="WORD", help="rows whose name begins so")
+    parser.add_argument("--splits", default="0,1,2,3,4", metavar="SEEDS")
+    parser.add_argument("--time", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     dataset = load_dataset(arguments.scenes).train
     results = Results(arguments.work / "results.jsonl")
-    local, describing = local_descriptors(dataset, arguments.work)
-    for seed in range(arguments.splits):
-        train = chosen(dataset.labels, seed)
-        whole_images(dataset, train, seed, results, arguments)
-        encodings(dataset.labels, Task(local, train, seed, arguments.work), describing, results, arguments.only)
+    local = local_descriptors(dataset, arguments.work)
+    for seed in map(int, arguments.splits.split(",")):
+        task = Task(local, chosen(dataset.labels, seed), seed, arguments.work)
+        if arguments.time:
+            times(dataset, task)
+            return
+        whole_images(dataset, task, results)
+        encodings(dataset.labels, task, results)
     results.table()
 
 
@@ -182,19 +195,18 @@ def chosen(labels: np.ndarray, seed: int) -> np.ndarray:
     return train
 
 
-def whole_images(dataset: Dataset, train: np.ndarray, seed: int, results: Results, arguments: Any) -> None:
+def whole_images(dataset: Dataset, task: Task, results: Results) -> None:
     """Judge the descriptors that need no codebook."""
     outdoor = np.isin(dataset.labels, [dataset.classes.index(name) for name in OUTDOOR])
-    rows = {"HoG": (hog_of, "hog", None), "GIST": (gist, "gist", None)}
-    rows["GIST, eight outdoor classes"] = gist, "gist", outdoor
-    for name, (describe, file, among) in rows.items():
-        if not name.startswith(arguments.only) or results.has(name, seed):
-            continue
-        features, seconds = described(dataset, describe, arguments.work / f"{file}.npz")
-        kept = np.full(len(features), True) if among is None else among
-        _, labels = np.unique(dataset.labels[kept], return_inverse=True)
-        judged = judge(features[kept], labels, train[kept], seed, standardize=file == "gist")
-        results.add(name, seed, features.shape[1], seconds, *judged)
+    everything = np.full(len(dataset), True)
+    for name, describe, kept in (
+        ("HoG", hog_of, everything), ("GIST", gist, everything), ("GIST, eight outdoor classes", gist, outdoor)
+    ):  # fmt: skip
+        if not results.has(name, task.seed):
+            features = described(dataset, describe, task.folder / f"{describe.__name__}.npy")[kept]
+            _, labels = np.unique(dataset.labels[kept], return_inverse=True)
+            judged = judge(features, labels, task.train[kept], task.seed, standardize=describe is gist)
+            results.add(name, task.seed, features.shape[1], judged)
 
 
 def hog_of(image: np.ndarray) -> np.ndarray:
@@ -202,57 +214,69 @@ def hog_of(image: np.ndarray) -> np.ndarray:
     return hog(resize(image, 96, 96))
 
 
-def described(dataset: Dataset, describe: Callable[[np.ndarray], np.ndarray], path: Path) -> tuple[np.ndarray, float]:
-    """Return (N, D) float32 and the seconds an image, computed now unless they were before."""
+def described(dataset: Dataset, describe: Callable[[np.ndarray], np.ndarray], path: Path) -> np.ndarray:
+    """Return (N, D) float32, computed now unless it was before."""
     if not path.exists():
-        begin = time.process_time()
         features = np.stack([describe(dataset.image(image)).reshape(-1) for image in range(len(dataset))])
-        whole(path, lambda file: np.savez(file, features=features, seconds=time.process_time() - begin))
-    stored = np.load(path)
-    return stored["features"], float(stored["seconds"]) / len(dataset)
+        whole(path, lambda file: np.save(file, features))
+    return np.load(path)
 
 
-def local_descriptors(dataset: Dataset, work: Path) -> tuple[Local, float]:
-    """Return dense SIFT of all images and the seconds an image, computed now unless they were before."""
-    names = ("values", "where", "offsets")
+def local_descriptors(dataset: Dataset, work: Path) -> Local:
+    """Return dense SIFT of all images, computed now unless it was before."""
     if not (work / "offsets.npy").exists():
-        begin = time.process_time()
-        with open(work / "values.part", "wb") as values:
-            where, counts = [], [0]
+        where, counts = [], [0]
+        with open(work / "values.bin", "wb") as values:
             for image in range(len(dataset)):
                 pixels = dataset.image(image)
                 found = LOCAL.describe(pixels)
                 values.write(quantised(found.values).tobytes())
                 where.append(places(found.frames, *pixels.shape[:2]))
                 counts.append(len(found.values))
-        offsets = np.cumsum(counts)
-        stored = open_memmap(work / "values.npy", "w+", np.uint8, (int(offsets[-1]), 128))
-        stored[:] = np.memmap(work / "values.part", np.uint8, "r", shape=stored.shape)
-        (work / "values.part").unlink()
-        np.save(work / "where.npy", np.concatenate(where))
-        (work / "seconds.txt").write_text(str((time.process_time() - begin) / len(dataset)))
-        whole(work / "offsets.npy", lambda file: np.save(file, offsets))
-    local = Local(*(np.load(work / f"{name}.npy", mmap_mode="r") for name in names))
-    return local, float((work / "seconds.txt").read_text())
+        whole(work / "where.npy", lambda file: np.save(file, np.concatenate(where)))
+        whole(work / "offsets.npy", lambda file: np.save(file, np.cumsum(counts)))
+    values = np.memmap(work / "values.bin", np.uint8, "r").reshape(-1, 128)
+    return Local(values, np.load(work / "where.npy"), np.load(work / "offsets.npy"))
 
 
-def encodings(labels: np.ndarray, task: Task, describing: float, results: Results, only: str) -> None:
-    """Judge all encodings of one split that were not judged before; each image's descriptors are looked at once."""
-    missing = [name for name in encoders(task) if name.startswith(only) and not results.has(name, task.seed)]
-    ready = {name: encoders(task)[name]() for name in missing}
+def encodings(labels: np.ndarray, task: Task, results: Results) -> None:
+    """Judge all encodings of one split; each image's descriptors are looked at once."""
+    if results.has(LAST, task.seed):
+        return
     tables: dict[str, np.ndarray] = {}
-    spent = dict.fromkeys(ready, 0.0)
-    for image in range(len(labels) if ready else 0):
+    ready = encoders(task).values()
+    for image in range(len(labels)):
         values, where = task.local.of(image)
-        for name, encode in ready.items():
-            begin = time.process_time()
-            vector = encode(values, where)
-            spent[name] += time.process_time() - begin
-            tables.setdefault(name, np.empty((len(labels), len(vector)), np.float32))[image] = vector
-    for name in ready:
+        for encode in ready:
+            for name, vector in encode(values, where).items():
+                tables.setdefault(name, np.empty((len(labels), len(vector)), np.float32))[image] = vector
+    for name in list(tables):
         features = tables.pop(name)
-        judged = judge(features, labels, task.train, task.seed)
-        results.add(name, task.seed, features.shape[1], describing + spent[name] / len(labels), *judged)
+        if not results.has(name, task.seed):
+            results.add(name, task.seed, features.shape[1], judge(features, labels, task.train, task.seed))
+
+
+def times(dataset: Dataset, task: Task) -> None:
+    """Print the median milliseconds to describe an image, everything included but reading it."""
+    images = [dataset.image(image) for image in range(0, len(dataset), len(dataset) // 50)]
+
+    def by(encode: Encoder) -> Callable[[np.ndarray], Any]:
+        def describe(image: np.ndarray) -> Vectors:
+            found = LOCAL.describe(image)
+            return encode(root(found.values), places(found.frames, *image.shape[:2]))
+
+        return describe
+
+    everything = {"HoG": hog_of, "GIST": gist, "dense SIFT alone": LOCAL.describe}
+    everything |= {name: by(encode) for name, encode in encoders(task).items()}
+    for name, describe in everything.items():
+        describe(images[0])
+        seconds = []
+        for image in images:
+            begin = time.perf_counter()
+            describe(image)
+            seconds.append(time.perf_counter() - begin)
+        print(f"{name:<40} {1e3 * statistics.median(seconds):6.1f} ms")
 
 
 def judge(
@@ -293,26 +317,24 @@ class Results:
     def has(self, name: str, seed: int) -> bool:
         return any((row["name"], row["split"]) == (name, seed) for row in self.rows)
 
-    def add(self, name: str, seed: int, dimension: int, seconds: float, accuracy: float, cost: float) -> None:
-        row = {"name": name, "split": seed, "accuracy": accuracy, "dimension": dimension}
-        self.rows.append({**row, "milliseconds": 1e3 * seconds, "cost": cost})
+    def add(self, name: str, seed: int, dimension: int, judged: tuple[float, float]) -> None:
+        accuracy, cost = judged
+        row = {"name": name, "split": seed, "accuracy": accuracy, "dimension": dimension, "cost": cost}
+        self.rows.append(row)
         with open(self.path, "a") as file:
             file.write(json.dumps(self.rows[-1]) + "\n")
         print(self.rows[-1], flush=True)
 
     def table(self) -> None:
         """Print what the splits say together."""
-        heads = "descriptor", "numbers", "accuracy %", "deviation", "ms an image", "splits"
+        heads = "descriptor", "numbers", "accuracy %", "deviation", "splits"
         print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
         for name in dict.fromkeys(row["name"] for row in self.rows):
             rows = [row for row in self.rows if row["name"] == name]
             accuracies = [100 * row["accuracy"] for row in rows]
-            deviation = np.std(accuracies, ddof=1) if len(rows) > 1 else float("nan")
-            milliseconds = np.mean([row["milliseconds"] for row in rows])
-            print(
-                f"| {name} | {rows[0]['dimension']:,} | {np.mean(accuracies):.1f} | {deviation:.1f}"
-                f" | {milliseconds:.1f} | {len(rows)} |"
-            )
+            deviation = statistics.stdev(accuracies) if len(rows) > 1 else float("nan")
+            mean = statistics.mean(accuracies)
+            print(f"| {name} | {rows[0]['dimension']:,} | {mean:.1f} | {deviation:.1f} | {len(rows)} |")
 
 
 def whole(path: Path, write: Callable[[Any], None]) -> None:

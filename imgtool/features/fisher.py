@@ -129,10 +129,11 @@ def _gradients(
     middle, dimensions = means.mean(axis=0), means.shape[1]
     likely = priors >= SMALLEST_POSTERIOR
     weights = _weights(means, covariances, priors)[likely]
-    sums = np.zeros((len(means), 2 * dimensions + 1), data.dtype)
+    found = np.zeros_like(weights)
     for start in range(0, len(data), _ROWS):
-        terms = _terms(data[start : start + _ROWS] - middle)
-        sums[likely] += _summed(terms, weights, fast=fast)
+        found += _summed(_terms(data[start : start + _ROWS] - middle), weights, fast=fast)
+    sums = np.zeros((len(means), 2 * dimensions + 1), data.dtype)
+    sums[likely] = found
     means = means - middle
     second, first, mass = np.split(sums, [dimensions, 2 * dimensions], axis=1)
     by_mean = (first - mass * means) / np.sqrt(covariances)
@@ -143,14 +144,15 @@ def _gradients(
 def _summed(terms: np.ndarray, weights: np.ndarray, *, fast: bool) -> np.ndarray:
     """Return (K, 2D + 1): the sums of terms (N, 2D + 1) over the rows, each counting for a component by its posterior.
 
-    The rows are divided by what their exponentials add up to, not these, of which there are more.
+    It is the terms that are divided by the sum of a row's exponentials, in place, as these are more numbers.
     """
     shares = weights @ terms.T
     if fast:
         return np.asarray(_one_hot(shares.argmax(axis=0), len(weights)).astype(terms.dtype).T @ terms)
     totals = _exponentiate(shares)
     np.putmask(shares, shares < SMALLEST_POSTERIOR * totals, 0)
-    return np.asarray(shares @ (terms / totals[:, None]))
+    terms /= totals[:, None]
+    return np.asarray(shares @ terms)
 
 
 def _weights(means: np.ndarray, covariances: np.ndarray, priors: np.ndarray) -> np.ndarray:

@@ -215,17 +215,12 @@ def test_features_fit_equals_the_library_and_info_describes(capsys):
     pytest.importorskip("sklearn", reason="needs the extra 'classic'")
     options = ["--components", "2", "--dimensions", "5", "--step", "2", "--bin", "3,4", "--places", "--seed", "4"]
     assert execute(["features", "fit", "in", "bad.png", "-o", "b.safetensors", *options]) == 1
-    settings = {
-        "local": LocalSettings(2, (3, 4)),
-        "components": 2,
-        "dimensions": 5,
-        "with_places": True,
-        "starts": 3,
-        "seed": 4,
-    }
-    expected = fit_to_images(IMAGES.values(), 3, **settings)
+    settings = {"components": 2, "dimensions": 5, "with_places": True, "seed": 4, "local": LocalSettings(2, (3, 4))}
+    expected = fit_to_images(IMAGES.values(), 3, starts=3, **settings)
     found = load("b.safetensors")
     np.testing.assert_allclose(found.means, expected.means, atol=1e-5)
+    once = fit_to_images(IMAGES.values(), 3, starts=1, **settings)
+    assert not np.allclose(found.means, once.means, atol=1e-5)
     assert found.meta == expected.meta
     capsys.readouterr()
     assert execute(["fisher", "in", "--codebook", "b.safetensors", "-o", "f.npz"]) == 0
