@@ -2,12 +2,14 @@
 
     python benchmarks/scenes.py SCENES --work FOLDER [--splits 0,1,2,3,4]
     OPENBLAS_NUM_THREADS=1 python benchmarks/scenes.py SCENES --work FOLDER --time
+    python benchmarks/scenes.py SCENES --work FOLDER --why
 
 SCENES holds one folder of images for each of the 15 classes (Lazebnik, Schmid and Ponce, CVPR 2006). In each split 100
 images of each class train and the others test. Codebooks are fitted to the training images of their split; so is the
 SVM, whose cost is chosen by cross-validation among them. Every result is a line of FOLDER/results.jsonl; a run that
 was cut off goes on from there. The table: accuracy (the mean over the classes; mean and deviation over the splits) and
-numbers an image. `--time` measures how long it takes to describe one, with the codebooks of split 0.
+numbers an image. `--time` measures how long it takes to describe one, with the codebooks of split 0; `--why` adds rows
+that explain others.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ TRAINING = 100  # images of each class
 LOCAL = LocalSettings(step=6, bins=(4, 6, 8), window="flat", root=False)  # as bytes; the root is taken later
 SAMPLES, ITERATIONS = 64_000, 30  # descriptors that codebooks are fitted to, steps of EM
 COSTS, FOLDS = (1.0, 10.0), 2
-LAST = "Fisher, K = 64, pyramid 1x1,2x2,3x1"  # of a split
+LAST, SHUFFLED = "Fisher, K = 64, pyramid 1x1,2x2,3x1", "Fisher, K = 64, pyramid 1x1,3x1, thirds in any order"
 
 
 class Local(NamedTuple):
@@ -71,8 +73,8 @@ class Task(NamedTuple):
             save(path, self._fitted(**settings))
         return load(path)
 
-    def _fitted(self, *, projected: bool = True, with_places: bool = False, **settings: Any) -> Codebook:
-        """Fit to as many descriptors of each training image."""
+    def sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return descriptors and places, as many of each training image."""
         generator = np.random.default_rng(self.seed)
         values, where = [], []
         for image in np.flatnonzero(self.train):
@@ -80,9 +82,13 @@ class Task(NamedTuple):
             drawn = generator.choice(len(rows), min(len(rows), SAMPLES // int(self.train.sum())), replace=False)
             values.append(rows[drawn])
             where.append(places[drawn])
-        sample = np.concatenate(values)
+        return np.concatenate(values), np.concatenate(where)
+
+    def _fitted(self, *, projected: bool = True, with_places: bool = False, **settings: Any) -> Codebook:
+        """Fit to descriptors of the training images."""
+        sample, where = self.sample()
         if projected:
-            place = np.concatenate(where) if with_places else None
+            place = where if with_places else None
             return fit_codebook(sample, dimensions=64, seed=self.seed, places=place, iterations=ITERATIONS, **settings)
         mixture = fit_mixture(sample, seed=self.seed, iterations=ITERATIONS, **settings)
         nothing = np.zeros(128, np.float32), np.eye(128, dtype=np.float32)
@@ -165,12 +171,35 @@ def encoders(task: Task) -> dict[str, Encoder]:
     }
 
 
+def reasons(task: Task) -> dict[str, Encoder]:
+    """Return what shows why length 1 and the pyramid are worth more or less here than on other images."""
+    book, generator = task.book("64", components=64), np.random.default_rng(task.seed)
+    others, mixture = task.sample()[0], (book.means, book.covariances, book.priors)
+
+    def diluted(values: np.ndarray, where: np.ndarray) -> Vectors:
+        """A share of 0 to 80 % of the descriptors gives way to some of other images."""
+        replaced = generator.random(len(values)) < generator.uniform(0, 0.8)
+        values[replaced] = others[generator.choice(len(others), int(replaced.sum()))]
+        rooted = signed_root(fisher_vector(book.project(values), *mixture, square_root=False, normalized=False))
+        return {"Fisher, K = 64, diluted": unit(rooted), "Fisher, K = 64, diluted, without length 1": rooted}
+
+    def shuffled(values: np.ndarray, where: np.ndarray) -> Vectors:
+        """The cells are there, but not which is where."""
+        data = book.project(values)
+        thirds = [fisher_vector(data[inside], *mixture) for inside in cells(where, ["3x1"])]
+        mixed = [thirds[index] for index in generator.permutation(3)]
+        return {SHUFFLED: unit(np.concatenate([fisher_vector(data, *mixture), *mixed]))}
+
+    return {"diluted": diluted, "shuffled": shuffled}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--splits", default="0,1,2,3,4", metavar="SEEDS")
     parser.add_argument("--time", action="store_true")
+    parser.add_argument("--why", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     dataset = load_dataset(arguments.scenes).train
@@ -181,8 +210,11 @@ def main() -> None:
         if arguments.time:
             times(dataset, task)
             return
-        whole_images(dataset, task, results)
-        encodings(dataset.labels, task, results)
+        if arguments.why:
+            encodings(dataset.labels, task, results, reasons, SHUFFLED)
+        else:
+            whole_images(dataset, task, results)
+            encodings(dataset.labels, task, results, encoders, LAST)
     results.table()
 
 
@@ -239,12 +271,14 @@ def local_descriptors(dataset: Dataset, work: Path) -> Local:
     return Local(values, np.load(work / "where.npy"), np.load(work / "offsets.npy"))
 
 
-def encodings(labels: np.ndarray, task: Task, results: Results) -> None:
-    """Judge all encodings of one split; each image's descriptors are looked at once."""
-    if results.has(LAST, task.seed):
+def encodings(
+    labels: np.ndarray, task: Task, results: Results, make: Callable[[Task], dict[str, Encoder]], last: str
+) -> None:
+    """Judge all encodings of one split; each image's descriptors are looked at once. last: the name judged last."""
+    if results.has(last, task.seed):
         return
     tables: dict[str, np.ndarray] = {}
-    ready = encoders(task).values()
+    ready = make(task).values()
     for image in range(len(labels)):
         values, where = task.local.of(image)
         for encode in ready:
