@@ -179,6 +179,7 @@ def reasons(task: Task) -> dict[str, Encoder]:
     def diluted(values: np.ndarray, where: np.ndarray) -> Vectors:
         """A share of 0 to 80 % of the descriptors gives way to some of other images."""
         replaced = generator.random(len(values)) < generator.uniform(0, 0.8)
+        values = values.copy()
         values[replaced] = others[generator.choice(len(others), int(replaced.sum()))]
         rooted = signed_root(fisher_vector(book.project(values), *mixture, square_root=False, normalized=False))
         return {"Fisher, K = 64, diluted": unit(rooted), "Fisher, K = 64, diluted, without length 1": rooted}
