@@ -7,9 +7,9 @@
 SCENES holds one folder of images for each of the 15 classes (Lazebnik, Schmid and Ponce, CVPR 2006). In each split 100
 images of each class train and the others test. Codebooks are fitted to the training images of their split; so is the
 SVM, whose cost is chosen by cross-validation among them. Every result is a line of FOLDER/results.jsonl; a run that
-was cut off goes on from there. The table: accuracy (the mean over the classes; mean and deviation over the splits) and
-numbers an image. `--time` measures how long it takes to describe one, with the codebooks of split 0; `--why` adds rows
-that explain others.
+was cut off goes on from there. The table: accuracy (the mean over the classes; mean and deviation over the splits),
+average precision, and numbers an image. `--time` measures how long it takes to describe one, with the codebooks of
+split 0; `--why` adds rows that explain others.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 from imgtool.classifiers.svm import fit_svm
 from imgtool.datasets.dataset import Dataset
@@ -316,8 +317,8 @@ def times(dataset: Dataset, task: Task) -> None:
 
 def judge(
     features: np.ndarray, labels: np.ndarray, train: np.ndarray, seed: int, *, standardize: bool = False
-) -> tuple[float, float]:
-    """Return the mean of the classes' accuracies on the test images, and the cost that was chosen.
+) -> dict[str, float]:
+    """Return means over the classes of accuracy and average precision on the test images, and the cost that was chosen.
 
     All vectors are divided by the mean length of the training ones, so that the same costs suit all descriptors.
     """
@@ -325,8 +326,14 @@ def judge(
         features = (features - features[train].mean(axis=0)) / features[train].std(axis=0)
     features = in_span(features / np.linalg.norm(features[train], axis=1).mean(), train)
     machine, found = fit_svm(features[train], labels[train], int(labels.max()) + 1, costs=COSTS, folds=FOLDS, seed=seed)
-    right = machine.margins(features[~train]).argmax(axis=1) == labels[~train]
-    return float(np.mean([right[labels[~train] == label].mean() for label in np.unique(labels)])), found["cost"]
+    margins, truth = machine.margins(features[~train]), labels[~train]
+    classes = range(margins.shape[1])
+    right = margins.argmax(axis=1) == truth
+    return {
+        "accuracy": float(np.mean([right[truth == label].mean() for label in classes])),
+        "precision": float(np.mean([average_precision_score(truth == label, margins[:, label]) for label in classes])),
+        "cost": found["cost"],
+    }
 
 
 def in_span(features: np.ndarray, train: np.ndarray) -> np.ndarray:
@@ -352,24 +359,24 @@ class Results:
     def has(self, name: str, seed: int) -> bool:
         return any((row["name"], row["split"]) == (name, seed) for row in self.rows)
 
-    def add(self, name: str, seed: int, dimension: int, judged: tuple[float, float]) -> None:
-        accuracy, cost = judged
-        row = {"name": name, "split": seed, "accuracy": accuracy, "dimension": dimension, "cost": cost}
-        self.rows.append(row)
+    def add(self, name: str, seed: int, dimension: int, judged: dict[str, float]) -> None:
+        self.rows.append({"name": name, "split": seed, "dimension": dimension, **judged})
         with open(self.path, "a") as file:
             file.write(json.dumps(self.rows[-1]) + "\n")
         print(self.rows[-1], flush=True)
 
     def table(self) -> None:
         """Print what the splits say together."""
-        heads = "descriptor", "numbers", "accuracy %", "deviation", "splits"
+        heads = "descriptor", "numbers", "accuracy %", "deviation", "average precision %", "splits"
         print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
         for name in dict.fromkeys(row["name"] for row in self.rows):
             rows = [row for row in self.rows if row["name"] == name]
-            accuracies = [100 * row["accuracy"] for row in rows]
+            accuracies, precisions = ([100 * row[what] for row in rows] for what in ("accuracy", "precision"))
             deviation = statistics.stdev(accuracies) if len(rows) > 1 else float("nan")
-            mean = statistics.mean(accuracies)
-            print(f"| {name} | {rows[0]['dimension']:,} | {mean:.1f} | {deviation:.1f} | {len(rows)} |")
+            print(
+                f"| {name} | {rows[0]['dimension']:,} | {statistics.mean(accuracies):.1f} | {deviation:.1f}"
+                f" | {statistics.mean(precisions):.1f} | {len(rows)} |"
+            )
 
 
 def whole(path: Path, write: Callable[[Any], None]) -> None:
