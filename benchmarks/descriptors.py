@@ -95,8 +95,9 @@ def gist_cases() -> Iterator[tuple[str, Work, str, Work]]:
 
 def local_cases() -> Iterator[tuple[str, Work, str, Work]]:
     image = photograph(512, 512)
-    # 15,625 places of descriptors of 4 x 4 bins of 4 pixels, every 4 pixels
-    places = [cv2.KeyPoint(6.0 + 4 * x, 6.0 + 4 * y, 16 / 3) for y in range(125) for x in range(125)]
+    # 15,625 places every 4 pixels. OpenCV's bins have 1.5 times the keypoint's size, so 4 pixels: only with this size
+    # are its descriptors those of bins of 4 (mean cosine 0.9994; 0.72 with twice the size, and 3.5 times the time).
+    places = [cv2.KeyPoint(6.0 + 4 * x, 6.0 + 4 * y, 8 / 3) for y in range(125) for x in range(125)]
     sift = cv2.SIFT_create()
     yield (
         "dense SIFT 512x512",

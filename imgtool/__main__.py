@@ -8,7 +8,7 @@ import sys
 
 def main() -> None:
     """Run the command line. Until it is loaded, Ctrl-C ends the process as it ends any program."""
-    gc.set_threshold(20_000, 20, 20)  # modules that are imported live on, so looking for garbage among them is in vain
+    gc.set_threshold(100_000, 20, 20)  # modules that are imported live on, so looking for garbage among them is in vain
     python_answers = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if python_answers:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

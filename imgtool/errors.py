@@ -26,6 +26,10 @@ class DataError(ImgtoolError):
     """A data set, feature file, codebook or model folder is not what it should be."""
 
 
+class ClusterError(ImgtoolError):
+    """A cluster's scheduler or workers cannot be reached, or are gone."""
+
+
 class TrainingError(ImgtoolError):
     """Training cannot go on, such as after a loss that is not finite."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from imgtool.errors import ImageError, ParameterError
 
@@ -73,6 +75,38 @@ class Input(NamedTuple):
         return content
 
 
+class Inputs(Sequence[Input]):
+    """Inputs that take as many bytes as their names: of 100,000, a list would take 20 MB."""
+
+    def __init__(self, inputs: Iterable[Input] = ()) -> None:
+        self._names = bytearray()  # paths one after the other, without the folder that they were found below
+        self._ends = array("q")
+        self._roots: list[tuple[int, str | None]] = []  # from which index on, which folder
+        for each in inputs:
+            if not self._roots or self._roots[-1][1] != each.root:
+                self._roots.append((len(self._ends), each.root))
+            self._names += os.fsencode(each.path[len(each.root or "") :])
+            self._ends.append(len(self._names))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Input: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Input]: ...
+
+    def __getitem__(self, index: int | slice) -> Input | list[Input]:
+        """Return one input, or a list of some."""
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        _, root = self._roots[bisect_right(self._roots, index, key=lambda each: each[0]) - 1]
+        name = os.fsdecode(bytes(self._names[self._ends[index - 1] if index else 0 : self._ends[index]]))
+        return Input((root or "") + name, root)
+
+
 def _read_regular_file(path: str) -> bytes:
     """Read a file that cannot make us wait: no pipe, no device."""
     try:
@@ -95,7 +129,7 @@ def expand(
     files_from: str | None = None,
     null: bool = False,
     stdin_is_terminal: bool = False,
-) -> list[Input]:
+) -> Inputs:
     """Return the inputs in order: files as named, folders recursively and sorted, `-` as standard input.
 
     files_from: a file (or `-`) with one path a line, or NUL-separated paths when null is true.
@@ -112,7 +146,7 @@ def expand(
         named = [STANDARD_INPUT]
     if named.count(STANDARD_INPUT) + (files_from == STANDARD_INPUT) > 1:
         raise ParameterError("standard input can be read only once")
-    return list(_expanded(named))
+    return Inputs(_expanded(named))
 
 
 def _listed(source: str, *, null: bool) -> list[str]:
@@ -129,21 +163,47 @@ def _expanded(named: Iterable[str]) -> Iterator[Input]:
     """Replace each folder by the images in it; one without images stays, and is refused when it is to be read."""
     for path in named:
         if path != STANDARD_INPUT and os.path.isdir(path):
-            found = images_below(path) or [path]
-            yield from (Input(file, root=None if file == path else path) for file in found)
+            empty = True
+            for file in images_below(path):
+                empty = False
+                yield Input(file, root=None if file == path else path)
+            if empty:
+                yield Input(path)
         else:
             yield Input(path)
 
 
-def images_below(folder: str) -> list[str]:
-    """Return the files below a folder that are named as images, and folders that may not be looked into, sorted.
+def images_below(folder: str) -> Iterator[str]:
+    """Yield the files below a folder that are named as images, and folders that may not be looked into, sorted.
 
     Hidden ones and links to folders are left out.
     """
-    found: list[str] = []
-    for parent, folders, files in os.walk(folder, onerror=lambda error: found.append(error.filename)):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                found.append(os.path.join(parent, name))
-    return sorted(found, key=lambda file: file.split(os.sep))
+    names, folders = list[str](), set[str]()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if _is_folder(entry):
+                    folders.add(entry.name)
+                elif os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
+                    continue
+                names.append(entry.name)
+    except OSError:
+        yield folder
+        return
+    names.sort()
+    for name in names:
+        path = os.path.join(folder, name)
+        if name not in folders:
+            yield path
+        elif not os.path.islink(path):
+            yield from images_below(path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder, or a link to one; what cannot be looked at is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

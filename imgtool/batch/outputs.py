@@ -156,10 +156,10 @@ def remove_own_temporaries() -> None:
         _remove(path)
 
 
-def without_results(inputs: Sequence[Input], spec: str | None) -> list[Input]:
+def without_results(inputs: Sequence[Input], spec: str | None) -> Sequence[Input]:
     """Leave out what an earlier run put into the output folder, where that lies in a folder of inputs."""
     if spec is None or not os.path.isdir(spec):
-        return list(inputs)
+        return inputs
     outside = functools.cache(lambda root: not _lies_in(spec, root))
     return [each for each in inputs if each.root is None or outside(each.root) or not _lies_in(each.path, spec)]
 

@@ -8,6 +8,7 @@ import click
 
 from imgtool.cli import options
 from imgtool.cli.images import Images, Picture, Pictures
+from imgtool.cli.sizes import parse_size, resized
 from imgtool.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def command(
 
     Orientation is applied; the format is told by -o's suffix or by --to.
     """
-    wanted = _parse_size(size) if size else None
+    wanted = parse_size("--size", size) if size else None
     numbers = color in NUMBERS
     if numbers and depth in ("8", "16"):
         raise ParameterError(f"--color {color} gives numbers; it does not go with --depth {depth}")
@@ -72,10 +73,9 @@ def _converted(
 
     from imgtool.image.color import convert
     from imgtool.image.pixels import to_pixels
-    from imgtool.image.resize import resize
 
     if size:
-        image = resize(image, *_fitting(size, image.shape))
+        image = resized(image, size)
     if color:
         image = convert(image, color, source=source, gray=gray)
     same_colors = source not in NUMBERS and color in (None, "rgb", "gray")
@@ -83,18 +83,3 @@ def _converted(
         return Picture(image, same_colors=same_colors)
     stored = to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype)
     return Picture(*stored, same_colors=same_colors)
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    """Return (width, height) of text such as 640x480, 640x or x480; 0 for what is left open."""
-    width, times, height = text.lower().partition("x")
-    if not times or not (width + height).isdigit() or not all(part == "" or int(part) > 0 for part in (width, height)):
-        raise ParameterError(f"--size {text}: write WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels")
-    return int(width or 0), int(height or 0)
-
-
-def _fitting(size: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (height, width); a side that was left open keeps the ratio."""
-    width, height = size
-    width = width or max(1, round(shape[1] * height / shape[0]))
-    return height or max(1, round(shape[0] * width / shape[1])), width

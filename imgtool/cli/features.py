@@ -146,7 +146,7 @@ def _described(path: str) -> dict[str, Any]:
 
 @command.command("merge")
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Feature file: npz, npy, csv or jsonl.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet.")
 @options.force
 def merge(files: tuple[str, ...], output: str, force: bool) -> None:
     """Put feature files that were made alike one after the other."""
@@ -161,7 +161,7 @@ def merge(files: tuple[str, ...], output: str, force: bool) -> None:
 
 @command.command("convert")
 @click.argument("file", type=click.Path(), metavar="FILE")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Feature file: npz, npy, csv or jsonl.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet.")
 @options.force
 def convert(file: str, output: str, force: bool) -> None:
     """Write a feature file in another form; npy, csv and jsonl hold less than npz."""

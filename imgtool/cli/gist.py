@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgtool.cli import options
 from imgtool.cli.images import Images
+from imgtool.cli.together import Together, resolved
 from imgtool.cli.vectors import Drawing, Vectors
 
 if TYPE_CHECKING:
@@ -42,10 +44,13 @@ imgtool gist --size 128 --orientations 8,8,4 --visualize gist.png photo.jpg
 @click.option("--blocks", type=click.IntRange(1), help="Windows a side.  [4]")
 @click.option("--prefilter", type=float, help="Cutoff of the contrast normalisation, cycles an image.  [4]")
 @click.option("--color/--gray", default=None, help="Describe R, G and B apart, or their mean.  [gray]")
+@options.batch_device
 @options.visualize
 @options.vectors
 @options.images
-def command(images: Images, vectors: Vectors, preset: str, visualize: str | None, **given: Any) -> None:
+def command(
+    images: Images, vectors: Vectors, preset: str, device: str | None, visualize: str | None, **given: Any
+) -> None:
     """Describe images by their GIST.
 
     The energy of Gabor filters in a grid of windows (Oliva and Torralba, IJCV 2001), as LMgist computes it. Options
@@ -55,8 +60,11 @@ def command(images: Images, vectors: Vectors, preset: str, visualize: str | None
 
     settings = {**PRESETS[preset], **{name: value for name, value in given.items() if value is not None}}
 
-    def describe(image: np.ndarray) -> np.ndarray:
-        return gist(image, **settings)
+    describe: Callable[[np.ndarray], np.ndarray] = functools.partial(gist, **settings)
+    if (place := resolved(device)) != "cpu":
+        from imgtool.features.gist_torch import gist_batch
+
+        describe = Together(place, lambda several: list(gist_batch(several, device=place, **settings)))
 
     def draw(image: np.ndarray, values: np.ndarray) -> np.ndarray:
         from imgtool.features.gist import described_square, window_energies

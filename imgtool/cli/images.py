@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from imgtool.image.strips import RowFile
 
 Value = TypeVar("Value")
+Other = TypeVar("Other")
 
 
 @dataclass
@@ -57,15 +58,14 @@ class Images:
 
     def decode(self, source: Input, data: bytes) -> np.ndarray:
         """Return the array that an image's bytes hold; say so when --allow-truncated had to help."""
-        read = self._reader()
-        try:
-            return read(data, max_pixels=self.max_pixels)
-        except ImageError:
-            if not self.allow_truncated:
-                raise
-        image = read(data, max_pixels=self.max_pixels, allow_truncated=True)
-        complain(f"{source.path}: is cut or damaged; what is missing is left blank")
+        image, damaged = decoded(data, self._reader(), self.max_pixels, allow_truncated=self.allow_truncated)
+        if damaged:
+            self.remark_damage(source)
         return image
+
+    def remark_damage(self, source: Input) -> None:
+        """Say that an image was read as far as it goes."""
+        complain(f"{source.path}: is cut or damaged; what is missing is left blank")
 
     def _reader(self) -> Callable[..., np.ndarray]:
         """Return the function that decodes."""
@@ -100,8 +100,25 @@ class Images:
         """Say in one line that an image failed; the exit status will be 1."""
         self.failed += 1
         name = "standard input" if source.path == STANDARD_INPUT else source.path
-        text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-        complain(f"{name}: {text or type(error).__name__}")
+        complain(f"{name}: {reason(error)}")
+
+
+def decoded(
+    data: bytes, read: Callable[..., np.ndarray], max_pixels: int, *, allow_truncated: bool
+) -> tuple[np.ndarray, bool]:
+    """Return the array that an image's bytes hold, and whether some of it is missing."""
+    try:
+        return read(data, max_pixels=max_pixels), False
+    except ImageError:
+        if not allow_truncated:
+            raise
+    return read(data, max_pixels=max_pixels, allow_truncated=True), True
+
+
+def reason(error: Exception) -> str:
+    """Return why an image failed, without its name."""
+    text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    return text or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -113,28 +130,43 @@ class Outcome(Generic[Value]):
     value: Value | None = None
     error: Exception | None = None
 
+    def map(self, function: Callable[[Value], Other]) -> Outcome[Other]:
+        """Return the outcome with a function of its value, if there is one."""
+        value = None if self.value is None else function(self.value)
+        return Outcome(self.index, self.source, value, self.error)
 
-def each_input(images: Images, function: Callable[[int, Input], Value]) -> Iterator[Outcome[Value]]:
+
+def each_input(images: Images, function: Callable[[int, Input], Value], *, first: int = 0) -> Iterator[Outcome[Value]]:
     """Apply a function of (index, input) to every input, in order, several at once; yield what became of each.
+
+    first: the index to begin with; those before are done.
 
     An input that fails is reported and goes on as an outcome with its error. A parameter that fits no image, and a
     reader of standard output that is gone, end the command.
     """
 
-    def attempt(item: tuple[int, Input]) -> Outcome[Value]:
-        index, source = item
-        try:
-            return Outcome(index, source, value=function(index, source))
-        except (ParameterError, BrokenPipeError):
-            raise
-        except MemoryError:
-            return Outcome(index, source, error=ImgtoolError("needs more memory than there is"))
-        except (ImgtoolError, OSError) as error:
-            return Outcome(index, source, error=error)
+    def made(index: int) -> Outcome[Value]:
+        return attempt(function, index, images.inputs[index])
 
     jobs = min(images.jobs, len(images.inputs))
-    outcomes = ordered_map(attempt, enumerate(images.inputs), jobs)
-    for outcome in tracked(outcomes, len(images.inputs), quiet=images.quiet):
+    return reported(images, ordered_map(made, range(first, len(images.inputs)), jobs), first=first)
+
+
+def attempt(function: Callable[[int, Input], Value], index: int, source: Input) -> Outcome[Value]:
+    """Apply a function to one input. Raises only what ends the command."""
+    try:
+        return Outcome(index, source, value=function(index, source))
+    except (ParameterError, BrokenPipeError):
+        raise
+    except MemoryError:
+        return Outcome(index, source, error=ImgtoolError("needs more memory than there is"))
+    except (ImgtoolError, OSError) as error:
+        return Outcome(index, source, error=error)
+
+
+def reported(images: Images, outcomes: Iterator[Outcome[Value]], *, first: int = 0) -> Iterator[Outcome[Value]]:
+    """Yield what became of the inputs from the first on, drawing progress and saying which failed."""
+    for outcome in tracked(outcomes, len(images.inputs), quiet=images.quiet, done=first):
         if outcome.error is not None:
             images.report(outcome.source, outcome.error)
         elif images.verbose:

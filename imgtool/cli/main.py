@@ -180,10 +180,20 @@ def end_on_interrupt() -> None:
 
     def wait() -> None:
         os.read(pipe, 1)
+        say_what_is_left()
         abandon(130)
 
     threading.Thread(target=wait, daemon=True).start()
     signal.signal(signal.SIGINT, lambda *_: None)
+
+
+def say_what_is_left() -> None:
+    """Take the progress bar off the terminal, and say where a feature file can be gone on with."""
+    if progress := sys.modules.get("imgtool.cli.progress"):
+        progress.clear()
+    if growing := sys.modules.get("imgtool.datasets.feature_file.growing"):
+        for line in growing.interrupted():
+            complain(line)
 
 
 def leave(status: int) -> NoReturn:

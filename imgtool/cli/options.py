@@ -144,6 +144,9 @@ force = click.option("--force", is_flag=True, help="Overwrite what exists.")
 jobs = click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images at once.  [processors]")
 seed = click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of everything random.  [0]")
 device = click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.  [auto]")
+batch_device = click.option(
+    "--device", metavar="NAME", help="Describe many at once on: cpu, cuda, cuda:N, auto.  [cpu]"
+)
 row_format = click.option(
     "--format", type=click.Choice(FORMATS), help="Of rows [default: table on a terminal, else jsonl]."
 )
@@ -221,8 +224,11 @@ visualize = click.option("--visualize", metavar="OUT", help="Draw what it sees: 
 vectors = bundle(
     "vectors",
     Vectors,
-    click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv or jsonl."),
+    click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet."),
     force,
+    click.option("--resume", is_flag=True, help="Go on with a feature file that was interrupted."),
+    click.option("--cluster", metavar="ADDRESS", help="Describe on a Dask cluster's workers; 'local' starts some."),
+    click.option("--resize", metavar="WxH", help="Describe images in this size; 256x or x256 keeps the ratio."),
     row_format,
 )
 

@@ -18,21 +18,25 @@ CLEAR = "\r\x1b[2K\x1b[?25h"  # to the line's beginning; erase the line; show th
 _bars: list[Any] = []  # that are on the terminal
 
 
-def tracked(items: Iterable[Item], total: int, *, quiet: bool) -> Iterator[Item]:
-    """Yield the items, drawing how many of `total` are done."""
+def tracked(items: Iterable[Item], total: int, *, quiet: bool, done: int = 0) -> Iterator[Item]:
+    """Yield the items, images of which some are done already, drawing how many of `total` are."""
     if quiet or total < 2 or not _can_draw():
         yield from items
         return
-    with Drawn() as draw:
-        for done, item in enumerate(items, start=1):
+    with Drawn(unit="images") as draw:
+        for number, item in enumerate(items, start=done + 1):
             yield item
-            draw(done, total, "")
+            draw(number, total, "")
 
 
 class Drawn:
-    """A progress callback `(done, total, message)` that draws with rich, imported at the first drawing."""
+    """A progress callback `(done, total, message)` that draws with rich, imported at the first drawing.
 
-    def __init__(self) -> None:
+    unit: what is counted, where a rate is to be drawn too.
+    """
+
+    def __init__(self, unit: str = "") -> None:
+        self._unit = unit
         self._begin = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
@@ -56,11 +60,27 @@ class Drawn:
     def _start(self) -> None:
         """Set up the bar."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
+
+        unit = self._unit
+
+        class Rate(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(f"{task.speed:.3g} {unit}/s" if unit and task.speed else "")
 
         self._bar = Progress(
             BarColumn(),
             MofNCompleteColumn(),
+            Rate(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[message]}", markup=False),
             console=Console(stderr=True),

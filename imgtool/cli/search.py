@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from imgtool.batch.inputs import Input
 from imgtool.cli import options
+from imgtool.cli.describers import describer
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row, write_rows
 from imgtool.errors import DataError, ImgtoolError, ParameterError
@@ -97,33 +97,16 @@ def _vector(table: FeatureTable, file: str, query: str) -> np.ndarray:
         row: np.ndarray = table.features[list(table.paths).index(query)]
         return row
     try:
-        describe = _describer(table.meta)
-    except (KeyError, TypeError, ValueError):
+        describe = describer(table.meta)
+    except (KeyError, TypeError, ValueError, ParameterError):
         raise DataError(f"{file}: does not say how its images were described, so a query cannot be") from None
     try:
-        return describe(_read(query)).reshape(-1)
+        vector: np.ndarray = describe(_read(query)).reshape(-1)
+        return vector
     except ImgtoolError as error:
         raise type(error)(f"{query}: {error}") from None
-    except TypeError:
+    except (TypeError, AttributeError):
         raise DataError(f"{file}: holds settings that its descriptor does not take") from None
-
-
-def _describer(meta: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function of an image that a feature file's meta speaks of."""
-    parameters = dict(meta["parameters"])
-    if meta["descriptor"] == "gist":
-        from imgtool.features.gist import gist
-
-        return functools.partial(gist, **parameters)
-    if meta["descriptor"] == "hog":
-        from imgtool.cli.hog import function_of
-
-        return functools.partial(function_of(parameters.pop("variant", "skimage")), **parameters)
-    from imgtool.cli.fisher import ENCODINGS, encoder
-
-    if meta["descriptor"] in ENCODINGS:
-        return encoder(meta["descriptor"], **parameters)
-    raise ValueError(meta["descriptor"])
 
 
 def _read(path: str) -> np.ndarray:

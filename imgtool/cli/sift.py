@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-import imgtool
 from imgtool.batch.inputs import Input
 from imgtool.cli import options
-from imgtool.cli.images import Images, Outcome, Rows, each_input
+from imgtool.cli.images import Images, Rows, each_input
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row
+from imgtool.cli.together import Together, resolved
 from imgtool.cli.vectors import Drawing, Vectors
-from imgtool.errors import DataError, ImageError, ParameterError
+from imgtool.errors import ImageError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from imgtool.datasets.feature_file import FeatureTable
     from imgtool.features.sift import Descriptors
 
 EXAMPLES = """
@@ -45,6 +44,7 @@ MATCH_COLUMNS = ("other", "keypoints", "matches", "inliers")
 )
 @click.option("--root", is_flag=True, help="RootSIFT: square roots under the L1 norm.")
 @click.option("--bounds", type=options.Numbers(4), metavar="X0,Y0,X1,Y1", help="Describe this part only, inclusive.")
+@options.batch_device
 @click.option("--sparse", is_flag=True, help="At keypoints instead of on a grid, as OpenCV finds them.")
 @click.option("--match", "other", metavar="OTHER", help="Match keypoints with those of the image OTHER.")
 @click.option("--values", is_flag=True, help="Give frames and values of each descriptor, not a summary.")
@@ -75,11 +75,16 @@ def command(
     if visualize and not (sparse or other):
         raise ParameterError("--visualize goes with --sparse, which draws keypoints, or --match, which draws matches")
     if other:
-        if vectors.output or values or root:
-            raise ParameterError("--match gives rows of matches; it does not go with -o, --values or --root")
+        if vectors.output or vectors.resize or values or root:
+            raise ParameterError("--match gives rows of matches; it does not go with -o, --resize, --values or --root")
         _match(images, vectors, other, visualize)
         return
-    describe, parameters = _sparse(root) if sparse else _dense(root, **given)
+    place = resolved(given.pop("device", None))
+    parameters = {"keypoints": True, "root": root} if sparse else {**_dense(**given), "root": root}
+    if place == "cpu":
+        describe = at_keypoints(root) if sparse else on_grid(**parameters)
+    else:
+        describe = on_grids(place, **parameters)
     _write(images, vectors, describe, parameters, sparse=sparse, values=values, visualize=visualize)
 
 
@@ -95,66 +100,40 @@ def _write(
 ) -> None:
     """Describe all images: rows on standard output, or a feature file; and pictures where asked."""
     draw = _drawing(visualize).prepare(images, "sift", vectors=vectors) if visualize else None
-
-    def described(index: int, source: Input) -> Descriptors:
-        image = images.read(source)
-        found = describe(image)
-        if draw:
-            draw(index, image, found.frames)
-        return found
-
-    outcomes = each_input(images, described)
+    meta = vectors.meta("sift", parameters, describe)
     if vectors.prints:
         summary, columns = (_keypoints_row, SPARSE_COLUMNS) if sparse else (_row, COLUMNS)
-
-        def rows() -> Iterator[Outcome[Row]]:
-            for each in outcomes:
-                row = None if each.value is None else summary(each.value, values=values)
-                yield Outcome(each.index, each.source, row, each.error)
-
-        Rows(vectors.format).write(rows(), (*columns, "frames", "values") if values else columns)
+        outcomes = vectors.each(images, describe, meta, draw=draw)
+        rows = (each.map(lambda found: summary(found, values=values)) for each in outcomes)
+        Rows(vectors.format).write(rows, (*columns, "frames", "values") if values else columns)
         return
-    vectors.check(images)
-    assert vectors.output is not None
-    if not vectors.output.lower().endswith(".npz"):
-        raise ParameterError(f"-o {vectors.output}: local descriptors are stored as .npz only")
-    _store(vectors, images, outcomes, parameters)
+    from imgtool.datasets.feature_file import check_suffix
+
+    check_suffix(vectors.output or "", local=True)
+    count, number, _ = vectors.store(
+        images, describe, meta, unpack=lambda found: (found.values, found.frames), draw=draw
+    )
+    if not images.quiet:
+        complain(f"{vectors.output}: {number} descriptors of {count} images")
 
 
 def _drawing(output: str) -> Drawing:
     """Return what draws keypoints."""
 
-    def draw(image: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    def draw(image: np.ndarray, found: Descriptors) -> np.ndarray:
         from imgtool.image.draw import keypoints_picture
 
-        return keypoints_picture(image, frames)
+        return keypoints_picture(image, found.frames)
 
     return Drawing(output, draw)
 
 
-def _sparse(root: bool) -> tuple[Callable[[np.ndarray], Descriptors], dict[str, Any]]:
-    """Return the function that describes keypoints, and what a feature file says of it."""
-    from imgtool.features import sift
-    from imgtool.features.keypoints import sparse_sift
-
-    def describe(image: np.ndarray) -> Descriptors:
-        found = sparse_sift(image)
-        return replace(found, values=sift.root(found.values)) if root else found
-
-    return describe, {"keypoints": True, "root": root}
-
-
 def _dense(
-    root: bool,
-    step: int = 4,
-    bins: tuple[int, ...] = (4,),
-    window: str | None = None,
-    bounds: tuple[int, ...] | None = None,
-) -> tuple[Callable[[np.ndarray], Descriptors], dict[str, Any]]:
-    """Return the function that describes a grid, and what a feature file says of it."""
+    step: int = 4, bins: tuple[int, ...] = (4,), window: str | None = None, bounds: tuple[int, ...] | None = None
+) -> dict[str, Any]:
+    """Return the settings of a grid, as a feature file's meta has them."""
     window = window or ("gaussian" if len(bins) == 1 else "flat")
-    parameters = {"step": step, "bins": list(bins), "window": window, "root": root, "bounds": bounds and list(bounds)}
-    return _describer(step, bins, window, root, bounds), parameters
+    return {"step": step, "bins": list(bins), "window": window, "bounds": bounds and list(bounds)}
 
 
 def _match(images: Images, vectors: Vectors, other: str, visualize: str | None) -> None:
@@ -189,10 +168,22 @@ def _match(images: Images, vectors: Vectors, other: str, visualize: str | None) 
     Rows(vectors.format).write(each_input(images, matched), MATCH_COLUMNS)
 
 
-def _describer(
-    step: int, bins: tuple[int, ...], window: str, root: bool, bounds: tuple[int, ...] | None
+def at_keypoints(root: bool) -> Callable[[np.ndarray], Descriptors]:
+    """Return the function that describes an image at its keypoints."""
+    from imgtool.features import sift
+    from imgtool.features.keypoints import sparse_sift
+
+    def describe(image: np.ndarray) -> Descriptors:
+        found = sparse_sift(image)
+        return replace(found, values=sift.root(found.values)) if root else found
+
+    return describe
+
+
+def on_grid(
+    step: int, bins: Sequence[int], window: str, root: bool, bounds: Sequence[int] | None
 ) -> Callable[[np.ndarray], Descriptors]:
-    """Return the function of an image that the options ask for."""
+    """Return the function that describes an image on a grid."""
     from imgtool.features import sift
 
     region = (bounds[0], bounds[1], bounds[2], bounds[3]) if bounds else None
@@ -202,9 +193,30 @@ def _describer(
             found = sift.dense_sift(image, step=step, bin_size=bins[0], window=window, bounds=region)
         else:
             found = sift.phow(image, step=step, sizes=bins, window=window, bounds=region)
-        return sift.Descriptors(found.frames, sift.root(found.values), found.norms) if root else found
+        return replace(found, values=sift.root(found.values)) if root else found
 
     return describe
+
+
+def on_grids(
+    device: str, step: int, bins: Sequence[int], window: str, root: bool, bounds: Sequence[int] | None
+) -> Together[Descriptors]:
+    """Return the function that describes several images on a grid, on a device."""
+    from imgtool.features import sift
+    from imgtool.features.sift_torch import dense_sift_batch, phow_batch
+    from imgtool.image.color import to_gray
+
+    region = (bounds[0], bounds[1], bounds[2], bounds[3]) if bounds else None
+
+    def describe(images: list[np.ndarray]) -> list[Descriptors]:
+        common: dict[str, Any] = {"step": step, "window": window, "bounds": region, "device": device}
+        one = len(bins) == 1
+        every = (
+            dense_sift_batch(images, bin_size=bins[0], **common) if one else phow_batch(images, sizes=bins, **common)
+        )
+        return [replace(found, values=sift.root(found.values)) for found in every] if root else every
+
+    return Together(device, describe, prepare=to_gray)
 
 
 def _row(found: Descriptors, *, values: bool) -> Row:
@@ -226,30 +238,3 @@ def _keypoints_row(found: Descriptors, *, values: bool) -> Row:
     """Return what standard output says of one image's keypoints."""
     row: dict[str, Any] = {"descriptor": "sift", "shape": list(found.values.shape), "number": len(found.values)}
     return {**row, "frames": found.frames, "values": found.values} if values else row
-
-
-def _store(vectors: Vectors, images: Images, every: Iterator[Outcome[Descriptors]], parameters: dict[str, Any]) -> None:
-    """Write the descriptors of all images to a feature file."""
-    from imgtool.datasets import feature_file
-
-    assert vectors.output is not None
-    outcomes = [each for each in every if each.value is not None]
-    if not outcomes:
-        raise DataError("no image could be described, so there is nothing to store")
-    meta = {"descriptor": "sift", "parameters": parameters, "version": imgtool.__version__}
-    table = _table([(each.source.path, each.source.label, each.value) for each in outcomes if each.value], meta)
-    feature_file.save(vectors.output, table, overwrite=vectors.force)
-    if not images.quiet:
-        complain(f"{vectors.output}: {len(table.features)} descriptors of {len(table.paths)} images")
-
-
-def _table(described: list[tuple[str, str, Descriptors]], meta: dict[str, Any]) -> FeatureTable:
-    """Put local descriptors one after the other."""
-    import numpy as np
-
-    from imgtool.datasets.feature_file import FeatureTable
-
-    paths, labels, found = zip(*described, strict=True)
-    offsets = np.concatenate([[0], np.cumsum([len(each.values) for each in found])]).astype(np.int64)
-    frames = np.concatenate([each.frames for each in found]).astype(np.float32)
-    return FeatureTable(np.concatenate([each.values for each in found]), paths, labels, meta, frames, offsets)

@@ -1,28 +1,36 @@
-"""What the commands share that describe each image by one vector: rows on standard output, or a feature file."""
+"""What the commands that describe images share: rows on standard output, or a feature file that grows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import imgtool
 from imgtool.batch.inputs import Input
-from imgtool.cli.images import Images, Outcome, Rows, each_input
+from imgtool.cli.images import Images, Outcome, Rows, each_input, reason
 from imgtool.cli.messages import complain
+from imgtool.cli.sizes import parse_size, resized
 from imgtool.cli.tables import Row
-from imgtool.errors import DataError, OutputError, ParameterError
+from imgtool.cli.together import Together, each_together
+from imgtool.errors import ClusterError, ImgtoolError, OutputError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
+
+Value = TypeVar("Value")
+Draw = Callable[[int, "np.ndarray", Value], None]
 
 COLUMNS = ("descriptor", "shape", "values")
 
 
 class Vectors(NamedTuple):
-    """Where descriptors go: rows, or the feature file that -o names."""
+    """How images are described, and where descriptors go: rows, or the feature file that -o names."""
 
     output: str | None
     force: bool
+    resume: bool
+    resize: str | None
+    cluster: str | None
     format: str | None
 
     @property
@@ -39,42 +47,106 @@ class Vectors(NamedTuple):
         drawing: Drawing | None = None,
         **parameters: Any,
     ) -> None:
-        """Describe every image, and draw it where asked.
+        """Describe every image by one vector, and draw it where asked.
 
         parameters: what a feature file's meta says of how it was made.
         """
-        draw = drawing.prepare(images, descriptor, vectors=self) if drawing else lambda index, image, values: None
-
-        def described(index: int, source: Input) -> np.ndarray:
-            image = images.read(source)
-            values = describe(image)
-            draw(index, image, values)
-            return values
-
+        draw = drawing.prepare(images, descriptor, vectors=self) if drawing else None
+        meta = self.meta(descriptor, parameters, describe)
         if self.prints:
-            outcomes = each_input(images, lambda index, source: _row(descriptor, described(index, source)))
-            Rows(self.format).write(outcomes, COLUMNS)
+            outcomes = self.each(images, describe, meta, draw=draw)
+            Rows(self.format).write((each.map(lambda value: _row(descriptor, value)) for each in outcomes), COLUMNS)
             return
-        from imgtool.datasets import feature_file
+        count, _, width = self.store(images, describe, meta, unpack=lambda values: (values, None), draw=draw)
+        if not images.quiet:
+            complain(f"{self.output}: {count} rows of {width} numbers")
+
+    def meta(
+        self, descriptor: str, parameters: dict[str, Any], describe: Callable[[np.ndarray], Any]
+    ) -> dict[str, Any]:
+        """Return what a feature file says of how it was made."""
+        size = {"resize": self.resize} if self.resize else {}
+        meta = {"descriptor": descriptor, "parameters": {**parameters, **size}, "version": imgtool.__version__}
+        return {**meta, "device": describe.device} if isinstance(describe, Together) else meta
+
+    def each(
+        self,
+        images: Images,
+        describe: Callable[[np.ndarray], Value],
+        meta: dict[str, Any],
+        *,
+        draw: Draw[Value] | None = None,
+        first: int = 0,
+    ) -> Iterator[Outcome[Value]]:
+        """Yield what became of each image from the first on: what describes it, or an error."""
+        if self.resume and self.prints:
+            raise ParameterError("--resume goes with -o FILE, a feature file")
+        size = parse_size("--resize", self.resize) if self.resize else None
+        if self.cluster:
+            if draw or isinstance(describe, Together):
+                raise ParameterError(f"{'--visualize' if draw else '--device'} does not go with --cluster")
+            from imgtool.cli.remote import each_on_cluster
+
+            return each_on_cluster(self.cluster, images, meta, first=first)
+
+        def read(_: int, source: Input) -> np.ndarray:
+            image = images.read(source)
+            return resized(image, size) if size else image
+
+        if isinstance(describe, Together):
+            return each_together(images, read, describe, draw=draw, first=first)
+
+        def described(index: int, source: Input) -> Value:
+            image = read(index, source)
+            value = describe(image)
+            if draw:
+                draw(index, image, value)
+            return value
+
+        return each_input(images, described, first=first)
+
+    def store(
+        self,
+        images: Images,
+        describe: Callable[[np.ndarray], Value],
+        meta: dict[str, Any],
+        *,
+        unpack: Callable[[Value], tuple[np.ndarray, np.ndarray | None]],
+        draw: Draw[Value] | None = None,
+    ) -> tuple[int, int, int]:
+        """Describe images and write the feature file; return how many images and rows it holds, and their width.
+
+        unpack: returns a vector and None, or local descriptors and their frames.
+        """
+        from imgtool.datasets.feature_file.growing import GrowingFile
 
         assert self.output is not None
-        self.check(images)
-        meta = {"descriptor": descriptor, "parameters": parameters, "version": imgtool.__version__}
-        table = _collect(each_input(images, described), meta)
-        feature_file.save(self.output, table, overwrite=self.force)
-        if not images.quiet:
-            complain(f"{self.output}: {len(table.paths)} rows of {table.features.shape[1]} numbers")
+        self._check(images)
+        with GrowingFile(self.output, images.inputs, meta, resume=self.resume, force=self.force) as growing:
+            for index, failure in growing.failures:
+                images.report(images.inputs[index], ImgtoolError(failure))
+            try:
+                for outcome in self.each(images, describe, meta, draw=draw, first=growing.done):
+                    if outcome.value is not None:
+                        growing.add(*unpack(outcome.value))
+                    elif outcome.error is not None:
+                        growing.add_failure(reason(outcome.error))
+            except ClusterError as error:
+                raise ClusterError(f"{error}; --resume goes on" if growing.done else str(error)) from None
+            return growing.finish()
 
-    def check(self, images: Images) -> None:
+    def _check(self, images: Images) -> None:
         """Refuse a feature file that cannot or must not be written, before any work is done."""
         from imgtool.batch.outputs import identity
         from imgtool.datasets import feature_file
+        from imgtool.datasets.feature_file.growing import journal_of
 
         assert self.output is not None
         feature_file.check_suffix(self.output)
-        if any(identity(each.path) == identity(self.output) for each in images.inputs):
-            raise OutputError(f"{self.output}: is an input; imgtool does not overwrite what it reads")
-        feature_file.check_free(self.output, overwrite=self.force)
+        places = {identity(path): path for path in (journal_of(self.output), self.output)}
+        for each in images.inputs:
+            if path := places.get(identity(each.path)):
+                raise OutputError(f"{path}: is an input; imgtool does not overwrite what it reads")
 
 
 class Drawing(NamedTuple):
@@ -85,11 +157,9 @@ class Drawing(NamedTuple):
     """
 
     output: str
-    draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    draw: Callable[[np.ndarray, Any], np.ndarray]
 
-    def prepare(
-        self, images: Images, descriptor: str, *, vectors: Vectors
-    ) -> Callable[[int, np.ndarray, np.ndarray], None]:
+    def prepare(self, images: Images, descriptor: str, *, vectors: Vectors) -> Draw[Any]:
         """Refuse pictures that have no place; return the function that draws and writes one."""
         from imgtool.batch.outputs import Destination, identity
         from imgtool.image.write import encode, format_of
@@ -104,7 +174,7 @@ class Drawing(NamedTuple):
                 raise ParameterError(f"{path}: would hold both a picture and the feature file")
             destination.check(index)
 
-        def draw(index: int, image: np.ndarray, values: np.ndarray) -> None:
+        def draw(index: int, image: np.ndarray, values: Any) -> None:
             format_name = "png" if destination.is_stream else format_of(destination.path(index))
             destination.write(index, encode(self.draw(image, values), format_name))
 
@@ -114,28 +184,3 @@ class Drawing(NamedTuple):
 def _row(descriptor: str, values: np.ndarray) -> Row:
     """Return what standard output says of one image."""
     return {"descriptor": descriptor, "shape": list(values.shape), "values": values.reshape(-1)}
-
-
-def _collect(outcomes: Iterator[Outcome[np.ndarray]], meta: dict[str, Any]) -> Any:
-    """Stack the vectors of all images that could be described."""
-    import numpy as np
-
-    from imgtool.datasets.feature_file import FeatureTable
-
-    vectors: list[np.ndarray] = []
-    sources: list[Input] = []
-    for outcome in outcomes:
-        if outcome.value is None:
-            continue
-        vector = outcome.value.reshape(-1).astype(np.float32, copy=False)
-        if vectors and len(vector) != len(vectors[0]):
-            raise DataError(
-                f"{outcome.source.path}: has {len(vector)} numbers where {sources[0].path} has {len(vectors[0])};"
-                " images must have one size (imgtool convert --size)"
-            )
-        vectors.append(vector)
-        sources.append(outcome.source)
-    if not vectors:
-        raise DataError("no image could be described, so there is nothing to store")
-    labels = [source.label for source in sources]
-    return FeatureTable(np.stack(vectors), [source.path for source in sources], labels, meta)

@@ -91,7 +91,7 @@ def _from_class_folders(folder: Path) -> Dataset:
     items: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        found = images_below(str(folder / name))
+        found = list(images_below(str(folder / name)))
         if not found:
             raise DataError(f"{folder / name}: holds no images")
         items += map(Path, found)

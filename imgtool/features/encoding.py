@@ -5,7 +5,7 @@ A codebook's meta says by which SIFT it was fitted; images are described by the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,6 +83,7 @@ def encode(
     (cells * K), the square roots of the words' shares. levels: of a spatial pyramid, as `1x1`, `2x2`, `3x1`; the vector
     of each cell has unit length, then the whole.
     """
+    _require(encoding, ENCODINGS, "encoding")
     found, where = _described(image, codebook)
     data, vector = codebook.project(found, where), ENCODINGS[encoding]
     if tuple(levels) == WHOLE:
@@ -97,8 +98,15 @@ def encode_sparsely(
 
     solver: `feature-sign`, the sparse codes of ScSPM, or `llc`, faster.
     """
+    _require(solver, SOLVERS, "solver")
     found, where = _described(image, dictionary)
     return pooled(SOLVERS[solver](found, dictionary.atoms), where, levels=levels)
+
+
+def _require(name: str, known: Mapping[str, object], kind: str) -> None:
+    """Raise ParameterError unless the name is known."""
+    if name not in known:
+        raise ParameterError(f"no {kind} {name!r}; there are {', '.join(known)}")
 
 
 def _described(image: np.ndarray, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:

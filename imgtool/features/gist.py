@@ -14,7 +14,7 @@ import itertools
 import math
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -34,7 +34,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 MARGIN = 32  # pixels around the image while it is filtered with the Gabor bank
 LARGEST_SIZE = 2048  # the bank grows with its square
 
-_FLAT = 1e-12  # of the largest value: differences below are rounding
+FLAT = 1e-12  # of the largest value: differences below are rounding
+_NOTHING = 1e-16  # of a wave: what passes of it is below rounding
+_LITTLE = 1e-9  # of a filter's largest value: what it passes there is below rounding in float32
 _bank_lock = threading.Lock()
 
 
@@ -54,7 +56,7 @@ def gist(
     contrast normalisation in cycles per image; color: describe R, G and B apart instead of their mean.
     Raises ImageError for NaN, infinity and values above 1e15.
     """
-    _require(size, orientations, blocks, prefilter)
+    require_parameters(size, orientations, blocks, prefilter)
     planes = stretched(square(image, size, color=color))
     if not planes.any():
         return np.zeros(len(planes) * sum(orientations) * blocks**2, np.float32)
@@ -62,7 +64,7 @@ def gist(
     return np.concatenate(parts)
 
 
-def _require(size: int, orientations: Sequence[int], blocks: int, prefilter: float) -> None:
+def require_parameters(size: int, orientations: Sequence[int], blocks: int, prefilter: float) -> None:
     """Raise ParameterError for settings that mean nothing."""
     if not orientations or min(orientations) < 1:
         raise ParameterError(f"orientations must be at least 1 at each scale, got {tuple(orientations)}")
@@ -80,39 +82,63 @@ def square(image: np.ndarray, size: int, *, color: bool = False) -> np.ndarray:
     """
     image = to_rgb(image) if color else split_alpha(image)[0]
     require_finite(image, "GIST")
-    rows, columns = image.shape[:2]
-    scale = max(size / rows, size / columns)
-    resized = _resampled(image, max(size, math.floor(rows * scale + 0.5)), size)
-    resized = _resampled(resized.swapaxes(0, 1), max(size, math.floor(columns * scale + 0.5)), size).swapaxes(0, 1)
+    rows, columns = _resized(image.shape, size)
+    resized = _resampled(image, rows, size)
+    resized = _resampled(resized.swapaxes(0, 1), columns, size).swapaxes(0, 1)
     if resized.ndim == 2:
         return resized[None]
     return np.moveaxis(resized, 2, 0) if color else resized.mean(axis=2)[None]
 
 
+def resampling(shape: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `square` does to an image of this shape as two matrices, (size, height) and (size, width)."""
+    matrices = []
+    for old, new in zip(shape[:2], _resized(shape, size), strict=True):
+        taps, weights = _taps(old, new, size)
+        matrix = np.zeros((size, old))
+        np.add.at(matrix, (np.arange(size)[:, None], taps), weights)
+        matrices.append(matrix)
+    return matrices[0], matrices[1]
+
+
+def _resized(shape: tuple[int, ...], size: int) -> tuple[int, int]:
+    """Return the rows and columns of the image whose shorter side is `size`."""
+    scale = max(size / shape[0], size / shape[1])
+    return max(size, math.floor(shape[0] * scale + 0.5)), max(size, math.floor(shape[1] * scale + 0.5))
+
+
 def _resampled(lines: np.ndarray, new: int, size: int) -> np.ndarray:
-    """Resize the first axis to `new` lines with a triangle filter, widened when shrinking; return the middle `size`."""
-    old, scale = len(lines), new / len(lines)
-    first = (new - size) // 2
+    """Resize the first axis to `new` lines; return the middle `size`."""
+    old = len(lines)
     if new == old:
+        first = (new - size) // 2
         return lines[first : first + size].astype(np.float64)
+    result = np.zeros((size, *lines.shape[1:]))
+    for tap, weight in zip(*(each.T for each in _taps(old, new, size)), strict=True):
+        if weight.any():
+            result += weight.reshape(-1, *[1] * (lines.ndim - 1)) * lines[tap]
+    return result
+
+
+def _taps(old: int, new: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for the middle `size` of `new` lines, which old lines they come from and their weights.
+
+    The filter is a triangle, widened when shrinking.
+    """
+    scale, first = new / old, (new - size) // 2
     radius = 1 / min(scale, 1.0)
     center = (np.arange(first, first + size) + 0.5) / scale - 0.5
     taps = np.floor(center - radius).astype(int)[:, None] + np.arange(math.ceil(2 * radius) + 2)
     weights = np.maximum(0.0, 1 - np.abs(taps - center[:, None]) / radius)
     weights /= weights.sum(axis=1, keepdims=True)
     taps %= 2 * old
-    taps = np.where(taps < old, taps, 2 * old - 1 - taps)  # symmetric beyond the ends
-    result = np.zeros((size, *lines.shape[1:]))
-    for tap, weight in zip(taps.T, weights.T, strict=True):
-        if weight.any():
-            result += weight.reshape(-1, *[1] * (lines.ndim - 1)) * lines[tap]
-    return result
+    return np.where(taps < old, taps, 2 * old - 1 - taps), weights  # symmetric beyond the ends
 
 
 def stretched(planes: np.ndarray) -> np.ndarray:
     """Bring the values of all planes together to 0..255; constant ones become 0."""
     low, high = planes.min(), planes.max()
-    if high - low <= _FLAT * max(abs(low), abs(high)):
+    if high - low <= FLAT * max(abs(low), abs(high)):
         return np.zeros_like(planes)
     return np.asarray((planes - low) / (high - low) * 255)
 
@@ -123,34 +149,43 @@ def normalised_contrast(planes: np.ndarray, cutoff: float) -> np.ndarray:
     Several planes share one deviation, that of their mean, as in Douze et al.'s program.
     """
     margin, size = 5, planes.shape[-1]
-    low_pass = _low_pass(size + 2 * margin + size % 2, cutoff)
+    factor = low_pass(size + 2 * margin + size % 2, cutoff)
     high = []
     for plane in planes:
         padded = pad(np.log(plane + 1), (margin, margin), (margin, margin), "reflect")
         padded = pad(padded, (0, size % 2), (0, size % 2), "reflect")  # to an even side
-        high.append(padded - _filtered(padded, low_pass))
-    deviation = np.sqrt(np.abs(_filtered(np.mean(high, axis=0) ** 2, low_pass)))
+        high.append(padded - _smoothed(padded, factor))
+    deviation = np.sqrt(np.abs(_smoothed(np.mean(high, axis=0) ** 2, factor)))
     inner = slice(margin, margin + size)
     return np.stack([(each / (0.2 + deviation))[inner, inner] for each in high])
 
 
-def _filtered(plane: np.ndarray, transfer: np.ndarray) -> np.ndarray:
-    """Multiply the spectrum by a real, even transfer function."""
-    spectrum = cv2.dft(plane, flags=cv2.DFT_COMPLEX_OUTPUT)
-    return np.asarray(cv2.idft(spectrum * transfer[:, :, None], flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT))
+def _smoothed(plane: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Apply a low pass along both axes."""
+    return np.asarray(factor @ (factor.T @ plane @ factor) @ factor.T)
+
+
+@functools.lru_cache(maxsize=8)
+def low_pass(side: int, cutoff: float) -> np.ndarray:
+    """Return F (side, waves) so that F F^T x F F^T is a square x, periodic, under a Gaussian low pass.
+
+    It falls to one half at the cutoff. F holds sines and cosines, each times the root of the share that passes; the few
+    that pass at all make this much faster than a Fourier transform, and it keeps to real numbers.
+    """
+    waves = np.arange(side // 2 + 1)
+    with np.errstate(over="ignore"):
+        share = np.exp(-((waves / cutoff) ** 2) * math.log(2))
+    waves, share = waves[share > _NOTHING], share[share > _NOTHING]
+    alone = (waves == 0) | (2 * waves == side)  # cosines that have no sine beside them
+    angle = 2 * math.pi / side * (np.arange(side)[:, None] * waves % side)
+    height = np.sqrt(np.where(alone, 1, 2) / side * share)
+    return np.hstack([np.cos(angle) * height, (np.sin(angle) * height)[:, ~alone]])
 
 
 def _frequencies(side: int) -> tuple[np.ndarray, np.ndarray]:
     """Return whole frequencies along columns and down rows, in the order of an FFT."""
     f = np.fft.ifftshift(np.arange(-(side // 2), side - side // 2)).astype(np.float64)
     return f[None, :], f[:, None]
-
-
-@functools.lru_cache(maxsize=8)
-def _low_pass(side: int, cutoff: float) -> np.ndarray:
-    """Return the Gaussian that falls to one half at the cutoff."""
-    fx, fy = _frequencies(side)
-    return np.asarray(np.exp(-(fx**2 + fy**2) * math.log(2) / cutoff**2))
 
 
 def gabor_bank(side: int, orientations: tuple[int, ...]) -> np.ndarray:
@@ -174,30 +209,50 @@ def _sector(angle: np.ndarray, orientation: int, count: int) -> np.ndarray:
     return np.asarray(np.exp(-2 * math.pi * (16 * count**2 / 1024) * turned**2))
 
 
+class _Filter(NamedTuple):
+    """What of a transfer function is not 0, the zero frequency in the middle of the whole; where that lies.
+
+    values: (rows, columns, 2) float32, each twice, for a spectrum's real and imaginary parts.
+    """
+
+    box: tuple[slice, slice]
+    values: np.ndarray
+
+
 @functools.lru_cache(maxsize=4)
-def _bank_pairs(side: int, orientations: tuple[int, ...]) -> np.ndarray:
-    """Return the bank as float32, each value twice: for a spectrum's real and imaginary parts."""
-    bank = gabor_bank(side, orientations).astype(np.float32)
-    bank[bank < np.finfo(np.float32).tiny] = 0  # denormal numbers would slow the product down
-    return np.stack([cv2.merge([transfer, transfer]) for transfer in bank])
+def _filters(side: int, orientations: tuple[int, ...]) -> list[_Filter]:
+    """Return the bank, divided by side^2 as an inverse transform wants it, cut to where a filter passes anything."""
+    filters = []
+    for transfer in np.fft.fftshift(gabor_bank(side, orientations), axes=(1, 2)):
+        transfer[transfer < _LITTLE * transfer.max()] = 0
+        rows, columns = np.flatnonzero(transfer.any(axis=1)), np.flatnonzero(transfer.any(axis=0))
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        values = (transfer[box] / side**2).astype(np.float32)
+        filters.append(_Filter(box, cv2.merge([values, values])))
+    return filters
 
 
 def energies(plane: np.ndarray, orientations: tuple[int, ...], blocks: int) -> np.ndarray:
     """Return the mean magnitude of each filter's response in each window of a square plane, as float32."""
     size = len(plane)
     with _bank_lock:  # so that threads that start together do not all build the bank
-        bank = _bank_pairs(size + 2 * MARGIN, orientations)
+        filters = _filters(size + 2 * MARGIN, orientations)
     padded = pad(plane.astype(np.float32), (MARGIN, MARGIN), (MARGIN, MARGIN), "reflect")
-    spectrum = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT)
-    product, response = np.empty_like(spectrum), np.empty_like(spectrum)
-    inner = response.view(np.complex64)[MARGIN : MARGIN + size, MARGIN : MARGIN + size, 0]
-    mean = _window_means(size, blocks)
-    result = np.empty((len(bank), blocks, blocks), np.float32)
-    for transfer, windows in zip(bank, result, strict=True):
-        cv2.multiply(spectrum, transfer, dst=product)
-        cv2.idft(product, dst=response, flags=cv2.DFT_SCALE)
+    # Moving the zero frequency to the middle turns the phase of a response, not its magnitude.
+    spectrum = np.fft.fftshift(cv2.dft(cv2.merge([padded, np.zeros_like(padded)])), axes=(0, 1))
+    response = np.empty_like(spectrum)
+    inner = response.view(np.complex64)[MARGIN : MARGIN + size, :, 0]  # rows in whole, as they lie in memory
+    magnitude = np.empty(inner.shape, np.float32)
+    down = window_means(size, blocks)
+    across = np.pad(down, ((0, 0), (MARGIN, MARGIN))).T
+    result = np.empty((len(filters), blocks, blocks), np.float32)
+    for (box, values), windows in zip(filters, result, strict=True):
+        response.fill(0)
+        np.multiply(spectrum[box], values, out=response[box])
+        cv2.idft(response, dst=response)
         # Not cv2.magnitude, whose last bit depends on where in memory its arrays happen to lie.
-        windows[:] = mean @ np.abs(inner).T @ mean.T  # column of the window first
+        np.abs(inner, out=magnitude)
+        windows[:] = (down @ magnitude @ across).T  # column of the window first
     return result.ravel()
 
 
@@ -212,7 +267,7 @@ def described_square(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(np.rint(np.moveaxis(planes, 0, 2)), np.uint8)
 
 
-def _window_means(size: int, blocks: int) -> np.ndarray:
+def window_means(size: int, blocks: int) -> np.ndarray:
     """Return the (blocks, size) matrix that takes means over the windows of one axis."""
     edges = np.linspace(0, size, blocks + 1).astype(int)
     matrix = np.zeros((blocks, size), np.float32)

@@ -24,6 +24,9 @@ EPSILON = np.float32(1e-5)
 CLIP = np.float32(0.2)
 Pair = int | tuple[int, int]
 
+_SIDE = 511  # of the table of gradients of 8-bit images, -255 to 255
+_MIDDLE = 255 * _SIDE + 255  # where no gradient stands in it
+_TO_PLACE = np.array([[0, -_SIDE, 0], [-1, 0, 1], [0, _SIDE, 0]], np.float32)  # from pixels to a place in it
 _ANGLE_ERROR = 0.4  # degrees
 _STRIP = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
@@ -123,7 +126,7 @@ class _Strip:
 def _looked_up_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's bin and magnitude, those of its strongest channel, for 8-bit images: from a table."""
     bins, magnitudes = _table(orientations)
-    index, *others = (_place_in_table(gx, gy) for gx, gy in strip.gradients(np.int32))
+    index, *others = _places_in_table(strip)
     for other in others:
         np.copyto(index, other, where=magnitudes.take(other) > magnitudes.take(index))
     return bins.take(index), magnitudes.take(index)
@@ -137,12 +140,17 @@ def _table(orientations: int) -> tuple[np.ndarray, np.ndarray]:
     return _bins(gx, gy, orientations).astype(small), np.hypot(gx, gy).astype(np.float32)
 
 
-def _place_in_table(gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
-    """Return where a gradient stands in the table."""
-    index = gy * 511
-    index += gx
-    index += 255 * 511 + 255
-    return index.astype(np.intp)
+def _places_in_table(strip: _Strip) -> Iterator[np.ndarray]:
+    """Yield where the gradients of each channel stand in the table."""
+    image, above = strip.image, max(strip.first - 1, 0)
+    inner = slice(strip.first - above, strip.last - above)
+    for channel in range(image[0, 0].size):
+        plane = image if image.ndim == 2 else image[:, :, channel]
+        # Mirrored about the edge pixel, the two neighbors are one: no difference there.
+        places = cv2.filter2D(
+            plane[above : strip.last + 1], cv2.CV_32F, _TO_PLACE, delta=_MIDDLE, borderType=cv2.BORDER_REFLECT_101
+        )
+        yield places[inner, : strip.width].astype(np.intp)  # whole numbers, exact in float32
 
 
 def _computed_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,13 +181,15 @@ def _quick_bins(gx: np.ndarray, gy: np.ndarray, orientations: int) -> np.ndarray
     """
     x, y = gx.astype(np.float32, copy=False), gy.astype(np.float32, copy=False)
     place = np.asarray(cv2.phase(x, y, angleInDegrees=True)) * np.float32(orientations / 180)
-    bins = place.astype(np.int32)
-    from_middle = np.abs(place - bins - np.float32(0.5))
-    bins[bins >= orientations] -= orientations
-    doubtful = np.flatnonzero(from_middle > 0.5 - _ANGLE_ERROR * orientations / 180)
+    place -= np.float32(orientations) * (place >= orientations)  # from a whole turn to half of one
+    level = gy == 0  # as many gradients are: they stand at the beginning of the first bin, and need no arctangent
+    whole = np.floor(place) * ~level
+    place -= whole + np.float32(0.5)  # from the middle of the bin
+    near = np.abs(place, out=place) > np.float32(0.5 - _ANGLE_ERROR * orientations / 180)
+    doubtful = np.flatnonzero(near & ~level)
     x, y = gx.ravel()[doubtful].astype(np.float64), gy.ravel()[doubtful].astype(np.float64)
-    voting = (x != 0) | (y != 0)
-    bins.ravel()[doubtful[voting]] = _bins(x[voting], y[voting], orientations)
+    bins: np.ndarray = whole.astype(np.int32)
+    bins.ravel()[doubtful] = _bins(x, y, orientations)
     return bins
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.limits import require_finite
-from imgtool.features.sift import Descriptors, normalised
+from imgtool.features.sift import Descriptors, normalise
 from imgtool.image.color import to_gray
 from imgtool.image.pixels import with_depth
 
@@ -53,7 +53,8 @@ def sparse_sift(image: np.ndarray) -> Descriptors:
     frames = np.array([(*each.pt, each.size, each.angle) for each in found], np.float32).reshape(-1, 4)
     norms = np.array([each.response for each in found], np.float32)
     rows = np.zeros((0, 128), np.float32) if values is None else np.asarray(values, np.float32)
-    return Descriptors(frames, normalised(rows), norms)
+    normalise(rows)
+    return Descriptors(frames, rows, norms)
 
 
 def match(left: Descriptors, right: Descriptors, *, ratio: float = RATIO) -> Matches:

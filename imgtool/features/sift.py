@@ -8,7 +8,7 @@ degrees. Frames are the centers (x, y) in pixels from the top left one, y slow, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,8 +22,8 @@ from imgtool.image.pixels import top_of
 
 WINDOWS = ("gaussian", "flat")
 _ORIENTATIONS, _BINS = 8, 4
-_EPSILON = np.float32(2.0**-23)
-_AT_ONCE = 8  # frames along each axis that one matrix serves
+EPSILON = np.float32(2.0**-23)
+_STRIP = 8  # rows of frames that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,36 @@ def dense_sift(
     vlfeat_angles: VLFeat's approximate arctangent (off by up to 0.006 rad) instead of the true one.
     Raises ImageError when no descriptor fits or the image holds NaN or infinity.
     """
+    require_parameters(step, bin_size, window, window_size)
+    gray = gray_of(image)
+    left, top = corners(gray.shape, step, bin_size, bounds)
+    weights = bin_weights(bin_size, window, window_size)
+    values = np.empty((len(top), len(left), _BINS, _BINS * _ORIENTATIONS), np.float32)
+    norms = np.empty(len(top) * len(left), np.float32)
+    for rows, histograms in _histograms(gray, left, top, weights, step=step, vlfeat_angles=vlfeat_angles):
+        values[rows] = histograms.swapaxes(1, 2)
+        strip = values[rows].reshape(-1, _BINS * _BINS * _ORIENTATIONS)
+        np.dot(strip, np.ones_like(strip[0]), out=norms[rows.start * len(left) : rows.stop * len(left)])
+        normalise(strip)
+    norms /= np.float32((3 * bin_size + 1) ** 2)
+    return Descriptors(frames_of(left, top, bin_size), values.reshape(len(norms), -1), norms)
+
+
+def require_parameters(step: int, bin_size: int, window: str, window_size: float) -> None:
+    """Raise ParameterError for settings that mean nothing."""
     if step < 1 or bin_size < 1 or window_size <= 0:
         raise ParameterError(f"step and bin must be at least 1, got {step} and {bin_size}")
     if window not in WINDOWS:
         raise ParameterError(f"no window {window!r}; there are {', '.join(WINDOWS)}")
-    gray = _gray(image)
-    left, top = _corners(gray.shape, step, bin_size, bounds)
-    weights = _bin_weights(bin_size, window, window_size)
-    histograms = _histograms(gray, left, top, weights, step=step, vlfeat_angles=vlfeat_angles)
-    norms = histograms.sum(axis=1) / np.float32((3 * bin_size + 1) ** 2)
+
+
+def frames_of(left: np.ndarray, top: np.ndarray, bin_size: int) -> np.ndarray:
+    """Return (N, 3): x and y of the centers of descriptors whose first bins lie at these columns and rows; bin size."""
     x, y = np.meshgrid(left + 1.5 * bin_size, top + 1.5 * bin_size)
-    frames = np.stack([x.ravel(), y.ravel(), np.full(x.size, float(bin_size))], axis=1)
-    return Descriptors(frames, normalised(histograms), norms)
+    return np.stack([x.ravel(), y.ravel(), np.full(x.size, float(bin_size))], axis=1)
 
 
-def _gray(image: np.ndarray) -> np.ndarray:
+def gray_of(image: np.ndarray) -> np.ndarray:
     """Return (height, width) float32. Raises ImageError for values that SIFT cannot take."""
     gray = to_gray(image)
     require_finite(gray, "SIFT")
@@ -87,7 +102,7 @@ def _within(shape: tuple[int, ...], bounds: tuple[int, int, int, int] | None) ->
     return x0, y0, x1, y1
 
 
-def _corners(
+def corners(
     shape: tuple[int, ...], step: int, bin_size: int, bounds: tuple[int, int, int, int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the columns and rows at which the centers of the first bins lie."""
@@ -101,39 +116,50 @@ def _corners(
     return left, top
 
 
-def _polar_gradient(gray: np.ndarray, *, vlfeat_angles: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradient's magnitude, and its direction in eighths of a turn, 0 to 8."""
-    gx, gy = _half_differences(gray, 1), _half_differences(gray, 0)
+def _orientation_maps(gray: np.ndarray, rows: np.ndarray, columns: np.ndarray, *, vlfeat_angles: bool) -> np.ndarray:
+    """Return (rows, 8, columns) float32: the gradient's magnitude, divided between the two nearest orientations.
+
+    rows, columns: which of the image's, rising; the first and last may stand there several times.
+    """
+    (top, bottom), (left, right) = ((int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
+    above, before = (int(np.count_nonzero(each == each[0])) - 1 for each in (rows, columns))
+    around = gray[max(top - 1, 0) : bottom + 1]
+    inside = slice(min(top, 1), min(top, 1) + bottom - top)
+    gx = _half_differences(around[inside], 1)[:, left:right]
+    gy = _half_differences(around, 0)[inside, left:right]
     turn = _vlfeat_angle(gy, gx) if vlfeat_angles else np.arctan2(gy, gx)
-    turn *= np.float32(_ORIENTATIONS / (2 * np.pi))
-    turn[turn < 0] += _ORIENTATIONS
-    return np.sqrt(gx * gx + gy * gy), turn  # cv2.magnitude's last bit depends on where the arrays lie
-
-
-def _orientation_maps(magnitude: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Return (height, 8, width) float32: magnitude, divided linearly between the two nearest orientations."""
-    maps = np.empty((len(turn), _ORIENTATIONS, turn.shape[1]), np.float32)
+    turn *= np.float32(_ORIENTATIONS / (2 * np.pi))  # eighths of a turn, -4 to 4
+    magnitude = np.sqrt(gx * gx + gy * gy)  # cv2.magnitude's last bit depends on where the arrays lie
+    maps = np.empty((len(rows), _ORIENTATIONS, len(columns)), np.float32)
+    inner = maps[above : above + bottom - top, :, before : before + right - left]
+    share, half = np.empty_like(turn), _ORIENTATIONS // 2
     for t in range(_ORIENTATIONS):
-        distance = np.abs(turn - np.float32(t))
-        if t == 0:
-            distance = np.minimum(distance, _ORIENTATIONS - turn)
-        np.multiply(magnitude, 1 - np.minimum(distance, 1, out=distance), out=maps[:, t])
+        if t == half:  # where the turn begins and ends
+            np.subtract(half, np.abs(turn, out=share), out=share)
+        else:
+            np.abs(np.subtract(turn, t if t < half else t - _ORIENTATIONS, out=share), out=share)
+        np.subtract(1, np.minimum(share, 1, out=share), out=share)
+        np.multiply(magnitude, share, out=inner[:, t])
+    maps[:, :, :before] = maps[:, :, before, None]
+    maps[:, :, before + right - left :] = maps[:, :, before + right - left - 1, None]
+    maps[:above] = maps[above]
+    maps[above + bottom - top :] = maps[above + bottom - top - 1]
     return maps
 
 
 def _half_differences(gray: np.ndarray, axis: int) -> np.ndarray:
     """Return half the central difference along an axis, at the border the whole one-sided difference."""
-    values = np.moveaxis(gray, axis, 0)
-    result = np.zeros_like(values)
-    if len(values) > 1:
-        result[1:-1] = (values[2:] - values[:-2]) * np.float32(0.5)
-        result[0], result[-1] = values[1] - values[0], values[-1] - values[-2]
-    return np.ascontiguousarray(np.moveaxis(result, 0, axis))
+    taps = np.array([-0.5, 0, 0.5], np.float32).reshape((3, 1) if axis == 0 else (1, 3))
+    result = np.asarray(cv2.filter2D(gray, -1, taps, borderType=cv2.BORDER_REPLICATE))
+    lines = result if axis == 0 else result.T
+    lines[0] *= 2
+    lines[-1] *= 2
+    return result
 
 
 def _vlfeat_angle(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return VLFeat's approximation of atan2, a polynomial of third order."""
-    size = np.abs(y) + _EPSILON
+    size = np.abs(y) + EPSILON
     right = x >= 0
     ratio = np.where(right, x - size, x + size) / np.where(right, x + size, size - x)
     angle = np.where(right, np.pi / 4, 3 * np.pi / 4).astype(np.float32)
@@ -143,36 +169,45 @@ def _vlfeat_angle(y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _histograms(
     gray: np.ndarray, left: np.ndarray, top: np.ndarray, weights: np.ndarray, *, step: int, vlfeat_angles: bool
-) -> np.ndarray:
-    """Return the unnormalised descriptors (N, 128): each bin a weighted sum over the maps around its center.
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield rows of frames, and their unnormalised descriptors (rows, 4, columns, 32).
 
-    Both axes are filtered and sampled at once by small banded matrices, the same for every run of _AT_ONCE frames: only
-    what is needed is computed, and the maps of one strip of the image stay in the processor's cache.
+    A small matrix takes the pixels around a frame to its bins, along x and then along y: only what is needed is
+    computed, and a strip of the image stays in the processor's cache.
     """
-    magnitude, turn = _polar_gradient(gray, vlfeat_angles=vlfeat_angles)
-    band = _band(weights, step)
-    span, before = band.shape[1], weights.shape[1] // 2
-    runs = -(-len(left) // _AT_ONCE)
-    columns = _clamped(left[0] - before, (runs - 1) * _AT_ONCE * step + span, gray.shape[1])
-    result = np.empty((len(top), len(left), _BINS * _BINS * _ORIENTATIONS), np.float32)
-    for first in range(0, len(top), _AT_ONCE):
-        rows = _clamped(top[first] - before, span, gray.shape[0])
-        maps = _orientation_maps(magnitude[rows][:, columns], turn[rows][:, columns])
-        down = (band @ maps.reshape(span, -1)).reshape(-1, len(columns))
-        windows = np.lib.stride_tricks.sliding_window_view(down, span, axis=1)[:, :: _AT_ONCE * step]
-        both = np.matmul(windows.swapaxes(0, 1), band.T)
-        both = both.reshape(runs, _AT_ONCE, _BINS, _ORIENTATIONS, _AT_ONCE, _BINS)
-        strip = both.transpose(1, 0, 4, 2, 5, 3).reshape(_AT_ONCE, runs * _AT_ONCE, -1)
-        result[first : first + _AT_ONCE] = strip[: len(top) - first, : len(left)]
-    return result.reshape(-1, _BINS * _BINS * _ORIENTATIONS)
+    band, before = band_of(weights, step, 1), weights.shape[1] // 2
+    around = band.shape[1]
+    high = (_STRIP - 1) * step + around
+    rows, columns = (
+        clamped(first[0] - before, (len(first) - 1) * step + around, size)
+        for first, size in zip((top, left), gray.shape, strict=True)
+    )
+    strip = np.empty((high, len(left) * _BINS, _ORIENTATIONS), np.float32)
+    kept = 0
+    for first in range(0, len(top), _STRIP):
+        lines = rows[first * step :][:high]
+        maps = _orientation_maps(gray, lines[kept:], columns, vlfeat_angles=vlfeat_angles)
+        across = cv2.transpose(maps.reshape(-1, len(columns)))  # with it the products take less time, its own included
+        bins = band @ _windows(across, around, step)
+        cv2.transpose(bins.reshape(strip.shape[1], -1, _ORIENTATIONS), dst=strip[kept : len(lines)])
+        down = band @ _windows(strip[: len(lines)].reshape(len(lines), -1), around, step)
+        yield slice(first, first + len(down)), down.reshape(len(down), _BINS, len(left), _BINS * _ORIENTATIONS)
+        kept = max(high - _STRIP * step, 0)
+        strip[:kept] = strip[high - kept :]
 
 
-def _clamped(start: int, count: int, size: int) -> np.ndarray:
+def _windows(lines: np.ndarray, around: int, step: int) -> np.ndarray:
+    """Return (frames, around, numbers): views of the lines around each frame."""
+    shape = ((len(lines) - around) // step + 1, around, lines.shape[1])
+    return np.lib.stride_tricks.as_strided(lines, shape, (step * lines.strides[0], *lines.strides), writeable=False)
+
+
+def clamped(start: int, count: int, size: int) -> np.ndarray:
     """Return the indices start .. start + count - 1, the edge's repeated beyond the image."""
-    return np.clip(np.arange(start, start + count), 0, size - 1)
+    return np.minimum(np.maximum(np.arange(start, start + count), 0), size - 1)
 
 
-def _bin_weights(bin_size: int, window: str, window_size: float) -> np.ndarray:
+def bin_weights(bin_size: int, window: str, window_size: float) -> np.ndarray:
     """Return (4, 2 bin_size - 1): along one axis, each bin's triangle times its share of the Gaussian window."""
     u = np.arange(-bin_size + 1, bin_size)
     triangle = 1 - np.abs(u) / bin_size
@@ -181,23 +216,22 @@ def _bin_weights(bin_size: int, window: str, window_size: float) -> np.ndarray:
     return triangle * (gauss if window == "gaussian" else gauss.mean(axis=1, keepdims=True))
 
 
-def _band(weights: np.ndarray, step: int) -> np.ndarray:
-    """Return the matrix (_AT_ONCE * 4, pixels) that takes a run of pixels to the bins of neighboring frames."""
+def band_of(weights: np.ndarray, step: int, at_once: int) -> np.ndarray:
+    """Return the matrix (at_once * 4, pixels) that takes a run of pixels to the bins of neighboring frames."""
     taps = weights.shape[1]
     bin_size = (taps + 1) // 2
-    band = np.zeros((_AT_ONCE, _BINS, (_AT_ONCE - 1) * step + 3 * bin_size + taps), np.float32)
-    for frame, i in np.ndindex(_AT_ONCE, _BINS):
+    band = np.zeros((at_once, _BINS, (at_once - 1) * step + 3 * bin_size + taps), np.float32)
+    for frame, i in np.ndindex(at_once, _BINS):
         start = frame * step + i * bin_size
         band[frame, i, start : start + taps] = weights[i]
-    return band.reshape(_AT_ONCE * _BINS, -1)
+    return band.reshape(at_once * _BINS, -1)
 
 
-def normalised(histograms: np.ndarray) -> np.ndarray:
-    """Scale to unit length, clip at 0.2, scale again; what is flat stays zero."""
-    values = histograms / (_lengths(histograms) + _EPSILON)
-    np.minimum(values, np.float32(0.2), out=values)
-    values /= _lengths(values) + _EPSILON
-    return values
+def normalise(histograms: np.ndarray) -> None:
+    """Scale rows to unit length, clip at 0.2, scale again, in place; what is flat stays zero."""
+    lengths = _lengths(histograms) + EPSILON
+    np.minimum(histograms, np.float32(0.2) * lengths, out=histograms)
+    histograms *= 1 / (_lengths(histograms) + EPSILON * lengths)
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
@@ -207,7 +241,7 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
 
 def root(values: np.ndarray) -> np.ndarray:
     """Return RootSIFT: square roots after scaling to sum 1 (Arandjelovic and Zisserman, CVPR 2012)."""
-    return np.asarray(np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), _EPSILON)))
+    return np.asarray(np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), EPSILON)))
 
 
 def quantised(values: np.ndarray) -> np.ndarray:
@@ -232,37 +266,57 @@ def phow(
     by a Gaussian of size / 6, centers agree over sizes, and descriptors below the contrast threshold become zeros.
     Sizes that do not fit into the image are left out. Raises ImageError when none fits.
     """
-    gray = _gray(image)
-    if image.dtype.kind == "u":
-        gray = gray / np.float32(top_of(image.dtype))
-    height, width = gray.shape
-    x0, y0, x1, y1 = _within(gray.shape, bounds)
+    gray = unit_gray_of(image)
     parts = []
-    for size in sizes:
-        first = int(np.floor(1 + 1.5 * (max(sizes) - size))) - 1
-        if min(x1 - x0, y1 - y0) - first < 3 * size:
-            continue
+    for size, region in scales(gray.shape, sizes, bounds):
         found = dense_sift(
             smoothed(gray, size / 6),
             step=step,
             bin_size=size,
             window=window,
             window_size=window_size,
-            bounds=(x0 + first, y0 + first, x1, y1),
+            bounds=region,
             vlfeat_angles=vlfeat_angles,
         )
         found.values[found.norms < contrast] = 0
         parts.append(found)
-    if not parts:
-        side = 3 * min(sizes) + 1 + int(1.5 * (max(sizes) - min(sizes)))
-        raise ImageError(f"is {width}x{height} pixels; SIFT at bin sizes {tuple(sizes)} needs {side}x{side}")
     return Descriptors(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in ("frames", "values", "norms"))
     )
 
 
+def unit_gray_of(image: np.ndarray) -> np.ndarray:
+    """Return (height, width) float32, integers divided by the largest value of their type."""
+    gray = gray_of(image)
+    return gray / np.float32(top_of(image.dtype)) if image.dtype.kind == "u" else gray
+
+
+def scales(
+    shape: tuple[int, ...], sizes: Sequence[int], bounds: tuple[int, int, int, int] | None
+) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Return the bin sizes that fit into an image, each with its bounds, so that the first centers agree.
+
+    Raises ImageError when none fits.
+    """
+    x0, y0, x1, y1 = _within(shape, bounds)
+    found = []
+    for size in sizes:
+        first = int(np.floor(1 + 1.5 * (max(sizes) - size))) - 1
+        if min(x1 - x0, y1 - y0) - first >= 3 * size:
+            found.append((size, (x0 + first, y0 + first, x1, y1)))
+    if not found:
+        side = 3 * min(sizes) + 1 + int(1.5 * (max(sizes) - min(sizes)))
+        raise ImageError(f"is {shape[1]}x{shape[0]} pixels; SIFT at bin sizes {tuple(sizes)} needs {side}x{side}")
+    return found
+
+
 def smoothed(gray: np.ndarray, sigma: float) -> np.ndarray:
     """Return the image smoothed by a Gaussian of radius ceil(4 sigma), edge pixels repeated."""
-    radius = int(np.ceil(4 * sigma))
-    taps = gaussian_taps(sigma, radius / sigma).astype(np.float32)
+    taps = smoothing_taps(sigma)
     return np.asarray(cv2.sepFilter2D(gray, -1, taps, taps, borderType=cv2.BORDER_REPLICATE))
+
+
+def smoothing_taps(sigma: float) -> np.ndarray:
+    """Return the weights of the Gaussian that `smoothed` applies along each axis, float32."""
+    radius = int(np.ceil(4 * sigma))
+    return gaussian_taps(sigma, radius / sigma).astype(np.float32)

@@ -6,12 +6,14 @@ an array that carries its margins the matrix is the same for every 64 rows, and 
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from imgtool.filters.framed import Framed
 from imgtool.filters.storing import store
-from imgtool.filters.strips import by_strips
+from imgtool.filters.strips import Fill, by_strips
 
 # Rows of a band. A result is bit for bit the same by whatever strips of whole bands it is computed: within one, sums
 # begin at a row of the matrix, and where a product breaks a long sum depends on that.
@@ -24,19 +26,29 @@ def banded(
 ) -> np.ndarray:
     """Return the correlation with a column and a row, added up as `wide`."""
     down, across = (toeplitz(factor.ravel(), BAND).astype(wide) for factor in factors)
+    across = np.ascontiguousarray(across.T)  # as a transposed view it costs OpenBLAS nearly twice the time
     out = np.empty(framed.shape, dtype)
+    width, channels = framed.shape[1], framed.shape[2:]
 
-    def fill(begin: int, end: int) -> None:
-        rows = framed.lines(begin, end).astype(wide, copy=False)
-        for top in range(begin, end, BAND):
-            bottom = min(top + BAND, end)
-            band = rows[top - begin : bottom - begin + sum(framed.rows)]
-            lines = down[: bottom - top, : len(band)] @ band.reshape(len(band), -1)
-            lines = framed.across(lines.reshape(bottom - top, *rows.shape[1:]))
-            planes = [_along_rows(plane, across, framed.shape[1]) for plane in cv2.split(lines)]
-            store(cv2.merge(planes), out[top:bottom])
+    def make() -> Fill:
+        lines = np.empty((BAND, framed.array.shape[1], *channels), wide)
+        planes = [np.empty((BAND, width), wide) for _ in range(math.prod(channels))]
 
-    by_strips(framed.shape[0], STRIP, lambda: fill, threads)
+        def fill(begin: int, end: int) -> None:
+            rows = framed.lines(begin, end).astype(wide, copy=False)
+            for top in range(begin, end, BAND):
+                high = min(BAND, end - top)
+                band = rows[top - begin : top - begin + high + sum(framed.rows)]
+                np.matmul(down[:high, : len(band)], band.reshape(len(band), -1), out=lines[:high].reshape(high, -1))
+                parts = cv2.split(framed.across(lines[:high])) if channels else [framed.across(lines[:high])]
+                for part, plane in zip(parts, planes, strict=True):
+                    _along_rows(part, across, plane[:high])
+                done = [plane[:high] for plane in planes]
+                store(cv2.merge(done) if channels else done[0], out[top : top + high])
+
+        return fill
+
+    by_strips(framed.shape[0], STRIP, make, threads)
     return out
 
 
@@ -46,15 +58,13 @@ def toeplitz(taps: np.ndarray, rows: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(line, rows + len(taps) - 1)[::-1]
 
 
-def _along_rows(lines: np.ndarray, matrix: np.ndarray, width: int) -> np.ndarray:
-    """Return (rows, width): every row of `lines` times the matrix, band by band."""
-    out = np.empty((len(lines), width), lines.dtype)
-    bands, rest = divmod(width, BAND)
+def _along_rows(lines: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out`, as many rows, with every row of `lines` times the matrix (taps lie in its columns), band by band."""
+    bands, rest = divmod(out.shape[1], BAND)
     if bands:
-        windows = np.lib.stride_tricks.sliding_window_view(lines, matrix.shape[1], axis=1)[:, ::BAND].swapaxes(0, 1)
-        targets = np.lib.stride_tricks.sliding_window_view(out, BAND, axis=1, writeable=True)[:, ::BAND].swapaxes(0, 1)
-        np.matmul(windows[:bands], matrix.T, out=targets)
+        windows = np.lib.stride_tricks.sliding_window_view(lines, len(matrix), axis=1)[:, ::BAND].swapaxes(0, 1)
+        targets = out[:, : bands * BAND].reshape(len(out), bands, BAND).swapaxes(0, 1)
+        np.matmul(windows[:bands], matrix, out=targets)
     if rest:
         begin = bands * BAND
-        out[:, begin:] = lines[:, begin:] @ matrix[:rest, : lines.shape[1] - begin].T
-    return out
+        np.matmul(lines[:, begin:], matrix[: lines.shape[1] - begin, :rest], out=out[:, begin:])

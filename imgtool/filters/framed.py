@@ -45,12 +45,14 @@ class Framed:
 
         They cannot wrap, and reaching past a small image more than once is left to us.
         """
-        framed = self.across_for_opencv()
-        return framed if self.border in NATIVE and sum(self.rows) < self.shape[0] else framed.with_rows()
-
-    def across_for_opencv(self) -> Framed:
-        """Return the same, carrying columns in these cases."""
-        return self if self.border in NATIVE and sum(self.columns) < self.shape[1] else self.with_columns()
+        across = self.border not in NATIVE or sum(self.columns) >= self.shape[1]
+        down = self.border not in NATIVE or sum(self.rows) >= self.shape[0]
+        if across and down and not any(self.carries):
+            sides = (*self.rows, *self.columns)
+            array = np.asarray(cv2.copyMakeBorder(self.array, *sides, MARGINS[self.border]))
+            return replace(self, array=array, carries=(True, True))
+        framed = self.with_columns() if across else self
+        return framed.with_rows() if down else framed
 
     def with_rows(self) -> Framed:
         """Return the same, its rows above and below carried."""

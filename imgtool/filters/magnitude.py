@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -11,16 +12,16 @@ from numpy.typing import DTypeLike
 from imgtool.errors import ParameterError
 from imgtool.filters.convolve import convolve_framed, known, margins
 from imgtool.filters.framed import MARGINS, NATIVE, Framed
-from imgtool.filters.holes import any_infinite
 from imgtool.filters.plan import separated
 from imgtool.filters.storing import rounded
 from imgtool.filters.strips import Fill, aligned, by_strips, strip_of
 
-STRIP = 64
+STRIP, PIXELS = 64, 1 << 16  # rows of a strip, at least; and pixels, unless its rows are too long
+FEW = 9  # taps of a float image that are added up as they stand as fast as by a column and a row
 SOBEL = np.outer([1.0, 2, 1], [-1, 0, 1])  # as it lies on the image
 ONE_PASS = {np.dtype(np.uint8), np.dtype(np.float32)}
 Derivatives = Callable[[int, int], Sequence[np.ndarray]]
-Operation = Callable[[np.ndarray, np.ndarray | None], np.ndarray]  # (rows, where to) -> as many rows
+Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (rows, where to) -> as many rows
 
 
 def magnitude_by(
@@ -69,7 +70,7 @@ def _magnitude(framed: Framed, taps: list[np.ndarray], dtype: DTypeLike | None, 
     wanted = floating if dtype is None else np.dtype(dtype)
     if {source, wanted} <= ONE_PASS and framed.shape[2:] in ((), (2,), (3,), (4,)):
         result = _one_pass(framed, taps, wanted if source == np.uint8 else floating, threads)
-        if source == np.uint8 or not any_infinite(result):
+        if source == np.uint8 or math.isfinite(result.max()):
             return result if result.dtype == wanted else rounded(result, wanted)
     gx, gy = (convolve_framed(framed, each, correlate=True, threads=threads) for each in taps)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -78,7 +79,7 @@ def _magnitude(framed: Framed, taps: list[np.ndarray], dtype: DTypeLike | None, 
 
 def _one_pass(framed: Framed, taps: list[np.ndarray], dtype: np.dtype, threads: int) -> np.ndarray:
     shape = framed.shape
-    strip = strip_of(STRIP, shape)
+    strip = strip_of(STRIP, shape, PIXELS)
     # Where in memory a row begins decides, in cv2.magnitude, about last bits; in strips of 64 rows all begin alike.
     out = aligned(shape, dtype)
 
@@ -101,6 +102,8 @@ def _one_pass(framed: Framed, taps: list[np.ndarray], dtype: np.dtype, threads: 
 def _on_one_frame(*kernels: np.ndarray) -> tuple[list[np.ndarray], tuple[int, int], tuple[int, int]]:
     """Return the kernels as they lie on the image, zeros around them so that all reach equally far, and how far."""
     reaches = [margins(kernel) for kernel in kernels]
+    if reaches[0] == reaches[1]:
+        return [np.asarray(kernel, np.float64)[::-1, ::-1] for kernel in kernels], *reaches[0]
     (above, below), (left, right) = (tuple(map(max, *sides)) for sides in zip(*reaches, strict=True))
     taps = [np.zeros((above + 1 + below, left + 1 + right)) for _ in kernels]
     for frame, kernel, ((top, _), (first, _)) in zip(taps, kernels, reaches, strict=True):
@@ -110,7 +113,7 @@ def _on_one_frame(*kernels: np.ndarray) -> tuple[list[np.ndarray], tuple[int, in
 
 
 def _derivatives(framed: Framed, taps: list[np.ndarray], strip: int) -> Derivatives:
-    """Return a function that gives both derivatives of the rows begin..end-1, float32 and without gaps."""
+    """Return a function that gives both derivatives of the rows begin..end-1, float32."""
     shape, (above, below), (left, _) = framed.shape, framed.rows, framed.columns
     float32 = np.dtype(np.float32)
     if framed.array.dtype == np.uint8 and len(shape) == 2 and _are_sobel(taps):
@@ -125,19 +128,17 @@ def _derivatives(framed: Framed, taps: list[np.ndarray], strip: int) -> Derivati
         return sobel
     framed = framed.for_opencv()
     border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
-    operations = [_correlation(each, (left, above), border) for each in taps]
+    operations = [_correlation(each, (left, above), border, framed.array.dtype) for each in taps]
     lead = -(-2 * (above + below) // 16) * 16  # 16 rows of anything are a multiple of 64 bytes
-    results = aligned((2, lead + strip + lead, *shape[1:]), float32)
+    results = aligned((2, lead + strip + lead, *framed.array.shape[1:]), float32)
+    inside = slice(left, left + shape[1]) if framed.carries[1] else slice(None)
 
     def general(begin: int, end: int) -> Sequence[np.ndarray]:
         rows, skipped = framed.seen(begin, end)
         place = slice(lead - skipped, lead - skipped + len(rows))
         for operation, result in zip(operations, results, strict=True):
-            if framed.carries[1]:
-                result[place] = operation(rows, None)[:, left : left + shape[1]]
-            else:
-                operation(rows, result[place])
-        return [result[lead : lead + end - begin] for result in results]
+            operation(rows, result[place])
+        return [result[lead : lead + end - begin, inside] for result in results]
 
     return general
 
@@ -146,8 +147,8 @@ def _are_sobel(taps: list[np.ndarray]) -> bool:
     return np.array_equal(taps[0], SOBEL) and np.array_equal(taps[1], SOBEL.T)
 
 
-def _correlation(taps: np.ndarray, anchor: tuple[int, int], border: int) -> Operation:
-    factors = separated(taps)
+def _correlation(taps: np.ndarray, anchor: tuple[int, int], border: int, dtype: np.dtype) -> Operation:
+    factors = None if dtype == np.float32 and taps.size <= FEW else separated(taps)
     if factors is None:
         return lambda lines, dst: cv2.filter2D(lines, cv2.CV_32F, taps, dst=dst, anchor=anchor, borderType=border)
     column, row = factors

@@ -3,6 +3,7 @@
 The rule of `auto`, which the table in docs/performance.md justifies:
 - a kernel of rank 1 whose taps are all 1 / number is a running mean;
 - another of rank 1 is a column and a row: two products with a banded matrix where both are long, else by OpenCV;
+  but 3 by 3 taps with zeros, as Sobel's, on a float32 image are not: see `least_spread`;
 - the rest is added up tap by tap, or from 130 taps on (where OpenCV itself turns to a DFT, a slower one) by the
   Fourier transform in tiles.
 Sums are float32 where the image or the result is, and for 8-bit images where the result is an integer: they err by
@@ -32,6 +33,8 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 CACHED = 1 << 13  # taps, up to which a plan is kept: for small images making it takes as long as filtering
 FFT_FROM_TAPS = {FLOAT32: 130, FLOAT64: 130}
 BANDED_FROM = {True: 57, False: 150}  # taps a side, of float32 images and of others
+OPENCV_DFT_FROM = {FLOAT32: 130, FLOAT64: 50}  # taps, of floating images: there its filter2D turns to a DFT
+FEW = 9  # taps of which some are zero: OpenCV leaves those out, and is as fast as by a column and a row
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Plan:
     dtype: np.dtype  # of the result
     threads: int
     divisor: float = 0.0
+    spread: int = 0  # rows, one below the other, over which NaN or infinity in a pixel shows; 0: just where it should
 
     @classmethod
     def of(cls, taps: np.ndarray, method: str, image: np.dtype, dtype: DTypeLike | None, threads: int) -> Plan:
@@ -64,8 +68,12 @@ class Plan:
         factors = separated(taps)
         if method == "separable" and factors is None:
             raise ParameterError("this kernel is no product of a column and a row; --method direct or fft")
+        wide = FLOAT32 if narrow else FLOAT64
+        if method == "auto":
+            method = _chosen(taps, factors, wide if image.kind == "f" else image, wide)
         divisor = divisor_of(taps) if image.kind != "f" and wanted != FLOAT32 else 0.0
-        return cls(taps, factors, method, FLOAT32 if narrow else FLOAT64, wanted, threads, divisor)
+        plan = cls(taps, factors, method, wide, wanted, threads, divisor)
+        return replace(plan, spread=plan.least_spread())
 
     def run(self, framed: Framed) -> np.ndarray:
         """Return the result; what NaN and infinity reach is set apart."""
@@ -80,7 +88,7 @@ class Plan:
             framed = replace(framed, array=framed.array.astype(self.wide))
         with np.errstate(all="ignore"):
             result = self.apply(framed)
-        if not any_infinite(result[:: self.spread()]) and not any_infinite(result[-1:]):
+        if not self.spread or not (any_infinite(result[:: self.spread]) or any_infinite(result[-1:])):
             return result
         carried = framed.with_rows().with_columns().array
         if np.isfinite(carried).all():
@@ -93,11 +101,20 @@ class Plan:
         """Return whether sums of such pixels may leave the integers that OpenCV rounds to on its way."""
         return self.wide == FLOAT64 and bool(np.abs(self.taps).sum() * np.iinfo(source).max >= 2**31)
 
-    def spread(self) -> int:
+    def least_spread(self) -> int:
         """Return over how many rows, one below the other, NaN or infinity in a pixel shows at least.
 
-        One row in so many, and the last, tell whether there is any in the image.
+        One row in so many, and the last, tell whether there is any in the image. 0: nobody need look. OpenCV adds up
+        just the taps that are not zero, one by one, unless there are many; of a column and a row it adds up zeros too.
+        Running sums carry it down to the last row.
         """
+        few = self.taps.size < OPENCV_DFT_FROM[self.wide]
+        if self.method == "direct" and few and self.taps.any() and nonzero_as(self.taps, self.wide):
+            return 0
+        if self.method == "separable" and self.factors and all(each.astype(self.wide).all() for each in self.factors):
+            return 0
+        if self.method == "box" and self.threads == 1 and self.dtype == self.wide:
+            return BAND
         tall = self.taps.all() or (self.factors and self.factors[0].all() and self.method != "fft")
         return min(len(self.taps), BAND) if tall else 1
 
@@ -110,26 +127,28 @@ class Plan:
 
     def apply(self, framed: Framed) -> np.ndarray:
         """Return the result for finite values."""
-        method = self.chosen(framed.array.dtype) if self.method == "auto" else self.method
         settings = (self.wide, self.dtype, self.threads)
-        if self.factors and method in ("banded", "separable"):
-            return (banded if method == "banded" else direct.separable)(framed, self.factors, *settings)
-        if method == "box":
+        if self.factors and self.method in ("banded", "separable"):
+            return (banded if self.method == "banded" else direct.separable)(framed, self.factors, *settings)
+        if self.method == "box":
             return direct.box(framed, self.taps[0, 0], *settings)
-        return {"fft": by_tiles, "gemm": by_gemm, "direct": direct.dense}[method](framed, self.taps, *settings)
-
-    def chosen(self, image: np.dtype) -> str:
-        """Return what `auto` means here."""
-        if self.factors is None:
-            return "fft" if self.taps.size >= FFT_FROM_TAPS[self.wide] else "direct"
-        if all_alike(self.taps) and image != FLOAT64:
-            return "box"
-        return "banded" if min(self.taps.shape) >= BANDED_FROM[image == FLOAT32] else "separable"
+        return {"fft": by_tiles, "gemm": by_gemm, "direct": direct.dense}[self.method](framed, self.taps, *settings)
 
 
 @lru_cache(maxsize=32)
 def _planned(taps: bytes, shape: tuple[int, ...], method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
     return Plan.made(np.frombuffer(taps).reshape(shape), method, image, wanted, threads)
+
+
+def _chosen(taps: np.ndarray, factors: direct.Factors | None, image: np.dtype, wide: np.dtype) -> str:
+    """Return what `auto` means here."""
+    if factors is None:
+        return "fft" if taps.size >= FFT_FROM_TAPS[wide] else "direct"
+    if all_alike(taps) and image != FLOAT64:
+        return "box"
+    if image == FLOAT32 and taps.size <= FEW and not taps.all():
+        return "direct"
+    return "banded" if min(taps.shape) >= BANDED_FROM[image == FLOAT32] else "separable"
 
 
 def separated(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -145,7 +164,14 @@ def separated(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     divisor = np.gcd.reduce(np.int64(taps[:, column])) if whole and abs(peak) < 2**53 else peak
     left = taps[:, column : column + 1] / divisor
     right = taps[row : row + 1] / left[row]
-    return (left, right) if np.abs(left * right - taps).max() <= 1e-13 * abs(peak) else None
+    apart = left * right
+    apart -= taps  # in place: for a large kernel, memory for more costs as much as this function
+    return (left, right) if max(apart.max(), -apart.min()) <= 1e-13 * abs(peak) else None
+
+
+def nonzero_as(taps: np.ndarray, dtype: np.dtype) -> bool:
+    """Return whether no tap is so small that it becomes zero in that type."""
+    return bool(np.array_equal(taps.astype(dtype) != 0, taps != 0))
 
 
 def all_alike(taps: np.ndarray) -> bool:

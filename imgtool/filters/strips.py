@@ -22,20 +22,23 @@ def by_strips(height: int, rows: int, make: Callable[[], Fill], threads: int) ->
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(_work, make, bounds) for _ in range(threads)]:
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(_work, make, bounds) for _ in range(threads - 1)]
+        _work(make, bounds)
+        for done in others:
             done.result()
 
 
 def _work(make: Callable[[], Fill], bounds: Iterator[tuple[int, int]]) -> None:
     fill = make()
-    for begin, end in bounds:
-        fill(begin, end)
+    with np.errstate(all="ignore"):  # a thread does not inherit it; NaN and infinity are looked for in the result
+        for begin, end in bounds:
+            fill(begin, end)
 
 
-def strip_of(least: int, shape: tuple[int, ...]) -> int:
+def strip_of(least: int, shape: tuple[int, ...], pixels: int = PIXELS) -> int:
     """Return how many rows a strip shall have: a multiple of `least`."""
-    return least * max(1, PIXELS // (least * math.prod(shape[1:])))
+    return least * max(1, pixels // (least * math.prod(shape[1:])))
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -5,6 +5,7 @@ Source: ITU-T T.81 (JPEG), annex B; T.87 (JPEG-LS).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,6 +28,13 @@ _FRAMES = {
 def header(data: bytes) -> Header:
     """Read size, channels and orientation."""
     return pillow.header(_plain(data))
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Return height and width as stored, the largest if there are several frames."""
+    frames = [data[begin + 4 : end] for marker, begin, end in _segments(data) if marker in _READ]
+    sides = [(int.from_bytes(each[1:3], "big"), int.from_bytes(each[3:5], "big")) for each in frames]
+    return max(sides, key=math.prod, default=(0, 0))
 
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:

@@ -132,9 +132,13 @@ def read(
     data = _content(source)
 
     def decode() -> np.ndarray:
-        header = _header(data)
-        require_allowed(header.height, header.width, max_pixels)
-        decoder = importlib.import_module(DECODERS[header.format])
+        decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
+        if hasattr(decoder, "size"):  # opening a file takes a while, even if only for its header
+            height, width = decoder.size(data)
+        else:
+            header = _header(data)
+            height, width = header.height, header.width
+        require_allowed(height, width, max_pixels)
         image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated)
         return np.ascontiguousarray(image)
 

@@ -41,7 +41,7 @@ def test_files_from_a_list(tmp_path, null):
 
 
 def test_nothing_named_means_standard_input_unless_it_is_a_terminal():
-    assert expand([]) == [Input("-")]
+    assert list(expand([])) == [Input("-")]
     with pytest.raises(ParameterError, match="no image named"):
         expand([], stdin_is_terminal=True)
 

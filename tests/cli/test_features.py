@@ -110,8 +110,10 @@ def test_files_that_were_made_otherwise_are_not_merged(capsys):
     assert "b.npz: was not made as a.npz was" in err
 
 
-@pytest.mark.parametrize("suffix", ["npy", "csv", "jsonl"])
+@pytest.mark.parametrize("suffix", ["npy", "csv", "jsonl", "parquet"])
 def test_converted_files_hold_the_same_vectors(suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs the extra 'parquet'")
     assert execute(["gist", "-q", "--size", "64", "in", "-o", "f.npz"]) == 0
     assert execute(["features", "convert", "f.npz", "-o", f"g.{suffix}"]) == 0
     assert execute(["features", "convert", f"g.{suffix}", "-o", "h.npz"]) == 0

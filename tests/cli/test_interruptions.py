@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -258,6 +259,8 @@ def test_F8_progress_is_taken_off_the_terminal(tmp_path):
     os.close(terminal)
     seen = b""
     while b"\x1b[?25l" not in seen:  # the cursor is hidden while a bar is drawn
+        seen += os.read(child, 1000)
+    while not re.search(rb"\d images/s .*\d:\d\d", seen):  # how fast it goes, and the time that is left
         seen += os.read(child, 1000)
     process.send_signal(signal.SIGINT)
     with contextlib.suppress(OSError):  # Linux says so when the other end is closed

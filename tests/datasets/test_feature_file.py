@@ -1,9 +1,11 @@
 """Feature files: what is saved is loaded; what is broken or hostile is refused in one line."""
 
+import importlib.util
 import io
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from imgtool.datasets.feature_file import FeatureTable, check_suffix, load, save
+from imgtool.datasets.feature_file import FeatureTable, check_suffix, load, save, write
 from imgtool.errors import DataError, OutputError, ParameterError
 
 META = {"descriptor": "hog", "parameters": {"cell": 8}, "version": "0"}
@@ -28,15 +30,26 @@ def local():
     return FeatureTable(values, ODD, ["cat", "dog", ""], META, frames, np.array([0, 2, 2, 5]))
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".csv", ".jsonl", ".NPZ"])
+def needs(suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs the extra 'parquet'")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".jsonl", ".parquet", ".NPZ"])
 def test_what_is_saved_is_loaded(tmp_path, suffix):
+    needs(suffix)
     path = tmp_path / ("f" + suffix)
     save(path, example())
     found = load(path)
     np.testing.assert_array_equal(found.features, example().features)
     assert found.features.dtype == np.float32
     assert (list(found.paths), list(found.labels)) == (ODD, ["cat", "dog", ""])
-    expected = {".npz": META, ".csv": {}, ".jsonl": {key: META[key] for key in ("descriptor", "parameters")}}
+    expected = {
+        ".npz": META,
+        ".parquet": META,
+        ".csv": {},
+        ".jsonl": {key: META[key] for key in ("descriptor", "parameters")},
+    }
     assert found.meta == expected[suffix.lower()]
 
 
@@ -67,13 +80,59 @@ def test_local_descriptors(tmp_path):
 
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
                   elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
-       st.sampled_from([".npz", ".npy", ".csv", ".jsonl"]))  # fmt: skip
+       st.sampled_from([".npz", ".npy", ".csv", ".jsonl", ".parquet"]))  # fmt: skip
 @settings(max_examples=40, deadline=None)
 def test_every_number_survives(tmp_path_factory, features, suffix):
+    if suffix == ".parquet" and not importlib.util.find_spec("pyarrow"):
+        suffix = ".npz"
     path = tmp_path_factory.mktemp("f") / ("f" + suffix)
     names = [str(index) for index in range(len(features))]
     save(path, FeatureTable(features, names, names))
     np.testing.assert_array_equal(load(path).features, features)
+
+
+@pytest.mark.parametrize("table", [example(), local()], ids=["vectors", "local"])
+def test_npz_is_what_numpy_would_write(tmp_path, table):
+    """NumPy itself is the reference, for every byte."""
+    save(tmp_path / "f.npz", table)
+    arrays = {
+        "features": table.features, "paths": np.array(table.paths), "labels": np.array(table.labels),
+        "meta": np.array(json.dumps({"format": 1, **table.meta}, sort_keys=True)),
+    }  # fmt: skip
+    if table.offsets is not None:
+        arrays |= {"frames": table.frames, "offsets": table.offsets}
+    np.savez(tmp_path / "n.npz", **arrays)
+    assert (tmp_path / "f.npz").read_bytes() == (tmp_path / "n.npz").read_bytes()
+
+
+def test_parquet_is_as_the_documentation_says(tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs the extra 'parquet'")
+    table = FeatureTable(example().features, ["a.png", "b/ü.png", "c.png"], ["cat", "dog", ""], META)
+    save(tmp_path / "f.parquet", table)
+    found = pq.read_table(tmp_path / "f.parquet")
+    assert found.column_names == ["path", "label", "features"]
+    assert found.column("path").to_pylist() == table.paths
+    assert found.column("label").to_pylist() == table.labels
+    np.testing.assert_array_equal(np.array(found.column("features").to_pylist(), np.float32), table.features)
+    assert json.loads(found.schema.metadata[b"imgtool"]) == {**META, "format": 1}
+    save(tmp_path / "odd.parquet", example())
+    odd = pq.read_table(tmp_path / "odd.parquet")
+    assert odd.column("path").to_pylist() == [*ODD[:2], None]
+    assert odd.column("path_bytes").to_pylist() == [None, None, b"c\xe9.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".jsonl", ".parquet"])
+def test_blocks_give_the_bytes_of_the_whole(tmp_path, suffix):
+    needs(suffix)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3000, 7)).astype(np.float32)
+    names = [f"{'long/' * (index % 3)}{index}.png" for index in range(3000)]
+    labels = [str(index % 3) for index in range(3000)]
+    table = FeatureTable(features, names, labels, META)
+    save(tmp_path / f"whole{suffix}", table)
+    parts = replace(table.blocks(), features=lambda: (features[index : index + 7] for index in range(0, 3000, 7)))
+    write(tmp_path / f"parts{suffix}", parts)
+    assert (tmp_path / f"whole{suffix}").read_bytes() == (tmp_path / f"parts{suffix}").read_bytes()
 
 
 def test_equal_tables_give_equal_bytes_and_nothing_is_overwritten(tmp_path):
@@ -87,7 +146,7 @@ def test_equal_tables_give_equal_bytes_and_nothing_is_overwritten(tmp_path):
     assert load(first).offsets is not None
 
 
-@pytest.mark.parametrize("name", ["f.txt", "f", "f.parquet"])
+@pytest.mark.parametrize("name", ["f.txt", "f", "f.partial"])
 def test_other_names_are_refused(name):
     with pytest.raises(ParameterError, match="npz"):
         check_suffix(name)
@@ -165,7 +224,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_broken_npz_is_refused_in_one_line(tmp_path, monkeypatch, kind):
+def test_D3_broken_npz_is_refused_in_one_line(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "f.npz"
     path.write_bytes(BROKEN[kind])
@@ -202,11 +261,107 @@ def test_the_unbroken_one_is_read(tmp_path):
         ("f.npy", "x"),
     ],
 )
-def test_broken_texts_are_refused_in_one_line(tmp_path, name, text):
+def test_D3_broken_texts_are_refused_in_one_line(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=name) as caught:
         load(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def parquet_columns():
+    """Columns as `save` writes them, and the schema's metadata."""
+    import pyarrow as pa
+
+    numbers = pa.array(np.arange(12, dtype=np.float32))
+    features = pa.FixedSizeListArray.from_arrays(numbers, 4)
+    return {"path": pa.array(["a", "b", "c"]), "label": pa.array(["", "x", "x"]), "features": features}
+
+
+def parquet_of(metadata=b'{"format": 1}', compression="none", **changes):
+    """Return a Parquet file with some columns changed, added, or left out (None)."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {name: column for name, column in (parquet_columns() | changes).items() if column is not None}
+    table = pa.table(columns).replace_schema_metadata({"imgtool": metadata})
+    stream = io.BytesIO()
+    parquet.write_table(table, stream, compression=compression)
+    return stream.getvalue()
+
+
+def lists(values, width=4, value_type="float32"):
+    import pyarrow as pa
+
+    return pa.array(values, pa.list_(getattr(pa, value_type)(), *([width] if width else [])))
+
+
+BROKEN_PARQUET = {
+    "no path": lambda: parquet_of(path=None),
+    "no features": lambda: parquet_of(features=None),
+    "strange column": lambda: parquet_of(more=parquet_columns()["path"]),
+    "paths are numbers": lambda: parquet_of(path=np.arange(3)),
+    "labels are numbers": lambda: parquet_of(label=np.arange(3)),
+    "path_bytes are texts": lambda: parquet_of(path_bytes=parquet_columns()["path"]),
+    "a path is missing": lambda: parquet_of(path=["a", None, "c"]),
+    "a label is missing": lambda: parquet_of(label=["a", None, "c"]),
+    "features are missing": lambda: parquet_of(features=lists([[1] * 4, None, [1] * 4])),
+    "a number is missing": lambda: parquet_of(features=lists([[1] * 4, [1, None, 1, 1], [1] * 4])),
+    "features of several lengths": lambda: parquet_of(features=lists([[1], [1, 2], []], width=0)),
+    "features of doubles": lambda: parquet_of(features=lists([[1] * 4] * 3, value_type="float64")),
+    "features are no lists": lambda: parquet_of(features=np.ones(3, np.float32)),
+    "features of NaN": lambda: parquet_of(features=lists([[1, 2, np.nan, 4]] * 3)),
+    "meta is no JSON": lambda: parquet_of(b"{"),
+    "meta is no text": lambda: parquet_of(b"\xff"),
+    "meta is deep": lambda: parquet_of(b"[" * 100_000),
+    "other format": lambda: parquet_of(b'{"format": 2}'),
+    "cut": lambda: parquet_of()[:-30],
+    "cut early": lambda: parquet_of()[:50],
+    "a pickle": lambda: pickle.dumps(Bomb()),
+    "bomb": lambda: parquet_of(path=[""] * 500, label=[""] * 500, compression="zstd",
+                               features=lists(np.zeros((500, 5000), np.float32).tolist(), 5000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN_PARQUET)
+def test_D3_broken_parquet_is_refused_in_one_line(tmp_path, monkeypatch, kind):
+    needs(".parquet")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f.parquet").write_bytes(BROKEN_PARQUET[kind]())
+    with pytest.raises(DataError, match=r"f\.parquet: ") as caught:
+        load("f.parquet")
+    assert "\n" not in str(caught.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["f.parquet"]
+
+
+def test_parquet_of_others_is_read(tmp_path):
+    needs(".parquet")
+    (tmp_path / "f.parquet").write_bytes(parquet_of(compression="zstd"))
+    assert load(tmp_path / "f.parquet").features.tolist() == np.arange(12.0).reshape(3, 4).tolist()
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".jsonl", ".parquet"])
+def test_D3_files_with_changed_bytes_are_read_or_refused_in_one_line(tmp_path, suffix):
+    needs(suffix)
+    path = tmp_path / f"f{suffix}"
+    save(path, local() if suffix == ".npz" else example())
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), []
+    for turn in range(400):
+        content = bytearray(whole)
+        place = int(rng.integers(len(content)))
+        if turn % 4 == 0:
+            del content[place:]
+        elif turn % 4 == 1:
+            content[place:place] = content[max(place - 20, 0) : place]
+        else:
+            for each in rng.integers(len(content), size=turn % 4):
+                content[each] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            load(path)
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > 50
+    assert [each for each in refused if not each.startswith(str(path)) or "\n" in each] == []
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):

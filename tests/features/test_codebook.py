@@ -76,7 +76,7 @@ def test_project_centers_turns_and_appends_places():
         lambda a: a[:0],
     ],
 )
-def test_wrong_parts_are_refused(tensor, change):
+def test_D3_wrong_parts_are_refused(tensor, change):
     with pytest.raises(DataError, match="codebook"):
         Codebook(**{**parts_of(example()), tensor: change(getattr(example(), tensor))})
 
@@ -84,7 +84,7 @@ def test_wrong_parts_are_refused(tensor, change):
 @pytest.mark.parametrize(
     ("tensor", "value"), [("covariances", 0), ("covariances", -1), ("priors", 0.9), ("priors", -1 / 3)]
 )
-def test_impossible_numbers_are_refused(tensor, value):
+def test_D3_impossible_numbers_are_refused(tensor, value):
     part = np.full_like(getattr(example(), tensor), value)
     with pytest.raises(DataError, match="positive"):
         Codebook(**{**parts_of(example()), tensor: part})
@@ -123,7 +123,7 @@ GOOD = {"kind": "codebook", "format": 1}
         written({"atoms": np.eye(3)}, imgtool=json.dumps(GOOD)),
     ],
 )
-def test_files_that_are_no_codebooks_are_refused_in_one_line(tmp_path, monkeypatch, content):
+def test_D3_files_that_are_no_codebooks_are_refused_in_one_line(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "book.safetensors"
     path.write_bytes(content)

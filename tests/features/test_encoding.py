@@ -106,6 +106,14 @@ def test_sparse_codes_are_pooled_by_their_largest(solver, codes_of):
     assert not encode_sparsely(np.zeros((60, 60)), dictionary, solver=solver).any()
 
 
+def test_unknown_encodings_and_solvers_are_refused():
+    dictionary = Dictionary(np.eye(3, 128), {"sift": LocalSettings().to_meta()})
+    with pytest.raises(ParameterError, match="no encoding 'sparse'; there are fisher, vlad, bow"):
+        encode(CAMERA, codebook(), encoding="sparse")
+    with pytest.raises(ParameterError, match="no solver 'omp'; there are feature-sign, llc"):
+        encode_sparsely(CAMERA, dictionary, solver="omp")
+
+
 def test_brightness_scale_depth_and_color_do_not_matter():
     expected = encode(CAMERA, codebook())
     for same in (CAMERA.astype(np.uint16) * 257, CAMERA / 255, np.dstack([CAMERA] * 3)):

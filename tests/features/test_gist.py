@@ -158,12 +158,13 @@ def test_colors_that_are_gray_give_the_gray_descriptor_thrice():
 
 @pytest.mark.parametrize("planes", [1, 3])
 @pytest.mark.parametrize("size", [40, 41])
-def test_prefilter_is_that_of_a_plain_formula(size, planes):
+@pytest.mark.parametrize("cutoff", [0.5, 3, 30])
+def test_prefilter_is_that_of_a_plain_formula(size, planes, cutoff):
     """Step 4 of the reference README; several planes are divided by the deviation of their mean."""
     values = np.random.default_rng(0).random((planes, size, size)) * 255
     side = size + 10 + size % 2
     f = np.minimum(np.arange(side), side - np.arange(side))
-    low = np.exp(-(f[:, None] ** 2 + f**2) / (3 / np.sqrt(np.log(2))) ** 2)
+    low = np.exp(-(f[:, None] ** 2 + f**2) / (cutoff / np.sqrt(np.log(2))) ** 2)
 
     def smooth(plane):
         return np.fft.ifft2(np.fft.fft2(plane) * low)
@@ -172,7 +173,12 @@ def test_prefilter_is_that_of_a_plain_formula(size, planes):
     high = [each - smooth(each).real for each in around]
     deviation = np.sqrt(np.abs(smooth(np.mean(high, axis=0) ** 2)))
     expected = [(each / (0.2 + deviation))[5 : 5 + size, 5 : 5 + size] for each in high]
-    np.testing.assert_allclose(normalised_contrast(values, 3.0), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(normalised_contrast(values, cutoff), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("cutoff", [1e-300, 1e-160, 1e300])
+def test_any_cutoff_gives_numbers(cutoff):
+    assert np.isfinite(gist(IMAGES["camera_31x43"], size=32, orientations=(2,), prefilter=cutoff)).all()
 
 
 def test_color_keeps_the_channels_apart():

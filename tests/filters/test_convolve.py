@@ -145,6 +145,51 @@ def test_F12_holes_are_those_of_a_plain_sum(shape, size, border, seed):
                 np.testing.assert_allclose(actual, expected, atol=1e-5 if dtype == np.float32 else 1e-12)
 
 
+LARGE = {
+    "sobel": np.outer([1.0, 2, 1], [1, 0, -1]),
+    "sobel down": np.outer([1, 0, -1], [1.0, 2, 1]),
+    "gaussian": np.outer(*[np.exp(-(np.linspace(-2, 2, 9) ** 2))] * 2),
+    "laplacian": np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]),
+    "long, with zeros": np.outer([1.0, 0, 0, 1, 2], [1.0, -1, 0, 3]),
+    "dense": np.random.default_rng(0).standard_normal((11, 7)),
+    "dense, even": np.random.default_rng(0).standard_normal((4, 6)),
+    "many": np.random.default_rng(0).standard_normal((13, 12)),
+    **{f"box {size}": np.full((size, size), 1 / size**2) for size in (3, 4, 5, 31)},
+}
+
+
+def seen_through(padded, kernel, shape):
+    """Return, for each result, the non-finite number that a plain sum gives, or 0: kernel as it lies on the image."""
+    nan, plus, minus = np.zeros((3, *shape), bool)
+    for (p, q), tap in np.ndenumerate(kernel):
+        pixels = padded[p : p + shape[0], q : q + shape[1]]
+        if tap:
+            nan |= np.isnan(pixels)
+            plus |= pixels == np.copysign(np.inf, tap)
+            minus |= pixels == -np.copysign(np.inf, tap)
+    result = np.where(plus, np.inf, np.where(minus, -np.inf, 0.0))
+    return np.where(nan | (plus & minus), np.nan, result)
+
+
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_F12_holes_in_images_that_fill_the_registers_of_a_processor(name, dtype, threads):
+    kernel, rng = LARGE[name], np.random.default_rng(0)
+    for trial in range(12):
+        shape = (int(rng.integers(40, 600)), int(rng.integers(40, 140)))
+        image = rng.standard_normal(shape).astype(dtype)
+        for _ in range(trial % 4):
+            image[rng.integers(shape[0]), rng.integers(shape[1])] = rng.choice([np.nan, np.inf, -np.inf])
+        if trial % 4 == 0:
+            image[-1 - trial // 4, rng.integers(shape[1])] = np.nan
+        padded = np.pad(image, margins(kernel, correlate=True), "symmetric")
+        expected = seen_through(padded, kernel, shape)
+        for method in methods_for(kernel):
+            actual = convolve(image, kernel, method=method, correlate=True, threads=threads)
+            np.testing.assert_array_equal(np.where(np.isfinite(actual), 0, actual), expected)
+
+
 def test_separable_needs_rank_one():
     assert separated(np.outer([1, 2, 1], [1, 0, -1]).astype(float)) is not None
     assert separated(np.eye(3)) is None

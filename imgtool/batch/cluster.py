@@ -1,0 +1,101 @@
+"""Work on many machines over a Dask scheduler (extra `cluster`); results in the order of the items.
+
+A task is a function, found by its name, and some items: both go to a worker as Dask sends them, by pickle. So whoever
+can speak to a cluster's scheduler can have its processes do anything; that is Dask's affair, and why `local` listens on
+the loopback interface alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import Any, TypeVar
+
+from imgtool.errors import ClusterError, ImgtoolError, MissingExtraError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LOCAL = "local"
+CHUNK = 16  # items a task
+_WAIT_S = 30  # for a scheduler to answer, and for its first worker
+
+
+def cluster_map(
+    function: Callable[[list[Item]], list[Result]], items: Iterable[Item], address: str, *, workers: int
+) -> Iterator[Result | None]:
+    """Yield what a function of a list of items gives for each, in order, computed by the workers of a cluster.
+
+    function: one that pickle can name. address: of a scheduler, or `local` for one with so many workers on this
+    machine. Two tasks wait for each worker, so memory stays bounded. A task whose worker dies is done by another; an
+    item that ends every worker that takes it gives None. Raises ClusterError when there is no scheduler, or no longer.
+    """
+    with _connected(address, workers) as client:
+        waiting: deque[tuple[list[Item], Any]] = deque()
+        rest = iter(items)
+        most = 2 * max(sum(client.nthreads().values()), 1)
+        while chunk := list(islice(rest, CHUNK)):
+            waiting.append((chunk, client.submit(function, chunk, pure=False)))
+            if len(waiting) >= most:
+                yield from _results(client, function, *waiting.popleft(), address)
+        while waiting:
+            yield from _results(client, function, *waiting.popleft(), address)
+
+
+def _results(
+    client: Any, function: Callable[[list[Item]], list[Result]], chunk: list[Item], future: Any, address: str
+) -> list[Result | None]:
+    """Wait for a task's results. When it has ended several workers, each item is tried alone."""
+    from distributed.scheduler import KilledWorker
+
+    try:
+        return list(future.result())
+    except KilledWorker:
+        if len(chunk) == 1:
+            return [None]
+        alone = [([item], client.submit(function, [item], pure=False)) for item in chunk]
+        return [result for each in alone for result in _results(client, function, *each, address)]
+    except ImgtoolError:
+        raise
+    except Exception as error:
+        if future.cancelled() or isinstance(error, OSError):
+            raise ClusterError(f"{address}: the scheduler is gone") from None
+        text = str(error).split("\n")[0][:100]
+        raise ClusterError(f"{address}: a worker cannot do the work ({type(error).__name__}: {text})") from None
+
+
+@contextmanager
+def _connected(address: str, workers: int) -> Iterator[Any]:
+    """Hold a client of the scheduler, whose own remarks are not printed."""
+    if importlib.util.find_spec("distributed") is None:
+        raise MissingExtraError("cluster", "--cluster")
+    logging.disable(logging.CRITICAL)
+    try:
+        dask: Any = importlib.import_module("dask")
+        distributed: Any = importlib.import_module("distributed")
+        with dask.config.set({"distributed.comm.timeouts.connect": _WAIT_S}):
+            started = None
+            try:
+                if address == LOCAL:
+                    started = distributed.LocalCluster(
+                        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                    )
+                client = distributed.Client(started or address, timeout=_WAIT_S, set_as_default=False)
+                client.wait_for_workers(1, timeout=_WAIT_S)
+            except (OSError, ValueError, TypeError) as error:
+                text = "has no workers" if "workers" in str(error) else "no Dask scheduler answers there"
+                raise ClusterError(f"{address}: {text}") from None
+            try:
+                yield client
+            finally:
+                for each in (client, started):
+                    with suppress(OSError):  # on a busy machine, not in time; the process is about to end
+                        if each:
+                            each.close(timeout=1)
+    finally:
+        logging.disable(logging.NOTSET)

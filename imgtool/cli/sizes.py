@@ -1,0 +1,28 @@
+"""Sizes of images as options spell them: 640x480, or 640x and x480, which keep the ratio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgtool.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def parse_size(option: str, text: str) -> tuple[int, int]:
+    """Return (width, height) of text such as 640x480, 640x or x480; 0 for what is left open."""
+    width, times, height = text.lower().partition("x")
+    sides = [part for part in (width, height) if part]
+    if not times or not sides or not all(part.isdecimal() and int(part) > 0 for part in sides):
+        raise ParameterError(f"{option} {text}: write WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels")
+    return int(width or 0), int(height or 0)
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the image in a size (width, height), bilinear with antialiasing; a side of 0 keeps the ratio."""
+    from imgtool.image.resize import resize
+
+    width, height = size
+    width = width or max(1, round(image.shape[1] * height / image.shape[0]))
+    return resize(image, height or max(1, round(image.shape[0] * width / image.shape[1])), width)

@@ -1,0 +1,85 @@
+"""Feature files: one vector for each image, or local descriptors of each, with paths, labels and how they were made.
+
+`.npz` holds `features` (N, D) float32, `paths` (N), `labels` (N, empty text for no label) and `meta`, a JSON text with
+a format number. Local descriptors stand one after the other as (M, D) with `frames` (M, F) and `offsets` (N + 1): those
+of image n are rows offsets[n] to offsets[n + 1]. `.npy` holds the features alone; `.csv` the columns path, label, 0,
+1, ...; `.jsonl` one object an image; `.parquet` the columns path, label, features, and meta. Nothing is ever
+unpickled, and every field is checked.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePath
+
+from imgtool.batch.outputs import new_file
+from imgtool.datasets.feature_file import archive, parquet, texts
+from imgtool.datasets.feature_file.table import Blocks, FeatureTable, merged
+from imgtool.errors import DataError, OutputError, ParameterError
+
+__all__ = ["SUFFIXES", "FeatureTable", "check_free", "check_suffix", "load", "merged", "save", "write"]
+
+_WRITERS = {
+    ".npz": archive.write_npz,
+    ".npy": archive.write_npy,
+    ".csv": texts.write_csv,
+    ".jsonl": texts.write_jsonl,
+    ".parquet": parquet.write_parquet,
+}
+_READERS = {
+    ".npz": archive.read_npz,
+    ".npy": archive.read_npy,
+    ".csv": texts.read_csv,
+    ".jsonl": texts.read_jsonl,
+    ".parquet": parquet.read_parquet,
+}
+SUFFIXES = tuple(_WRITERS)
+
+
+def check_suffix(path: str | os.PathLike[str], *, local: bool = False) -> str:
+    """Return the suffix of a feature file. Raises ParameterError for a name that no feature file can have.
+
+    Raises MissingExtraError when pyarrow is needed and not there.
+    local: it is to hold local descriptors.
+    """
+    suffix = PurePath(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ParameterError(f"{os.fspath(path)}: a feature file ends in {', '.join(SUFFIXES)}")
+    if suffix == ".parquet":
+        parquet.require()
+    if local and suffix != ".npz":
+        raise ParameterError(f"{os.fspath(path)}: local descriptors are stored as .npz only")
+    return suffix
+
+
+def check_free(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Raise OutputError, before any work is done, when the file is there and may not be overwritten."""
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{os.fspath(path)}: exists; --force overwrites it")
+
+
+def save(path: str | os.PathLike[str], table: FeatureTable, *, overwrite: bool = False) -> None:
+    """Write a table in the form that the name's suffix says, whole or not at all; equal tables give equal bytes."""
+    write(path, table.blocks(), overwrite=overwrite)
+
+
+def write(path: str | os.PathLike[str], table: Blocks, *, overwrite: bool = False) -> None:
+    """Write a table that comes in blocks; the bytes are those of `save`."""
+    suffix = check_suffix(path, local=table.local is not None)
+    with new_file(path, overwrite=overwrite) as file:
+        _WRITERS[suffix](file, table)
+
+
+def load(path: str | os.PathLike[str]) -> FeatureTable:
+    """Read a table. Raises DataError when the file is not a whole, consistent feature file."""
+    name = os.fspath(path)
+    suffix = check_suffix(path)
+    try:
+        if os.path.exists(name) and not os.path.isfile(name):
+            raise DataError("is no regular file")
+        with open(name, "rb") as file:
+            return _READERS[suffix](file)
+    except OSError as error:
+        raise DataError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None

@@ -1,0 +1,158 @@
+"""Feature files of NumPy: `.npz`, which holds everything, and `.npy`, which holds the features alone."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+
+from imgtool.datasets.feature_file.table import Blocks, FeatureTable
+from imgtool.errors import DataError
+
+Item = TypeVar("Item")
+
+FORMAT = 1
+FIELDS = ("features", "paths", "labels", "meta")
+LOCAL_FIELDS = ("frames", "offsets")
+LARGEST_RATIO = 200  # of unpacked to packed size; more is an attack, not features
+_NAMES_AT_ONCE = 1024
+
+
+def write_npz(file: BinaryIO, table: Blocks) -> None:
+    """Write everything, member by member, as numpy.savez would."""
+    meta = np.array(meta_text(table.meta))
+    with zipfile.ZipFile(file, "w") as archive:
+        _write_member(archive, "features", np.dtype(np.float32), table.shape, table.features())
+        _write_texts(archive, "paths", table.images, lambda: (path for path, _ in table.names()))
+        _write_texts(archive, "labels", table.images, lambda: (label for _, label in table.names()))
+        _write_member(archive, "meta", meta.dtype, (), [meta])
+        if local := table.local:
+            shape = (table.shape[0], local.width)
+            _write_member(archive, "frames", np.dtype(np.float32), shape, local.frames())
+            _write_member(archive, "offsets", local.offsets.dtype, local.offsets.shape, [local.offsets])
+
+
+def meta_text(meta: dict[str, Any]) -> str:
+    """Return how features were made, and the format's number, as JSON."""
+    return json.dumps({"format": FORMAT, **meta}, sort_keys=True)
+
+
+def _write_member(
+    archive: zipfile.ZipFile, name: str, dtype: np.dtype, shape: tuple[int, ...], blocks: Iterable[np.ndarray]
+) -> None:
+    """Write one array that comes in blocks."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        _write_array(member, dtype, shape, blocks)
+
+
+def _write_texts(archive: zipfile.ZipFile, name: str, count: int, texts: Callable[[], Iterator[str]]) -> None:
+    """Write a list of texts, which NumPy stores as long as the longest."""
+    dtype = np.dtype(f"U{max(1, max(map(len, texts()), default=1))}")
+    blocks = (np.array(part, dtype) for part in batched(texts(), _NAMES_AT_ONCE))
+    _write_member(archive, name, dtype, (count,), blocks)
+
+
+def batched(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
+    """Yield lists of so many items, the last as long as it comes."""
+    rest = iter(items)
+    while part := list(itertools.islice(rest, count)):
+        yield part
+
+
+def _write_array(file: Any, dtype: np.dtype, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+    """Write an array as an .npy file."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for block in blocks:
+        file.write(np.ascontiguousarray(block).tobytes())
+
+
+def read_npz(file: BinaryIO) -> FeatureTable:
+    """Read and check every member of the archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(file.read())) as archive:
+            members = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
+            _check_members(members)
+            arrays = {name: _array(archive.read(member), name) for name, member in members.items()}
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
+        raise DataError(f"is no whole .npz file ({error})") from None
+    for name in ("paths", "labels"):
+        if arrays[name].ndim != 1 or arrays[name].dtype.kind != "U":
+            raise DataError(f"{name} are no list of texts")
+    meta = arrays["meta"]
+    return FeatureTable(
+        arrays["features"],
+        arrays["paths"].tolist(),
+        arrays["labels"].tolist(),
+        parsed_meta(meta.item() if meta.shape == () and meta.dtype.kind == "U" else ""),
+        arrays.get("frames"),
+        arrays.get("offsets"),
+    )
+
+
+def _check_members(members: dict[str, zipfile.ZipInfo]) -> None:
+    """Refuse an archive with other members than ours, or one that unpacks to far more than it is."""
+    if missing := [name for name in FIELDS if name not in members]:
+        raise DataError(f"is no feature file: it lacks {', '.join(missing)}")
+    if unknown := sorted(set(members) - {*FIELDS, *LOCAL_FIELDS}):
+        raise DataError(f"is no feature file: it holds {unknown[0][:40]!r}")
+    for name, member in members.items():
+        if member.file_size > LARGEST_RATIO * member.compress_size + 4096:
+            raise DataError(f"{name} would unpack to {member.file_size} bytes from {member.compress_size}")
+
+
+def _array(content: bytes, name: str) -> np.ndarray:
+    """Return the array of one .npy file, whose header must say exactly what is there."""
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = reader(stream)
+    except (ValueError, OSError, SyntaxError, TypeError, tokenize.TokenError) as error:
+        raise DataError(f"{name} has a broken header ({str(error).splitlines()[0][:80]})") from None
+    if dtype.kind not in "fiuU":
+        raise DataError(f"{name} holds {dtype.name}, neither numbers nor texts; imgtool unpickles nothing")
+    count = 1
+    for side in shape:
+        count *= side
+    if count < 0 or count * dtype.itemsize != len(content) - stream.tell():
+        raise DataError(f"{name} of shape {shape} has {len(content) - stream.tell()} bytes")
+    if not dtype.itemsize:
+        return np.zeros(shape, dtype)
+    array = np.frombuffer(content, dtype, count, stream.tell()).reshape(shape, order="F" if fortran else "C")
+    return np.ascontiguousarray(array).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def parsed_meta(text: str) -> dict[str, Any]:
+    """Parse the JSON text and check its format number."""
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError):
+        meta = None
+    if not isinstance(meta, dict):
+        raise DataError("meta is no JSON object")
+    if (version := meta.pop("format", None)) != FORMAT:
+        raise DataError(f"has the format {version!r}; this imgtool reads format {FORMAT}")
+    return meta
+
+
+def write_npy(file: BinaryIO, table: Blocks) -> None:
+    """Write the features alone."""
+    _write_array(file, np.dtype(np.float32), table.shape, table.features())
+
+
+def read_npy(file: BinaryIO) -> FeatureTable:
+    """Read features, which have neither paths nor labels."""
+    features = _array(file.read(), "features")
+    if features.dtype.kind != "f":
+        raise DataError(f"features are {features.dtype}, not floating point")
+    names = [""] * len(features) if features.ndim else []
+    with np.errstate(over="ignore"):
+        return FeatureTable(features.astype(np.float32, copy=False), names, names)

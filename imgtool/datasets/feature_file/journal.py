@@ -1,0 +1,66 @@
+"""A journal: records one after the other, each with its length and checksum, so that what was cut off is found.
+
+It is on its way to the disk with each record, so a process that is killed loses none; one process at a time writes it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from imgtool.errors import OutputError
+
+MAGIC = b"imgtool journal 1\n"
+FRAME = struct.Struct("<QI")  # length and CRC-32 of what follows
+
+
+def opened(path: str) -> BinaryIO:
+    """Open a journal, which may be there, for reading and writing; raises OutputError while another process has it."""
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
+        raise OutputError(f"{path}: is no regular file")
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        number = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
+    file = os.fdopen(number, "r+b", buffering=0)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise OutputError(f"{path}: another imgtool is writing it") from None
+    except OSError:  # a file system without locks
+        return file
+    return file
+
+
+def framed(record: bytes) -> bytes:
+    """Return a record as it stands in a journal."""
+    return FRAME.pack(len(record), zlib.crc32(record)) + record
+
+
+def append(file: BinaryIO, data: bytes) -> None:
+    """Write all the bytes; an unbuffered file may take them in parts."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def records(path: str, start: int) -> Iterator[tuple[bytes, int]]:
+    """Yield whole records from a place in the file on, each with the place where it ends, up to the first bad one."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        end, size = start, os.fstat(file.fileno()).st_size
+        while len(frame := file.read(FRAME.size)) == FRAME.size:
+            length, checksum = FRAME.unpack(frame)
+            if length > size - end - FRAME.size or zlib.crc32(record := file.read(length)) != checksum:
+                return
+            end += FRAME.size + length
+            yield record, end

@@ -1,0 +1,140 @@
+"""Feature files in Parquet, by pyarrow (extra `parquet`), which is imported when one is read or written.
+
+The columns are path, label (texts) and features (a list of float32 of one length); the schema's metadata has `imgtool`,
+the same JSON as an .npz file's meta. A path that is not UTF-8 is null, and its bytes stand in a fourth column,
+path_bytes; in a label such bytes are escaped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from imgtool.datasets.feature_file.archive import LARGEST_RATIO, batched, meta_text, parsed_meta
+from imgtool.datasets.feature_file.table import Blocks, FeatureTable
+from imgtool.datasets.feature_file.texts import is_unicode
+from imgtool.errors import DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+META = b"imgtool"
+COLUMNS = ("path", "label", "features")
+_GROUP = 2**22  # numbers in a row group, which is in memory at once
+
+
+def require() -> None:
+    """Raise MissingExtraError when pyarrow is not there."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtraError("parquet", "Parquet")
+
+
+def write_parquet(file: BinaryIO, table: Blocks) -> None:
+    """Write one vector an image, row group by row group."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    odd = any(not is_unicode(path) for path, _ in table.names())
+    schema = _schema(table.shape[1], odd).with_metadata({META: meta_text(table.meta)})
+    rows = max(_GROUP // max(table.shape[1], 1), 1)
+    vectors = (row for block in table.features() for row in block)
+    with parquet.ParquetWriter(file, schema, compression="none", use_dictionary=["label"]) as writer:
+        for part in batched(zip(table.names(), vectors, strict=True), rows):
+            names, values = zip(*part, strict=True)
+            writer.write_batch(_batch(pa, schema, names, np.stack(values)), row_group_size=rows)
+
+
+def _schema(width: int, odd: bool) -> pyarrow.Schema:
+    """Return the columns. odd: there are paths that are not UTF-8."""
+    import pyarrow as pa
+
+    features = pa.list_(pa.field("element", pa.float32(), nullable=False), width)
+    fields = [pa.field("path", pa.string()), pa.field("label", pa.string()), pa.field("features", features)]
+    return pa.schema([*fields, pa.field("path_bytes", pa.binary())] if odd else fields)
+
+
+def _batch(pa: Any, schema: pyarrow.Schema, names: tuple[tuple[str, str], ...], values: np.ndarray) -> Any:
+    """Return some rows."""
+    numbers = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), type=schema.field("features").type)
+    paths = [path if is_unicode(path) else None for path, _ in names]
+    labels = [label.encode("utf-8", "backslashreplace").decode() for _, label in names]
+    columns = [pa.array(paths, pa.string()), pa.array(labels, pa.string()), numbers]
+    if len(schema) > len(COLUMNS):
+        columns.append(pa.array([None if is_unicode(path) else os.fsencode(path) for path, _ in names], pa.binary()))
+    return pa.record_batch(columns, schema=schema)
+
+
+def read_parquet(file: BinaryIO) -> FeatureTable:
+    """Read vectors, row group by row group."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        texts = [name for name in ("path", "label", "path_bytes") if name in parquet.read_schema(file).names]
+        with parquet.ParquetFile(file, read_dictionary=texts) as content:
+            width = _checked_width(content, os.fstat(file.fileno()).st_size)
+            features = np.empty((content.metadata.num_rows, width), np.float32)
+            paths, labels = list[str](), list[str]()
+            for group in range(content.num_row_groups):
+                rows = content.read_row_group(group)
+                features[len(paths) : len(paths) + len(rows)] = _numbers(rows, width)
+                paths += _paths(rows)
+                labels += _texts(rows, "label")
+            meta = (content.schema_arrow.metadata or {}).get(META)
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
+        text = str(error).split("\n")[0][:80]
+        raise DataError(f"is no whole Parquet file of features ({text})") from None
+    if None in labels:
+        raise DataError("holds a row without a label")
+    return FeatureTable(features, paths, labels, parsed_meta(meta.decode("utf-8", "replace")) if meta else {})
+
+
+def _checked_width(content: Any, size: int) -> int:
+    """Return how many numbers a row has; refuse other columns than ours, and rows that the file is too small for."""
+    import pyarrow as pa
+
+    schema = content.schema_arrow
+    if {*schema.names} - {"path_bytes"} != {*COLUMNS} or len({*schema.names}) != len(schema.names):
+        raise DataError(f"needs the columns {', '.join(COLUMNS)}, has {str(schema.names)[:60]}")
+    features = schema.field("features").type
+    if not pa.types.is_fixed_size_list(features) or features.value_type != pa.float32():
+        raise DataError("its features are no lists of float32 of one length")
+    for name in {*schema.names} - {"features"}:
+        kind, wanted = schema.field(name).type, pa.binary() if name == "path_bytes" else pa.string()
+        if not pa.types.is_dictionary(kind) or kind.value_type != wanted:
+            raise DataError(f"its column {name} is no {wanted}")
+    width = int(features.list_size)
+    if content.metadata.num_rows * width * 4 > LARGEST_RATIO * size:
+        raise DataError(f"would unpack to {content.metadata.num_rows} rows of {width} numbers from {size} bytes")
+    return width
+
+
+def _numbers(rows: Any, width: int) -> np.ndarray:
+    """Return the numbers of some rows."""
+    parts = rows.column("features").chunks
+    if any(part.null_count or part.flatten().null_count for part in parts):
+        raise DataError("holds a row without features")
+    flat = [part.flatten().to_numpy(zero_copy_only=False) for part in parts]
+    return np.concatenate([np.zeros(0, np.float32), *flat]).reshape(len(rows), width)
+
+
+def _texts(rows: Any, name: str) -> list[Any]:
+    """Return one column; a text that stands in many rows is in memory once, or a small file could fill it."""
+    found: list[Any] = []
+    for part in rows.column(name).chunks:
+        values = part.dictionary.to_pylist()
+        found += [None if index is None else values[index] for index in part.indices.to_pylist()]
+    return found
+
+
+def _paths(rows: Any) -> list[str]:
+    """Return the paths of some rows, whichever column they stand in."""
+    texts = _texts(rows, "path")
+    odd = _texts(rows, "path_bytes") if "path_bytes" in rows.column_names else [None] * len(texts)
+    paths = [os.fsdecode(other) if text is None and other else text for text, other in zip(texts, odd, strict=True)]
+    if None in paths:
+        raise DataError("holds a row without a path")
+    return paths
