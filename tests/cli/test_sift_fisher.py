@@ -201,6 +201,10 @@ def test_sparse_codes_equal_the_librarys(solver, atoms, capsys):
     row = rows_of(capsys, "fisher", "in", *options, "--pyramid", "3x1")[0]
     expected = encode_sparsely(IMAGES["a"], atoms, solver=solver, levels=["3x1"])
     np.testing.assert_array_equal(np.float32(row["values"]), expected)
+    assert execute(["fisher", "in", "-q", *options, "-o", "s.npz"]) == 0
+    cv2.imwrite("copy.png", IMAGES["b"])  # not in the file: it is described anew, by the same solver
+    (found,) = rows_of(capsys, "features", "search", "--query", "copy.png", "--top", "1", "s.npz")
+    assert (found["path"], found["score"]) == ("in/cat/b.png", pytest.approx(1, abs=1e-5))
     if solver == "feature-sign":
         assert rows_of(capsys, "fisher", "in", *options[:-2], "--pyramid", "3x1")[0]["values"] == row["values"]
 
