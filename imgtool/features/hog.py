@@ -126,10 +126,18 @@ class _Strip:
 def _looked_up_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's bin and magnitude, those of its strongest channel, for 8-bit images: from a table."""
     bins, magnitudes = _table(orientations)
-    index, *others = _places_in_table(strip)
+    above = max(strip.first - 1, 0)
+    inner = slice(strip.first - above, strip.last - above), slice(strip.width)
+    rows = strip.image[above : strip.last + 1]
+    planes = cv2.split(rows) if rows.ndim > 2 else [rows]
+    place, *others = (np.ascontiguousarray(_places_in_table(plane)[inner]) for plane in planes)
+    magnitude = magnitudes.take(place.astype(np.intp))  # whole numbers, exact in float32
     for other in others:
-        np.copyto(index, other, where=magnitudes.take(other) > magnitudes.take(index))
-    return bins.take(index), magnitudes.take(index)
+        size = magnitudes.take(other.astype(np.intp))
+        stronger = cv2.compare(size, magnitude, cv2.CMP_GT)
+        cv2.copyTo(other, stronger, place)
+        cv2.copyTo(size, stronger, magnitude)
+    return bins.take(place.astype(np.intp)), magnitude
 
 
 @functools.lru_cache(maxsize=8)
@@ -140,17 +148,10 @@ def _table(orientations: int) -> tuple[np.ndarray, np.ndarray]:
     return _bins(gx, gy, orientations).astype(small), np.hypot(gx, gy).astype(np.float32)
 
 
-def _places_in_table(strip: _Strip) -> Iterator[np.ndarray]:
-    """Yield where the gradients of each channel stand in the table."""
-    image, above = strip.image, max(strip.first - 1, 0)
-    inner = slice(strip.first - above, strip.last - above)
-    for channel in range(image[0, 0].size):
-        plane = image if image.ndim == 2 else image[:, :, channel]
-        # Mirrored about the edge pixel, the two neighbors are one: no difference there.
-        places = cv2.filter2D(
-            plane[above : strip.last + 1], cv2.CV_32F, _TO_PLACE, delta=_MIDDLE, borderType=cv2.BORDER_REFLECT_101
-        )
-        yield places[inner, : strip.width].astype(np.intp)  # whole numbers, exact in float32
+def _places_in_table(plane: np.ndarray) -> np.ndarray:
+    """Return where the gradients of some rows of 8-bit values stand in the table, float32."""
+    # Mirrored about the edge pixel, the two neighbors are one: no difference there.
+    return np.asarray(cv2.filter2D(plane, cv2.CV_32F, _TO_PLACE, delta=_MIDDLE, borderType=cv2.BORDER_REFLECT_101))
 
 
 def _computed_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
