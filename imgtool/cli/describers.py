@@ -39,11 +39,11 @@ def _hog(parameters: dict[str, Any], _: str) -> Callable[[np.ndarray], Any]:
     return functools.partial(function_of(parameters.pop("variant", "skimage")), **parameters)
 
 
-def _fisher(parameters: dict[str, Any], folder: str) -> Callable[[np.ndarray], Any]:
+def _encoded(encoding: str, parameters: dict[str, Any], folder: str) -> Callable[[np.ndarray], Any]:
     from imgtool.cli.fisher import SHIPPED, encoder
 
-    codebook = parameters["codebook"]
-    return encoder(codebook if codebook == SHIPPED else os.path.join(folder, codebook), parameters["pyramid"])
+    codebook = parameters.pop("codebook")
+    return encoder(encoding, codebook if codebook == SHIPPED else os.path.join(folder, codebook), **parameters)
 
 
 def _sift(parameters: dict[str, Any], _: str) -> Callable[[np.ndarray], Any]:
@@ -52,4 +52,9 @@ def _sift(parameters: dict[str, Any], _: str) -> Callable[[np.ndarray], Any]:
     return at_keypoints(parameters["root"]) if "keypoints" in parameters else on_grid(**parameters)
 
 
-_DESCRIBERS = {"gist": _gist, "hog": _hog, "fisher": _fisher, "sift": _sift}
+_DESCRIBERS: dict[str, Callable[[dict[str, Any], str], Callable[[np.ndarray], Any]]] = {
+    "gist": _gist,
+    "hog": _hog,
+    "sift": _sift,
+    **{encoding: functools.partial(_encoded, encoding) for encoding in ("fisher", "vlad", "bow", "sparse")},
+}

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 EXAMPLES = """
 imgtool features fit photos/ -o book.safetensors
 imgtool features fit --components 256 --bin 4,6,8,10 photos/ -o book.safetensors
+imgtool features fit --dictionary 1024 photos/ -o atoms.safetensors
 """
+MIXTURE = {"components": 64, "dimensions": 64, "with_places": False, "starts": 3}
 COLUMNS = ("path", "kind", "images", "numbers", "labels", "made by")
 
 
@@ -39,12 +41,14 @@ def command() -> None:
 
 @options.command("fit", examples=EXAMPLES)
 @click.option("-o", "--output", required=True, metavar="FILE", help="The codebook, a .safetensors file.")
-@click.option("--components", type=click.IntRange(1), default=64, show_default=True, help="Gaussians.")
-@click.option("--dimensions", type=click.IntRange(1), default=64, show_default=True, help="Kept by the PCA.")
+@click.option("--components", type=click.IntRange(1), help="Gaussians.  [64]")
+@click.option("--dimensions", type=click.IntRange(1), help="Kept by the PCA.  [64]")
+@click.option("--places/--no-places", "with_places", default=None, help="Append x and y to descriptors.  [no-places]")
+@click.option("--starts", type=click.IntRange(1), help="Mixtures fitted, of which the likeliest is kept.  [3]")
+@click.option("--dictionary", type=click.IntRange(2), metavar="ATOMS", help="Learn atoms for sparse codes instead.")
 @click.option("--step", type=click.IntRange(1), default=4, show_default=True, help="Pixels between descriptors.")
 @options.bins("4,6,8", "4,6,8")
 @click.option("--root/--no-root", default=True, show_default=True, help="RootSIFT.")
-@click.option("--places/--no-places", default=False, show_default=True, help="Append x and y to descriptors.")
 @click.option("--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Descriptors to fit to.")
 @options.seed
 @options.force
@@ -52,40 +56,41 @@ def command() -> None:
 def fit(
     images: Images,
     output: str,
-    components: int,
-    dimensions: int,
     step: int,
     bins: tuple[int, ...],
     root: bool,
-    places: bool,
     samples: int,
+    dictionary: int | None,
     seed: int,
     force: bool,
+    **mixture: Any,
 ) -> None:
     """Fit a codebook to the dense SIFT of images.
 
-    Principal components, then a mixture of Gaussians with diagonal covariances. Needs the extra 'classic'.
+    Principal components, then a mixture of Gaussians with diagonal covariances; needs the extra 'classic'. Or, with
+    --dictionary, atoms of which descriptors are sparse sums.
     """
     from imgtool.features.codebook import save
-    from imgtool.features.encoding import LocalSettings, fit_to_images
+    from imgtool.features.encoding import LocalSettings, fit_dictionary, fit_to_images
 
     if not output.endswith(".safetensors"):
         raise ParameterError(f"-o {output}: a codebook's name ends in .safetensors")
     if os.path.lexists(output) and not force:
         raise OutputError(f"{output}: exists; --force overwrites it")
-    book = fit_to_images(
-        _readable(images),
-        len(images.inputs),
-        local=LocalSettings(step, bins, "flat", root),
-        components=components,
-        dimensions=dimensions,
-        with_places=places,
-        samples=samples,
-        seed=seed,
-    )
-    save(output, book, overwrite=force)
+    given = {name: value for name, value in mixture.items() if value is not None}
+    if dictionary and given:
+        raise ParameterError(f"--{min(given).removeprefix('with_')} is for mixtures; --dictionary learns none")
+    pictures, count = _readable(images), len(images.inputs)
+    settings: dict[str, Any] = {"local": LocalSettings(step, bins, "flat", root), "samples": samples, "seed": seed}
+    if dictionary:
+        save(output, fit_dictionary(pictures, count, atoms=dictionary, **settings), overwrite=force)
+        made = f"{dictionary} atoms of 128 numbers"
+    else:
+        book = fit_to_images(pictures, count, **MIXTURE | given, **settings)
+        save(output, book, overwrite=force)
+        made = f"{book.components} Gaussians in {book.dimensions} dimensions"
     if not images.quiet:
-        complain(f"{output}: {book.components} Gaussians in {book.dimensions} dimensions")
+        complain(f"{output}: {made}")
 
 
 def _readable(images: Images) -> Iterator[np.ndarray]:
@@ -120,12 +125,12 @@ def info(files: tuple[str, ...], format: str | None) -> None:
 def _described(path: str) -> dict[str, Any]:
     """Return what there is to say of one file."""
     if path.endswith(".safetensors"):
-        from imgtool.features.codebook import load
+        from imgtool.features.codebook import Codebook, load
 
         book = load(path)
-        shape = f"{book.components}x{book.dimensions}"
-        images = book.meta.get("images")
-        return {"kind": "codebook", "images": images, "numbers": shape, "made by": "sift", "meta": book.meta}
+        kind, numbers = ("codebook", book.means) if isinstance(book, Codebook) else ("dictionary", book.atoms)
+        shape, images = "x".join(map(str, numbers.shape)), book.meta.get("images")
+        return {"kind": kind, "images": images, "numbers": shape, "made by": "sift", "meta": book.meta}
     from imgtool.datasets import feature_file
 
     table = feature_file.load(path)

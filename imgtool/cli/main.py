@@ -31,7 +31,7 @@ COMMANDS = {
     "hog": "Describe images by histograms of oriented gradients.",
     "gist": "Describe images by their GIST.",
     "sift": "Describe images by dense SIFT.",
-    "fisher": "Describe images by Fisher vectors of their dense SIFT.",
+    "fisher": "Describe images by Fisher vectors or other encodings of dense SIFT.",
     "features": "Fit codebooks; search, merge and convert feature files.",
     "classify": "Label images with networks and classic models.",
     "train": "Train a model on a data set.",

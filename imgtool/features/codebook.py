@@ -1,6 +1,7 @@
-"""A codebook: a projection of local descriptors and the mixture of Gaussians fitted to them; data only.
+"""Codebooks, fitted to local descriptors: a projection and a mixture of Gaussians, or a dictionary of atoms.
 
-Fitting needs scikit-learn, using one does not. A file is one safetensors file whose metadata holds a JSON text.
+Fitting a mixture needs scikit-learn, using one does not. A file is one safetensors file whose metadata holds a JSON
+text: data only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from imgtool.errors import DataError, MissingExtraError, ParameterError
 
 FORMAT = 1
 TENSORS = ("pca_mean", "pca_basis", "means", "covariances", "priors")
+KINDS = {"codebook": TENSORS, "dictionary": ("atoms",)}
 VARIANCE_FLOOR = 1e-3  # of the largest variance of the projected data
 
 
@@ -87,6 +89,21 @@ class Codebook:
         return np.concatenate([projected, places.astype(projected.dtype)], axis=1)
 
 
+@dataclass(frozen=True)
+class Dictionary:
+    """Atoms (K, L) of unit length, of which descriptors of L numbers are sums. meta: how it was made (JSON)."""
+
+    atoms: np.ndarray
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be atoms."""
+        if self.atoms.dtype.kind != "f" or self.atoms.ndim != 2 or not self.atoms.size:
+            raise DataError(f"the dictionary's atoms are no rows of numbers: {self.atoms.dtype} {self.atoms.shape}")
+        if not np.isfinite(self.atoms).all() or not np.allclose(np.linalg.norm(self.atoms, axis=1), 1, atol=1e-3):
+            raise DataError("the dictionary's atoms must have length 1")
+
+
 def fit_codebook(
     descriptors: np.ndarray,
     *,
@@ -94,13 +111,15 @@ def fit_codebook(
     dimensions: int = 64,
     seed: int = 0,
     places: np.ndarray | None = None,
+    starts: int = 1,
     iterations: int = 100,
     meta: dict[str, Any] | None = None,
 ) -> Codebook:
     """Fit a principal component analysis, then a mixture of diagonal Gaussians from k-means, to descriptors (N, L).
 
-    components and dimensions are lowered where the data hold less. Variances stay above a thousandth of the largest
-    variance of the data. Equal data, seed and number of threads give equal codebooks.
+    components and dimensions are lowered where the data hold less. starts: how many times k-means and the mixture begin
+    anew; the likeliest is kept. Variances stay above a thousandth of the largest variance of the data. Equal data, seed
+    and number of threads give equal codebooks.
     Raises MissingExtraError without scikit-learn, DataError if there are no descriptors.
     """
     if components < 1 or dimensions < 1:
@@ -111,7 +130,7 @@ def fit_codebook(
     projected = (descriptors - mean) @ basis.T
     if places is not None:
         projected = np.concatenate([projected, places.astype(projected.dtype)], axis=1)
-    means, covariances, priors = _mixture(projected, min(components, len(projected)), seed, iterations)
+    means, covariances, priors = fit_mixture(projected, min(components, len(projected)), seed, starts, iterations)
     mean, basis, means, covariances, priors = (
         np.asarray(part, np.float32) for part in (mean, basis, means, covariances, priors)
     )
@@ -128,10 +147,10 @@ def _principal_components(descriptors: np.ndarray, dimensions: int) -> tuple[np.
     return mean.astype(np.float32), (basis * signs[:, None]).astype(np.float32)
 
 
-def _mixture(
-    data: np.ndarray, components: int, seed: int, iterations: int
+def fit_mixture(
+    data: np.ndarray, components: int, seed: int, starts: int = 1, iterations: int = 100
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit means, variances and priors by scikit-learn."""
+    """Return means, variances and priors fitted to data (N, D) by scikit-learn."""
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
@@ -143,6 +162,7 @@ def _mixture(
         covariance_type="diag",
         reg_covar=max(largest * VARIANCE_FLOOR, 1e-12),
         max_iter=iterations,
+        n_init=starts,
         random_state=seed,
     )
     with warnings.catch_warnings():
@@ -151,25 +171,26 @@ def _mixture(
     return mixture.means_, mixture.covariances_, mixture.weights_
 
 
-def save(path: str | os.PathLike[str], codebook: Codebook, *, overwrite: bool = False) -> None:
+def save(path: str | os.PathLike[str], book: Codebook | Dictionary, *, overwrite: bool = False) -> None:
     """Write a codebook to one file, whole or not at all. Raises OutputError when it exists or cannot be written."""
-    tensors = {name: np.ascontiguousarray(getattr(codebook, name)) for name in TENSORS}
-    text = json.dumps({"kind": "codebook", "format": FORMAT, **codebook.meta}, sort_keys=True)
+    kind = "codebook" if isinstance(book, Codebook) else "dictionary"
+    tensors = {name: np.ascontiguousarray(getattr(book, name)) for name in KINDS[kind]}
+    text = json.dumps({"kind": kind, "format": FORMAT, **book.meta}, sort_keys=True)
     write_file(path, safetensors.numpy.save(tensors, metadata={"imgtool": text}), overwrite=overwrite)
 
 
-def load(path: str | os.PathLike[str]) -> Codebook:
+def load(path: str | os.PathLike[str]) -> Codebook | Dictionary:
     """Read a codebook. Raises DataError when the file is not one; nothing in it is executed."""
     name = os.fspath(path)
     if not os.path.isfile(name):
         raise DataError(f"{name}: {'is no regular file' if os.path.exists(name) else 'no such codebook'}")
     try:
         with safetensors.safe_open(name, framework="numpy") as file:
-            description = _described(file.metadata())
-            if set(file.keys()) != set(TENSORS):
-                raise DataError(f"is no codebook: it needs {', '.join(TENSORS)}")
-            mean, basis, means, covariances, priors = (file.get_tensor(tensor) for tensor in TENSORS)
-        return Codebook(mean, basis, means, covariances, priors, description)
+            kind, meta = _described(file.metadata())
+            if set(file.keys()) != set(KINDS[kind]):
+                raise DataError(f"is no {kind}: it needs {', '.join(KINDS[kind])}")
+            tensors: dict[str, Any] = {tensor: file.get_tensor(tensor) for tensor in KINDS[kind]}
+        return Codebook(**tensors, meta=meta) if kind == "codebook" else Dictionary(**tensors, meta=meta)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     except OSError as error:
@@ -178,14 +199,15 @@ def load(path: str | os.PathLike[str]) -> Codebook:
         raise DataError(f"{name}: is no codebook ({error})") from None
 
 
-def _described(metadata: dict[str, str] | None) -> dict[str, Any]:
-    """Return what the file's JSON says beside kind and format."""
+def _described(metadata: dict[str, str] | None) -> tuple[str, dict[str, Any]]:
+    """Return the kind that the file's JSON names, and what it says beside kind and format."""
     try:
         description = json.loads((metadata or {}).get("imgtool", ""))
     except (ValueError, RecursionError):
         raise DataError("is no codebook of imgtool: its description is missing or no JSON") from None
-    if not isinstance(description, dict) or description.pop("kind", None) != "codebook":
+    kind = description.pop("kind", None) if isinstance(description, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
         raise DataError("is no codebook of imgtool")
     if (version := description.pop("format", None)) != FORMAT:
         raise DataError(f"is a codebook of format {version!r}; this imgtool reads format {FORMAT}")
-    return description
+    return kind, description

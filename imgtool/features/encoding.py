@@ -1,24 +1,31 @@
-"""From an image to one vector: dense SIFT at several scales, projected by a codebook, encoded as a Fisher vector.
+"""From an image to one vector: dense SIFT at several scales, encoded by a codebook.
 
 A codebook's meta says by which SIFT it was fitted; images are described by the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from imgtool.errors import DataError, ImgtoolError, ParameterError
-from imgtool.features.codebook import Codebook, fit_codebook
-from imgtool.features.fisher import fisher_vector, unit
+from imgtool.features.codebook import Codebook, Dictionary, fit_codebook
+from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, unit, vlad
 from imgtool.features.pyramid import cells, parse_levels, places
 from imgtool.features.sift import WINDOWS, Descriptors, phow, root
+from imgtool.features.sparse import LEVELS, learned_dictionary, llc_codes, pooled, sparse_codes
 
 CONTRAST = 0.005  # of pixels in 0..1: flatter patches say nothing and are left out, as VLFeat's phow zeroes them
 WHOLE = ("1x1",)
+ENCODINGS: dict[str, Callable[[np.ndarray, Codebook], np.ndarray]] = {
+    "fisher": lambda data, book: fisher_vector(data, book.means, book.covariances, book.priors),
+    "vlad": lambda data, book: vlad(data, book.means, square_root=True),
+    "bow": lambda data, book: signed_root(bag_of_words(data, book.means)),
+}
+SOLVERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"feature-sign": sparse_codes, "llc": llc_codes}
 PER_COMPONENT = 500  # descriptors at least; a mixture fitted to fewer describes the images it was fitted to, not others
 
 
@@ -50,7 +57,7 @@ class LocalSettings:
         return {**asdict(self), "bins": list(self.bins)}
 
     @classmethod
-    def of(cls, codebook: Codebook) -> LocalSettings:
+    def of(cls, codebook: Codebook | Dictionary) -> LocalSettings:
         """Return the settings by which a codebook was fitted. Raises DataError when it does not say."""
         meta = codebook.meta.get("sift")
         kinds = {"step": int, "bins": list, "window": str, "root": bool}
@@ -67,18 +74,45 @@ class LocalSettings:
             raise DataError(f"the codebook's settings are wrong: {error}") from None
 
 
-def encode(image: np.ndarray, codebook: Codebook, *, levels: Sequence[str] = WHOLE) -> np.ndarray:
-    """Return the improved Fisher vector of an image (cells * 2 K D) float32 of unit length; zeros for a flat image.
+def encode(
+    image: np.ndarray, codebook: Codebook, *, encoding: str = "fisher", levels: Sequence[str] = WHOLE
+) -> np.ndarray:
+    """Return one vector of an image, float32 of unit length; zeros for a flat image.
 
-    levels: of a spatial pyramid, as `1x1`, `2x2`, `3x1`; each cell's vector is normalised, then the whole.
+    encoding: `fisher` (cells * 2 K D), the improved Fisher vector; `vlad` (cells * K D) with signed square roots; `bow`
+    (cells * K), the square roots of the words' shares. levels: of a spatial pyramid, as `1x1`, `2x2`, `3x1`; the vector
+    of each cell has unit length, then the whole.
     """
-    found = LocalSettings.of(codebook).describe(image)
-    where = places(found.frames, *image.shape[:2])
-    data = codebook.project(found.values, where)
-    mixture = (codebook.means, codebook.covariances, codebook.priors)
+    _require(encoding, ENCODINGS, "encoding")
+    found, where = _described(image, codebook)
+    data, vector = codebook.project(found, where), ENCODINGS[encoding]
     if tuple(levels) == WHOLE:
-        return fisher_vector(data, *mixture)
-    return unit(np.concatenate([fisher_vector(data[inside], *mixture) for inside in cells(where, levels)]))
+        return vector(data, codebook)
+    return unit(np.concatenate([vector(data[inside], codebook) for inside in cells(where, levels)]))
+
+
+def encode_sparsely(
+    image: np.ndarray, dictionary: Dictionary, *, solver: str = "feature-sign", levels: Sequence[str] = LEVELS
+) -> np.ndarray:
+    """Return the largest code of each atom in each cell (cells * K), float32 of unit length; zeros for a flat image.
+
+    solver: `feature-sign`, the sparse codes of ScSPM, or `llc`, faster.
+    """
+    _require(solver, SOLVERS, "solver")
+    found, where = _described(image, dictionary)
+    return pooled(SOLVERS[solver](found, dictionary.atoms), where, levels=levels)
+
+
+def _require(name: str, known: Mapping[str, object], kind: str) -> None:
+    """Raise ParameterError unless the name is known."""
+    if name not in known:
+        raise ParameterError(f"no {kind} {name!r}; there are {', '.join(known)}")
+
+
+def _described(image: np.ndarray, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:
+    """Return the descriptors (N, 128) that a codebook was fitted to the like of, and their places (N, 2)."""
+    found = LocalSettings.of(codebook).describe(image)
+    return found.values, places(found.frames, *image.shape[:2])
 
 
 def length(codebook: Codebook, levels: Sequence[str] = WHOLE) -> int:
@@ -95,14 +129,56 @@ def fit_to_images(
     dimensions: int,
     with_places: bool = False,
     samples: int = 100_000,
+    starts: int = 1,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Codebook:
-    """Fit a codebook to descriptors drawn from images, about `samples` in all and equally many of each.
+    """Fit a codebook to descriptors drawn from images.
+
+    There are fewer components where there are not 500 descriptors for each. Raises DataError when there are too few
+    descriptors.
+    """
+    values, where = _drawn(images, count, local, samples, seed, progress)
+    return fit_codebook(
+        values,
+        components=min(components, max(len(values) // PER_COMPONENT, 1)),
+        dimensions=dimensions,
+        seed=seed,
+        places=where if with_places else None,
+        starts=starts,
+        meta={"sift": local.to_meta(), "seed": seed, "images": count},
+    )
+
+
+def fit_dictionary(
+    images: Iterable[np.ndarray],
+    count: int,
+    *,
+    local: LocalSettings,
+    atoms: int,
+    samples: int = 100_000,
+    seed: int = 0,
+) -> Dictionary:
+    """Learn a dictionary from descriptors drawn from images. Raises DataError when there are fewer than atoms."""
+    values, _ = _drawn(images, count, local, samples, seed)
+    if len(values) < atoms:
+        raise DataError(f"{len(values)} descriptors are too few for {atoms} atoms; give more or larger images")
+    meta = {"sift": local.to_meta(), "seed": seed, "images": count}
+    return Dictionary(learned_dictionary(values, atoms=atoms, seed=seed), meta)
+
+
+def _drawn(
+    images: Iterable[np.ndarray],
+    count: int,
+    local: LocalSettings,
+    samples: int,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return descriptors (N, 128) and their places (N, 2), about `samples` in all and equally many of each image.
 
     count: how many images come; progress is told the number of each as it is done. An image that cannot be described
-    is passed over. There are fewer components where there are not 500 descriptors for each. Raises DataError when there
-    are too few descriptors.
+    is passed over.
     """
     generator = np.random.default_rng(seed)
     share = -(-samples // max(count, 1))
@@ -119,12 +195,4 @@ def fit_to_images(
         where.append(places(found.frames[drawn], *image.shape[:2]))
         if progress:
             progress(number)
-    drawn_values = np.concatenate(values)
-    return fit_codebook(
-        drawn_values,
-        components=min(components, max(len(drawn_values) // PER_COMPONENT, 1)),
-        dimensions=dimensions,
-        seed=seed,
-        places=np.concatenate(where) if with_places else None,
-        meta={"sift": local.to_meta(), "seed": seed, "images": count},
-    )
+    return np.concatenate(values), np.concatenate(where)

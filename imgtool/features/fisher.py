@@ -23,36 +23,13 @@ _FAR = -80.0  # logarithms below it count as it: exp of less is a slow, denormal
 
 def posteriors(data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray) -> np.ndarray:
     """Return (N, K): the probability of each component given each row of data; 0 for components of negligible prior."""
-    likely = np.asarray(priors) >= SMALLEST_POSTERIOR
-    scores = log_likelihoods(data, means[likely], covariances[likely])
-    scores += np.log(priors[likely]).astype(scores.dtype)
-    scores -= scores.max(axis=1, keepdims=True)
-    np.maximum(scores, scores.dtype.type(_FAR), out=scores)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=1, keepdims=True)
-    if likely.all():
-        return scores
-    result = np.zeros((len(scores), len(priors)), scores.dtype)
-    result[:, likely] = scores
+    data, means, covariances, priors = _same_type(data, means, covariances, priors)
+    likely = priors >= SMALLEST_POSTERIOR
+    shares = _weights(means, covariances, priors)[likely] @ _terms(data - means.mean(axis=0)).T
+    sums = _exponentiate(shares)
+    result = np.zeros((len(data), len(priors)), data.dtype)
+    result[:, likely] = (shares / sums).T
     return result
-
-
-def log_likelihoods(data: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """Return (N, K): the logarithm of each Gaussian's density, without the constant D/2 log(2 pi).
-
-    The squares are expanded into matrix products; data and means are first moved by the mixture's middle, so that
-    little is lost by cancellation.
-    """
-    data, means, covariances = _same_type(data, means, covariances)
-    middle = means.mean(axis=0)
-    data, means = data - middle, means - middle
-    precisions = 1 / covariances
-    constants = np.log(covariances).sum(axis=1) + (means**2 * precisions).sum(axis=1)
-    scores = (data**2) @ precisions.T
-    scores -= 2 * (data @ (means * precisions).T)
-    scores += constants
-    scores *= -0.5
-    return scores
 
 
 def fisher_vector(
@@ -70,12 +47,11 @@ def fisher_vector(
     square_root and normalized (Euclidean length 1) together are the improved Fisher vector; fast gives each row
     wholly to its likeliest component. No rows give zeros.
     """
-    data, means, covariances = _same_type(data, means, covariances)
+    data, means, covariances, priors = _same_type(data, means, covariances, priors)
     _check_shapes(data, means, covariances, priors)
     by_mean, by_variance = _gradients(data, means, covariances, priors, fast=fast)
     used = np.where(priors >= SMALLEST_POSTERIOR, priors, np.inf)[:, None] * max(len(data), 1) ** 2
     vector = np.concatenate([by_mean / np.sqrt(used), by_variance / np.sqrt(2 * used)]).reshape(-1)
-    vector = vector.astype(data.dtype, copy=False)
     if square_root:
         vector = signed_root(vector)
     return unit(vector) if normalized else vector
@@ -97,7 +73,9 @@ def vlad(
     by its number of rows; square_root: of each entry; components: length 1 for each cluster; normalized: for all.
     """
     data, means = _same_type(data, means)
-    shares = _nearest(data, means) if assignment is None else np.asarray(assignment, data.dtype)
+    if assignment is None:
+        assignment = _one_hot(nearest_means(data, means), len(means))
+    shares = np.asarray(assignment, data.dtype)
     masses = shares.sum(axis=0)[:, None]
     sums = shares.T @ data - masses * means
     if mass:
@@ -113,7 +91,21 @@ def vlad(
 def bag_of_words(data: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Return the share (K) of rows whose nearest mean each is; zeros for no rows."""
     data, means = _same_type(data, means)
-    return np.asarray(_nearest(data, means).sum(axis=0) / max(len(data), 1), data.dtype)
+    counts = np.bincount(nearest_means(data, means), minlength=len(means))
+    return (counts / max(len(data), 1)).astype(data.dtype)
+
+
+def nearest_means(data: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Return (N): which of the means (K, D) is nearest to each row of data, the first on ties."""
+    data, means = _same_type(data, means)
+    middle = means.mean(axis=0)
+    means = means - middle
+    halves = 0.5 * (means**2).sum(axis=1)
+    found = np.empty(len(data), np.int64)
+    for start in range(0, len(data), _ROWS):
+        rows = slice(start, start + _ROWS)
+        found[rows] = ((data[rows] - middle) @ means.T - halves).argmax(axis=1)
+    return found
 
 
 def signed_root(values: np.ndarray) -> np.ndarray:
@@ -127,47 +119,70 @@ def unit(values: np.ndarray) -> np.ndarray:
     return np.asarray(values / np.maximum(lengths, np.asarray(SMALLEST_NORM, values.dtype)))
 
 
-def _shares(probabilities: np.ndarray, *, fast: bool) -> np.ndarray:
-    """Return what of each row counts for each component: all for the likeliest, or posteriors without tiny ones."""
-    if fast:
-        return _one_hot(probabilities.argmax(axis=1), probabilities)
-    probabilities[probabilities < SMALLEST_POSTERIOR] = 0
-    return probabilities
-
-
-def _nearest(data: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Return (N, K), 1 for the nearest mean (the first on ties) and 0 for the others."""
-    scores = log_likelihoods(data, means, np.ones_like(means))
-    return _one_hot(scores.argmax(axis=1), scores)
-
-
-def _one_hot(chosen: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Return an array of the same shape, 1 at the chosen column of each row."""
-    result = np.zeros_like(like)
-    result[np.arange(len(chosen)), chosen] = 1
-    return result
-
-
 def _gradients(
     data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray, *, fast: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of q z and q (z^2 - 1), each (K, D), over all rows, z being (x - m) / sigma.
 
-    With q's sums of x and x^2 known, both follow without an array of N x K x D. Around the mixture's middle, as the
-    likelihoods.
+    With q's sums of x^2, x and 1 known, both follow without an array of N x K x D.
     """
-    middle = means.mean(axis=0)
-    data, means = data - middle, means - middle
-    mass, first, second = np.zeros((len(means), 1), data.dtype), np.zeros_like(means), np.zeros_like(means)
+    middle, dimensions = means.mean(axis=0), means.shape[1]
+    likely = priors >= SMALLEST_POSTERIOR
+    weights = _weights(means, covariances, priors)[likely]
+    found = np.zeros_like(weights)
     for start in range(0, len(data), _ROWS):
-        rows = data[start : start + _ROWS]
-        shares = _shares(posteriors(rows, means, covariances, priors), fast=fast)
-        mass += shares.sum(axis=0)[:, None]
-        first += shares.T @ rows
-        second += shares.T @ rows**2
+        found += _summed(_terms(data[start : start + _ROWS] - middle), weights, fast=fast)
+    sums = np.zeros((len(means), 2 * dimensions + 1), data.dtype)
+    sums[likely] = found
+    means = means - middle
+    second, first, mass = np.split(sums, [dimensions, 2 * dimensions], axis=1)
     by_mean = (first - mass * means) / np.sqrt(covariances)
     by_variance = (second - 2 * means * first + mass * means**2) / covariances - mass
     return by_mean, by_variance
+
+
+def _summed(terms: np.ndarray, weights: np.ndarray, *, fast: bool) -> np.ndarray:
+    """Return (K, 2D + 1): the sums of terms (N, 2D + 1) over the rows, each counting for a component by its posterior.
+
+    It is the terms that are divided by the sum of a row's exponentials, in place, as these are more numbers.
+    """
+    shares = weights @ terms.T
+    if fast:
+        return np.asarray(_one_hot(shares.argmax(axis=0), len(weights)).astype(terms.dtype).T @ terms)
+    totals = _exponentiate(shares)
+    np.putmask(shares, shares < SMALLEST_POSTERIOR * totals, 0)
+    terms /= totals[:, None]
+    return np.asarray(shares @ terms)
+
+
+def _weights(means: np.ndarray, covariances: np.ndarray, priors: np.ndarray) -> np.ndarray:
+    """Return (K, 2D + 1): what x^2, x and 1 count for in the logarithm of p N(x; m, v), without D/2 log(2 pi).
+
+    x and m are counted from the mixture's middle, so that little is lost when the squares cancel.
+    """
+    means = means - means.mean(axis=0)
+    precisions = 1 / covariances
+    with np.errstate(divide="ignore"):
+        constants = np.log(priors) - 0.5 * (np.log(covariances) + means**2 * precisions).sum(axis=1)
+    return np.concatenate([-0.5 * precisions, means * precisions, constants[:, None]], axis=1)
+
+
+def _terms(data: np.ndarray) -> np.ndarray:
+    """Return (N, 2D + 1): x^2, x and 1 of each row."""
+    return np.concatenate([data**2, data, np.ones((len(data), 1), data.dtype)], axis=1)
+
+
+def _exponentiate(scores: np.ndarray) -> np.ndarray:
+    """Make scores (K, N) exp(scores - the largest of each column), in place; return the sums of the columns."""
+    scores -= scores.max(axis=0)
+    np.maximum(scores, _FAR, out=scores)
+    np.exp(scores, out=scores)
+    return np.asarray(scores.sum(axis=0))
+
+
+def _one_hot(chosen: np.ndarray, count: int) -> np.ndarray:
+    """Return (N, count) booleans, true at the chosen column of each row."""
+    return np.asarray(chosen[:, None] == np.arange(count))
 
 
 def _same_type(data: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:

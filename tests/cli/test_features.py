@@ -34,7 +34,7 @@ def rows_of(capsys, *arguments, status=0):
 @pytest.mark.parametrize(
     "describe",
     [["gist", "--size", "64"], ["hog"], ["hog", "--variant", "uoctti"], ["hog", "--cell", "6,8", "--sqrt"],
-     ["fisher"]],
+     ["fisher"], ["fisher", "--encoding", "vlad", "--pyramid", "1x1,3x1"]],
     ids=" ".join,
 )  # fmt: skip
 def test_an_image_is_found_by_its_own_description(describe, capsys):

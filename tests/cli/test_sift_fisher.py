@@ -10,8 +10,8 @@ import pytest
 from imgtool.classifiers.registry import open_model
 from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
-from imgtool.features.codebook import Codebook, load, save
-from imgtool.features.encoding import LocalSettings, encode, fit_to_images
+from imgtool.features.codebook import Codebook, Dictionary, load, save
+from imgtool.features.encoding import LocalSettings, encode, encode_sparsely, fit_dictionary, fit_to_images
 from imgtool.features.keypoints import sparse_sift
 from imgtool.features.sift import dense_sift, phow, root
 
@@ -39,6 +39,15 @@ def book():
     meta = {"sift": LocalSettings(step=5, bins=(4, 6)).to_meta()}
     save("book.safetensors", Codebook(np.zeros(128, np.float32), basis, *shapes, priors, meta))
     return load("book.safetensors")
+
+
+@pytest.fixture
+def atoms():
+    atoms = np.abs(RNG.normal(size=(12, 128))).astype(np.float32)
+    meta = {"sift": LocalSettings(step=5, bins=(4,), root=False).to_meta()}
+    found = Dictionary(atoms / np.linalg.norm(atoms, axis=1, keepdims=True), meta)
+    save("atoms.safetensors", found)
+    return found
 
 
 def rows_of(capsys, *arguments, status=0):
@@ -169,6 +178,37 @@ def test_fisher_equals_the_library(book, capsys):
         np.testing.assert_array_equal(np.float32(row["values"]), encode(image, book, levels=["1x1", "2x1"]))
 
 
+@pytest.mark.parametrize(("encoding", "numbers"), [("fisher", 36), ("vlad", 18), ("bow", 3)])
+def test_encodings_equal_the_librarys(encoding, numbers, book, capsys):
+    options = ["--codebook", "book.safetensors", "--encoding", encoding]
+    row = rows_of(capsys, "fisher", "in", *options)[0]
+    assert (row["descriptor"], row["shape"]) == (encoding, [numbers])
+    np.testing.assert_array_equal(np.float32(row["values"]), encode(IMAGES["a"], book, encoding=encoding))
+    assert execute(["fisher", "in", *options, "--pyramid", "1x1,2x2", "-o", "f.npz"]) == 0
+    table = feature_file.load("f.npz")
+    expected = encode(IMAGES["b"], book, encoding=encoding, levels=["1x1", "2x2"])
+    np.testing.assert_array_equal(table.features[1], expected)
+    assert table.meta["descriptor"] == encoding
+    assert table.meta["parameters"] == {"codebook": "book.safetensors", "pyramid": ["1x1", "2x2"]}
+
+
+@pytest.mark.parametrize("solver", ["feature-sign", "llc"])
+def test_sparse_codes_equal_the_librarys(solver, atoms, capsys):
+    options = ["--codebook", "atoms.safetensors", "--encoding", "sparse", "--solver", solver]
+    row = rows_of(capsys, "fisher", "in", *options)[0]
+    assert (row["descriptor"], row["shape"]) == ("sparse", [21 * 12])
+    np.testing.assert_array_equal(np.float32(row["values"]), encode_sparsely(IMAGES["a"], atoms, solver=solver))
+    row = rows_of(capsys, "fisher", "in", *options, "--pyramid", "3x1")[0]
+    expected = encode_sparsely(IMAGES["a"], atoms, solver=solver, levels=["3x1"])
+    np.testing.assert_array_equal(np.float32(row["values"]), expected)
+    assert execute(["fisher", "in", "-q", *options, "-o", "s.npz"]) == 0
+    cv2.imwrite("copy.png", IMAGES["b"])  # not in the file: it is described anew, by the same solver
+    (found,) = rows_of(capsys, "features", "search", "--query", "copy.png", "--top", "1", "s.npz")
+    assert (found["path"], found["score"]) == ("in/cat/b.png", pytest.approx(1, abs=1e-5))
+    if solver == "feature-sign":
+        assert rows_of(capsys, "fisher", "in", *options[:-2], "--pyramid", "3x1")[0]["values"] == row["values"]
+
+
 def test_fisher_without_a_codebook_gives_the_features_of_the_model_that_ships(capsys):
     model = open_model("sift-fv-svm")
     (row,) = rows_of(capsys, "fisher", "in/cat/a.png")
@@ -179,10 +219,12 @@ def test_features_fit_equals_the_library_and_info_describes(capsys):
     pytest.importorskip("sklearn", reason="needs the extra 'classic'")
     options = ["--components", "2", "--dimensions", "5", "--step", "2", "--bin", "3,4", "--places", "--seed", "4"]
     assert execute(["features", "fit", "in", "bad.png", "-o", "b.safetensors", *options]) == 1
-    settings = {"local": LocalSettings(2, (3, 4)), "components": 2, "dimensions": 5, "with_places": True, "seed": 4}
-    expected = fit_to_images(IMAGES.values(), 3, **settings)
+    settings = {"components": 2, "dimensions": 5, "with_places": True, "seed": 4, "local": LocalSettings(2, (3, 4))}
+    expected = fit_to_images(IMAGES.values(), 3, starts=3, **settings)
     found = load("b.safetensors")
     np.testing.assert_allclose(found.means, expected.means, atol=1e-5)
+    once = fit_to_images(IMAGES.values(), 3, starts=1, **settings)
+    assert not np.allclose(found.means, once.means, atol=1e-5)
     assert found.meta == expected.meta
     capsys.readouterr()
     assert execute(["fisher", "in", "--codebook", "b.safetensors", "-o", "f.npz"]) == 0
@@ -192,6 +234,30 @@ def test_features_fit_equals_the_library_and_info_describes(capsys):
     assert (book_row["kind"], book_row["numbers"]) == ("codebook", "2x7")
     assert (vectors["kind"], vectors["images"], vectors["numbers"], vectors["labels"]) == ("vectors", 2, "2x28", 1)
     assert "no such file" in broken["error"]
+
+
+@pytest.mark.parametrize("what", [["--components", "2"], ["--dictionary", "9", "--samples", "200"]])
+def test_equal_seeds_fit_equal_bytes(what, folder):
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    fit = ["features", "fit", "in", "-q", "--step", "2", "--bin", "3", *what]
+    for name, seed in {"a": "0", "b": "0", "c": "1"}.items():
+        assert execute([*fit, "--seed", seed, "-o", f"{name}.safetensors"]) == 0
+    first, same, other = ((folder / f"{name}.safetensors").read_bytes() for name in "abc")
+    assert first == same != other
+
+
+def test_features_fit_learns_the_librarys_dictionary(capsys):
+    fit = ["features", "fit", "in", "--step", "2", "--bin", "3", "--dictionary", "9", "--samples", "200", "--seed", "4"]
+    assert execute([*fit, "-o", "d.safetensors"]) == 0
+    assert capsys.readouterr().err == "imgtool: d.safetensors: 9 atoms of 128 numbers\n"
+    expected = fit_dictionary(IMAGES.values(), 2, local=LocalSettings(2, (3,)), atoms=9, samples=200, seed=4)
+    np.testing.assert_array_equal(load("d.safetensors").atoms, expected.atoms)
+    (row,) = rows_of(capsys, "features", "info", "d.safetensors")
+    assert (row["kind"], row["numbers"], row["images"]) == ("dictionary", "9x128", 2)
+    assert execute([*fit, "--places", "-o", "e.safetensors"]) == 2
+    assert "--places is for mixtures" in capsys.readouterr().err
+    assert execute(["features", "fit", "in", "--dictionary", "9", "--samples", "4", "-o", "e.safetensors"]) == 1
+    assert "4 descriptors are too few for 9 atoms" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -207,10 +273,13 @@ def test_features_fit_equals_the_library_and_info_describes(capsys):
         (["fisher", "in", "--codebook", "gone.safetensors"], 1, "gone.safetensors: no such codebook"),
         (["fisher", "in", "--codebook", "bad.png"], 1, "bad.png: is no codebook"),
         (["fisher", "in", "--codebook", "book.safetensors", "--pyramid", "2"], 2, "ROWSxCOLUMNS"),
+        (["fisher", "in", "--solver", "llc"], 2, "--solver is for --encoding sparse"),
+        (["fisher", "in", "--encoding", "sparse"], 1, "sift-fv-svm: is no dictionary"),
+        (["fisher", "in", "--codebook", "atoms.safetensors", "--encoding", "bow"], 1, "is a dictionary, which is for"),
         (["features", "fit", "in", "-o", "b.npz"], 2, ".safetensors"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(arguments, status, message, book, capsys):
+def test_what_is_wrong_is_said_in_one_line(arguments, status, message, book, atoms, capsys):
     assert execute(arguments) == status
     lines = capsys.readouterr().err.splitlines()
     assert message in lines[0]

@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from imgtool.errors import DataError, MissingExtraError, OutputError, ParameterError
-from imgtool.features.codebook import TENSORS, Codebook, fit_codebook, load, save
+from imgtool.features.codebook import TENSORS, Codebook, Dictionary, fit_codebook, fit_mixture, load, save
 
 
 def example(places=0):
@@ -32,6 +32,24 @@ def test_what_is_saved_is_loaded(tmp_path):
         np.testing.assert_array_equal(getattr(found, name), part)
     with pytest.raises(OutputError, match="exists"):
         save(path, found)
+
+
+def test_a_dictionary_that_is_saved_is_loaded(tmp_path):
+    atoms = np.eye(3, 5, dtype=np.float32)
+    save(tmp_path / "atoms.safetensors", Dictionary(atoms, {"seed": 3}))
+    found = load(tmp_path / "atoms.safetensors")
+    assert isinstance(found, Dictionary)
+    assert found.meta == {"seed": 3}
+    np.testing.assert_array_equal(found.atoms, atoms)
+
+
+@pytest.mark.parametrize(
+    "atoms",
+    [np.ones((2, 3)), np.eye(3, dtype=int), np.full((2, 3), np.nan), np.zeros((0, 3)), np.ones(1), np.zeros((2, 3))],
+)
+def test_what_cannot_be_atoms_is_refused(atoms):
+    with pytest.raises(DataError, match="atoms"):
+        Dictionary(atoms)
 
 
 def test_project_centers_turns_and_appends_places():
@@ -99,6 +117,10 @@ GOOD = {"kind": "codebook", "format": 1}
         written({"means": np.ones((2, 2))}, imgtool=json.dumps(GOOD)),
         written({**parts_of(example()), "more": np.ones(1)}, imgtool=json.dumps(GOOD)),
         written({**parts_of(example()), "priors": np.ones(3)}, imgtool=json.dumps(GOOD)),
+        written(imgtool=json.dumps({**GOOD, "kind": "dictionary"})),
+        written(imgtool=json.dumps({**GOOD, "kind": ["codebook"]})),
+        written({"atoms": np.ones((2, 3))}, imgtool=json.dumps({**GOOD, "kind": "dictionary"})),
+        written({"atoms": np.eye(3)}, imgtool=json.dumps(GOOD)),
     ],
 )
 def test_D3_files_that_are_no_codebooks_are_refused_in_one_line(tmp_path, monkeypatch, content):
@@ -151,6 +173,26 @@ def test_fit_is_repeatable_and_lowers_what_the_data_do_not_hold():
     for name in TENSORS:
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert (first.covariances > 0).all()
+
+
+def test_of_several_starts_the_likeliest_is_kept():
+    mixtures = pytest.importorskip("sklearn.mixture", reason="needs the extra 'classic'")
+    data = np.random.default_rng(0).normal(size=(400, 3)) ** 3
+
+    def likelihood(starts):
+        found = mixtures.GaussianMixture(8, covariance_type="diag")
+        found.means_, found.covariances_, found.weights_ = fit_mixture(data, 8, seed=0, starts=starts)
+        found.precisions_cholesky_ = 1 / np.sqrt(found.covariances_)
+        return found.score(data)
+
+    assert likelihood(8) > likelihood(1) + 0.01
+
+
+def test_variances_have_a_floor():
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    data = np.random.default_rng(0).normal(size=(300, 4)) * [3, 1, 1e-6, 0]
+    _, covariances, _ = fit_mixture(data, 5, seed=0)
+    assert covariances.min() >= 1e-3 * data.var(axis=0).max() * 0.999
 
 
 def test_too_little_and_wrong_sizes_are_refused():

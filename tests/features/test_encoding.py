@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 
 from imgtool.errors import DataError, ParameterError
-from imgtool.features.codebook import Codebook
-from imgtool.features.encoding import LocalSettings, encode, fit_to_images, length
+from imgtool.features.codebook import Codebook, Dictionary
+from imgtool.features.encoding import (
+    ENCODINGS,
+    LocalSettings,
+    encode,
+    encode_sparsely,
+    fit_dictionary,
+    fit_to_images,
+    length,
+)
 from imgtool.features.fisher import fisher_vector
 from imgtool.features.pyramid import places
 from imgtool.features.sift import phow, root
+from imgtool.features.sparse import llc_codes, sparse_codes
 
 CAMERA = np.load(Path(__file__).parents[1] / "reference" / "images.npz")["camera_128"]
 
@@ -44,6 +53,65 @@ def test_pyramid_joins_the_cells():
     assert halves.shape == (length(book, ["1x1", "2x1"]),) == (3 * length(book),)
     np.testing.assert_allclose(halves[: len(whole)], whole / np.sqrt(3), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(halves), 1, atol=1e-5)
+
+
+def unit(vector):
+    return vector / max(np.linalg.norm(vector), 1e-12)
+
+
+def plainly(encoding, data, book):
+    """One cell's vector, written out."""
+    apart = data[:, None] - book.means
+    nearest = np.eye(len(book.means))[(apart**2).sum(axis=2).argmin(axis=1)]
+    if encoding == "bow":
+        return unit(np.sqrt(nearest.sum(axis=0)))
+    if encoding == "vlad":
+        sums = np.einsum("nk,nkd->kd", nearest, apart).ravel()
+        return unit(np.sign(sums) * np.sqrt(np.abs(sums)))
+    return fisher_vector(data, book.means, book.covariances, book.priors)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("with_places", [False, True])
+def test_each_cell_is_encoded_and_scaled_then_the_whole(encoding, with_places):
+    book = codebook(with_places=with_places)
+    image = np.vstack([CAMERA[:64], np.full((70, 128), 9, np.uint8)])  # its lowest third says nothing
+    found = phow(image, step=4, sizes=(4, 6, 8))
+    kept = found.norms >= 0.005
+    x, y = places(found.frames[kept], *image.shape).T
+    data = (root(found.values[kept]).astype(float) - book.pca_mean) @ book.pca_basis.T
+    data = np.column_stack([data, x, y]) if with_places else data
+    cells = [data, *(data[np.floor(3 * (y + 0.5)) == third] for third in range(3))]
+    assert not len(cells[-1])
+    expected = unit(np.concatenate([plainly(encoding, cell, book) for cell in cells]))
+    actual = encode(image, book, encoding=encoding, levels=["1x1", "3x1"])
+    np.testing.assert_allclose(actual, expected, atol=2e-5)
+    np.testing.assert_allclose(encode(image, book, encoding=encoding), plainly(encoding, data, book), atol=2e-5)
+    assert actual.dtype == np.float32
+
+
+@pytest.mark.parametrize(("solver", "codes_of"), [("feature-sign", sparse_codes), ("llc", llc_codes)])
+def test_sparse_codes_are_pooled_by_their_largest(solver, codes_of):
+    atoms = np.abs(np.random.default_rng(0).normal(size=(12, 128))).astype(np.float32)
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    dictionary = Dictionary(atoms, {"sift": LocalSettings(step=8, bins=(4,), root=False).to_meta()})
+    found = phow(CAMERA, step=8, sizes=(4,))
+    kept = found.norms >= 0.005
+    codes, (x, y) = np.abs(codes_of(found.values[kept], atoms)), places(found.frames[kept], 128, 128).T
+    cells = [codes[(y < 0) == top][(x[(y < 0) == top] < 0) == left] for top in (True, False) for left in (True, False)]
+    expected = unit(np.concatenate([cell.max(axis=0) for cell in [codes, *cells]]))
+    actual = encode_sparsely(CAMERA, dictionary, solver=solver, levels=["1x1", "2x2"])
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    assert encode_sparsely(CAMERA, dictionary, solver=solver).shape == (21 * 12,)
+    assert not encode_sparsely(np.zeros((60, 60)), dictionary, solver=solver).any()
+
+
+def test_unknown_encodings_and_solvers_are_refused():
+    dictionary = Dictionary(np.eye(3, 128), {"sift": LocalSettings().to_meta()})
+    with pytest.raises(ParameterError, match="no encoding 'sparse'; there are fisher, vlad, bow"):
+        encode(CAMERA, codebook(), encoding="sparse")
+    with pytest.raises(ParameterError, match="no solver 'omp'; there are feature-sign, llc"):
+        encode_sparsely(CAMERA, dictionary, solver="omp")
 
 
 def test_brightness_scale_depth_and_color_do_not_matter():
@@ -102,6 +170,19 @@ def test_fit_to_images_passes_over_what_cannot_be_described():
     again = fit_to_images(iter(images), len(images), samples=1500, **settings)
     np.testing.assert_array_equal(book.means, again.means)
     np.testing.assert_allclose(np.linalg.norm(encode(CAMERA, book)), 1, atol=1e-5)
+
+
+def test_a_dictionary_is_learned_from_images_and_repeatable():
+    images = [np.random.default_rng(seed).integers(0, 256, (60, 50), np.uint8) for seed in range(3)]
+    first, second, other = (
+        fit_dictionary(iter(images), 3, local=LocalSettings(), atoms=20, samples=300, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first.atoms.shape == (20, 128)
+    assert first.meta == {"sift": LocalSettings().to_meta(), "seed": 1, "images": 3}
+    np.testing.assert_array_equal(first.atoms, second.atoms)
+    assert not np.array_equal(first.atoms, other.atoms)
+    with pytest.raises(DataError, match="300 descriptors are too few for 301 atoms"):
+        fit_dictionary(iter(images), 3, local=LocalSettings(), atoms=301, samples=300)
 
 
 def test_fit_to_nothing_is_refused():

@@ -1,13 +1,18 @@
 """Sparse codes against scikit-learn's coordinate descent and the conditions of the minimum; LLC against its formula."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
+from imgtool.features.encoding import LocalSettings
 from imgtool.features.pyramid import cells
-from imgtool.features.sparse import learned_dictionary, llc_codes, objective, pooled, sparse_codes
+from imgtool.features.sparse import PENALTY, learned_dictionary, llc_codes, objective, pooled, sparse_codes
+
+CAMERA = np.load(Path(__file__).parents[1] / "reference" / "images.npz")["camera_256"]
 
 
 def unit_rows(generator, count, dimensions, *, positive):
@@ -46,6 +51,20 @@ def test_objective_is_scikit_learns(seed, dimensions, atoms, count, positive, pe
     least = objective(data, expected, dictionary, penalty=penalty).mean()
     reached = objective(data, sparse_codes(data, dictionary, penalty=penalty), dictionary, penalty=penalty).mean()
     assert reached <= least * (1 + 1e-3) + 1e-7
+
+
+@pytest.mark.parametrize("rooted", [False, True])
+def test_objective_is_scikit_learns_on_sift_and_1024_atoms(rooted):
+    peer = pytest.importorskip("sklearn.decomposition", reason="needs the extra 'classic'")
+    found = LocalSettings(root=rooted).describe(CAMERA).values
+    drawn = np.random.default_rng(0).permutation(len(found))
+    dictionary, data = found[drawn[:1024]], found[drawn[1024:1184]]  # atoms as alike as they can be
+    expected = peer.sparse_encode(
+        data.astype(float), dictionary.astype(float), algorithm="lasso_cd", alpha=PENALTY, max_iter=100_000
+    )
+    least = objective(data, expected, dictionary).mean()
+    reached = objective(data, sparse_codes(data, dictionary), dictionary).mean()
+    assert abs(reached / least - 1) <= 1e-4  # 1e-3 is promised
 
 
 def test_atoms_that_are_equal_do_no_harm():
