@@ -41,6 +41,7 @@ SIDES = {
 }
 BEYOND = 9.0  # the same for others, which may leave the cache
 CALLS = 10_000.0  # nanoseconds a tile, whatever its size
+FOR_THREADS = 1 << 22  # pixels of an image that is worth more than one thread
 APART = 16  # samples between the rows of a tile: rows a power of two apart would share the same lines of the cache
 
 
@@ -51,7 +52,9 @@ def tile_sides(shape: tuple[int, int], taps: tuple[int, int]) -> tuple[int, int]
 
     def cost(tile: tuple[int, int]) -> float:
         pairs = list(zip(shape, taps, tile, strict=True))
-        number = math.prod(-(-size // (side - reach + 1)) for size, reach, side in pairs)
+        rows, columns = (-(-size // (side - reach + 1)) for size, reach, side in pairs)
+        uneven = rows == 3 and math.prod(shape) >= FOR_THREADS  # two threads take as long for three rows as for four
+        number = (rows + uneven) * columns
         sample = sum(SIDES.get(side, BEYOND) for side in tile) / 2
         return (number + 0.5) * (tile[0] * tile[1] * sample + CALLS)  # 0.5: the kernel's own transform
 
