@@ -149,6 +149,10 @@ def each_input(images: Images, function: Callable[[int, Input], Value], *, first
         return attempt(function, index, images.inputs[index])
 
     jobs = min(images.jobs, len(images.inputs))
+    if jobs > 1:
+        from imgtool.cli.memory import keep_freed_memory
+
+        keep_freed_memory()
     return reported(images, ordered_map(made, range(first, len(images.inputs)), jobs), first=first)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,11 +10,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from imgtool.batch.pool import ordered_map
+from imgtool.cli.memory import keep_freed_memory
 from imgtool.cli.progress import tracked
 from imgtool.filters.local import LocalFilter, Rows, joined
 from imgtool.image.pixels import Extremes
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # mallopt's
 
 
 class Target(Protocol):
@@ -34,20 +32,6 @@ class Made(NamedTuple):
 
 
 Opener = Callable[[tuple[int, ...], np.dtype], AbstractContextManager[Target]]
-
-
-def keep_freed_memory() -> None:
-    """Let what a strip has freed serve the next one, where the C library is glibc.
-
-    Otherwise it goes back to the system, which hands it out again full of zeros, strip after strip: half of the time.
-    One heap for all threads, because each would keep its own.
-    """
-    import ctypes
-
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        set_option = ctypes.CDLL(None).mallopt
-        for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 32 << 20)):
-            set_option(option, value)
 
 
 def filter_in_strips(local: LocalFilter, image: Rows, opened: Opener, *, threads: int, quiet: bool) -> Made:

@@ -1,4 +1,4 @@
-"""JPEG: pixels through Pillow; its segments by ourselves, so that what is not read is refused by its name.
+"""JPEG: pixels through OpenCV or Pillow; its segments by ourselves, so that what is not read is refused by its name.
 
 Source: ITU-T T.81 (JPEG), annex B; T.87 (JPEG-LS).
 """
@@ -6,17 +6,22 @@ Source: ITU-T T.81 (JPEG), annex B; T.87 (JPEG-LS).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image import pillow
-from imgtool.image.orientation import require_supported
+from imgtool.image.orientation import require_supported, upright
 from imgtool.image.read import Header
 
 _ALONE = {0x01, *range(0xD0, 0xDA)}  # markers without a segment
-_SCAN, _END, _LOSSLESS, _LS = 0xDA, 0xD9, 0xC3, 0xF7
+_SCAN, _END, _LOSSLESS, _LS, _APP1 = 0xDA, 0xD9, 0xC3, 0xF7, 0xE1
+_PROGRESSIVE = 0xC2
+_COMMON = {0xC0, 0xC1, _PROGRESSIVE}  # without lossless and arithmetic ones
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # that ends the data of a scan
 _READ = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}  # baseline, extended, progressive, lossless; arithmetic
 _FRAMES = {
     0xC5: "hierarchical JPEG", 0xC6: "hierarchical JPEG", 0xC7: "hierarchical JPEG",
@@ -39,12 +44,51 @@ def size(data: bytes) -> tuple[int, int]:
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the pixels, upright."""
-    return pillow.decode(_plain(data), allow_truncated=allow_truncated)
+    plain = _plain(data)
+    image = _by_opencv(plain)
+    return pillow.decode(plain, allow_truncated=allow_truncated) if image is None else image
 
 
 def profile(data: bytes) -> bytes | None:
     """Return the ICC profile."""
     return pillow.profile(_plain(data))
+
+
+def _by_opencv(data: bytes) -> np.ndarray | None:
+    """Return the pixels, upright, of a common JPEG that goes on to its end; None for another.
+
+    The bits are those of Pillow, which uses the same library but takes a third longer. It says when a file is cut,
+    which OpenCV does not.
+    """
+    segments = list(_segments(data))
+    frames = [(marker, data[begin + 9]) for marker, begin, _ in segments if marker in _READ]
+    if len(frames) != 1:
+        return None
+    frame, components = frames[0]
+    if frame not in _COMMON or components == 4 or not _is_whole(data, frame, segments[-1][2]):
+        return None
+    flags = cv2.IMREAD_GRAYSCALE if components == 1 else cv2.IMREAD_COLOR_RGB
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    if image is None or image.shape[:2] != size(data):
+        return None
+    has_orientation = any(marker == _APP1 for marker, _, _ in segments)
+    return upright(np.asarray(image), pillow.stored_orientation(data) if has_orientation else 1)
+
+
+def _is_whole(data: bytes, frame: int, end: int) -> bool:
+    """Tell whether after a first scan's header, which ends there, just its data stand to the end of the file.
+
+    In a progressive file tables and other scans may stand between.
+    """
+    while found := _MARKER.search(data, end):
+        begin, marker = found.start(), data[found.start() + 1]
+        if marker == _END or frame != _PROGRESSIVE:
+            return marker == _END and begin + 2 == len(data)
+        end = begin + 2 + int.from_bytes(data[begin + 2 : begin + 4], "big")
+    return False
 
 
 def _plain(data: bytes) -> bytes:

@@ -50,7 +50,8 @@ _silence = Switch(_Warnings().ignore)
 #
 # png   OpenCV for 16 bits and plain 8 bits, else Pillow (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks
 #       by ourselves: whether all rows are there, and what there is of a cut file
-# jpeg, webp   Pillow: it says when a file is cut, which OpenCV does not
+# jpeg  OpenCV for common ones that end as they should (the same bits, faster), else Pillow
+# webp  Pillow: it says when a file is cut, which OpenCV does not
 # jp2   Pillow, OpenCV for several components above 8 bits (Pillow makes them 8-bit); boxes by ourselves: palettes,
 #       order of channels, color space
 # gif   Pillow; sizes, transparent gray and background by ourselves
