@@ -112,7 +112,7 @@ def describing(name: str, paths: list[Path]) -> Callable[[Path], Any]:
 
     cv2.setNumThreads(1)
     images = {path: read(path) for path in paths}
-    describe: Any = {"hog": hog, "gist": gist}.get(name) or encoder(SHIPPED, ["1x1"])
+    describe: Any = {"hog": hog, "gist": gist}.get(name) or encoder("fisher", SHIPPED, ["1x1"])
     return lambda path: describe(images[path])
 
 

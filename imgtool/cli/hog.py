@@ -81,16 +81,18 @@ def _sides(option: str, numbers: tuple[int, ...], variant: str) -> Any:
 
 
 def function_of(variant: str) -> Callable[..., np.ndarray]:
-    """Return the function that computes a variant."""
-    from imgtool.features import dalal_triggs, hog, uoctti
+    """Return the function that computes a variant; what the others need is not imported."""
+    if variant == "skimage":
+        from imgtool.features.hog import hog
 
-    functions: dict[str, Callable[..., np.ndarray]] = {
-        "skimage": hog.hog,
-        "dalal-triggs": dalal_triggs.dalal_triggs,
-        "uoctti": uoctti.uoctti,
-        "vlfeat-dalal-triggs": uoctti.vlfeat_dalal_triggs,
-    }
-    return functions[variant]
+        return hog
+    if variant == "dalal-triggs":
+        from imgtool.features.dalal_triggs import dalal_triggs
+
+        return dalal_triggs
+    from imgtool.features.uoctti import uoctti, vlfeat_dalal_triggs
+
+    return uoctti if variant == "uoctti" else vlfeat_dalal_triggs
 
 
 def _picture(variant: str, parameters: dict[str, Any], image: np.ndarray, values: np.ndarray) -> np.ndarray:
