@@ -52,7 +52,8 @@ def to_gray(image: np.ndarray, method: str = "rec601") -> np.ndarray:
     if method not in ("rec601", "mean"):
         raise ParameterError(f"no gray {method!r}; there are rec601 and mean")
     weights = np.array(REC_601 if method == "rec601" else (1 / 3, 1 / 3, 1 / 3))
-    gray = color.astype(np.float64) @ weights
+    with np.errstate(over="ignore", invalid="ignore"):  # of infinite pixels
+        gray = color.astype(np.float64) @ weights
     return np.asarray(np.rint(gray) if color.dtype.kind == "u" else gray, color.dtype)
 
 

@@ -186,3 +186,14 @@ def test_image_smaller_than_a_block_names_both_sizes(capsys):
     assert execute(["hog", "gray.png", "--cell", "30"]) == 1
     assert "48x40" in (text := capsys.readouterr().err)
     assert "60x60" in text
+
+
+@pytest.mark.parametrize("command", ["hog", "gist", "sift", "fisher"])
+@pytest.mark.parametrize("pixels", [(np.inf, -np.inf, 0), (np.nan, 0, 0), (1e300, -1e300, 1e300)])
+def test_D4_what_is_no_number_is_one_line(command, pixels, capfd):
+    np.save("odd.npy", np.broadcast_to(np.array(pixels), (64, 64, 3)))
+    assert execute([command, "--format", "jsonl", "odd.npy"]) == 1
+    output = capfd.readouterr()
+    assert json.loads(output.out).keys() == {"path", "error"}
+    assert len(output.err.splitlines()) == 1
+    assert output.err.startswith("imgtool: odd.npy: ")
