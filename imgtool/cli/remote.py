@@ -42,13 +42,22 @@ def each_on_cluster(address: str, images: Images, meta: dict[str, Any], *, first
         raise ParameterError("--isolate does not go with --cluster, whose workers are processes of their own")
     if any(each.path == STANDARD_INPUT for each in images.inputs):
         raise ParameterError("standard input does not go with --cluster: workers read files")
-    task = Task(json.dumps(meta), os.getcwd(), images.max_pixels, images.allow_truncated, imgtool.__version__)
-    paths = (os.path.abspath(images.inputs[index].path) for index in range(first, len(images.inputs)))
-    results = cluster_map(functools.partial(describe_files, task), paths, address, workers=images.jobs)
-    return reported(images, _outcomes(images, results, first), first=first)
+    describe = functools.partial(describe_files, task_of(images, meta))
+    results = cluster_map(describe, paths_of(images, first), address, workers=images.jobs)
+    return reported(images, outcomes_of(images, results, first), first=first)
 
 
-def _outcomes(images: Images, results: Iterator[Described | None], first: int) -> Iterator[Outcome[Any]]:
+def task_of(images: Images, meta: dict[str, Any]) -> Task:
+    """Return what workers are told."""
+    return Task(json.dumps(meta), os.getcwd(), images.max_pixels, images.allow_truncated, imgtool.__version__)
+
+
+def paths_of(images: Images, first: int) -> Iterator[str]:
+    """Yield where the inputs from the first on lie."""
+    return (os.path.abspath(images.inputs[index].path) for index in range(first, len(images.inputs)))
+
+
+def outcomes_of(images: Images, results: Iterator[Described | None], first: int) -> Iterator[Outcome[Any]]:
     """Turn what workers say into outcomes."""
     for index, found in enumerate(results, first):
         source = images.inputs[index]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import imgtool
-from imgtool.batch.inputs import Input
+from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.cli.images import Images, Outcome, Rows, each_input, reason
 from imgtool.cli.messages import complain
 from imgtool.cli.sizes import parse_size, resized
@@ -21,6 +21,7 @@ Value = TypeVar("Value")
 Draw = Callable[[int, "np.ndarray", Value], None]
 
 COLUMNS = ("descriptor", "shape", "values")
+MANY = 200  # images that are worth starting worker processes
 
 
 class Vectors(NamedTuple):
@@ -95,6 +96,10 @@ class Vectors(NamedTuple):
 
         if isinstance(describe, Together):
             return each_together(images, read, describe, draw=draw, first=first)
+        if not draw and self._repays_processes(images, meta, first):
+            from imgtool.cli.processes import each_in_processes
+
+            return each_in_processes(images, meta, first=first)
 
         def described(index: int, source: Input) -> Value:
             image = read(index, source)
@@ -104,6 +109,15 @@ class Vectors(NamedTuple):
             return value
 
         return each_input(images, described, first=first)
+
+    def _repays_processes(self, images: Images, meta: dict[str, Any], first: int) -> bool:
+        """Tell whether there are so many images that worker processes gain more than threads.
+
+        Not for local descriptors: threads describe them as fast, and they would have to be carried over.
+        """
+        if images.jobs < 2 or len(images.inputs) - first < MANY or meta["descriptor"] == "sift" or images.isolated:
+            return False
+        return all(each.path != STANDARD_INPUT for each in images.inputs)
 
     def store(
         self,

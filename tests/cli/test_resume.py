@@ -363,8 +363,7 @@ def test_parquet_without_its_extra_is_one_line(folder, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "wait4"), reason="peak memory of a child is told by wait4")
-def test_D2_memory_does_not_grow_with_the_number_of_images(tmp_path):
+def test_D2_memory_does_not_grow_with_the_number_of_images(tmp_path, measured):
     rng = np.random.default_rng(0)
     peaks = {}
     for count in (10_000, 100_000):
@@ -373,12 +372,9 @@ def test_D2_memory_does_not_grow_with_the_number_of_images(tmp_path):
             if index < 10:
                 path.parent.mkdir(parents=True)
             path.write_bytes(b"P5 16 16 255\n" + rng.bytes(256))
-        words = [*IMGTOOL, "hog", "--cell", "8", "--block", "1", "-q", "-j", "2", str(count), "-o", f"{count}.npz"]
-        process = subprocess.Popen(words, cwd=tmp_path)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        peaks[count] = usage.ru_maxrss
+        words = ["hog", "--cell", "8", "--block", "1", "-q", "-j", "2", str(count), "-o", f"{count}.npz"]
+        done, peaks[count] = measured(*words, cwd=tmp_path)
+        assert done.returncode == 0
     with np.load(tmp_path / "100000.npz", allow_pickle=False) as file:
         assert file["features"].shape == (100_000, 36)
     assert peaks[100_000] <= 1.1 * peaks[10_000], peaks

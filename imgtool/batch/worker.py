@@ -1,0 +1,80 @@
+"""A process of its own that answers requests, one after the other.
+
+Both ways go a line of JSON and then bytes, never a pickle. It ends when its standard input does, so none outlives
+imgtool, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TYPES = ("uint8", "uint16", "float32", "float64")
+
+
+class Worker:
+    """One process and the pipes to it."""
+
+    def __init__(self, module: str, call: str) -> None:
+        """Start it: it makes a call of a function of that module, which is to serve requests."""
+        code = f"import sys; sys.path[:] = {sys.path!a}; import {module} as served; served.{call}"
+        command = [sys.executable, "-c", code]
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to, self._back = self._process.stdin, self._process.stdout
+
+    def ask(self, request: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], np.ndarray | None]:
+        """Return the answer to a request, and the array if it has one. Raises OSError or ValueError without answer."""
+        send(self._to, {**request, "size": len(data)}, data)
+        answer: dict[str, Any] = json.loads(self._back.readline())
+        return answer, _received(self._back, answer) if "shape" in answer else None
+
+    def end(self) -> int:
+        """Close the pipes, which ends the worker, and return its exit status, negative for a signal."""
+        with contextlib.suppress(OSError):  # what was still to be sent to a dead worker
+            self._to.close()
+        self._back.close()
+        return self._process.wait()
+
+
+def send(stream: IO[bytes], head: dict[str, Any], body: Any) -> None:
+    """Write a line of JSON, then bytes."""
+    stream.write(json.dumps(head).encode() + b"\n")
+    stream.write(body)
+    stream.flush()
+
+
+def _received(stream: Any, answer: dict[str, Any]) -> np.ndarray:
+    """Read an array. Raises ValueError when there is less than announced."""
+    import numpy as np
+
+    if answer["dtype"] not in TYPES:
+        raise ValueError(answer["dtype"])
+    array = np.empty(answer["shape"], answer["dtype"])
+    if array.size and stream.readinto(array.data.cast("B")) != array.nbytes:
+        raise ValueError("numbers are missing")
+    return array
+
+
+def reason(status: int) -> str:
+    """Say how a worker ended."""
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+
+
+def channels() -> tuple[IO[bytes], IO[bytes]]:
+    """Return where a worker's requests come from and its answers go to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    answers = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # a library that prints must not answer
+    return sys.stdin.buffer, answers

@@ -1,0 +1,113 @@
+"""Many images described by worker processes: what threads give, whatever happens to the workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import imgtool
+from imgtool.cli import processes
+from imgtool.cli.main import execute
+from imgtool.cli.remote import Task
+from imgtool.image import encode
+
+COMMANDS = [
+    ["hog"], ["hog", "--resize", "32x32", "--variant", "uoctti"], ["gist", "--size", "32"],
+    ["fisher", "--encoding", "bow", "--pyramid", "1x1,2x1"],
+]  # fmt: skip
+
+
+def make_images(folder, count):
+    """Images in two class folders, one of them broken, one cut, one with an odd name."""
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        path = os.fsencode(folder / f"c{index * 2 // count}" / f"{index:03}") + (b"\xff.pgm" if index == 4 else b".pgm")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        content = encode(rng.integers(0, 256, (48, 40), dtype=np.uint8), "pgm")
+        with open(path, "wb") as file:
+            file.write({1: b"no image", 2: content[:-500]}.get(index, content))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_images(tmp_path / "in", 8)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("more", [[], ["--allow-truncated"], ["--max-pixels", "100"]], ids=str)
+def test_workers_give_what_threads_give(command, more, folder, capsys, monkeypatch):
+    printed = []
+    for many in (100, 2):
+        monkeypatch.setattr("imgtool.cli.vectors.MANY", many)
+        status = execute([*command, *more, "in", "-j", "2", "-o", "out.npz", "--force"])
+        content = Path("out.npz").read_bytes() if Path("out.npz").exists() else b""
+        rows = execute([*command, *more, "in", "-j", "2", "--format", "jsonl"])
+        output, lines = capsys.readouterr()
+        printed.append((status, rows, content, output, sorted(lines.splitlines())))
+    assert printed[0] == printed[1]
+    assert any("001.pgm" in line for line in printed[0][-1])
+    assert bool(printed[0][2]) == ("--max-pixels" not in more)
+
+
+def test_workers_are_used(folder, monkeypatch):
+    monkeypatch.setattr("imgtool.cli.vectors.MANY", 2)
+    asked = []
+    monkeypatch.setattr(
+        processes._Workers, "describe", lambda self, path: asked.append(path) or processes.Described(None)
+    )
+    execute(["hog", "in", "-j", "2", "-o", "out.npz"])
+    assert len(asked) == 8
+    execute(["hog", "in", "-j", "1", "-o", "out.npz", "--force"])
+    execute(["hog", "in", "-j", "2", "-o", "out.npz", "--force", "--isolate"])
+    execute(["sift", "in", "-j", "2", "-o", "out.npz", "--force"])
+    assert len(asked) == 8
+
+
+def test_a_worker_that_dies_costs_one_image(folder):
+    meta = {"descriptor": "hog", "parameters": {"orientations": 9, "cell": 8, "variant": "skimage"}}
+    workers = processes._Workers(Task(json.dumps(meta), os.getcwd(), 10**6, False, imgtool.__version__))
+    path = str(folder / "in" / "c0" / "000.pgm")
+    expected = workers.describe(path)
+    workers._idle[0]._process.kill()
+    workers._idle[0]._process.wait()
+    failed = workers.describe(path)
+    assert (failed.value, failed.failure) == (None, "ended the process that was to describe it (SIGKILL)")
+    np.testing.assert_array_equal(workers.describe(path).value, expected.value)
+    workers.close()
+
+
+def children_of(pid):
+    lists = Path(f"/proc/{pid}/task").glob("*/children")  # those that each thread has started
+    return [int(child) for each in lists for child in each.read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system has no /proc to look for processes in")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_D1_no_worker_outlives_imgtool_and_resume_goes_on(number, tmp_path):
+    make_images(tmp_path / "in", 260)
+    command = [sys.executable, "-m", "imgtool", "hog", "--resize", "400x400", "in", "-q", "-j", "2"]
+    running = subprocess.Popen([*command, "-o", "out.npz"], cwd=tmp_path, stderr=subprocess.PIPE)
+    partial = tmp_path / "out.npz.partial"
+    while not (partial.exists() and partial.stat().st_size > 1_000_000):
+        assert running.poll() is None
+        time.sleep(0.01)
+    workers = children_of(running.pid)
+    assert len(workers) == 2
+    running.send_signal(number)
+    running.communicate()
+    assert running.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    end = time.monotonic() + 20
+    while any(Path(f"/proc/{each}").exists() for each in workers):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert subprocess.run([*command, "-o", "out.npz", "--resume"], cwd=tmp_path, check=False).returncode == 1
+    assert subprocess.run([*command, "-o", "whole.npz"], cwd=tmp_path, check=False).returncode == 1
+    assert (tmp_path / "out.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
