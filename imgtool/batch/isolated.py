@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from imgtool.batch.worker import Worker, channels, reason, send
+from imgtool.batch.worker import WorkerDiedError, Workers, channels, send
 from imgtool.errors import ImageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class IsolatedReader:
     """`read` and `probe` of `imgtool.image`, done by worker processes; several threads may call them at once."""
 
     def __init__(self) -> None:
-        self._idle: list[Worker] = []
+        self._workers = Workers(__name__, f"serve({SECONDS})")
 
     def read(self, data: bytes, *, max_pixels: int, allow_truncated: bool = False) -> np.ndarray:
         """Return the image as an array. Raises ImageError, also when the decoder died."""
@@ -43,28 +43,20 @@ class IsolatedReader:
 
     def close(self) -> None:
         """End the workers."""
-        while self._idle:
-            self._idle.pop().end()
+        self._workers.close()
 
     def _ask(self, data: bytes, request: dict[str, Any]) -> Any:
-        """Have a worker do what is asked; it is used again unless it died."""
-        worker = self._idle.pop() if self._idle else Worker(__name__, f"serve({SECONDS})")
+        """Have a worker do what is asked."""
         try:
-            answer, image = worker.ask(request, data)
-        except (OSError, ValueError):
-            raise ImageError(f"the decoder died ({_reason(worker.end())})") from None
-        self._idle.append(worker)
+            answer, image = self._workers.ask(request, data)
+        except WorkerDiedError as error:
+            reason = f"no answer within {SECONDS} seconds" if str(error) == "SIGALRM" else str(error)
+            raise ImageError(f"the decoder died ({reason})") from None
         if "error" in answer:
             raise ImageError(str(answer["error"]))
         if "memory" in answer:
             raise MemoryError
         return answer.get("header") if image is None else image
-
-
-def _reason(status: int) -> str:
-    """Say how a worker ended."""
-    died_of = reason(status)
-    return f"no answer within {SECONDS} seconds" if died_of == "SIGALRM" else died_of
 
 
 def serve(seconds: int) -> None:

@@ -20,11 +20,38 @@ if TYPE_CHECKING:
 TYPES = ("uint8", "uint16", "float32", "float64")
 
 
-class Worker:
+class WorkerDiedError(Exception):
+    """A worker ended instead of answering: the text says how."""
+
+
+class Workers:
+    """Workers that serve the same requests; several threads may ask at once, and each gets one to itself."""
+
+    def __init__(self, module: str, call: str) -> None:
+        """Start none yet; each will make a call of a function of that module, which is to serve requests."""
+        self._module, self._call = module, call
+        self._idle: list[_Worker] = []
+
+    def ask(self, request: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], np.ndarray | None]:
+        """Return the answer to a request, and the array if it has one. Raises WorkerDiedError; others go on."""
+        worker = self._idle.pop() if self._idle else _Worker(self._module, self._call)
+        try:
+            answer = worker.ask(request, data)
+        except (OSError, ValueError):
+            raise WorkerDiedError(_reason(worker.end())) from None
+        self._idle.append(worker)
+        return answer
+
+    def close(self) -> None:
+        """End the workers."""
+        while self._idle:
+            self._idle.pop().end()
+
+
+class _Worker:
     """One process and the pipes to it."""
 
     def __init__(self, module: str, call: str) -> None:
-        """Start it: it makes a call of a function of that module, which is to serve requests."""
         code = f"import sys; sys.path[:] = {sys.path!a}; import {module} as served; served.{call}"
         command = [sys.executable, "-c", code]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
@@ -33,7 +60,7 @@ class Worker:
         assert self._process.stdout is not None
         self._to, self._back = self._process.stdin, self._process.stdout
 
-    def ask(self, request: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], np.ndarray | None]:
+    def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], np.ndarray | None]:
         """Return the answer to a request, and the array if it has one. Raises OSError or ValueError without answer."""
         send(self._to, {**request, "size": len(data)}, data)
         answer: dict[str, Any] = json.loads(self._back.readline())
@@ -66,7 +93,7 @@ def _received(stream: Any, answer: dict[str, Any]) -> np.ndarray:
     return array
 
 
-def reason(status: int) -> str:
+def _reason(status: int) -> str:
     """Say how a worker ended."""
     return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 

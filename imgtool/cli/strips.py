@@ -39,7 +39,7 @@ def filter_in_strips(local: LocalFilter, image: Rows, opened: Opener, *, threads
 
     opened: from the result's shape and type to the place for it, which is held open meanwhile.
     """
-    keep_freed_memory()
+    keep_freed_memory(one_heap=True)
     first, *others = local.strips(image)
     extremes: Extremes | None = None
     if local.measure:

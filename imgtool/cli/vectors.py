@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 Draw = Callable[[int, "np.ndarray", Value], None]
 
 COLUMNS = ("descriptor", "shape", "values")
-MANY = 200  # images that are worth starting worker processes
+FOR_A_WORKER = 100  # images that are worth starting a process for
 
 
 class Vectors(NamedTuple):
@@ -96,10 +96,10 @@ class Vectors(NamedTuple):
 
         if isinstance(describe, Together):
             return each_together(images, read, describe, draw=draw, first=first)
-        if not draw and self._repays_processes(images, meta, first):
+        if not draw and (workers := self._workers(images, meta, first)) > 1:
             from imgtool.cli.processes import each_in_processes
 
-            return each_in_processes(images, meta, first=first)
+            return each_in_processes(images, meta, first=first, jobs=workers)
 
         def described(index: int, source: Input) -> Value:
             image = read(index, source)
@@ -110,14 +110,15 @@ class Vectors(NamedTuple):
 
         return each_input(images, described, first=first)
 
-    def _repays_processes(self, images: Images, meta: dict[str, Any], first: int) -> bool:
-        """Tell whether there are so many images that worker processes gain more than threads.
+    def _workers(self, images: Images, meta: dict[str, Any], first: int) -> int:
+        """Return how many worker processes describe images faster than threads do: none where there are few.
 
         Not for local descriptors: threads describe them as fast, and they would have to be carried over.
         """
-        if images.jobs < 2 or len(images.inputs) - first < MANY or meta["descriptor"] == "sift" or images.isolated:
-            return False
-        return all(each.path != STANDARD_INPUT for each in images.inputs)
+        workers = min(images.jobs, (len(images.inputs) - first) // FOR_A_WORKER)
+        if meta["descriptor"] == "sift" or images.isolated or workers < 2:
+            return 0
+        return 0 if any(each.path == STANDARD_INPUT for each in images.inputs) else workers
 
     def store(
         self,

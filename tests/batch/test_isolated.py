@@ -93,7 +93,7 @@ def test_one_worker_serves_many_images_and_several_threads_have_several(reader):
     with ThreadPoolExecutor(4) as executor:
         for image in executor.map(lambda _: reader.read(CAT, max_pixels=LIMIT), range(20)):
             np.testing.assert_array_equal(image, expected)
-    assert 1 <= len(reader._idle) <= 4
+    assert 1 <= len(reader._workers._idle) <= 4
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,14 @@ def test_F17_death_is_an_error_and_the_next_image_gets_a_new_worker(reader, dead
         assert reader.read(CAT, max_pixels=LIMIT).shape == (300, 451, 3)
 
 
-def test_F17_hanging_is_bounded(reader, deadly, gif, monkeypatch):
+def test_F17_hanging_is_bounded(deadly, gif, monkeypatch):
     deadly("time.sleep(30)")
     monkeypatch.setattr(isolated, "SECONDS", 1)
+    reader = IsolatedReader()
     begin = time.monotonic()
     with pytest.raises(ImageError, match="no answer within 1 seconds"):
         reader.read(gif, max_pixels=LIMIT)
+    reader.close()
     assert time.monotonic() - begin < 20
 
 
@@ -135,7 +137,7 @@ def test_workers_end_when_imgtool_does(tmp_path):
     code = (
         "import os, sys; from imgtool.batch.isolated import IsolatedReader; reader = IsolatedReader();"
         "reader.read(open(sys.argv[1], 'rb').read(), max_pixels=10**9);"
-        "print(reader._idle[0]._process.pid, flush=True); os.kill(os.getpid(), 9)"
+        "print(reader._workers._idle[0]._process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(SAMPLES / "cat.jpg")], capture_output=True, check=False)
     worker = int(done.stdout)

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 import imgtool
+from imgtool.batch.worker import Workers
 from imgtool.cli import processes
 from imgtool.cli.main import execute
 from imgtool.cli.remote import Task
+from imgtool.errors import ParameterError
 from imgtool.image import encode
 
 COMMANDS = [
@@ -45,8 +47,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("more", [[], ["--allow-truncated"], ["--max-pixels", "100"]], ids=str)
 def test_workers_give_what_threads_give(command, more, folder, capsys, monkeypatch):
     printed = []
-    for many in (100, 2):
-        monkeypatch.setattr("imgtool.cli.vectors.MANY", many)
+    for images_a_worker in (100, 1):
+        monkeypatch.setattr("imgtool.cli.vectors.FOR_A_WORKER", images_a_worker)
         status = execute([*command, *more, "in", "-j", "2", "-o", "out.npz", "--force"])
         content = Path("out.npz").read_bytes() if Path("out.npz").exists() else b""
         rows = execute([*command, *more, "in", "-j", "2", "--format", "jsonl"])
@@ -58,11 +60,9 @@ def test_workers_give_what_threads_give(command, more, folder, capsys, monkeypat
 
 
 def test_workers_are_used(folder, monkeypatch):
-    monkeypatch.setattr("imgtool.cli.vectors.MANY", 2)
+    monkeypatch.setattr("imgtool.cli.vectors.FOR_A_WORKER", 1)
     asked = []
-    monkeypatch.setattr(
-        processes._Workers, "describe", lambda self, path: asked.append(path) or processes.Described(None)
-    )
+    monkeypatch.setattr(processes, "_described", lambda workers, path: asked.append(path) or processes.Described(None))
     execute(["hog", "in", "-j", "2", "-o", "out.npz"])
     assert len(asked) == 8
     execute(["hog", "in", "-j", "1", "-o", "out.npz", "--force"])
@@ -71,17 +71,33 @@ def test_workers_are_used(folder, monkeypatch):
     assert len(asked) == 8
 
 
+def workers_of(descriptor, **parameters):
+    meta = json.dumps({"descriptor": descriptor, "parameters": parameters})
+    task = json.dumps(Task(meta, os.getcwd(), 10**6, False, imgtool.__version__))
+    return Workers("imgtool.cli.processes", f"serve({task!a})")
+
+
 def test_a_worker_that_dies_costs_one_image(folder):
-    meta = {"descriptor": "hog", "parameters": {"orientations": 9, "cell": 8, "variant": "skimage"}}
-    workers = processes._Workers(Task(json.dumps(meta), os.getcwd(), 10**6, False, imgtool.__version__))
-    path = str(folder / "in" / "c0" / "000.pgm")
-    expected = workers.describe(path)
+    workers, path = workers_of("hog", orientations=9, cell=8), str(folder / "in" / "c0" / "000.pgm")
+    expected = processes._described(workers, path)
     workers._idle[0]._process.kill()
     workers._idle[0]._process.wait()
-    failed = workers.describe(path)
+    failed = processes._described(workers, path)
     assert (failed.value, failed.failure) == (None, "ended the process that was to describe it (SIGKILL)")
-    np.testing.assert_array_equal(workers.describe(path).value, expected.value)
+    np.testing.assert_array_equal(processes._described(workers, path).value, expected.value)
     workers.close()
+
+
+def test_what_ends_the_command_in_a_thread_ends_it_from_a_worker(folder):
+    path = str(folder / "in" / "c0" / "000.pgm")
+    for workers, error, text in (
+        (workers_of("hog", orientations=0), ParameterError, "orientations must be at least 1"),
+        (workers_of("hog", unknown=0), RuntimeError, "TypeError: "),
+    ):
+        with pytest.raises(error, match=text):
+            processes._described(workers, path)
+        assert len(workers._idle) == 1  # it did not die of it
+        workers.close()
 
 
 def children_of(pid):

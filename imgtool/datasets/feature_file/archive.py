@@ -82,6 +82,7 @@ def read_npz(file: BinaryIO) -> FeatureTable:
             _check_members(members)
             arrays = {name: _array(archive.read(member), name) for name, member in members.items()}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
+        # zipfile raises RuntimeError for a member with a password, NotImplementedError for a compression unknown to it.
         raise DataError(f"is no whole .npz file ({error})") from None
     for name in ("paths", "labels"):
         if arrays[name].ndim != 1 or arrays[name].dtype.kind != "U":
