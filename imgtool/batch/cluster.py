@@ -83,7 +83,11 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
             try:
                 if address == LOCAL:
                     started = distributed.LocalCluster(
-                        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        host="127.0.0.1",
+                        dashboard_address=None,
+                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else it wants port 8787 for its status
                     )
                 client = distributed.Client(started or address, timeout=_WAIT_S, set_as_default=False)
                 client.wait_for_workers(1, timeout=_WAIT_S)

@@ -48,8 +48,8 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
     exists and overwrite is false, or when it cannot be written.
     """
     path = os.fspath(path)
-    try:
-        if _is_special(path):
+    with _output_errors(path):
+        if is_special(path):
             content = io.BytesIO()
             yield content
             with open(path, "wb") as device:
@@ -58,19 +58,36 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
         folder = os.path.dirname(path) or "."
         os.makedirs(folder, exist_ok=True)
         sweep(folder)
-        with _temporary(folder) as (temporary, file):
+        with _temporary(folder) as (temporary, file), put_in_place(temporary, path, file, overwrite=overwrite):
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            _put_in_place(temporary, path, overwrite=overwrite)
+
+
+@contextmanager
+def put_in_place(temporary: str, path: str, file: BinaryIO, *, overwrite: bool) -> Iterator[None]:
+    """Give an open file, once it is finished, its name: flushed to the disk, closed, renamed or linked.
+
+    Raises OutputError when the name is taken and overwrite is false, or when it cannot be written.
+    """
+    with _output_errors(path):
+        yield
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        _rename(temporary, path, overwrite=overwrite)
+
+
+@contextmanager
+def _output_errors(path: str) -> Iterator[None]:
+    """Raise OutputError for what the system says of a file."""
+    try:
+        yield
     except FileExistsError:
         raise OutputError(f"{path}: exists; --force overwrites it") from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
 
 
-def _is_special(path: str) -> bool:
+def is_special(path: str) -> bool:
     """Tell whether a path leads to a device, a pipe or the like."""
     try:
         mode = os.stat(path).st_mode
@@ -111,7 +128,7 @@ def _remove(path: str) -> None:
             os.unlink(path)
 
 
-def _put_in_place(temporary: str, path: str, *, overwrite: bool) -> None:
+def _rename(temporary: str, path: str, *, overwrite: bool) -> None:
     """Give the finished file its name; without overwrite, only if no one took that name meanwhile."""
     if overwrite:
         os.replace(temporary, path)
@@ -198,7 +215,7 @@ class Destination:
     def exists(self, index: int) -> bool:
         """Tell whether that file is there already."""
         path = self._paths[index]
-        return not self.is_stream and os.path.lexists(path) and not _is_special(path)
+        return not self.is_stream and os.path.lexists(path) and not is_special(path)
 
     def check(self, index: int) -> None:
         """Raise OutputError, before any work is done, when the file is there and may not be overwritten."""

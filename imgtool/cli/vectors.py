@@ -154,11 +154,11 @@ class Vectors(NamedTuple):
         """Refuse a feature file that cannot or must not be written, before any work is done."""
         from imgtool.batch.outputs import identity
         from imgtool.datasets import feature_file
-        from imgtool.datasets.feature_file.growing import journal_of
+        from imgtool.datasets.feature_file.growing import companions
 
         assert self.output is not None
         feature_file.check_suffix(self.output)
-        places = {identity(path): path for path in (journal_of(self.output), self.output)}
+        places = {identity(path): path for path in (*companions(self.output), self.output)}
         for each in images.inputs:
             if path := places.get(identity(each.path)):
                 raise OutputError(f"{path}: is an input; imgtool does not overwrite what it reads")

@@ -111,8 +111,8 @@ def test_D1_no_worker_outlives_imgtool_and_resume_goes_on(number, tmp_path):
     make_images(tmp_path / "in", 260)
     command = [sys.executable, "-m", "imgtool", "hog", "--resize", "400x400", "in", "-q", "-j", "2"]
     running = subprocess.Popen([*command, "-o", "out.npz"], cwd=tmp_path, stderr=subprocess.PIPE)
-    partial = tmp_path / "out.npz.partial"
-    while not (partial.exists() and partial.stat().st_size > 1_000_000):
+    rows = tmp_path / "out.npz.rows"
+    while not (rows.exists() and rows.stat().st_size > 1_000_000):
         assert running.poll() is None
         time.sleep(0.01)
     workers = children_of(running.pid)

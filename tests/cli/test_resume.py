@@ -3,11 +3,14 @@
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +18,7 @@ import pytest
 
 from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
+from imgtool.datasets.feature_file.growing import GrowingFile, companions
 from imgtool.datasets.feature_file.journal import MAGIC, framed, records
 from imgtool.features.hog import hog
 from imgtool.image import encode
@@ -61,22 +65,36 @@ def run(command, *more):
     return execute([*command, "in", "-j", "2", *more])
 
 
-def left_of(command, capsys):
-    """The journal as it is when the last image is done, and the whole file; an undisturbed run's line of errors."""
-    journals = []
+class Left(NamedTuple):
+    """What there is when the last image is done, and what an undisturbed run then makes of it and says."""
 
-    def keep(path, table, *, overwrite):
-        journals.append(Path(f"{path}.partial").read_bytes())
-        return feature_file.write(path, table, overwrite=overwrite)
+    journal: bytes
+    rows: bytes
+    whole: bytes
+    errors: str
+
+
+def left_of(command, capsys):
+    kept, finish = [], GrowingFile.finish
+
+    def keep(growing):
+        kept.extend(Path(name).read_bytes() for name in companions(growing.path))
+        return finish(growing)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("imgtool.datasets.feature_file.growing.write", keep)
+        patch.setattr(GrowingFile, "finish", keep)
         assert run(command) == 1
     output = output_of(command)
     assert os.listdir() == unordered("in", output.name)
     whole = output.read_bytes()
     output.unlink()
-    return journals[0], whole, capsys.readouterr().err
+    return Left(*kept, whole, capsys.readouterr().err)
+
+
+def leave(journal, rows, output="out.npz"):
+    """Put there what a run left that did not end."""
+    for name, content in zip(companions(output), (journal, rows), strict=True):
+        Path(name).write_bytes(content)
 
 
 class unordered:  # noqa: N801
@@ -89,15 +107,17 @@ class unordered:  # noqa: N801
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_D1_resume_after_a_cut_anywhere_gives_the_same_file(command, folder, capsys):
-    journal, whole, errors = left_of(command, capsys)
-    output, partial = output_of(command), folder / f"{output_of(command)}.partial"
+    journal, rows, whole, errors = left_of(command, capsys)
+    output = output_of(command)
     ends = [end for _, end in records_of(journal)]
     cuts = {0, 5, len(MAGIC), len(MAGIC) + 7, *ends, *(end + 1 for end in ends[:-1]), *(end - 1 for end in ends)}
-    for cut in sorted(cuts):
-        partial.write_bytes(journal[:cut])
+    row_cuts = np.random.default_rng(0).integers(0, len(rows), 9).tolist()
+    left = [(journal[:cut], rows) for cut in sorted(cuts)] + [(journal, rows[:cut]) for cut in (0, 1, *row_cuts)]
+    for journal_left, rows_left in left:
+        leave(journal_left, rows_left, str(output))
         assert run(command, "--resume") == 1
-        assert output.read_bytes() == whole, f"cut at {cut}"
-        assert not partial.exists()
+        assert output.read_bytes() == whole, f"cut at {len(journal_left)}, {len(rows_left)}"
+        assert os.listdir() == unordered("in", output.name)
         assert capsys.readouterr().err == errors  # the broken image is named, whichever run met it
         output.unlink()
 
@@ -111,9 +131,9 @@ def records_of(content):
 
 def test_D1_resume_reads_no_image_twice(folder, capsys):
     command = COMMANDS[0]
-    journal, whole, _ = left_of(command, capsys)
+    journal, rows, whole, _ = left_of(command, capsys)
     ends = [end for _, end in records_of(journal)]
-    Path("out.npz.partial").write_bytes(journal[: ends[4]])  # the header, and four of six images
+    leave(journal[: ends[4]], rows)  # the header, and four of six images
     for path in sorted(Path("in").rglob("*.pgm"))[:4]:
         path.write_bytes(b"was not read again")
     assert run(command, "--resume") == 1
@@ -130,6 +150,7 @@ def test_D1_ten_kills_at_random_moments(command, tmp_path):
     assert subprocess.run(words, cwd=tmp_path, stderr=subprocess.DEVNULL, check=False).returncode == 1
     seconds = time.monotonic() - begin
     output = tmp_path / output_of(command)
+    partial, rows = (Path(name) for name in companions(str(output)))
     whole, choose, grown = output.read_bytes(), random.Random(1), []
     output.unlink()
     for _ in range(10):
@@ -137,8 +158,7 @@ def test_D1_ten_kills_at_random_moments(command, tmp_path):
         time.sleep(choose.uniform(0.2, 1) * seconds)
         process.kill()
         process.wait()
-        partial = output.with_name(f"{output.name}.partial")
-        grown.append(partial.stat().st_size if partial.exists() else 0)
+        grown.append(rows.stat().st_size if rows.exists() else 0)
         if output.exists():
             assert output.read_bytes() == whole
             if choose.random() < 0.5:  # else go on from what there is, be it whole
@@ -156,8 +176,8 @@ def test_D1_interrupted_says_in_one_line_that_resume_goes_on(tmp_path):
     make_images(tmp_path / "in", 400, side=64)
     words = [*IMGTOOL, "sift", "-q", "in", "-j", "2", "-o", "out.npz"]
     process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE)
-    partial = tmp_path / "out.npz.partial"
-    while not partial.exists() or partial.stat().st_size < 5_000_000:
+    rows = tmp_path / "out.npz.rows"
+    while not rows.exists() or rows.stat().st_size < 5_000_000:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     begin = time.monotonic()
@@ -168,7 +188,7 @@ def test_D1_interrupted_says_in_one_line_that_resume_goes_on(tmp_path):
     assert "002.pgm" in broken
     assert line.startswith("imgtool: out.npz: ")
     assert line.endswith("of 400 images are done; --resume goes on")
-    assert sorted(os.listdir(tmp_path)) == ["in", "out.npz.partial"]
+    assert sorted(os.listdir(tmp_path)) == ["in", "out.npz.partial", "out.npz.rows"]
 
     refused = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
     assert (refused.returncode, refused.stderr.count(b"\n")) == (1, 1)
@@ -181,7 +201,7 @@ def test_D1_interrupted_says_in_one_line_that_resume_goes_on(tmp_path):
 
 def test_resume_of_other_images_settings_or_files_is_one_line(folder, capsys):
     command = COMMANDS[0]
-    journal, *_ = left_of(command, capsys)
+    journal, rows, *_ = left_of(command, capsys)
     partial = Path("out.npz.partial")
     header, _ = records_of(journal)[0]
     version = MAGIC + framed(header.replace(b'"version": "0', b'"version": "9'))
@@ -195,35 +215,35 @@ def test_resume_of_other_images_settings_or_files_is_one_line(folder, capsys):
         (MAGIC + bytes(400), [], "damaged"),
     ]
     for content, more, message in cases:
-        partial.write_bytes(content)
+        leave(content, rows)
         assert run(command, "--resume", *more) == 1
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert message in error
-        assert partial.read_bytes() == content
+        assert (partial.read_bytes(), Path("out.npz.rows").read_bytes()) == (content, rows)
     os.rename("in/c1/005.pgm", "in/c1/006.pgm")
-    partial.write_bytes(journal)
+    leave(journal, rows)
     assert run(command, "--resume") == 1
     assert "other images" in capsys.readouterr().err
 
 
 def test_D3_a_journal_with_changed_bytes_gives_the_same_file_or_is_refused_in_one_line(folder, capsys):
     command = COMMANDS[4]  # local descriptors
-    journal, whole, errors = left_of(command, capsys)
+    journal, rows, whole, errors = left_of(command, capsys)
     partial, rng, refused = Path("out.npz.partial"), np.random.default_rng(0), 0
-    start = records_of(journal)[0][1]
-    places = [*range(0, start, 7), *rng.integers(start, len(journal), 40).tolist()]
+    start, end = records_of(journal)[0][1], len(journal)
+    places = [*range(0, start, 7), *rng.integers(start, end, 40).tolist(), *rng.integers(end, end + len(rows), 20)]
     for place in places:
-        changed = bytearray(journal)
+        changed = bytearray(journal + rows)
         changed[place] ^= int(rng.integers(1, 256))
-        partial.write_bytes(changed)
+        leave(changed[:end], changed[end:])
         assert run(command, "--resume") == 1
         error = capsys.readouterr().err
         if place < start:
             refused += 1
             assert error.count("\n") == 1
             assert "out.npz.partial: " in error
-            assert partial.read_bytes() == changed
+            assert partial.read_bytes() == changed[:end]
             partial.unlink()
         else:
             assert error == errors
@@ -238,25 +258,35 @@ def forged(journal, record):
     return journal[:start] + framed(record)
 
 
+def described(rows, frame_width, width, data=b""):
+    """A record of an image whose rows, bytes of a file, have the checksum that it says."""
+    return b"d" + struct.pack("<IIII", rows, frame_width, width, zlib.crc32(data))
+
+
+NOT_FINITE = np.full(4, np.nan, np.float32).tobytes()
+
+
 @pytest.mark.parametrize(
     "record",
-    [b"", b"v", b"v123", b"x" * 40, b"l", b"l" + bytes(8), b"l" + bytes(20), b"l\3\0\0\0\0\0\0\0" + bytes(12),
-     b"l" + b"\xff" * 8 + bytes(40), b"v" + np.full(100, np.nan, np.float32).tobytes()],
+    [b"", b"d", b"d123", b"x" * 40, bytes(17), described(0, 0, 0), described(0, 0, 4), described(2, 0, 4, bytes(32)),
+     described(1, 3, 4, bytes(16)), described(1, 0, 4, NOT_FINITE), described(1, 0, 4, b"x" * 16),
+     described(1, 0, 2**32 - 1), described(2**32 - 1, 0, 2**32 - 1), described(2**32 - 1, 2**32 - 1, 1),
+     described(1, 0, 0) + bytes(1)],
 )  # fmt: skip
 @pytest.mark.parametrize("command", [COMMANDS[0], COMMANDS[4]], ids=" ".join)
 def test_D3_records_that_make_no_sense_are_left_out(command, record, folder, capsys):
-    journal, whole, _ = left_of(command, capsys)
-    Path("out.npz.partial").write_bytes(forged(journal, record))
+    journal, rows, whole, _ = left_of(command, capsys)
+    leave(forged(journal, record), rows[:190] + (NOT_FINITE if record[9:13] == b"\4\0\0\0" else bytes(64)))
     assert run(command, "--resume") == 1
     assert Path("out.npz").read_bytes() == whole
 
 
 @pytest.mark.parametrize("command", [COMMANDS[0], COMMANDS[4]], ids=" ".join)
 def test_D3_records_beyond_the_last_image_are_left_out(command, folder, capsys):
-    journal, whole, _ = left_of(command, capsys)
+    journal, rows, whole, _ = left_of(command, capsys)
     (*_, (_, before), (last, _)) = records_of(journal)
     for content in (journal + framed(last), journal[:before] + framed(b"no record") + framed(last) * 3):
-        Path("out.npz.partial").write_bytes(content)
+        leave(content, rows * 2)
         assert run(command, "--resume") == 1
         assert Path("out.npz").read_bytes() == whole
         Path("out.npz").unlink()
@@ -301,18 +331,43 @@ def test_a_journal_that_another_process_writes_is_left_alone(folder, capsys):
         for more in ([], ["--resume"], ["--force"]):
             assert run(COMMANDS[0], *more) == 1
             assert "another imgtool is writing it" in capsys.readouterr().err
-    os.mkdir("x.npz.partial")
-    assert execute(["hog", "in", "-o", "x.npz"]) == 1
-    assert "no regular file" in capsys.readouterr().err
+    for name in companions("x.npz"):
+        os.mkdir(name)
+        assert execute(["hog", "in", "-o", "x.npz", "--force"]) == 1
+        assert f"{name}: is no regular file" in capsys.readouterr().err
+        os.rmdir(name)
 
 
-def test_a_file_that_is_read_is_no_journal(folder, capsys):
+@pytest.mark.parametrize("name", companions("out.npz"))
+def test_a_file_that_is_read_is_not_written(name, folder, capsys):
     cv2.imwrite("a.png", np.zeros((40, 40), np.uint8))
-    os.rename("a.png", "out.npz.partial")
-    before = Path("out.npz.partial").read_bytes()
-    assert execute(["hog", "out.npz.partial", "-o", "out.npz", "--force"]) == 1
+    os.rename("a.png", name)
+    before = Path(name).read_bytes()
+    assert execute(["hog", name, "-o", "out.npz", "--force"]) == 1
     assert "is an input" in capsys.readouterr().err
-    assert Path("out.npz.partial").read_bytes() == before
+    assert Path(name).read_bytes() == before
+
+
+def test_rows_without_a_journal_are_not_ours_to_overwrite(folder, capsys):
+    Path("out.npz.rows").write_bytes(b"mine")
+    for more in ([], ["--resume"]):
+        assert run(COMMANDS[0], *more) == 1
+        assert "out.npz.rows: exists; --force overwrites it" in capsys.readouterr().err
+        assert os.listdir() == unordered("in", "out.npz.rows")
+    assert Path("out.npz.rows").read_bytes() == b"mine"
+    assert run(COMMANDS[0], "--force") == 1
+    assert os.listdir() == unordered("in", "out.npz")
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if isinstance(each, list)], ids=" ".join)
+def test_a_file_that_grew_is_the_one_that_save_writes(command, folder):
+    assert run(command) == 1
+    output = output_of(command)
+    table = feature_file.load(output)
+    if output.suffix in (".npz", ".npy"):
+        feature_file.save(f"saved{output.suffix}", table)
+        assert output.read_bytes() == Path(f"saved{output.suffix}").read_bytes()
+    assert len(table.paths) == 5
 
 
 def test_what_fails_in_the_same_way_again_leaves_no_journal(folder, capsys):

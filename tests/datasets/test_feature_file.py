@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import zipfile
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from imgtool.datasets.feature_file import FeatureTable, check_suffix, load, save, write
+from imgtool.datasets.feature_file.archive import crc_of_joined
 from imgtool.errors import DataError, OutputError, ParameterError
 
 META = {"descriptor": "hog", "parameters": {"cell": 8}, "version": "0"}
@@ -370,3 +372,10 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         load(tmp_path / "f.npz")
     with pytest.raises(DataError, match="no regular file"):
         load(tmp_path / "d.npz")
+
+
+@given(st.binary(max_size=300), st.integers(0, 3000))
+def test_checksum_of_two_parts_is_that_of_both(first, length):
+    second = bytes(range(256)) * (length // 256 + 1)
+    second = second[:length]
+    assert crc_of_joined(zlib.crc32(first), zlib.crc32(second), length) == zlib.crc32(first + second)

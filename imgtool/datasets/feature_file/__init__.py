@@ -10,14 +10,27 @@ unpickled, and every field is checked.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import PurePath
+from typing import BinaryIO
 
-from imgtool.batch.outputs import new_file
+from imgtool.batch.outputs import is_special, new_file
 from imgtool.datasets.feature_file import archive, parquet, texts
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable, merged
 from imgtool.errors import DataError, OutputError, ParameterError
 
-__all__ = ["SUFFIXES", "FeatureTable", "check_free", "check_suffix", "load", "merged", "save", "write"]
+__all__ = [
+    "SUFFIXES",
+    "FeatureTable",
+    "check_free",
+    "check_suffix",
+    "finisher",
+    "load",
+    "merged",
+    "room_before_rows",
+    "save",
+    "write",
+]
 
 _WRITERS = {
     ".npz": archive.write_npz,
@@ -33,6 +46,8 @@ _READERS = {
     ".jsonl": texts.read_jsonl,
     ".parquet": parquet.read_parquet,
 }
+# Formats that hold features as rows of float32: how many bytes before them, and what writes the rest.
+_IN_PLACE = {".npz": (archive.NPZ_ROOM, archive.finish_npz), ".npy": (archive.NPY_ROOM, archive.finish_npy)}
 SUFFIXES = tuple(_WRITERS)
 
 
@@ -68,6 +83,16 @@ def write(path: str | os.PathLike[str], table: Blocks, *, overwrite: bool = Fals
     suffix = check_suffix(path, local=table.local is not None)
     with new_file(path, overwrite=overwrite) as file:
         _WRITERS[suffix](file, table)
+
+
+def room_before_rows(path: str) -> int:
+    """Return how many bytes come before the features of a file that is made from its rows; 0 for one that is not."""
+    return _IN_PLACE[suffix][0] if (suffix := check_suffix(path)) in _IN_PLACE else 0
+
+
+def finisher(path: str) -> Callable[[BinaryIO, Blocks, int], None] | None:
+    """Return what completes a file that holds the features in their place, given their CRC-32; None if nothing does."""
+    return _IN_PLACE[suffix][1] if (suffix := check_suffix(path)) in _IN_PLACE and not is_special(path) else None
 
 
 def load(path: str | os.PathLike[str]) -> FeatureTable:

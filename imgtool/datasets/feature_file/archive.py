@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import math
 import tokenize
 import zipfile
 import zlib
@@ -21,22 +22,84 @@ Item = TypeVar("Item")
 FORMAT = 1
 FIELDS = ("features", "paths", "labels", "meta")
 LOCAL_FIELDS = ("frames", "offsets")
+NPY_ROOM = 128  # bytes before the features of an .npy file
+NPZ_ROOM = 190  # and of an .npz file, whose first member they are
 LARGEST_RATIO = 200  # of unpacked to packed size; more is an attack, not features
 _NAMES_AT_ONCE = 1024
 
 
 def write_npz(file: BinaryIO, table: Blocks) -> None:
     """Write everything, member by member, as numpy.savez would."""
-    meta = np.array(meta_text(table.meta))
     with zipfile.ZipFile(file, "w") as archive:
         _write_member(archive, "features", np.dtype(np.float32), table.shape, table.features())
-        _write_texts(archive, "paths", table.images, lambda: (path for path, _ in table.names()))
-        _write_texts(archive, "labels", table.images, lambda: (label for _, label in table.names()))
-        _write_member(archive, "meta", meta.dtype, (), [meta])
-        if local := table.local:
-            shape = (table.shape[0], local.width)
-            _write_member(archive, "frames", np.dtype(np.float32), shape, local.frames())
-            _write_member(archive, "offsets", local.offsets.dtype, local.offsets.shape, [local.offsets])
+        _write_what_follows(archive, table)
+
+
+def finish_npz(file: BinaryIO, table: Blocks, checksum: int) -> None:
+    """Write what `write_npz` does around features that stand in the file already, after NPZ_ROOM bytes.
+
+    checksum: the features' CRC-32.
+    """
+    header, size = _features_header(table), 4 * math.prod(table.shape)
+    member = zipfile.ZipInfo("features.npy")
+    member.header_offset, member.external_attr = 0, 0o600 << 16  # as zipfile does
+    member.file_size = member.compress_size = len(header) + size
+    member.CRC = crc_of_joined(zlib.crc32(header), checksum, size)
+    file.seek(0)
+    file.write(member.FileHeader(zip64=True) + header)
+    file.seek(NPZ_ROOM + size)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.filelist.append(member)
+        _write_what_follows(archive, table)
+
+
+def finish_npy(file: BinaryIO, table: Blocks, _checksum: int) -> None:
+    """Write what comes before features that stand in the file already, after NPY_ROOM bytes."""
+    file.seek(0)
+    file.write(_features_header(table))
+
+
+def _features_header(table: Blocks) -> bytes:
+    """Return the beginning of the features' .npy file, which is as long for any number of rows."""
+    header = io.BytesIO()
+    _write_array(header, np.dtype(np.float32), table.shape, [])
+    return header.getvalue()
+
+
+def crc_of_joined(first: int, second: int, length: int) -> int:
+    """Return the CRC-32 of two byte strings, one after the other, from those of each and the length of the second.
+
+    What comes first counts times x^(8 length), modulo the polynomial of CRC-32 (as zlib's crc32_combine).
+    """
+    power, factor = 1 << 31, 1 << 23  # 1 and x^8: the highest bit is the coefficient of x^0
+    while length:
+        if length & 1:
+            power = _product(power, factor)
+        factor = _product(factor, factor)
+        length >>= 1
+    return _product(power, first) ^ second
+
+
+def _product(first: int, second: int) -> int:
+    """Multiply two polynomials modulo that of CRC-32."""
+    product = 0
+    for bit in range(31, -1, -1):
+        if first >> bit & 1:
+            product ^= second
+        second = second >> 1 ^ (0xEDB88320 if second & 1 else 0)
+    return product
+
+
+def _write_what_follows(archive: zipfile.ZipFile, table: Blocks) -> None:
+    """Write all members but the first, the features."""
+    meta = np.array(meta_text(table.meta))
+    _write_texts(archive, "paths", table.images, lambda: (path for path, _ in table.names()))
+    _write_texts(archive, "labels", table.images, lambda: (label for _, label in table.names()))
+    _write_member(archive, "meta", meta.dtype, (), [meta])
+    if local := table.local:
+        shape = (table.shape[0], local.width)
+        _write_member(archive, "frames", np.dtype(np.float32), shape, local.frames())
+        _write_member(archive, "offsets", local.offsets.dtype, local.offsets.shape, [local.offsets])
 
 
 def meta_text(meta: dict[str, Any]) -> str:

@@ -1,8 +1,11 @@
-"""A feature file that grows as images are described: a journal beside it, FILE.partial, until all are done.
+"""A feature file that grows as images are described, with a journal beside it until all are done.
 
-The journal begins with a record that says of which images and by which settings it is; a record an image follows, in
-the order of the images: `v` and its vector, `l` and its local descriptors, or `e` and why it could not be described. At
-the end the feature file is put together from it, record by record, so that no more than one is in memory.
+FILE.rows takes the features, at the place where they will stand in the feature file if that is one of NumPy; at the end
+it needs but what comes before and after them, and is renamed. The other formats are written from it, row by row. The
+journal, FILE.partial, begins with a record that says of which images and by which settings it is; a record an image
+follows, in the order of the images: `d` with its frames (none for a vector), the size of what FILE.rows has of it and
+the checksum of all rows so far, or `e` and why it could not be described. Rows come before their record, so that a
+process that is killed at any moment leaves whole images.
 """
 
 from __future__ import annotations
@@ -12,21 +15,56 @@ import hashlib
 import json
 import os
 import struct
+import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from imgtool.batch.inputs import Input
-from imgtool.datasets.feature_file import check_free, write
-from imgtool.datasets.feature_file.journal import FRAME, MAGIC, Bytes, append, begin, framed, opened, records
+from imgtool.batch.outputs import put_in_place
+from imgtool.datasets.feature_file import check_free, finisher, room_before_rows, write
+from imgtool.datasets.feature_file.journal import FRAME, MAGIC, append, cut, framed, opened, records
 from imgtool.datasets.feature_file.table import Blocks, Local
 from imgtool.errors import DataError, OutputError, ParameterError
 
-_WIDTHS = struct.Struct("<II")  # of a frame and of a descriptor, in numbers
+_DESCRIBED = struct.Struct("<cIIII")  # d, rows, width of frames and of rows in numbers, checksum of all rows so far
 _growing: set[GrowingFile] = set()
+
+
+class _Part(NamedTuple):
+    """What the journal says of an image that was described: rows of FILE.rows, and their frames (count, width)."""
+
+    frames: np.ndarray
+    width: int
+    checksum: int
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """The widths of frames and of rows."""
+        return self.frames.shape[1], self.width
+
+    @property
+    def size(self) -> int:
+        """How many bytes FILE.rows has of it."""
+        return 4 * len(self.frames) * self.width
+
+    def record(self) -> bytes:
+        """Return the record."""
+        return _DESCRIBED.pack(b"d", *self.frames.shape, self.width, self.checksum) + self.frames.tobytes()
+
+    @classmethod
+    def of(cls, record: bytes) -> _Part | None:
+        """Return what a record says; None where it says nothing of rows."""
+        if record[:1] != b"d" or len(record) < _DESCRIBED.size:
+            return None
+        _, count, frame_width, width, checksum = _DESCRIBED.unpack_from(record)
+        if not width or len(record) != _DESCRIBED.size + 4 * count * frame_width or (not frame_width and count != 1):
+            return None
+        frames = np.frombuffer(record, np.float32, offset=_DESCRIBED.size).reshape(count, frame_width)
+        return cls(frames, width, checksum)
 
 
 class GrowingFile:
@@ -43,64 +81,72 @@ class GrowingFile:
         force: the file, or without resume the journal, may be there and is overwritten. Raises OutputError where they
         are there otherwise, or another process writes the journal; DataError for a journal of other images or settings.
         """
-        self.path, self.journal = path, journal_of(path)
+        self.path, (self.journal, self.rows) = path, companions(path)
         self.done, self.failures = 0, list[tuple[int, str]]()
         self._inputs, self._meta, self.total = inputs, dict(meta), len(inputs)
         self._failed = bytearray()  # 1 for each input that could not be described
-        self._counts = array("q")  # local descriptors of each that could
-        self._first: tuple[int, int, int] | None = None  # index, width of frames (0: a vector) and of descriptors
+        self._counts = array("q")  # rows of each that could
+        self._first: tuple[int, tuple[int, int]] | None = None  # index, and widths of frames (0: a vector) and rows
+        self._room, self._checksum = room_before_rows(path), 0
         head = MAGIC + framed(json.dumps(_identity(inputs, self._meta), sort_keys=True).encode())
         self._start = len(head)
         is_left = os.path.lexists(self.journal)
         self._overwrite = force or (resume and is_left)  # the run that began the journal was let to write the file
         check_free(path, overwrite=self._overwrite)
-        self._file = opened(self.journal)
-        try:
-            self._begin(head, is_left=is_left, resume=resume, force=force)
-        except BaseException:
-            self._file.close()
-            raise
+        check_free(self.rows, overwrite=force or is_left)
+        with contextlib.ExitStack() as files:
+            self._file = files.enter_context(opened(self.journal))
+            if is_left and not (resume or force):
+                raise OutputError(
+                    f"{self.journal}: is left of a run that did not end; --resume goes on from it, --force begins anew"
+                )
+            self._rows = files.enter_context(opened(self.rows))
+            self._begin(head, resume=resume)
+            self._go_on()
+            self._files = files.pop_all()
         _growing.add(self)
 
-    def _begin(self, head: bytes, *, is_left: bool, resume: bool, force: bool) -> None:
-        """Write the first record, or find the end of what is there."""
-        if is_left and not (resume or force):
-            raise OutputError(
-                f"{self.journal}: is left of a run that did not end; --resume goes on from it, --force begins anew"
-            )
+    def _begin(self, head: bytes, *, resume: bool) -> None:
+        """Write the first record, unless it is there. Raises DataError for one of other images or settings."""
         found = self._file.read(len(head)) if resume else b""
         if found != head:
             if not head.startswith(found):
                 raise DataError(f"{self.journal}: {_difference(self.journal, head)}; --force begins anew")
-            begin(self._file, head)
-            return
-        end = self._start
+            cut(self._file, 0)
+            append(self._file, head)
+
+    def _go_on(self) -> None:
+        """Find the end of what is there, record by record, and cut off what follows."""
+        end, rows_end = self._start, self._room
+        self._rows.seek(self._room)
         for record, place in records(self.journal, self._start):
-            if self.done == len(self._inputs) or not self._counted(record):
+            if self.done == self.total:
+                break
+            if record[:1] == b"e":
+                self.failures.append((self.done, record[1:].decode("utf-8", "replace")))
+                self._count_failure()
+            elif (part := _Part.of(record)) and self._is_there(part):
+                self._count(part)
+                rows_end += part.size
+            else:
                 break
             end = place
-        self._file.truncate(end)
-        self._file.seek(end)
+        cut(self._file, end)
+        cut(self._rows, rows_end)
 
-    def _counted(self, record: bytes) -> bool:
-        """Count a record that was read, or return False if it is none of ours."""
-        kind, body = record[:1], record[1:]
-        if kind == b"e":
-            self.failures.append((self.done, body.decode("utf-8", "replace")))
-            self._count_failure()
-            return True
-        arrays = _arrays(record)
-        if arrays is None or not np.isfinite(arrays[1]).all():
+    def _is_there(self, part: _Part) -> bool:
+        """Tell whether the rows of an image that the journal names come next, whole and fit to be stored."""
+        if (self._first and self._first[1] != part.widths) or part.size > os.path.getsize(self.rows):
             return False
-        if self._first and self._first[1:] != tuple(each.shape[1] for each in arrays):
-            return False
-        self._count(*arrays)
-        return True
+        rows = _read(self._rows, part.size)
+        whole = len(rows) == part.size and zlib.crc32(rows, self._checksum) == part.checksum
+        return whole and bool(np.isfinite(np.frombuffer(rows, np.float32)).all())
 
-    def _count(self, frames: np.ndarray, values: np.ndarray) -> None:
+    def _count(self, part: _Part) -> None:
         """Remember what is needed of an image that was described."""
-        self._first = self._first or (self.done, frames.shape[1], values.shape[1])
-        self._counts.append(len(values))
+        self._first = self._first or (self.done, part.widths)
+        self._checksum = part.checksum
+        self._counts.append(len(part.frames))
         self._failed.append(0)
         self.done += 1
 
@@ -116,55 +162,61 @@ class GrowingFile:
         """
         values = np.ascontiguousarray(values, np.float32)
         if frames is None:
-            values = values.reshape(1, -1)
-        frames = np.zeros((1, 0), np.float32) if frames is None else np.ascontiguousarray(frames, np.float32)
-        if self._first and self._first[2] != values.shape[1]:
+            values, frames = values.reshape(1, -1), np.zeros((1, 0))
+        if self._first and self._first[1][1] != values.shape[1]:
             raise DataError(
                 f"{self._inputs[self.done].path}: has {values.shape[1]} numbers where"
-                f" {self._inputs[self._first[0]].path} has {self._first[2]}; --resize brings images to one size"
+                f" {self._inputs[self._first[0]].path} has {self._first[1][1]}; --resize brings images to one size"
             )
-        widths = _WIDTHS.pack(frames.shape[1], values.shape[1]) if frames.shape[1] else b""
-        self._append((b"l" if widths else b"v") + widths, _bytes(frames), _bytes(values))
-        self._count(frames, values)
+        rows = values.reshape(-1).view(np.uint8).data
+        part = _Part(np.asarray(frames, np.float32), values.shape[1], zlib.crc32(rows, self._checksum))
+        self._append(self._rows, rows)
+        self._append(self._file, framed(part.record()))
+        self._count(part)
 
     def add_failure(self, reason: str) -> None:
         """Say why the next input could not be described."""
-        self._append(b"e" + reason.encode("utf-8", "replace"))
+        self._append(self._file, framed(b"e" + reason.encode("utf-8", "replace")))
         self._count_failure()
 
-    def _append(self, *parts: Bytes) -> None:
-        """Write a record."""
+    def _append(self, file: BinaryIO, data: bytes | memoryview) -> None:
+        """Write to one of the two files."""
         try:
-            append(self._file, *parts)
+            append(file, data)
         except OSError as error:
+            name = self.rows if file is self._rows else self.journal
             advice = f"; --resume goes on from {self.journal}" if self.done else ""
-            raise OutputError(f"{self.journal}: cannot be written: {(error.strerror or '').lower()}{advice}") from None
+            raise OutputError(f"{name}: cannot be written: {(error.strerror or '').lower()}{advice}") from None
 
     def finish(self) -> tuple[int, int, int]:
-        """Put the feature file together and remove the journal; return how many images and rows, and their width.
+        """Make the feature file and remove the journal; return how many images and rows, and their width.
 
         Raises DataError when no image could be described.
         """
         if self._first is None:
             raise DataError("no image could be described, so there is nothing to store")
-        table = self._blocks(self._first[1], self._first[2])
+        table = self._blocks(*self._first[1])
         try:
-            write(self.path, table, overwrite=self._overwrite)
+            if finish := finisher(self.path):
+                with put_in_place(self.rows, self.path, self._rows, overwrite=self._overwrite):
+                    finish(self._rows, table, self._checksum)
+            else:
+                write(self.path, table, overwrite=self._overwrite)
         except OutputError as error:
             raise OutputError(f"{error}; --resume goes on from {self.journal}") from None
         self.discard()
         return table.images, table.shape[0], table.shape[1]
 
     def _blocks(self, frame_width: int, width: int) -> Blocks:
-        """Return the table that the journal holds."""
+        """Return the table of what was described."""
         local = None
         if frame_width:
             offsets = np.concatenate([[0], np.cumsum(self._counts)]).astype(np.int64)
-            local = Local(frame_width, lambda: (frames for frames, _ in self._described()), offsets)
+            local = Local(frame_width, self._frames, offsets)
         return Blocks(
             len(self._counts),
             (sum(self._counts), width),
-            lambda: (values for _, values in self._described()),
+            lambda: self._features(width),
             lambda: (
                 (each.path, each.label) for each, failed in zip(self._inputs, self._failed, strict=True) if not failed
             ),
@@ -172,18 +224,25 @@ class GrowingFile:
             local,
         )
 
-    def _described(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield frames and features of each image that could be described."""
+    def _features(self, width: int) -> Iterator[np.ndarray]:
+        """Yield the rows of each image that could be described."""
+        self._rows.seek(self._room)
+        for count in self._counts:
+            yield np.frombuffer(_read(self._rows, 4 * count * width), np.float32).reshape(count, width)
+
+    def _frames(self) -> Iterator[np.ndarray]:
+        """Yield the frames of each image that could be described."""
         for record, _ in records(self.journal, self._start):
-            if arrays := _arrays(record):
-                yield arrays
+            if part := _Part.of(record):
+                yield part.frames
 
     def discard(self) -> None:
-        """Remove the journal."""
+        """Remove the journal, last, and the rows."""
         _growing.discard(self)
-        self._file.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self.journal)
+        self._files.close()
+        for name in (self.rows, self.journal):
+            with contextlib.suppress(OSError):
+                os.unlink(name)
 
     def __enter__(self) -> GrowingFile:
         return self
@@ -193,12 +252,12 @@ class GrowingFile:
         if not self.done or isinstance(error, DataError | ParameterError):
             self.discard()
         _growing.discard(self)
-        self._file.close()
+        self._files.close()
 
 
-def journal_of(path: str) -> str:
-    """Return where the journal of a feature file lies."""
-    return f"{path}.partial"
+def companions(path: str) -> tuple[str, str]:
+    """Return where the journal and the rows of a feature file lie while it grows."""
+    return f"{path}.partial", f"{path}.rows"
 
 
 def interrupted() -> list[str]:
@@ -212,24 +271,13 @@ def interrupted() -> list[str]:
     return lines
 
 
-def _bytes(array: np.ndarray) -> memoryview:
-    """Return the bytes of an array whose rows lie one after the other."""
-    return array.reshape(-1).view(np.uint8).data
-
-
-def _arrays(record: bytes) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return frames (of no numbers for a vector) and features of a record; None where it holds no features."""
-    count, frame_width, width, start = 1, 0, len(record) // 4, 1
-    if record[:1] == b"l" and len(record) > _WIDTHS.size:
-        frame_width, width = _WIDTHS.unpack_from(record, 1)
-        start += _WIDTHS.size
-        count = (len(record) - start) // max(4 * (frame_width + width), 1)
-    whole = start + 4 * count * (frame_width + width) == len(record)
-    if record[:1] != (b"l" if frame_width else b"v") or not whole or not width:
-        return None
-    numbers = np.frombuffer(record, np.float32, offset=start)
-    frames, values = numbers[: count * frame_width], numbers[count * frame_width :]
-    return frames.reshape(count, frame_width), values.reshape(count, width)
+def _read(file: BinaryIO, size: int) -> bytes:
+    """Return the next bytes of an unbuffered file, fewer only at its end."""
+    parts = []
+    while size and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def _identity(inputs: Sequence[Input], meta: Mapping[str, Any]) -> dict[str, Any]:

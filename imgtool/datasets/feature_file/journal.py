@@ -13,9 +13,8 @@ from typing import BinaryIO
 
 from imgtool.errors import OutputError
 
-MAGIC = b"imgtool journal 1\n"
+MAGIC = b"imgtool journal 2\n"
 FRAME = struct.Struct("<QI")  # length and CRC-32 of what follows
-Bytes = bytes | memoryview
 
 
 def opened(path: str) -> BinaryIO:
@@ -44,31 +43,16 @@ def opened(path: str) -> BinaryIO:
 
 def framed(record: bytes) -> bytes:
     """Return a record as it stands in a journal."""
-    return _frame(record) + record
+    return FRAME.pack(len(record), zlib.crc32(record)) + record
 
 
-def append(file: BinaryIO, *parts: Bytes) -> None:
-    """Write a record that consists of these parts, none of them copied."""
-    _write(file, _frame(*parts))
-    for part in parts:
-        _write(file, part)
+def cut(file: BinaryIO, end: int) -> None:
+    """Throw away what a file holds from a place on, and go on writing there."""
+    file.truncate(end)
+    file.seek(end)
 
 
-def begin(file: BinaryIO, head: bytes) -> None:
-    """Throw away what a journal holds, and write its beginning."""
-    file.seek(0)
-    file.truncate()
-    _write(file, head)
-
-
-def _frame(*parts: Bytes) -> bytes:
-    checksum, length = 0, 0
-    for part in parts:
-        checksum, length = zlib.crc32(part, checksum), length + memoryview(part).nbytes
-    return FRAME.pack(length, checksum)
-
-
-def _write(file: BinaryIO, data: Bytes) -> None:
+def append(file: BinaryIO, data: bytes | memoryview) -> None:
     """Write all the bytes; an unbuffered file may take them in parts."""
     rest = memoryview(data)
     while rest:
