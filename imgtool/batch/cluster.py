@@ -13,9 +13,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from typing import Any, TypeVar
 
+from imgtool.batch.pool import batched
 from imgtool.errors import ClusterError, ImgtoolError, MissingExtraError
 
 Item = TypeVar("Item")
@@ -37,9 +37,8 @@ def cluster_map(
     """
     with _connected(address, workers) as client:
         waiting: deque[tuple[list[Item], Any]] = deque()
-        rest = iter(items)
         most = 2 * max(sum(client.nthreads().values()), 1)
-        while chunk := list(islice(rest, CHUNK)):
+        for chunk in batched(items, CHUNK):
             waiting.append((chunk, client.submit(function, chunk, pure=False)))
             if len(waiting) >= most:
                 yield from _results(client, function, *waiting.popleft(), address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -46,3 +47,10 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs:
             yield waiting.popleft().result()
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def batched(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
+    """Yield lists of so many items, the last as long as it comes."""
+    rest = iter(items)
+    while part := list(islice(rest, count)):
+        yield part

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+PIPE = 1 << 20  # bytes that may be on their way back, so that a worker need not wait until all are taken
 TYPES = ("uint8", "uint16", "float32", "float64")
 
 
@@ -59,6 +60,10 @@ class _Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to, self._back = self._process.stdin, self._process.stdout
+        with contextlib.suppress(ImportError, AttributeError, OSError):  # only Linux has it, and a limit to it
+            import fcntl
+
+            fcntl.fcntl(self._back, fcntl.F_SETPIPE_SZ, PIPE)
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], np.ndarray | None]:
         """Return the answer to a request, and the array if it has one. Raises OSError or ValueError without answer."""
@@ -74,10 +79,11 @@ class _Worker:
         return self._process.wait()
 
 
-def send(stream: IO[bytes], head: dict[str, Any], body: Any) -> None:
-    """Write a line of JSON, then bytes."""
+def send(stream: IO[bytes], head: dict[str, Any], *parts: Any) -> None:
+    """Write a line of JSON, then bytes, which come in parts."""
     stream.write(json.dumps(head).encode() + b"\n")
-    stream.write(body)
+    for part in parts:
+        stream.write(part)
     stream.flush()
 
 

@@ -7,37 +7,57 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
-from imgtool.batch.pool import ordered_map
+from imgtool.batch.pool import batched, ordered_map
 from imgtool.batch.worker import WorkerDiedError, Workers, channels, send
 from imgtool.cli.images import Images, Outcome, reported
 from imgtool.cli.remote import Described, Task, describe_files, outcomes_of, paths_of, task_of
 from imgtool.errors import ParameterError
 
+if TYPE_CHECKING:
+    import numpy as np
+
+CHUNK = 8  # files at once: to ask for each takes longer than to read it
+
 
 def each_in_processes(images: Images, meta: dict[str, Any], *, first: int = 0, jobs: int) -> Iterator[Outcome[Any]]:
     """Yield what became of each image from the first on, as `each_input` does, with vectors made by workers."""
     workers = Workers(__name__, f"serve({json.dumps(task_of(images, meta))!a})")
-    results = ordered_map(functools.partial(_described, workers), paths_of(images, first), jobs)
+    described = ordered_map(functools.partial(_described, workers), batched(paths_of(images, first), CHUNK), jobs)
     try:
-        yield from reported(images, outcomes_of(images, results, first), first=first)
+        yield from reported(images, outcomes_of(images, chain.from_iterable(described), first), first=first)
     finally:
         workers.close()
 
 
-def _described(workers: Workers, path: str) -> Described:
-    """Have a worker describe a file. Raises what ends the command."""
+def _described(workers: Workers, paths: list[str]) -> list[Described]:
+    """Have a worker describe files. Raises what ends the command."""
     try:
-        answer, vector = workers.ask({"path": path})
+        answer, numbers = workers.ask({"paths": paths})
     except WorkerDiedError as error:
-        return Described(None, failure=f"ended the process that was to describe it ({error})")
+        if len(paths) > 1:
+            return [found for path in paths for found in _described(workers, [path])]
+        return [Described(None, failure=f"ended the process that was to describe it ({error})")]
     if "refused" in answer:
         raise ParameterError(answer["refused"])
     if "defect" in answer:
         raise RuntimeError(answer["defect"])
-    return Described(vector, **answer["found"])
+    return list(_found(answer["found"], numbers))
+
+
+def _found(found: list[dict[str, Any]], numbers: np.ndarray | None) -> Iterator[Described]:
+    """Yield what is said of each file, with its share of the numbers."""
+    end = 0
+    for each in found:
+        value = None
+        if numbers is not None and each["shape"] is not None:
+            begin, end = end, end + math.prod(each["shape"])
+            value = numbers[begin:end].reshape(each["shape"])
+        yield Described(value, each["damaged"], each["failure"])
 
 
 def serve(task_text: str) -> None:
@@ -45,18 +65,22 @@ def serve(task_text: str) -> None:
     requests, answers = channels()
     task = Task(*json.loads(task_text))
     while line := requests.readline():
-        send(answers, *_answer(task, json.loads(line)["path"]))
+        send(answers, *_answer(task, json.loads(line)["paths"]))
 
 
-def _answer(task: Task, path: str) -> tuple[dict[str, Any], Any]:
-    """Return what is said of a file, and its vector."""
+def _answer(task: Task, paths: list[str]) -> tuple[Any, ...]:
+    """Return what is said of files, and their vectors."""
     try:
-        (found,) = describe_files(task, [path])
+        found = describe_files(task, paths)
     except ParameterError as error:
-        return {"refused": str(error)}, b""
+        return ({"refused": str(error)},)
     except Exception as error:  # a defect of imgtool itself, which the process that asks tells
-        return {"defect": f"{type(error).__name__}: {error}"}, b""
-    answer = {"found": {"damaged": found.damaged, "failure": found.failure}}
-    if found.value is None:
-        return answer, b""
-    return {**answer, "shape": found.value.shape, "dtype": found.value.dtype.name}, found.value.reshape(-1)
+        return ({"defect": f"{type(error).__name__}: {error}"},)
+    told = [
+        {"shape": None if value is None else value.shape, "damaged": damaged, "failure": failure}
+        for value, damaged, failure in found
+    ]
+    vectors = [each.value.reshape(-1) for each in found if each.value is not None]
+    if not vectors:
+        return ({"found": told},)
+    return {"found": told, "shape": [sum(map(len, vectors))], "dtype": vectors[0].dtype.name}, *vectors

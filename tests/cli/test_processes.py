@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import imgtool
-from imgtool.batch.worker import Workers
+from imgtool.batch.worker import WorkerDiedError, Workers
 from imgtool.cli import processes
 from imgtool.cli.main import execute
 from imgtool.cli.remote import Task
@@ -62,7 +62,12 @@ def test_workers_give_what_threads_give(command, more, folder, capsys, monkeypat
 def test_workers_are_used(folder, monkeypatch):
     monkeypatch.setattr("imgtool.cli.vectors.FOR_A_WORKER", 1)
     asked = []
-    monkeypatch.setattr(processes, "_described", lambda workers, path: asked.append(path) or processes.Described(None))
+    monkeypatch.setattr(processes, "CHUNK", 3)
+    monkeypatch.setattr(
+        processes,
+        "_described",
+        lambda workers, paths: asked.extend(paths) or [processes.Described(None) for _ in paths],
+    )
     execute(["hog", "in", "-j", "2", "-o", "out.npz"])
     assert len(asked) == 8
     execute(["hog", "in", "-j", "1", "-o", "out.npz", "--force"])
@@ -77,15 +82,39 @@ def workers_of(descriptor, **parameters):
     return Workers("imgtool.cli.processes", f"serve({task!a})")
 
 
-def test_a_worker_that_dies_costs_one_image(folder):
+def test_a_worker_that_dies_costs_the_image_that_it_dies_of(folder):
     workers, path = workers_of("hog", orientations=9, cell=8), str(folder / "in" / "c0" / "000.pgm")
-    expected = processes._described(workers, path)
-    workers._idle[0]._process.kill()
-    workers._idle[0]._process.wait()
-    failed = processes._described(workers, path)
+    other = str(folder / "in" / "c1" / "005.pgm")
+    expected = processes._described(workers, [path, other])
+    assert len(expected) == 2
+
+    def kill():
+        workers._idle[0]._process.kill()
+        workers._idle[0]._process.wait()
+
+    kill()
+    for found, wanted in zip(processes._described(workers, [path, other]), expected, strict=True):
+        np.testing.assert_array_equal(found.value, wanted.value)
+    kill()
+    (failed,) = processes._described(workers, [path])
     assert (failed.value, failed.failure) == (None, "ended the process that was to describe it (SIGKILL)")
-    np.testing.assert_array_equal(processes._described(workers, path).value, expected.value)
     workers.close()
+
+
+def test_the_others_of_a_lot_are_described_when_one_ends_the_worker():
+    class Dying:
+        def ask(self, request):
+            if "bad" in request["paths"]:
+                raise WorkerDiedError("SIGSEGV")
+            count = len(request["paths"])
+            told = [{"shape": [2], "damaged": True, "failure": ""}] * (count - 1)
+            return {"found": [{"shape": None, "damaged": False, "failure": "no"}, *told]}, np.arange(2 * count - 2)
+
+    found = processes._described(Dying(), ["a", "bad", "b"])
+    assert [each.failure for each in found] == ["no", "ended the process that was to describe it (SIGSEGV)", "no"]
+    none, first, second = processes._described(Dying(), ["a", "b", "c"])
+    assert (none.value, first.value.tolist(), second.value.tolist()) == (None, [0, 1], [2, 3])
+    assert (none.damaged, first.damaged) == (False, True)
 
 
 def test_what_ends_the_command_in_a_thread_ends_it_from_a_worker(folder):
@@ -95,7 +124,7 @@ def test_what_ends_the_command_in_a_thread_ends_it_from_a_worker(folder):
         (workers_of("hog", unknown=0), RuntimeError, "TypeError: "),
     ):
         with pytest.raises(error, match=text):
-            processes._described(workers, path)
+            processes._described(workers, [path])
         assert len(workers._idle) == 1  # it did not die of it
         workers.close()
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import math
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from imgtool.batch.pool import batched
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable
 from imgtool.errors import DataError
-
-Item = TypeVar("Item")
 
 FORMAT = 1
 FIELDS = ("features", "paths", "labels", "meta")
@@ -120,13 +118,6 @@ def _write_texts(archive: zipfile.ZipFile, name: str, count: int, texts: Callabl
     dtype = np.dtype(f"U{max(1, max(map(len, texts()), default=1))}")
     blocks = (np.array(part, dtype) for part in batched(texts(), _NAMES_AT_ONCE))
     _write_member(archive, name, dtype, (count,), blocks)
-
-
-def batched(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
-    """Yield lists of so many items, the last as long as it comes."""
-    rest = iter(items)
-    while part := list(itertools.islice(rest, count)):
-        yield part
 
 
 def _write_array(file: Any, dtype: np.dtype, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from imgtool.datasets.feature_file.archive import LARGEST_RATIO, batched, meta_text, parsed_meta
+from imgtool.batch.pool import batched
+from imgtool.datasets.feature_file.archive import LARGEST_RATIO, meta_text, parsed_meta
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable
 from imgtool.datasets.feature_file.texts import is_unicode
 from imgtool.errors import DataError, MissingExtraError
