@@ -56,7 +56,9 @@ class Input(NamedTuple):
         """The path below the folder argument; the bare name where there was none."""
         if self.path == STANDARD_INPUT:
             return "stdin"
-        return os.path.relpath(self.path, self.root) if self.root else os.path.basename(self.path.rstrip(os.sep))
+        if self.root:
+            return self.path[len(self.root) :].lstrip(os.sep)
+        return os.path.basename(self.path.rstrip(os.sep))
 
     @property
     def label(self) -> str:
