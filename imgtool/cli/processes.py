@@ -5,16 +5,17 @@ HoG and the like are many short calls, and two threads spend what they gain on P
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Iterator
 from itertools import chain
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.pool import batched, ordered_map
 from imgtool.batch.worker import WorkerDiedError, Workers, channels, send
 from imgtool.cli.images import Images, Outcome, reported
+from imgtool.cli.memory import keep_freed_memory
 from imgtool.cli.remote import Described, Task, describe_files, outcomes_of, paths_of, task_of
 from imgtool.errors import ParameterError
 
@@ -25,11 +26,25 @@ CHUNK = 8  # files at once: to ask for each takes longer than to read it
 
 
 def each_in_processes(images: Images, meta: dict[str, Any], *, first: int = 0, jobs: int) -> Iterator[Outcome[Any]]:
-    """Yield what became of each image from the first on, as `each_input` does, with vectors made by workers."""
-    workers = Workers(__name__, f"serve({json.dumps(task_of(images, meta))!a})")
-    described = ordered_map(functools.partial(_described, workers), batched(paths_of(images, first), CHUNK), jobs)
+    """Yield what became of each image from the first on, as `each_input` does, with vectors made by `jobs` processes.
+
+    This one is among them, and need not wait for the others to start.
+    """
+    task = task_of(images, meta)
+    workers, at_work = Workers(__name__, f"serve({json.dumps(task)!a})"), Lock()
+
+    def described(paths: list[str]) -> list[Described]:
+        if not at_work.acquire(blocking=False):
+            return _described(workers, paths)
+        try:
+            return describe_files(task, paths)
+        finally:
+            at_work.release()
+
+    keep_freed_memory()
+    results = ordered_map(described, batched(paths_of(images, first), CHUNK), jobs)
     try:
-        yield from reported(images, outcomes_of(images, chain.from_iterable(described), first), first=first)
+        yield from reported(images, outcomes_of(images, chain.from_iterable(results), first), first=first)
     finally:
         workers.close()
 
