@@ -128,13 +128,13 @@ def _looked_up_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.n
     """Return each pixel's bin and magnitude, those of its strongest channel, for 8-bit images: bins from a table."""
     # Whole numbers throughout, exact in float32.
     (place, square), *others = (
-        (cv2.scaleAdd(gy, _SIDE, gx), gx * gx + gy * gy) for gx, gy in strip.gradients(np.float32)
+        (cv2.scaleAdd(gy, _SIDE, gx), cv2.accumulateSquare(gy, gx * gx)) for gx, gy in strip.gradients(np.float32)
     )
     for other, larger in others:
         stronger = cv2.compare(larger, square, cv2.CMP_GT)
         cv2.copyTo(other, stronger, place)
         cv2.copyTo(larger, stronger, square)
-    return _table(orientations).take(np.abs(place).astype(np.int32)), np.sqrt(square)
+    return _table(orientations).take(np.abs(place, out=place).astype(np.int32)), np.sqrt(square, out=square)
 
 
 @functools.lru_cache(maxsize=8)
