@@ -21,12 +21,10 @@ from imgtool.image.color import split_alpha
 
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys", "none")
 EPSILON = np.float32(1e-5)
-CLIP = np.float32(0.2)
+CLIP = 0.2
 Pair = int | tuple[int, int]
 
-_SIDE = 511  # of the table of gradients of 8-bit images, -255 to 255
-_MIDDLE = 255 * _SIDE + 255  # where no gradient stands in it
-_TO_PLACE = np.array([[0, -_SIDE, 0], [-1, 0, 1], [0, _SIDE, 0]], np.float32)  # from pixels to a place in it
+_SIDE = 511  # differences of 8-bit values: -255 to 255
 _ANGLE_ERROR = 0.4  # degrees
 _STRIP = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
@@ -84,15 +82,16 @@ def cell_histograms(image: np.ndarray, *, orientations: int = 9, cell: Pair = 8,
     at_once = max(1, min(rows, _STRIP // (high * image.shape[1])))
     cells = np.arange(at_once * high)[:, None] // high * columns + np.arange(columns * wide) // wide
     cells *= orientations
-    result = np.empty((rows, columns * orientations))
+    result = np.zeros((rows, columns * orientations))
     for first in range(0, rows, at_once):
         last = min(first + at_once, rows)
         strip = _Strip(image, first * high, last * high, columns * wide, sqrt)
         bins, magnitudes = vote(strip, orientations)
         places = cells[: len(bins)] + bins
-        votes = np.bincount(places.ravel(), magnitudes.ravel(), minlength=(last - first) * columns * orientations)
-        result[first:last] = votes.reshape(last - first, -1)
-    return result.reshape(rows, columns, orientations) / (high * wide)
+        # Quicker than bincount, which looks for the largest place first, as long as both sides are of one type.
+        np.add.at(result[first:last].reshape(-1), places.ravel(), magnitudes.ravel().astype(np.float64, copy=False))
+    result /= high * wide
+    return result.reshape(rows, columns, orientations)
 
 
 @dataclass(frozen=True)
@@ -118,40 +117,32 @@ class _Strip:
             gx: np.ndarray = np.zeros((self.last - self.first, self.width), dtype)
             gy = np.zeros_like(gx)
             inner = values[self.first - above : self.last - above]
-            np.subtract(inner[:, 2 : right + 1], inner[:, : right - 1], out=gx[:, 1:right])
+            if right > 1:
+                # On parts of rows a third of the time that NumPy takes.
+                cv2.subtract(inner[:, 2 : right + 1], inner[:, : right - 1], dst=gx[:, 1:right])
             np.subtract(values[2:, : self.width], values[:-2, : self.width], out=gy[begin : begin + len(values) - 2])
             yield gx, gy
 
 
 def _looked_up_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each pixel's bin and magnitude, those of its strongest channel, for 8-bit images: from a table."""
-    bins, magnitudes = _table(orientations)
-    above = max(strip.first - 1, 0)
-    inner = slice(strip.first - above, strip.last - above), slice(strip.width)
-    rows = strip.image[above : strip.last + 1]
-    planes = cv2.split(rows) if rows.ndim > 2 else [rows]
-    place, *others = (np.ascontiguousarray(_places_in_table(plane)[inner]) for plane in planes)
-    magnitude = magnitudes.take(place.astype(np.intp))  # whole numbers, exact in float32
-    for other in others:
-        size = magnitudes.take(other.astype(np.intp))
-        stronger = cv2.compare(size, magnitude, cv2.CMP_GT)
+    """Return each pixel's bin and magnitude, those of its strongest channel, for 8-bit images: bins from a table."""
+    # Whole numbers throughout, exact in float32.
+    (place, square), *others = (
+        (cv2.scaleAdd(gy, _SIDE, gx), cv2.accumulateSquare(gy, gx * gx)) for gx, gy in strip.gradients(np.float32)
+    )
+    for other, larger in others:
+        stronger = cv2.compare(larger, square, cv2.CMP_GT)
         cv2.copyTo(other, stronger, place)
-        cv2.copyTo(size, stronger, magnitude)
-    return bins.take(place.astype(np.intp)), magnitude
+        cv2.copyTo(larger, stronger, square)
+    return _table(orientations).take(np.abs(place, out=place).astype(np.int32)), np.sqrt(square, out=square)
 
 
 @functools.lru_cache(maxsize=8)
-def _table(orientations: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bin and the magnitude of every gradient that 8-bit values can have."""
-    gy, gx = np.mgrid[-255:256, -255:256].astype(np.float64).reshape(2, -1)
-    small = np.min_scalar_type(orientations)  # small tables, as they compete with the image for the processor's cache
-    return _bins(gx, gy, orientations).astype(small), np.hypot(gx, gy).astype(np.float32)
-
-
-def _places_in_table(plane: np.ndarray) -> np.ndarray:
-    """Return where the gradients of some rows of 8-bit values stand in the table, float32."""
-    # Mirrored about the edge pixel, the two neighbors are one: no difference there.
-    return np.asarray(cv2.filter2D(plane, cv2.CV_32F, _TO_PLACE, delta=_MIDDLE, borderType=cv2.BORDER_REFLECT_101))
+def _table(orientations: int) -> np.ndarray:
+    """Return the bin of every gradient of 8-bit values, by |511 gy + gx|: the opposite gradient has the same."""
+    gy, gx = np.mgrid[-255:256, -255:256].astype(np.float64).reshape(2, -1)[:, _SIDE**2 // 2 :]
+    # Of a small type, as it competes with the image for the processor's cache.
+    return _bins(gx, gy, orientations).astype(np.min_scalar_type(orientations))
 
 
 def _computed_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
@@ -215,7 +206,7 @@ def normalised_blocks(histograms: np.ndarray, block: tuple[int, int], norm: str)
     if norm == "L1-sqrt":
         np.sqrt(flat, out=flat)
     elif norm == "L2-Hys":
-        np.minimum(flat, CLIP, out=flat)
+        cv2.threshold(flat, CLIP, 0, cv2.THRESH_TRUNC, dst=flat)
         _divide_by_length(flat)
     return blocks
 
