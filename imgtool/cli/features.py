@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -133,12 +134,14 @@ def _described(path: str) -> dict[str, Any]:
         return {"kind": kind, "images": images, "numbers": shape, "made by": "sift", "meta": book.meta}
     from imgtool.datasets import feature_file
 
-    table = feature_file.load(path)
+    table = feature_file.read_blocks(path)
+    for _ in itertools.chain(table.features(), table.local.frames() if table.local else ()):
+        pass  # what is broken is found out when it is read
     return {
-        "kind": "vectors" if table.offsets is None else "local",
-        "images": len(table.paths),
-        "numbers": "x".join(map(str, table.features.shape)),
-        "labels": len({label for label in table.labels if label}),
+        "kind": "local" if table.local else "vectors",
+        "images": table.images,
+        "numbers": "x".join(map(str, table.shape)),
+        "labels": len({label for _, label in table.names() if label}),
         "made by": table.meta.get("descriptor"),
         "meta": table.meta,
     }
@@ -154,9 +157,9 @@ def merge(files: tuple[str, ...], output: str, force: bool) -> None:
 
     feature_file.check_suffix(output)
     _check_new(output, files, force)
-    table = feature_file.merged([feature_file.load(path) for path in files], files)
-    feature_file.save(output, table, overwrite=force)
-    complain(f"{output}: {len(table.paths)} images")
+    table = feature_file.merged([feature_file.read_blocks(path) for path in files], files)
+    feature_file.write(output, table, overwrite=force)
+    complain(f"{output}: {table.images} images")
 
 
 @command.command("convert")
@@ -169,7 +172,7 @@ def convert(file: str, output: str, force: bool) -> None:
 
     feature_file.check_suffix(output)
     _check_new(output, (file,), force)
-    feature_file.save(output, feature_file.load(file), overwrite=force)
+    feature_file.write(output, feature_file.read_blocks(file), overwrite=force)
 
 
 def _check_new(output: str, files: Sequence[str], force: bool) -> None:

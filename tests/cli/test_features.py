@@ -1,6 +1,7 @@
 """`imgtool features search`, `merge` and `convert`."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -99,6 +100,24 @@ def test_merged_parts_are_the_whole(command, capsys):
         np.testing.assert_array_equal(merged.offsets, whole.offsets)
         np.testing.assert_array_equal(merged.frames, whole.frames)
     assert merged.meta == whole.meta
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A folder with a feature file of 200 MB."""
+    folder = tmp_path_factory.mktemp("large")
+    numbers = np.random.default_rng(0).random((50_000, 1024), np.float32)
+    names = [f"{index}.png" for index in range(len(numbers))]
+    feature_file.save(folder / "f.npz", FeatureTable(numbers, names, names))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("command", ["merge f.npz -o g.npz", "convert f.npz -o h.npy", "info f.npz"])
+def test_memory_does_not_grow_with_feature_files(command, large, measured):
+    done, peak = measured("features", *command.split(), cwd=large)
+    assert done.returncode == 0, done.stderr
+    assert peak < 100
 
 
 def test_files_that_were_made_otherwise_are_not_merged(capsys):

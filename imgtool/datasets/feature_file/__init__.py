@@ -10,14 +10,19 @@ unpickled, and every field is checked.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import PurePath
+
+import numpy as np
 
 from imgtool.batch.outputs import new_file
 from imgtool.datasets.feature_file import archive, parquet, texts
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable, merged
 from imgtool.errors import DataError, OutputError, ParameterError
 
-__all__ = ["SUFFIXES", "FeatureTable", "check_free", "check_suffix", "load", "merged", "save", "write"]
+__all__ = ["SUFFIXES", "FeatureTable", "check_free", "check_suffix", "load", "merged", "read_blocks", "save", "write"]
 
 _WRITERS = {
     ".npz": archive.write_npz,
@@ -72,13 +77,40 @@ def write(path: str | os.PathLike[str], table: Blocks, *, overwrite: bool = Fals
 
 def load(path: str | os.PathLike[str]) -> FeatureTable:
     """Read a table. Raises DataError when the file is not a whole, consistent feature file."""
+    return read_blocks(path).table()
+
+
+def read_blocks(path: str | os.PathLike[str]) -> Blocks:
+    """Return a table whose numbers are read block by block, each time that they are asked for.
+
+    Of csv and jsonl all is read at once. Raises DataError, as the blocks do, when the file is not a whole, consistent
+    feature file: what holds of numbers, and checksums, is found out when they are read.
+    """
     name = os.fspath(path)
     suffix = check_suffix(path)
-    try:
+    with _naming(name):
         if os.path.exists(name) and not os.path.isfile(name):
             raise DataError("is no regular file")
-        with open(name, "rb") as file:
-            return _READERS[suffix](file)
+        table = _READERS[suffix](name)
+    local = table.local and replace(table.local, frames=_named(name, table.local.frames))
+    return replace(table, features=_named(name, table.features), local=local)
+
+
+def _named(name: str, blocks: Callable[[], Iterator[np.ndarray]]) -> Callable[[], Iterator[np.ndarray]]:
+    """Return what yields the same blocks, with the file's name in errors."""
+
+    def named() -> Iterator[np.ndarray]:
+        with _naming(name):
+            yield from blocks()
+
+    return named
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{name}: {(error.strerror or str(error)).lower()}") from None
     except DataError as error:
