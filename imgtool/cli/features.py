@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgtool.cli import options, search
+from imgtool.cli.comparisons import shown_progress
 from imgtool.cli.images import Images, each_image
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row, write_rows
@@ -84,7 +85,9 @@ def fit(
     pictures, count = _readable(images), len(images.inputs)
     settings: dict[str, Any] = {"local": LocalSettings(step, bins, "flat", root), "samples": samples, "seed": seed}
     if dictionary:
-        save(output, fit_dictionary(pictures, count, atoms=dictionary, **settings), overwrite=force)
+        with shown_progress(quiet=images.quiet, verbose=images.verbose) as progress:
+            atoms = fit_dictionary(pictures, count, atoms=dictionary, progress=progress, **settings)
+        save(output, atoms, overwrite=force)
         made = f"{dictionary} atoms of 128 numbers"
     else:
         book = fit_to_images(pictures, count, **MIXTURE | given, **settings)

@@ -244,12 +244,20 @@ def test_equal_seeds_fit_equal_bytes(what, folder):
         assert execute([*fit, "--seed", seed, "-o", f"{name}.safetensors"]) == 0
     first, same, other = ((folder / f"{name}.safetensors").read_bytes() for name in "abc")
     assert first == same != other
+    one, another = load("a.safetensors"), load("c.safetensors")
+    if isinstance(one, Dictionary):
+        assert isinstance(another, Dictionary)
+        assert not np.array_equal(one.atoms, another.atoms)
 
 
 def test_features_fit_learns_the_librarys_dictionary(capsys):
     fit = ["features", "fit", "in", "--step", "2", "--bin", "3", "--dictionary", "9", "--samples", "200", "--seed", "4"]
     assert execute([*fit, "-o", "d.safetensors"]) == 0
     assert capsys.readouterr().err == "imgtool: d.safetensors: 9 atoms of 128 numbers\n"
+    assert execute([*fit, "-v", "--force", "-o", "d.safetensors"]) == 0
+    assert "imgtool: 1/1 dictionary\n" in capsys.readouterr().err
+    assert execute([*fit, "-q", "--force", "-o", "d.safetensors"]) == 0
+    assert capsys.readouterr().err == ""
     expected = fit_dictionary(IMAGES.values(), 2, local=LocalSettings(2, (3,)), atoms=9, samples=200, seed=4)
     np.testing.assert_array_equal(load("d.safetensors").atoms, expected.atoms)
     (row,) = rows_of(capsys, "features", "info", "d.safetensors")
