@@ -56,6 +56,8 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
                 device.write(content.getbuffer())
             return
         folder = os.path.dirname(path) or "."
+        if os.path.lexists(folder) and not os.path.isdir(folder):
+            raise OutputError(f"{path}: cannot be written: {folder} is no folder")
         os.makedirs(folder, exist_ok=True)
         sweep(folder)
         with _temporary(folder) as (temporary, file):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from imgtool.datasets import formats
 from imgtool.datasets.feature_file import FeatureTable, archive, check_suffix, load, merged, read_blocks, save, write
 from imgtool.errors import DataError, OutputError, ParameterError
 
@@ -237,6 +238,20 @@ def test_arrays_of_other_programs_are_read_block_by_block(tmp_path, small_blocks
             load(tmp_path / "f.npz")
 
 
+def test_a_csv_that_begins_with_a_mark_is_read(tmp_path):
+    """Spreadsheets write a byte order mark."""
+    (tmp_path / "f.csv").write_text("\ufeffpath,label,0\na,b,1\nc,d,2\n", encoding="utf-8")
+    assert load(tmp_path / "f.csv").features.tolist() == [[1], [2]]
+    assert formats.load(tmp_path / "f.csv").train.classes == ("b", "d")
+
+
+def test_D3_rows_of_no_numbers_are_refused(tmp_path):
+    """pyarrow dies of a list of no numbers, and a small file could name any number of such rows."""
+    np.save(tmp_path / "f.npy", np.zeros((10**9, 0), np.float32))
+    with pytest.raises(DataError, match=r"D at least 1, got \(1000000000, 0\)"):
+        load(tmp_path / "f.npy")
+
+
 def test_equal_tables_give_equal_bytes_and_nothing_is_overwritten(tmp_path):
     first, second = tmp_path / "a.npz", tmp_path / "b.npz"
     save(first, example())
@@ -317,6 +332,7 @@ BROKEN = {
     "features of one dimension": npz(features=np.ones(5, np.float32)),
     "features of doubles": npz(features=np.ones((5, 128))),
     "features of NaN": npz(features=NAN),
+    "features of no numbers": npz(features=np.ones((5, 0), np.float32)),
     "paths are numbers": npz(paths=np.arange(3)),
     "two paths": npz(paths=np.array(["a", "b"])),
     "labels of two dimensions": npz(labels=np.array([["a", "b", "c"]])),
@@ -365,6 +381,7 @@ def test_D3_a_directory_that_claims_more_than_the_file_is_refused(tmp_path):
         ("f.csv", ""),
         ("f.csv", "a,b\n1,2\n"),
         ("f.csv", "path,label,0\na,b\n"),
+        ("f.csv", "path,label\na,b\n"),
         ("f.csv", "path,label,0\na,b,nan\n"),
         ("f.csv", "path,label,0\na,b,1e99\n"),
         ("f.csv", "path,label,0\na,b,x\n"),
@@ -375,6 +392,7 @@ def test_D3_a_directory_that_claims_more_than_the_file_is_refused(tmp_path):
         ("f.jsonl", '{"path": "a", "values": [1]}\n{"path": "b", "values": [1, 2]}\n'),
         ("f.jsonl", '{"path": "a", "values": ["1"]}\n'),
         ("f.jsonl", '{"path": "a", "values": [[1]]}\n'),
+        ("f.jsonl", '{"path": "a", "values": []}\n'),
         ("f.jsonl", '{"path": "a", "values": [NaN]}\n'),
         ("f.jsonl", '{"path": 1, "values": [1]}\n'),
         ("f.jsonl", '{"path": "a", "label": 1, "values": [1]}\n'),

@@ -201,7 +201,8 @@ def read_npy(path: str) -> Blocks:
         header = _header(file, os.path.getsize(path), "features")
     if header.dtype.kind != "f":
         raise DataError(f"features are {header.dtype}, not floating point")
-    names = [""] * header.shape[0] if header.shape else []
+    named = len(header.shape) == 2 and header.shape[1]  # or a small file could claim any number of rows
+    names = [""] * header.shape[0] if named else []
     check_parts(header._replace(stored=np.dtype(np.float32)), names, names)
 
     def blocks() -> Iterator[np.ndarray]:

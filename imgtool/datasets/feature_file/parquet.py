@@ -124,7 +124,8 @@ def _checked_width(content: Any, size: int) -> int:
     if {*schema.names} - {"path_bytes"} != {*COLUMNS} or len({*schema.names}) != len(schema.names):
         raise DataError(f"needs the columns {', '.join(COLUMNS)}, has {str(schema.names)[:60]}")
     features = schema.field("features").type
-    if not pa.types.is_fixed_size_list(features) or features.value_type != pa.float32():
+    is_vector = pa.types.is_fixed_size_list(features) and features.list_size > 0
+    if not is_vector or features.value_type != pa.float32():
         raise DataError("its features are no lists of float32 of one length")
     for name in {*schema.names} - {"features"}:
         kind, wanted = schema.field(name).type, pa.binary() if name == "path_bytes" else pa.string()

@@ -114,8 +114,8 @@ def check_parts(
     offsets: np.ndarray | None = None,
 ) -> None:
     """Raise DataError when parts of a table do not fit together, whether their numbers are read yet or not."""
-    if len(features.shape) != 2 or features.dtype != np.float32:
-        raise DataError(f"features must be (N, D) float32, got {features.shape} {features.dtype}")
+    if len(features.shape) != 2 or features.dtype != np.float32 or not features.shape[1]:
+        raise DataError(f"features must be (N, D) float32, D at least 1, got {features.shape} {features.dtype}")
     if len(paths) != len(labels):
         raise DataError(f"there are {len(paths)} paths and {len(labels)} labels")
     if (frames is None) != (offsets is None):

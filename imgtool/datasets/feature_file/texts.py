@@ -36,7 +36,7 @@ def _texts(table: Blocks) -> Iterator[list[str]]:
 
 def read_csv(path: str) -> Blocks:
     """Read rows of path, label and numbers, all of them."""
-    text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
+    text = Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
     try:
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     except (csv.Error, ValueError):
