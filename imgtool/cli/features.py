@@ -98,8 +98,14 @@ def fit(
 
 
 def _readable(images: Images) -> Iterator[np.ndarray]:
-    """Yield the images that can be read; the others are reported."""
-    for outcome in each_image(images, lambda image: image):
+    """Yield the images that can be read and described; the others are reported."""
+    from imgtool.features.limits import require_finite
+
+    def checked(image: np.ndarray) -> np.ndarray:
+        require_finite(image, "SIFT")
+        return image
+
+    for outcome in each_image(images, checked):
         if outcome.value is not None:
             yield outcome.value
 

@@ -142,7 +142,9 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progre
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 force = click.option("--force", is_flag=True, help="Overwrite what exists.")
 jobs = click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images at once.  [processors]")
-seed = click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of everything random.  [0]")
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of everything random.  [0]"
+)
 device = click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.  [auto]")
 batch_device = click.option(
     "--device", metavar="NAME", help="Describe many at once on: cpu, cuda, cuda:N, auto.  [cpu]"

@@ -1,5 +1,6 @@
 """`imgtool features search`, `merge` and `convert`."""
 
+import io
 import json
 import shutil
 
@@ -71,13 +72,22 @@ def test_contact_sheet_and_duplicates(capsys):
         (["plain.npz", "--query", "in/fine/0.png"], 1, "does not say how"),
         (["odd.npz", "--query", "in/fine/0.png"], 1, "odd.npz: "),
         (["odder.npz", "--query", "in/fine/0.png"], 1, "odder.npz: "),
+        (["other.npz", "--query", "in/fine/0.png"], 1, "other.npz: the query has 512 numbers"),
+        (["large.npz", "--query", "a"], 1, "large.npz: there are numbers too large"),
+        (["large.npz", "--duplicates"], 1, "large.npz: there are numbers too large"),
+        (["f.npz", "--query", "-"], 1, "standard input: is empty"),
+        (["f.npz", "--query", "in/fine/0.png", "--show", "in/fine/0.png", "--force"], 1, "0.png: is an input"),
+        (["f.npz", "--query", "in/fine/0.png", "--show", "in/coarse/1.png", "--force"], 1, "1.png: is an input"),
     ],
 )
-def test_search_refuses_in_one_line(arguments, status, message, capsys):
+def test_search_refuses_in_one_line(arguments, status, message, capsys, monkeypatch):
     one = np.ones((1, 512), np.float32)
     feature_file.save("plain.npz", FeatureTable(one, ["a"], [""]))
     meta = {"descriptor": "gist", "parameters": {"size": 64, "colour": 3}}
     feature_file.save("odd.npz", FeatureTable(one, ["a"], [""], meta))
+    feature_file.save("other.npz", FeatureTable(one[:, :9], ["a"], [""], {"descriptor": "gist", "parameters": {}}))
+    feature_file.save("large.npz", FeatureTable(one * 1e30, ["a"], [""]))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     feature_file.save("odder.npz", FeatureTable(one, ["a"], [""], {**meta, "parameters": [1]}))
     assert execute(["gist", "-q", "in", "-o", "f.npz"]) == 0
     assert execute(["sift", "-q", "in", "-o", "sift.npz"]) == 0
@@ -86,6 +96,17 @@ def test_search_refuses_in_one_line(arguments, status, message, capsys):
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+def test_the_query_from_standard_input_is_shown(capsys, monkeypatch):
+    assert execute(["gist", "-q", "in", "-o", "f.npz"]) == 0
+    content = cv2.imencode(".png", IMAGES["in/fine/1.png"])[1].tobytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    rows = rows_of(capsys, "features", "search", "--query", "-", "--show", "sheet.png", "--top", "1", "f.npz")
+    assert [row["path"] for row in rows] == ["in/fine/1.png"]
+    sheet = cv2.imread("sheet.png")
+    left, right = sheet[8:168, 8:168], sheet[8:168, 176:336]
+    assert cv2.absdiff(left[20:-20, 20:-20], right[20:-20, 20:-20]).max() == 0
 
 
 @pytest.mark.parametrize("command", [["gist", "--size", "64"], ["sift", "--step", "8"]])

@@ -268,6 +268,14 @@ def test_features_fit_learns_the_librarys_dictionary(capsys):
     assert "4 descriptors are too few for 9 atoms" in capsys.readouterr().err
 
 
+def test_features_fit_says_which_image_cannot_be_described(capsys):
+    np.save("nan.npy", np.full((40, 40), np.nan))
+    fit = ["features", "fit", "in", "nan.npy", "-q", "--dictionary", "9", "--samples", "200"]
+    assert execute([*fit, "-o", "d.safetensors"]) == 1
+    assert capsys.readouterr().err == "imgtool: nan.npy: holds NaN or infinity, so it has no SIFT\n"
+    assert isinstance(load("d.safetensors"), Dictionary)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -285,6 +293,7 @@ def test_features_fit_learns_the_librarys_dictionary(capsys):
         (["fisher", "in", "--encoding", "sparse"], 1, "sift-fv-svm: is no dictionary"),
         (["fisher", "in", "--codebook", "atoms.safetensors", "--encoding", "bow"], 1, "is a dictionary, which is for"),
         (["features", "fit", "in", "-o", "b.npz"], 2, ".safetensors"),
+        (["features", "fit", "in", "--seed", "4294967296", "-o", "b.safetensors"], 2, "4294967295"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, status, message, book, atoms, capsys):
