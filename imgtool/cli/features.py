@@ -48,7 +48,9 @@ def command() -> None:
 @click.option("--places/--no-places", "with_places", default=None, help="Append x and y to descriptors.  [no-places]")
 @click.option("--starts", type=click.IntRange(1), help="Mixtures fitted, of which the likeliest is kept.  [3]")
 @click.option("--dictionary", type=click.IntRange(2), metavar="ATOMS", help="Learn atoms for sparse codes instead.")
-@click.option("--step", type=click.IntRange(1), default=4, show_default=True, help="Pixels between descriptors.")
+@click.option(
+    "--step", type=click.IntRange(1, 10_000), default=4, show_default=True, help="Pixels between descriptors."
+)
 @options.bins("4,6,8", "4,6,8")
 @click.option("--root/--no-root", default=True, show_default=True, help="RootSIFT.")
 @click.option("--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Descriptors to fit to.")

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -168,3 +169,8 @@ def test_what_is_read_or_there_is_not_overwritten(capsys):
     assert execute(["features", "convert", "f.npz", "-o", "g.npz"]) == 1
     assert execute(["features", "convert", "f.npz", "-o", "g.npz", "--force"]) == 0
     assert execute(["features", "convert", "f.npz", "-o", "g.xyz"]) == 2
+    Path("d.npz").mkdir()
+    for command in (["gist", "in"], ["features", "merge", "f.npz"]):
+        capsys.readouterr()
+        assert execute([*command, "-o", "d.npz", "--force"]) == 1
+        assert capsys.readouterr().err == "imgtool: d.npz: is a folder\n"

@@ -58,7 +58,9 @@ def check_suffix(path: str | os.PathLike[str], *, local: bool = False) -> str:
 
 
 def check_free(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raise OutputError, before any work is done, when the file is there and may not be overwritten."""
+    """Raise OutputError, before any work is done, when the file is there and may not be overwritten, or is a folder."""
+    if os.path.isdir(path):
+        raise OutputError(f"{os.fspath(path)}: is a folder")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{os.fspath(path)}: exists; --force overwrites it")
 
