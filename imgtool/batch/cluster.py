@@ -81,12 +81,13 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
             started = None
             try:
                 if address == LOCAL:
+                    # Without an address Dask would take port 8787, and warn where another process has it.
                     started = distributed.LocalCluster(
                         n_workers=workers,
                         threads_per_worker=1,
                         host="127.0.0.1",
                         dashboard_address=None,
-                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else it wants port 8787 for its status
+                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     )
                 client = distributed.Client(started or address, timeout=_WAIT_S, set_as_default=False)
                 client.wait_for_workers(1, timeout=_WAIT_S)

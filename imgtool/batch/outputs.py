@@ -55,11 +55,19 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
             with open(path, "wb") as device:
                 device.write(content.getbuffer())
             return
-        folder = os.path.dirname(path) or "."
-        os.makedirs(folder, exist_ok=True)
+        folder = made_folder(path)
         sweep(folder)
         with _temporary(folder) as (temporary, file), put_in_place(temporary, path, file, overwrite=overwrite):
             yield file
+
+
+def made_folder(path: str) -> str:
+    """Return the folder that a file lies in, made now where it is not there. Raises OutputError or OSError."""
+    folder = os.path.dirname(path) or "."
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise OutputError(f"{path}: cannot be written: {folder} is no folder")
+    os.makedirs(folder, exist_ok=True)
+    return folder
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgtool.cli import options, search
+from imgtool.cli.comparisons import shown_progress
 from imgtool.cli.images import Images, each_image
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row, write_rows
@@ -46,7 +48,9 @@ def command() -> None:
 @click.option("--places/--no-places", "with_places", default=None, help="Append x and y to descriptors.  [no-places]")
 @click.option("--starts", type=click.IntRange(1), help="Mixtures fitted, of which the likeliest is kept.  [3]")
 @click.option("--dictionary", type=click.IntRange(2), metavar="ATOMS", help="Learn atoms for sparse codes instead.")
-@click.option("--step", type=click.IntRange(1), default=4, show_default=True, help="Pixels between descriptors.")
+@click.option(
+    "--step", type=click.IntRange(1, 10_000), default=4, show_default=True, help="Pixels between descriptors."
+)
 @options.bins("4,6,8", "4,6,8")
 @click.option("--root/--no-root", default=True, show_default=True, help="RootSIFT.")
 @click.option("--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Descriptors to fit to.")
@@ -83,7 +87,9 @@ def fit(
     pictures, count = _readable(images), len(images.inputs)
     settings: dict[str, Any] = {"local": LocalSettings(step, bins, "flat", root), "samples": samples, "seed": seed}
     if dictionary:
-        save(output, fit_dictionary(pictures, count, atoms=dictionary, **settings), overwrite=force)
+        with shown_progress(quiet=images.quiet, verbose=images.verbose) as progress:
+            atoms = fit_dictionary(pictures, count, atoms=dictionary, progress=progress, **settings)
+        save(output, atoms, overwrite=force)
         made = f"{dictionary} atoms of 128 numbers"
     else:
         book = fit_to_images(pictures, count, **MIXTURE | given, **settings)
@@ -94,8 +100,14 @@ def fit(
 
 
 def _readable(images: Images) -> Iterator[np.ndarray]:
-    """Yield the images that can be read; the others are reported."""
-    for outcome in each_image(images, lambda image: image):
+    """Yield the images that can be read and described; the others are reported."""
+    from imgtool.features.limits import require_finite
+
+    def checked(image: np.ndarray) -> np.ndarray:
+        require_finite(image, "SIFT")
+        return image
+
+    for outcome in each_image(images, checked):
         if outcome.value is not None:
             yield outcome.value
 
@@ -133,12 +145,14 @@ def _described(path: str) -> dict[str, Any]:
         return {"kind": kind, "images": images, "numbers": shape, "made by": "sift", "meta": book.meta}
     from imgtool.datasets import feature_file
 
-    table = feature_file.load(path)
+    table = feature_file.read_blocks(path)
+    for _ in itertools.chain(table.features(), table.local.frames() if table.local else ()):
+        pass  # what is broken is found out when it is read
     return {
-        "kind": "vectors" if table.offsets is None else "local",
-        "images": len(table.paths),
-        "numbers": "x".join(map(str, table.features.shape)),
-        "labels": len({label for label in table.labels if label}),
+        "kind": "local" if table.local else "vectors",
+        "images": table.images,
+        "numbers": "x".join(map(str, table.shape)),
+        "labels": len({label for _, label in table.names() if label}),
         "made by": table.meta.get("descriptor"),
         "meta": table.meta,
     }
@@ -154,9 +168,9 @@ def merge(files: tuple[str, ...], output: str, force: bool) -> None:
 
     feature_file.check_suffix(output)
     _check_new(output, files, force)
-    table = feature_file.merged([feature_file.load(path) for path in files], files)
-    feature_file.save(output, table, overwrite=force)
-    complain(f"{output}: {len(table.paths)} images")
+    table = feature_file.merged([feature_file.read_blocks(path) for path in files], files)
+    feature_file.write(output, table, overwrite=force)
+    complain(f"{output}: {table.images} images")
 
 
 @command.command("convert")
@@ -169,7 +183,7 @@ def convert(file: str, output: str, force: bool) -> None:
 
     feature_file.check_suffix(output)
     _check_new(output, (file,), force)
-    feature_file.save(output, feature_file.load(file), overwrite=force)
+    feature_file.write(output, feature_file.read_blocks(file), overwrite=force)
 
 
 def _check_new(output: str, files: Sequence[str], force: bool) -> None:

@@ -42,7 +42,7 @@ imgtool hog --visualize hog.png photo.jpg
 
 @options.command("hog", examples=EXAMPLES)
 @click.option("--variant", type=click.Choice(list(VARIANTS)), default="skimage", help="Whose definition.  [skimage]")
-@click.option("--orientations", type=click.IntRange(1), help="Bins over 180 degrees.  [9]")
+@click.option("--orientations", type=click.IntRange(1, 360), help="Bins over 180 degrees.  [9]")
 @click.option("--cell", type=options.Numbers(least=1), help="Pixels; or ROWS,COLUMNS.  [8]")
 @click.option("--block", type=options.Numbers(least=1), help="Cells; or ROWS,COLUMNS.  [2]")
 @click.option(

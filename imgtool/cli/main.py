@@ -124,7 +124,8 @@ def execute(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         context_of = getattr(error, "ctx", None)
         where = context_of.command_path if context_of else "imgtool"
-        complain(f"{where.removeprefix('imgtool').strip()}: {error.format_message()} (see {where} --help)".lstrip(": "))
+        text = one_line(error.format_message())  # click lists names line by line
+        complain(f"{where.removeprefix('imgtool').strip()}: {text} (see {where} --help)".lstrip(": "))
         return 2
     except ImgtoolError as error:
         complain(str(error))

@@ -33,7 +33,7 @@ def complain(message: str) -> None:
 def note(message: str) -> None:
     """Write one line to standard error. A standard error that is gone is no reason to fail."""
     try:
-        sys.stderr.write(printable(one_line(message)) + "\n")
+        sys.stderr.write(printable(message) + "\n")
         sys.stderr.flush()
     except OSError:
         pass

@@ -39,9 +39,21 @@ def command(name: str, *, examples: str, epilog: str = "") -> Callable[[Command]
         shown = "\b\n" + "\n".join(f"  {line}" for line in inspect.cleandoc(examples).splitlines())
         text = f"{summary}\n\n{shown}\n\n{rest}".strip()
         end = f"\b\n{epilog}" if epilog else None
-        return click.command(name, help=text, short_help=summary.replace("\n", " "), epilog=end)(function)
+        return click.command(name, Strict, help=text, short_help=summary.replace("\n", " "), epilog=end)(function)
 
     return decorate
+
+
+class Strict(click.Command):
+    """A command that refuses an empty text for an option: a variable that is not set is no wish for the default."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return what is left of the arguments."""
+        rest = super().parse_args(ctx, args)
+        for parameter in self.params:
+            if ctx.params.get(parameter.name or "") == "" and not ctx.resilient_parsing:
+                raise click.BadParameter("is empty", ctx, parameter)
+        return rest
 
 
 def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorator:
@@ -91,8 +103,8 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
     name = "numbers"
 
-    def __init__(self, count: int | None = None, least: int = 0) -> None:
-        self._count, self._least = count, least
+    def __init__(self, count: int | None = None, least: int = 0, most: int = 2**31 - 1) -> None:
+        self._count, self._least, self._most = count, least, most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         """Return the numbers."""
@@ -106,13 +118,15 @@ class Numbers(click.ParamType[tuple[int, ...]]):
             self.fail(f"{value!r} must be {self._count} numbers", param, ctx)
         if min(numbers) < self._least:
             self.fail(f"{value!r} holds a number below {self._least}", param, ctx)
+        if max(numbers) > self._most:
+            self.fail(f"{value!r} holds a number above {self._most}", param, ctx)
         return numbers
 
 
 def bins(default: str | None, shown: str) -> Decorator:
     """Return the option --bin of commands that take dense SIFT."""
     text = f"Pixels of a spatial bin; several: 4,6,8.  [{shown}]"
-    return click.option("--bin", "bins", type=Numbers(least=1), default=default, help=text)
+    return click.option("--bin", "bins", type=Numbers(least=1, most=10_000), default=default, help=text)
 
 
 def _build_images(
@@ -142,7 +156,9 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progre
 verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
 force = click.option("--force", is_flag=True, help="Overwrite what exists.")
 jobs = click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images at once.  [processors]")
-seed = click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of everything random.  [0]")
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of everything random.  [0]"
+)
 device = click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.  [auto]")
 batch_device = click.option(
     "--device", metavar="NAME", help="Describe many at once on: cpu, cuda, cuda:N, auto.  [cpu]"

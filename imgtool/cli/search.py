@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
 
-from imgtool.batch.inputs import Input
+from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.cli import options
 from imgtool.cli.describers import describer
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import Row, write_rows
-from imgtool.errors import DataError, ImgtoolError, ParameterError
+from imgtool.errors import DataError, ImgtoolError, OutputError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,13 +66,20 @@ def command(
     if table.offsets is not None:
         raise DataError(f"{file}: holds local descriptors; search takes one vector an image (hog, gist, fisher)")
     if query is None:
-        write_rows(_pairs(table, threshold), format=format, columns=PAIRS)
+        write_rows(_pairs(table, file, threshold), format=format, columns=PAIRS)
         return
     from imgtool.features.search import nearest
 
-    found, scores = nearest(table.features, _vector(table, file, query), top=top, metric=metric)
+    read = functools.cache(_read)  # standard input can be read but once
+    vector = _vector(table, file, query, read)
+    try:
+        found, scores = nearest(table.features, vector, top=top, metric=metric)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
     if show:
-        _show(show, [query, *(table.paths[index] for index in found)], force=force)
+        pictures = [query, *(table.paths[index] for index in found)]
+        _require_other(show, [file, *pictures])
+        _show(show, pictures, read, force=force)
     rows = zip(found.tolist(), scores.tolist(), strict=True)
     write_rows(
         (
@@ -83,15 +91,18 @@ def command(
     )
 
 
-def _pairs(table: FeatureTable, threshold: float) -> Iterator[Row]:
+def _pairs(table: FeatureTable, file: str, threshold: float) -> Iterator[Row]:
     """Yield nearly equal images."""
     from imgtool.features.search import near_duplicates
 
-    for one, other, cosine in near_duplicates(table.features, threshold=threshold):
-        yield {"path": table.paths[one], "other": table.paths[other], "cosine": cosine}
+    try:
+        for one, other, cosine in near_duplicates(table.features, threshold=threshold):
+            yield {"path": table.paths[one], "other": table.paths[other], "cosine": cosine}
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
 
 
-def _vector(table: FeatureTable, file: str, query: str) -> np.ndarray:
+def _vector(table: FeatureTable, file: str, query: str, read: Callable[[str], np.ndarray]) -> np.ndarray:
     """Return the query's vector: its row in the file, or what the file's descriptor makes of it."""
     if query in table.paths:
         row: np.ndarray = table.features[list(table.paths).index(query)]
@@ -101,10 +112,10 @@ def _vector(table: FeatureTable, file: str, query: str) -> np.ndarray:
     except (KeyError, TypeError, ValueError, ParameterError):
         raise DataError(f"{file}: does not say how its images were described, so a query cannot be") from None
     try:
-        vector: np.ndarray = describe(_read(query)).reshape(-1)
+        vector: np.ndarray = describe(read(query)).reshape(-1)
         return vector
     except ImgtoolError as error:
-        raise type(error)(f"{query}: {error}") from None
+        raise type(error)(f"{_name(query)}: {error}") from None
     except (TypeError, AttributeError):
         raise DataError(f"{file}: holds settings that its descriptor does not take") from None
 
@@ -116,7 +127,20 @@ def _read(path: str) -> np.ndarray:
     return read(Input(path).read_bytes())
 
 
-def _show(output: str, paths: list[str], *, force: bool) -> None:
+def _name(path: str) -> str:
+    """Return what a path is called in messages."""
+    return "standard input" if path == STANDARD_INPUT else path
+
+
+def _require_other(output: str, paths: list[str]) -> None:
+    """Refuse to overwrite what is read."""
+    from imgtool.batch.outputs import identity
+
+    if any(identity(path) == identity(output) for path in paths if path != STANDARD_INPUT):
+        raise OutputError(f"{output}: is an input; imgtool does not overwrite what it reads")
+
+
+def _show(output: str, paths: list[str], read: Callable[[str], np.ndarray], *, force: bool) -> None:
     """Draw the images, as far as they can be read, one beside the other."""
     from imgtool.batch.outputs import write_file
     from imgtool.image.draw import contact_sheet
@@ -125,8 +149,8 @@ def _show(output: str, paths: list[str], *, force: bool) -> None:
     pictures: list[np.ndarray | None] = []
     for path in paths:
         try:
-            pictures.append(_read(path))
+            pictures.append(read(path))
         except (ImgtoolError, OSError) as error:
-            complain(f"{path}: cannot be shown: {error}")
+            complain(f"{_name(path)}: cannot be shown: {error}")
             pictures.append(None)
     write_file(output, encode(contact_sheet(pictures, THUMBNAIL), format_of(output)), overwrite=force)

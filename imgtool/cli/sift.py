@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgtool.batch.inputs import Input
+from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.cli import options
 from imgtool.cli.images import Images, Rows, each_input
 from imgtool.cli.messages import complain
@@ -35,7 +35,7 @@ MATCH_COLUMNS = ("other", "keypoints", "matches", "inliers")
 
 
 @options.command("sift", examples=EXAMPLES)
-@click.option("--step", type=click.IntRange(1), help="Pixels between descriptors.  [4]")
+@click.option("--step", type=click.IntRange(1, 10_000), help="Pixels between descriptors.  [4]")
 @options.bins(None, "4")
 @click.option(
     "--window",
@@ -147,7 +147,7 @@ def _match(images: Images, vectors: Vectors, other: str, visualize: str | None) 
         right = images.read(Input(other))
         of_right = sparse_sift(right)
     except ImageError as error:
-        raise ImageError(f"{other}: {error}") from None
+        raise ImageError(f"{'standard input' if other == STANDARD_INPUT else other}: {error}") from None
     drawing = Drawing(visualize, lambda left, pairs: matches_picture(left, right, pairs)) if visualize else None
     draw = drawing.prepare(images, "matches", vectors=vectors) if drawing else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgtool.errors import ParameterError
+from imgtool.errors import ImageError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +20,16 @@ def parse_size(option: str, text: str) -> tuple[int, int]:
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the image in a size (width, height), bilinear with antialiasing; a side of 0 keeps the ratio."""
+    """Return the image in a size (width, height), bilinear with antialiasing; a side of 0 keeps the ratio.
+
+    Raises ImageError when that were more pixels than it has and than images are read with: a narrow one kept in ratio.
+    """
+    from imgtool.image.read import MAX_PIXELS
     from imgtool.image.resize import resize
 
     width, height = size
     width = width or max(1, round(image.shape[1] * height / image.shape[0]))
-    return resize(image, height or max(1, round(image.shape[0] * width / image.shape[1])), width)
+    height = height or max(1, round(image.shape[0] * width / image.shape[1]))
+    if width * height > max(MAX_PIXELS, image.shape[0] * image.shape[1]):
+        raise ImageError(f"would be {width}x{height} pixels, more than the {MAX_PIXELS} that imgtool makes of it")
+    return resize(image, height, width)

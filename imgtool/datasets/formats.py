@@ -7,6 +7,7 @@ Whatever is odd is found here, before anything is trained on it; only pixels are
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import math
@@ -102,7 +103,7 @@ def _from_class_folders(folder: Path) -> Dataset:
 def _is_feature_table(path: Path) -> bool:
     """Tell a feature file in CSV, with its columns path,label,0,1,..., from a list of path,label."""
     with path.open("rb") as file:
-        return file.readline(4096).startswith(b"path,label,")
+        return file.readline(4096).removeprefix(codecs.BOM_UTF8).startswith(b"path,label,")
 
 
 def _from_csv(path: Path) -> Dataset:

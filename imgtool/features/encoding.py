@@ -158,13 +158,17 @@ def fit_dictionary(
     atoms: int,
     samples: int = 100_000,
     seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Dictionary:
-    """Learn a dictionary from descriptors drawn from images. Raises DataError when there are fewer than atoms."""
+    """Learn a dictionary from descriptors drawn from images. Raises DataError when there are fewer than atoms.
+
+    progress: of the learning, once the images are read.
+    """
     values, _ = _drawn(images, count, local, samples, seed)
     if len(values) < atoms:
         raise DataError(f"{len(values)} descriptors are too few for {atoms} atoms; give more or larger images")
     meta = {"sift": local.to_meta(), "seed": seed, "images": count}
-    return Dictionary(learned_dictionary(values, atoms=atoms, seed=seed), meta)
+    return Dictionary(learned_dictionary(values, atoms=atoms, seed=seed, progress=progress), meta)
 
 
 def _drawn(

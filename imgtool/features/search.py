@@ -13,6 +13,8 @@ import numpy as np
 from imgtool.errors import DataError, ParameterError
 
 METRICS = ("cosine", "euclidean", "intersection")
+_ROUNDING = 1e-6  # of a cosine: equal vectors are found with a threshold of 1
+_TOO_LARGE = "there are numbers too large to be compared: their squares are beyond float32"
 _VALUES = 1 << 21  # numbers of a block
 
 
@@ -22,7 +24,7 @@ def nearest(
     """Return (rows, scores) of the `top` vectors most like the query, best first, ties in their order.
 
     features: (N, D) float32; query: (D). Scores: cosine (0 for a vector of zeros), Euclidean distance (smaller is
-    nearer), or intersection.
+    nearer), or intersection. Raises DataError where numbers are too large.
     """
     if metric not in METRICS:
         raise ParameterError(f"no metric {metric!r}; there are {', '.join(METRICS)}")
@@ -31,22 +33,28 @@ def nearest(
     if query.shape != features.shape[1:]:
         raise DataError(f"the query has {query.size} numbers, the file's vectors have {features.shape[1]}")
     likeness = _likeness(np.asarray(query, np.float32), metric)
-    scores = np.concatenate([likeness(block) for _, block in _blocks(features)] or [np.zeros(0, np.float32)])
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = np.concatenate([likeness(block) for _, block in _blocks(features)] or [np.zeros(0, np.float32)])
+    if not np.isfinite(scores).all():
+        raise DataError(_TOO_LARGE)
     best = _best(scores, top)
     return best, np.abs(scores[best]) if metric == "euclidean" else scores[best]
 
 
 def near_duplicates(features: np.ndarray, *, threshold: float = 0.99) -> Iterator[tuple[int, int, float]]:
-    """Yield pairs (i, j, cosine), i < j, of vectors whose cosine is at least the threshold, in the order of i and j."""
+    """Yield pairs (i, j, cosine), i < j, of vectors whose cosine is at least the threshold, in the order of i and j.
+
+    Raises DataError where numbers are too large.
+    """
     if not -1 <= threshold <= 1:
         raise ParameterError(f"threshold must be from -1 to 1, got {threshold}")
     directions = _directions(features)
     height = max(1, _VALUES // max(len(features), 1))
     for start in range(0, len(features), height):
         cosines = directions[start : start + height] @ directions[start:].T
-        for i, j in np.argwhere(cosines >= threshold):
+        for i, j in np.argwhere(cosines >= threshold - _ROUNDING):
             if j > i:
-                yield start + int(i), start + int(j), float(cosines[i, j])
+                yield start + int(i), start + int(j), min(max(float(cosines[i, j]), -1.0), 1.0)
 
 
 def _blocks(features: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -63,12 +71,14 @@ def _likeness(query: np.ndarray, metric: str) -> Callable[[np.ndarray], np.ndarr
     if metric == "euclidean":
         return lambda rows: -np.sqrt(np.square(rows - query).sum(axis=1))
     direction = _directions(query[None])[0]
-    return lambda rows: (rows @ direction) / _lengths(rows)
+    return lambda rows: np.clip((rows @ direction) / _lengths(rows), -1, 1)  # rounding makes it 1.0000001
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:
     """Return each row's Euclidean length, 1 for zeros."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    if not np.isfinite(lengths).all():
+        raise DataError(_TOO_LARGE)
     return np.where(lengths > 0, lengths, np.float32(1))
 
 

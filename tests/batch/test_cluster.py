@@ -1,7 +1,9 @@
 """Work on a cluster's workers, which are real processes on this machine."""
 
 import os
+import socket
 import time
+from contextlib import suppress
 from itertools import islice
 
 import pytest
@@ -39,6 +41,16 @@ def test_results_come_in_order_and_items_are_taken_as_results_are_wanted():
     assert list(islice(results, 20)) == [number * number for number in range(20)]
     assert len(taken) <= 7 * CHUNK
     assert list(results) == [number * number for number in range(20, 1000)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_another_clusters_port_is_not_wanted():
+    """Dask's own port, 8787, is often taken, by a notebook's cluster or by another imgtool."""
+    with socket.socket() as taken:
+        with suppress(OSError):  # taken by another one
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        assert list(cluster_map(squares, range(3), LOCAL, workers=1)) == [0, 1, 4]
 
 
 def test_errors_of_imgtool_come_in_their_place_and_others_as_one_line():

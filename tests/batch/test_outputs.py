@@ -33,6 +33,13 @@ def test_write_refuses_what_exists_unless_told(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "a.png").touch()
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"b\.png: cannot be written: .*a\.png is no folder"):
+            write_file(tmp_path / "a.png" / "b.png", b"x", overwrite=overwrite)
+
+
 def test_F5_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"old")

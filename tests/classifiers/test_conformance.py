@@ -1,5 +1,6 @@
 """Every classifier keeps the one protocol."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -187,7 +188,9 @@ def test_what_ships_opens_and_says_how_good_it_is(name):
     low, high = accuracy["interval"]
     assert low < accuracy["value"] == accuracy["right"] / accuracy["n"] < high
     card = (registry.SHIPPED / name / "CARD.md").read_text()
-    for said in ("## Data", "## Command", "seed", "Wilson", f"{100 * accuracy['value']:.1f}", str(accuracy["n"])):
+    weights = hashlib.sha256((registry.SHIPPED / name / "weights.safetensors").read_bytes()).hexdigest()
+    facts = ("## Data", "Licence: ", "http", "## Command", "python scripts/", "seed", "Wilson", weights)
+    for said in (*facts, f"{100 * accuracy['value']:.1f}", str(accuracy["n"])):
         assert said in card, said
 
 

@@ -1,6 +1,9 @@
 """`imgtool features search`, `merge` and `convert`."""
 
+import io
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -70,13 +73,22 @@ def test_contact_sheet_and_duplicates(capsys):
         (["plain.npz", "--query", "in/fine/0.png"], 1, "does not say how"),
         (["odd.npz", "--query", "in/fine/0.png"], 1, "odd.npz: "),
         (["odder.npz", "--query", "in/fine/0.png"], 1, "odder.npz: "),
+        (["other.npz", "--query", "in/fine/0.png"], 1, "other.npz: the query has 512 numbers"),
+        (["large.npz", "--query", "a"], 1, "large.npz: there are numbers too large"),
+        (["large.npz", "--duplicates"], 1, "large.npz: there are numbers too large"),
+        (["f.npz", "--query", "-"], 1, "standard input: is empty"),
+        (["f.npz", "--query", "in/fine/0.png", "--show", "in/fine/0.png", "--force"], 1, "0.png: is an input"),
+        (["f.npz", "--query", "in/fine/0.png", "--show", "in/coarse/1.png", "--force"], 1, "1.png: is an input"),
     ],
 )
-def test_search_refuses_in_one_line(arguments, status, message, capsys):
+def test_search_refuses_in_one_line(arguments, status, message, capsys, monkeypatch):
     one = np.ones((1, 512), np.float32)
     feature_file.save("plain.npz", FeatureTable(one, ["a"], [""]))
     meta = {"descriptor": "gist", "parameters": {"size": 64, "colour": 3}}
     feature_file.save("odd.npz", FeatureTable(one, ["a"], [""], meta))
+    feature_file.save("other.npz", FeatureTable(one[:, :9], ["a"], [""], {"descriptor": "gist", "parameters": {}}))
+    feature_file.save("large.npz", FeatureTable(one * 1e30, ["a"], [""]))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     feature_file.save("odder.npz", FeatureTable(one, ["a"], [""], {**meta, "parameters": [1]}))
     assert execute(["gist", "-q", "in", "-o", "f.npz"]) == 0
     assert execute(["sift", "-q", "in", "-o", "sift.npz"]) == 0
@@ -85,6 +97,17 @@ def test_search_refuses_in_one_line(arguments, status, message, capsys):
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+def test_the_query_from_standard_input_is_shown(capsys, monkeypatch):
+    assert execute(["gist", "-q", "in", "-o", "f.npz"]) == 0
+    content = cv2.imencode(".png", IMAGES["in/fine/1.png"])[1].tobytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    rows = rows_of(capsys, "features", "search", "--query", "-", "--show", "sheet.png", "--top", "1", "f.npz")
+    assert [row["path"] for row in rows] == ["in/fine/1.png"]
+    sheet = cv2.imread("sheet.png")
+    left, right = sheet[8:168, 8:168], sheet[8:168, 176:336]
+    assert cv2.absdiff(left[20:-20, 20:-20], right[20:-20, 20:-20]).max() == 0
 
 
 @pytest.mark.parametrize("command", [["gist", "--size", "64"], ["sift", "--step", "8"]])
@@ -99,6 +122,24 @@ def test_merged_parts_are_the_whole(command, capsys):
         np.testing.assert_array_equal(merged.offsets, whole.offsets)
         np.testing.assert_array_equal(merged.frames, whole.frames)
     assert merged.meta == whole.meta
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A folder with a feature file of 200 MB."""
+    folder = tmp_path_factory.mktemp("large")
+    numbers = np.random.default_rng(0).random((50_000, 1024), np.float32)
+    names = [f"{index}.png" for index in range(len(numbers))]
+    feature_file.save(folder / "f.npz", FeatureTable(numbers, names, names))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("command", ["merge f.npz -o g.npz", "convert f.npz -o h.npy", "info f.npz"])
+def test_memory_does_not_grow_with_feature_files(command, large, measured):
+    done, peak = measured("features", *command.split(), cwd=large)
+    assert done.returncode == 0, done.stderr
+    assert peak < 100
 
 
 def test_files_that_were_made_otherwise_are_not_merged(capsys):
@@ -128,3 +169,8 @@ def test_what_is_read_or_there_is_not_overwritten(capsys):
     assert execute(["features", "convert", "f.npz", "-o", "g.npz"]) == 1
     assert execute(["features", "convert", "f.npz", "-o", "g.npz", "--force"]) == 0
     assert execute(["features", "convert", "f.npz", "-o", "g.xyz"]) == 2
+    Path("d.npz").mkdir()
+    for command in (["gist", "in"], ["features", "merge", "f.npz"]):
+        capsys.readouterr()
+        assert execute([*command, "-o", "d.npz", "--force"]) == 1
+        assert capsys.readouterr().err == "imgtool: d.npz: is a folder\n"

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imgtool.cli import main
@@ -46,6 +47,17 @@ def test_version(capsys):
         (["convert", "--size", "12", CAMERA], "WIDTHxHEIGHT"),
         (["hog", "--cell", "0", CAMERA], "0"),
         (["info", "--jobs", "0", CAMERA], "0"),
+        (["hog", "--orientations", "361", CAMERA], "360"),
+        (["gist", "--orientations", "8,361", CAMERA], "above 360"),
+        (["sift", "--step", "10001", CAMERA], "10000"),
+        (["sift", "--bin", "4,10001", CAMERA], "above 10000"),
+        (["sift", "--bounds", f"0,0,{2**31},9", CAMERA], "above 2147483647"),
+        (["features", "fit", "--step", "10001", CAMERA, "-o", "x.safetensors"], "10000"),
+        (["fisher", "--codebook", "", CAMERA], "'--codebook': is empty"),
+        (["fisher", "--pyramid", "", CAMERA], "'--pyramid': is empty"),
+        (["sift", "--match", "", CAMERA], "'--match': is empty"),
+        (["hog", "--resize", "", CAMERA], "'--resize': is empty"),
+        (["hog", "-o", "", CAMERA], "'--output': is empty"),
         (["classify", "--model", "alexnett", CAMERA], "did you mean alexnet"),
         (["train", "nowhere", "--model", "lenett", "-o", "x"], "did you mean lenet"),
         (["train", "nowhere", "--model", "lenet", "--set", "epochs", "-o", "x"], "KEY=VALUE"),
@@ -61,6 +73,17 @@ def test_wrong_usage_is_one_line_and_status_2(arguments, message, capsys, tmp_pa
     assert captured.err.count("\n") == 1
     assert message in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(("command", "option"), [("hog", "--resize"), ("convert", "--size")])
+def test_a_size_that_is_no_image_is_refused(command, option, tmp_path, monkeypatch, capsys):
+    """A small file with one narrow image would become as large as its ratio makes it."""
+    monkeypatch.chdir(tmp_path)
+    np.save("narrow.npy", np.zeros((100_000, 1), np.uint8))
+    for size in ("256x", f"{10**20}x1"):
+        assert execute([command, option, size, "narrow.npy", "-o", "out.npy"]) == 1
+        assert "narrow.npy: would be" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["narrow.npy"]
 
 
 def test_a_bad_file_stops_nothing_and_ends_with_status_1(capsys, tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from imgtool.cli.main import execute
+from imgtool.cli.messages import printable
 from imgtool.image import encode
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
@@ -118,7 +119,7 @@ def test_F10_name_in_an_error_is_one_harmless_line(name, command, capsysbinary):
     Path(name).write_bytes(PNG[:50])
     assert execute([*COMMANDS[command], "-q", "--", name]) == 1
     out, err = said(capsysbinary)
-    assert err.startswith("imgtool: ")
+    assert err.startswith(f"imgtool: {printable(name)}: ")
     assert err.count("\n") == 1
     assert all("error" in json.loads(row) for row in out.splitlines())
 

@@ -331,10 +331,10 @@ def test_a_journal_that_another_process_writes_is_left_alone(folder, capsys):
         for more in ([], ["--resume"], ["--force"]):
             assert run(COMMANDS[0], *more) == 1
             assert "another imgtool is writing it" in capsys.readouterr().err
-    for name in companions("x.npz"):
+    for name, what in zip(companions("x.npz"), ("no regular file", "a folder"), strict=True):
         os.mkdir(name)
         assert execute(["hog", "in", "-o", "x.npz", "--force"]) == 1
-        assert f"{name}: is no regular file" in capsys.readouterr().err
+        assert f"{name}: is {what}" in capsys.readouterr().err
         os.rmdir(name)
 
 
@@ -346,6 +346,11 @@ def test_a_file_that_is_read_is_not_written(name, folder, capsys):
     assert execute(["hog", name, "-o", "out.npz", "--force"]) == 1
     assert "is an input" in capsys.readouterr().err
     assert Path(name).read_bytes() == before
+
+
+def test_a_file_in_the_place_of_a_folder_is_one_line(folder, capsys):
+    assert execute(["hog", "in", "-o", "in/c0/000.pgm/out.npz"]) == 1
+    assert "in/c0/000.pgm is no folder" in capsys.readouterr().err
 
 
 def test_rows_without_a_journal_are_not_ours_to_overwrite(folder, capsys):
@@ -379,7 +384,7 @@ def test_what_fails_in_the_same_way_again_leaves_no_journal(folder, capsys):
     assert "--resize" in error
     assert os.listdir() == ["in"]
     assert execute(["hog", "in/c0/002.pgm", "-o", "out.npz"]) == 1
-    assert "nothing to store" in capsys.readouterr().err
+    assert "out.npz: is not made, as no image could be described" in capsys.readouterr().err
     assert os.listdir() == ["in"]
 
 

@@ -244,12 +244,20 @@ def test_equal_seeds_fit_equal_bytes(what, folder):
         assert execute([*fit, "--seed", seed, "-o", f"{name}.safetensors"]) == 0
     first, same, other = ((folder / f"{name}.safetensors").read_bytes() for name in "abc")
     assert first == same != other
+    one, another = load("a.safetensors"), load("c.safetensors")
+    if isinstance(one, Dictionary):
+        assert isinstance(another, Dictionary)
+        assert not np.array_equal(one.atoms, another.atoms)
 
 
 def test_features_fit_learns_the_librarys_dictionary(capsys):
     fit = ["features", "fit", "in", "--step", "2", "--bin", "3", "--dictionary", "9", "--samples", "200", "--seed", "4"]
     assert execute([*fit, "-o", "d.safetensors"]) == 0
     assert capsys.readouterr().err == "imgtool: d.safetensors: 9 atoms of 128 numbers\n"
+    assert execute([*fit, "-v", "--force", "-o", "d.safetensors"]) == 0
+    assert "imgtool: 1/1 dictionary\n" in capsys.readouterr().err
+    assert execute([*fit, "-q", "--force", "-o", "d.safetensors"]) == 0
+    assert capsys.readouterr().err == ""
     expected = fit_dictionary(IMAGES.values(), 2, local=LocalSettings(2, (3,)), atoms=9, samples=200, seed=4)
     np.testing.assert_array_equal(load("d.safetensors").atoms, expected.atoms)
     (row,) = rows_of(capsys, "features", "info", "d.safetensors")
@@ -258,6 +266,14 @@ def test_features_fit_learns_the_librarys_dictionary(capsys):
     assert "--places is for mixtures" in capsys.readouterr().err
     assert execute(["features", "fit", "in", "--dictionary", "9", "--samples", "4", "-o", "e.safetensors"]) == 1
     assert "4 descriptors are too few for 9 atoms" in capsys.readouterr().err
+
+
+def test_features_fit_says_which_image_cannot_be_described(capsys):
+    np.save("nan.npy", np.full((40, 40), np.nan))
+    fit = ["features", "fit", "in", "nan.npy", "-q", "--dictionary", "9", "--samples", "200"]
+    assert execute([*fit, "-o", "d.safetensors"]) == 1
+    assert capsys.readouterr().err == "imgtool: nan.npy: holds NaN or infinity, so it has no SIFT\n"
+    assert isinstance(load("d.safetensors"), Dictionary)
 
 
 @pytest.mark.parametrize(
@@ -277,6 +293,7 @@ def test_features_fit_learns_the_librarys_dictionary(capsys):
         (["fisher", "in", "--encoding", "sparse"], 1, "sift-fv-svm: is no dictionary"),
         (["fisher", "in", "--codebook", "atoms.safetensors", "--encoding", "bow"], 1, "is a dictionary, which is for"),
         (["features", "fit", "in", "-o", "b.npz"], 2, ".safetensors"),
+        (["features", "fit", "in", "--seed", "4294967296", "-o", "b.safetensors"], 2, "4294967295"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, status, message, book, atoms, capsys):

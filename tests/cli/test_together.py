@@ -13,6 +13,10 @@ from imgtool.cli.images import Images
 from imgtool.cli.main import execute
 from imgtool.cli.together import Together, each_together
 from imgtool.errors import ImageError
+from imgtool.features.sift import dense_sift
+from imgtool.image import read
+from imgtool.image.color import to_gray
+from imgtool.image.resize import resize
 
 SHAPES = [(40, 48), (40, 48), (50, 41, 3), (40, 48), (12, 12), (50, 41, 3), (40, 48), (44, 44), (40, 48)]
 
@@ -76,6 +80,20 @@ def test_feature_files_say_on_which_device(command, stand_in, folder):
     ours, theirs = (json.loads(str(each["meta"])) for each in (found, plain))
     assert ours.pop("device") == "cpu:0"
     assert ours == theirs
+
+
+@pytest.mark.parametrize("size", ["30x20", "30x", "x20"])
+@pytest.mark.parametrize("arguments", [[], ["--device", "cuda"]], ids=["alone", "device"])
+def test_images_are_described_in_the_size_asked_for(arguments, size, capsys, stand_in):
+    """The grid of SIFT tells which size was described."""
+    sift = ["sift", "2.png", "--resize", size, "--step", "1", "--bin", "1", "--values", "--format", "jsonl"]
+    assert execute([*sift, *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    width, height = {"30x20": (30, 20), "30x": (30, 37), "x20": (16, 20)}[size]  # of 41x50
+    gray = to_gray(resize(read("2.png"), height, width))
+    expected = dense_sift(gray, step=1, bin_size=1)
+    np.testing.assert_array_equal(np.array(found["frames"])[:, :2], expected.frames[:, :2])
+    np.testing.assert_allclose(found["values"], expected.values, atol=1e-4)
 
 
 def test_pictures_are_the_same(stand_in):

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from imgtool.datasets.feature_file import FeatureTable, check_suffix, load, save, write
+from imgtool.datasets import formats
+from imgtool.datasets.feature_file import FeatureTable, archive, check_suffix, load, merged, read_blocks, save, write
 from imgtool.datasets.feature_file.archive import crc_of_joined
 from imgtool.errors import DataError, OutputError, ParameterError
 
@@ -137,6 +138,122 @@ def test_blocks_give_the_bytes_of_the_whole(tmp_path, suffix):
     assert (tmp_path / f"whole{suffix}").read_bytes() == (tmp_path / f"parts{suffix}").read_bytes()
 
 
+def many(seed, *, frame_width=0):
+    """A table of some hundred numbers; frame_width: of local descriptors, 0 for vectors."""
+    rng = np.random.default_rng(seed)
+    names = [f"{seed}/{index}" for index in range(30)]
+    if not frame_width:
+        return FeatureTable(rng.normal(size=(30, 7)).astype(np.float32), names, names, META)
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 4, 30))])
+    values, frames = (rng.normal(size=(offsets[-1], width)).astype(np.float32) for width in (7, frame_width))
+    return FeatureTable(values, names, names, META, frames, offsets)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(archive, "_NUMBERS_AT_ONCE", 50)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".jsonl", ".parquet"])
+def test_files_merged_block_by_block_are_those_of_the_whole_tables(tmp_path, small_blocks, suffix):
+    needs(suffix)
+    tables = [many(0), many(1)]
+    whole = FeatureTable(np.concatenate([each.features for each in tables]), tables[0].paths + tables[1].paths,
+                         tables[0].labels + tables[1].labels, META)  # fmt: skip
+    save(tmp_path / f"whole{suffix}", whole)
+    for index, table in enumerate(tables):
+        save(tmp_path / f"{index}.npz", table)
+    parts = [read_blocks(tmp_path / f"{index}.npz") for index in range(2)]
+    assert len(list(parts[0].features())) == 5
+    write(tmp_path / f"parts{suffix}", merged(parts, ["0", "1"]))
+    assert (tmp_path / f"parts{suffix}").read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
+    write(tmp_path / f"again{suffix}", read_blocks(tmp_path / f"whole{suffix}"))
+    save(tmp_path / f"loaded{suffix}", load(tmp_path / f"whole{suffix}"))
+    assert (tmp_path / f"again{suffix}").read_bytes() == (tmp_path / f"loaded{suffix}").read_bytes()
+
+
+def test_local_descriptors_are_merged_block_by_block(tmp_path, small_blocks):
+    one, other = many(0, frame_width=3), many(1, frame_width=3)
+    assert one.offsets is not None
+    assert other.offsets is not None
+    offsets = np.concatenate([one.offsets, one.offsets[-1] + other.offsets[1:]])
+    stacked = [np.concatenate(pair) for pair in ((one.features, other.features), (one.frames, other.frames))]
+    whole = FeatureTable(stacked[0], one.paths + other.paths, one.labels + other.labels, META, stacked[1], offsets)
+    for name, table in (("whole", whole), ("one", one), ("other", other)):
+        save(tmp_path / f"{name}.npz", table)
+    parts = [read_blocks(tmp_path / f"{name}.npz") for name in ("one", "other")]
+    write(tmp_path / "parts.npz", merged(parts, ["one", "other"]))
+    assert (tmp_path / "parts.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    with pytest.raises(DataError, match=r"b: was not made as a was: .*frames of 4"):
+        merged([parts[0], many(1, frame_width=4).blocks()], ["a", "b"])
+    with pytest.raises(DataError, match="b: was not made as a was"):
+        merged([parts[0], many(1).blocks()], ["a", "b"])
+
+
+@pytest.mark.parametrize("member", ["features", "frames"])
+def test_D3_a_changed_bit_is_found_where_blocks_are_read(tmp_path, small_blocks, member):
+    table = many(0, frame_width=3)
+    save(tmp_path / "f.npz", table)
+    whole, numbers = (tmp_path / "f.npz").read_bytes(), getattr(table, member).tobytes()
+    begin = whole.index(numbers)
+    for place in (begin, begin + len(numbers) // 2, begin + len(numbers) - 1):
+        changed = bytes([whole[place] ^ 1])
+        (tmp_path / "f.npz").write_bytes(whole[:place] + changed + whole[place + 1 :])
+        with pytest.raises(DataError, match=r"f\.npz: is no whole .npz file"):
+            write(tmp_path / "g.npz", read_blocks(tmp_path / "f.npz"))
+    assert [each.name for each in tmp_path.iterdir()] == ["f.npz"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".parquet"])
+def test_D3_numbers_and_files_that_change_are_refused_where_blocks_are_read(tmp_path, small_blocks, suffix):
+    needs(suffix)
+    path, other = tmp_path / f"f{suffix}", tmp_path / f"g{suffix}"
+    save(path, many(0))
+    table = read_blocks(path)
+    for change in (example(), FeatureTable(np.ones((60, 7), np.float32), ["a"] * 60, ["b"] * 60, META)):
+        save(path, change, overwrite=True)
+        with pytest.raises(DataError, match=rf"f{suffix}: "):
+            write(other, table)
+    path.unlink()
+    with pytest.raises(DataError, match=rf"f{suffix}: no such file"):
+        write(other, table)
+    features = many(0).features
+    features[29, 6] = np.nan
+    write(path, replace(many(0).blocks(), features=lambda: iter([features])))
+    with pytest.raises(DataError, match=rf"f{suffix}: features hold NaN"):
+        write(other, read_blocks(path))
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("change", ["<f2", "<f8", ">f4", "columns first"])
+def test_arrays_of_other_programs_are_read_block_by_block(tmp_path, small_blocks, change):
+    numbers = many(0).features.astype("<f2").astype("<f4")
+    stored = np.asfortranarray(numbers) if change == "columns first" else numbers.astype(change)
+    np.save(tmp_path / "f.npy", stored)
+    assert load(tmp_path / "f.npy").features.tolist() == numbers.tolist()
+    np.savez_compressed(tmp_path / "f.npz", features=stored, paths=np.array(many(0).paths),
+                        labels=np.array(many(0).labels), meta=np.array('{"format": 1}'))  # fmt: skip
+    if stored.itemsize == 4:
+        assert load(tmp_path / "f.npz").features.tolist() == numbers.tolist()
+    else:
+        with pytest.raises(DataError, match=r"must be \(N, D\) float32"):
+            load(tmp_path / "f.npz")
+
+
+def test_a_csv_that_begins_with_a_mark_is_read(tmp_path):
+    """Spreadsheets write a byte order mark."""
+    (tmp_path / "f.csv").write_text("\ufeffpath,label,0\na,b,1\nc,d,2\n", encoding="utf-8")
+    assert load(tmp_path / "f.csv").features.tolist() == [[1], [2]]
+    assert formats.load(tmp_path / "f.csv").train.classes == ("b", "d")
+
+
+def test_D3_rows_of_no_numbers_are_refused(tmp_path):
+    """pyarrow dies of a list of no numbers, and a small file could name any number of such rows."""
+    np.save(tmp_path / "f.npy", np.zeros((10**9, 0), np.float32))
+    with pytest.raises(DataError, match=r"D at least 1, got \(1000000000, 0\)"):
+        load(tmp_path / "f.npy")
+
+
 def test_equal_tables_give_equal_bytes_and_nothing_is_overwritten(tmp_path):
     first, second = tmp_path / "a.npz", tmp_path / "b.npz"
     save(first, example())
@@ -184,7 +301,15 @@ def members_of(content):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def header_of(shape):
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
 GOOD = npz()
+EMPTY = npz(features=np.ones((0, 128), np.float32), frames=None, offsets=None, paths=np.array([], "U1"),
+            labels=np.array([], "U1"))  # fmt: skip
 NAN = np.full((5, 128), np.nan, np.float32)
 BROKEN = {
     "empty": b"",
@@ -205,9 +330,11 @@ BROKEN = {
     "no paths": npz(paths=None),
     "no meta": npz(meta=None),
     "no frames": npz(frames=None),
+    "negative width": zipped({**members_of(EMPTY), "features.npy": header_of((0, -128))}),
     "features of one dimension": npz(features=np.ones(5, np.float32)),
     "features of doubles": npz(features=np.ones((5, 128))),
     "features of NaN": npz(features=NAN),
+    "features of no numbers": npz(features=np.ones((5, 0), np.float32)),
     "paths are numbers": npz(paths=np.arange(3)),
     "two paths": npz(paths=np.array(["a", "b"])),
     "labels of two dimensions": npz(labels=np.array([["a", "b", "c"]])),
@@ -236,9 +363,18 @@ def test_D3_broken_npz_is_refused_in_one_line(tmp_path, monkeypatch, kind):
     assert [each.name for each in tmp_path.iterdir()] == ["f.npz"]
 
 
-def test_the_unbroken_one_is_read(tmp_path):
-    (tmp_path / "f.npz").write_bytes(GOOD)
-    assert load(tmp_path / "f.npz").features.shape == (5, 128)
+def test_the_unbroken_ones_are_read(tmp_path):
+    for content, shape in ((GOOD, (5, 128)), (EMPTY, (0, 128))):
+        (tmp_path / "f.npz").write_bytes(content)
+        assert load(tmp_path / "f.npz").features.shape == shape
+
+
+def test_D3_a_directory_that_claims_more_than_the_file_is_refused(tmp_path):
+    """The sizes of a member, packed and not, stand 20 bytes behind the beginning of its entry in the directory."""
+    place = GOOD.index(b"PK\x01\x02") + 20
+    (tmp_path / "f.npz").write_bytes(GOOD[:place] + b"\xf0\xff\xff\xff" * 2 + GOOD[place + 8 :])
+    with pytest.raises(DataError, match=r"would unpack to 4294967280 bytes"):
+        load(tmp_path / "f.npz")
 
 
 @pytest.mark.parametrize(
@@ -247,6 +383,7 @@ def test_the_unbroken_one_is_read(tmp_path):
         ("f.csv", ""),
         ("f.csv", "a,b\n1,2\n"),
         ("f.csv", "path,label,0\na,b\n"),
+        ("f.csv", "path,label\na,b\n"),
         ("f.csv", "path,label,0\na,b,nan\n"),
         ("f.csv", "path,label,0\na,b,1e99\n"),
         ("f.csv", "path,label,0\na,b,x\n"),
@@ -257,6 +394,7 @@ def test_the_unbroken_one_is_read(tmp_path):
         ("f.jsonl", '{"path": "a", "values": [1]}\n{"path": "b", "values": [1, 2]}\n'),
         ("f.jsonl", '{"path": "a", "values": ["1"]}\n'),
         ("f.jsonl", '{"path": "a", "values": [[1]]}\n'),
+        ("f.jsonl", '{"path": "a", "values": []}\n'),
         ("f.jsonl", '{"path": "a", "values": [NaN]}\n'),
         ("f.jsonl", '{"path": 1, "values": [1]}\n'),
         ("f.jsonl", '{"path": "a", "label": 1, "values": [1]}\n'),

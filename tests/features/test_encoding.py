@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from imgtool.errors import DataError, ParameterError
+from imgtool.features import encoding
 from imgtool.features.codebook import Codebook, Dictionary
 from imgtool.features.encoding import (
     ENCODINGS,
@@ -183,6 +184,20 @@ def test_a_dictionary_is_learned_from_images_and_repeatable():
     assert not np.array_equal(first.atoms, other.atoms)
     with pytest.raises(DataError, match="300 descriptors are too few for 301 atoms"):
         fit_dictionary(iter(images), 3, local=LocalSettings(), atoms=301, samples=300)
+
+
+def test_the_seed_is_the_dictionarys_too(monkeypatch):
+    """The descriptors being the same, whatever the seed, it decides where atoms begin."""
+    values = np.abs(np.random.default_rng(0).normal(size=(300, 128))).astype(np.float32)
+    monkeypatch.setattr(encoding, "_drawn", lambda *_: (values, None))
+    told = []
+    first, second, other = (
+        fit_dictionary([], 0, local=LocalSettings(), atoms=20, seed=seed, progress=lambda *step: told.append(step))
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.atoms, second.atoms)
+    assert not np.array_equal(first.atoms, other.atoms)
+    assert told == [(1, 2, "dictionary"), (2, 2, "dictionary")] * 3
 
 
 def test_fit_to_nothing_is_refused():

@@ -46,6 +46,30 @@ def test_ties_come_in_their_order():
     assert found.tolist() == [0, 1, 2, 3]
 
 
+def test_no_cosine_is_beyond_1():
+    """Rounding makes the cosine of a vector and itself, or its negative, 1.0000001 as often as not."""
+    rows = np.random.default_rng(0).standard_normal((200, 33)).astype(np.float32)
+    features = np.concatenate([rows, rows, -rows])
+    scores = np.array([nearest(features, row, top=600)[1] for row in rows])
+    assert scores.min() >= -1
+    assert scores.max() <= 1
+    found = np.array([cosine for _, _, cosine in near_duplicates(features, threshold=-1)])
+    assert found.min() >= -1
+    assert found.max() <= 1
+    equal = [pair[:2] for pair in near_duplicates(features, threshold=1)]
+    assert equal == [(index, index + 200) for index in range(200)]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("metric", METRICS)
+def test_numbers_too_large_are_refused(metric):
+    features = np.full((3, 8), 3e38, np.float32)
+    with pytest.raises(DataError, match="too large"):
+        nearest(features, -features[0], metric=metric)
+    with pytest.raises(DataError, match="too large"):
+        list(near_duplicates(features))
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(0, 25), st.integers(1, 200), st.floats(-1, 1))
 @settings(max_examples=60, deadline=None)
 def test_near_duplicates_are_all_pairs_above_the_threshold(seed, count, block, threshold):

@@ -10,9 +10,13 @@ unpickled, and every field is checked.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import PurePath
 from typing import BinaryIO
+
+import numpy as np
 
 from imgtool.batch.outputs import is_special, new_file
 from imgtool.datasets.feature_file import archive, parquet, texts
@@ -27,6 +31,7 @@ __all__ = [
     "finisher",
     "load",
     "merged",
+    "read_blocks",
     "room_before_rows",
     "save",
     "write",
@@ -68,7 +73,9 @@ def check_suffix(path: str | os.PathLike[str], *, local: bool = False) -> str:
 
 
 def check_free(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raise OutputError, before any work is done, when the file is there and may not be overwritten."""
+    """Raise OutputError, before any work is done, when the file is there and may not be overwritten, or is a folder."""
+    if os.path.isdir(path):
+        raise OutputError(f"{os.fspath(path)}: is a folder")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{os.fspath(path)}: exists; --force overwrites it")
 
@@ -97,13 +104,40 @@ def finisher(path: str) -> Callable[[BinaryIO, Blocks, int], None] | None:
 
 def load(path: str | os.PathLike[str]) -> FeatureTable:
     """Read a table. Raises DataError when the file is not a whole, consistent feature file."""
+    return read_blocks(path).table()
+
+
+def read_blocks(path: str | os.PathLike[str]) -> Blocks:
+    """Return a table whose numbers are read block by block, each time that they are asked for.
+
+    Of csv and jsonl all is read at once. Raises DataError, as the blocks do, when the file is not a whole, consistent
+    feature file: what holds of numbers, and checksums, is found out when they are read.
+    """
     name = os.fspath(path)
     suffix = check_suffix(path)
-    try:
+    with _naming(name):
         if os.path.exists(name) and not os.path.isfile(name):
             raise DataError("is no regular file")
-        with open(name, "rb") as file:
-            return _READERS[suffix](file)
+        table = _READERS[suffix](name)
+    local = table.local and replace(table.local, frames=_named(name, table.local.frames))
+    return replace(table, features=_named(name, table.features), local=local)
+
+
+def _named(name: str, blocks: Callable[[], Iterator[np.ndarray]]) -> Callable[[], Iterator[np.ndarray]]:
+    """Return what yields the same blocks, with the file's name in errors."""
+
+    def named() -> Iterator[np.ndarray]:
+        with _naming(name):
+            yield from blocks()
+
+    return named
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{name}: {(error.strerror or str(error)).lower()}") from None
     except DataError as error:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from contextlib import contextmanager
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
 from imgtool.batch.pool import batched
-from imgtool.datasets.feature_file.table import Blocks, FeatureTable
+from imgtool.datasets.feature_file.table import Blocks, Header, Local, check_parts, checked
 from imgtool.errors import DataError
 
 FORMAT = 1
@@ -24,6 +26,7 @@ NPY_ROOM = 128  # bytes before the features of an .npy file
 NPZ_ROOM = 190  # and of an .npz file, whose first member they are
 LARGEST_RATIO = 200  # of unpacked to packed size; more is an attack, not features
 _NAMES_AT_ONCE = 1024
+_NUMBERS_AT_ONCE = 1 << 20
 
 
 def write_npz(file: BinaryIO, table: Blocks) -> None:
@@ -128,44 +131,81 @@ def _write_array(file: Any, dtype: np.dtype, shape: tuple[int, ...], blocks: Ite
         file.write(np.ascontiguousarray(block))
 
 
-def read_npz(file: BinaryIO) -> FeatureTable:
-    """Read and check every member of the archive."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(file.read())) as archive:
-            members = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
-            _check_members(members)
-            arrays = {name: _array(archive.read(member), name) for name, member in members.items()}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
-        # zipfile raises RuntimeError for a member with a password, NotImplementedError for a compression unknown to it.
-        raise DataError(f"is no whole .npz file ({error})") from None
+def read_npz(path: str) -> Blocks:
+    """Check an archive and read all but features and frames, which are read when they are asked for."""
+    arrays, large = dict[str, np.ndarray](), dict[str, Header]()
+    with _opened(path) as (archive, members):
+        for name, member in members.items():
+            with archive.open(member) as stream:
+                header = _header(stream, member.file_size, name)
+                if name in ("features", "frames"):
+                    large[name] = header
+                else:
+                    arrays[name] = _read(stream, header.shape, header, name)
     for name in ("paths", "labels"):
         if arrays[name].ndim != 1 or arrays[name].dtype.kind != "U":
             raise DataError(f"{name} are no list of texts")
-    meta = arrays["meta"]
-    return FeatureTable(
-        arrays["features"],
-        arrays["paths"].tolist(),
-        arrays["labels"].tolist(),
+    paths, labels, meta = arrays["paths"].tolist(), arrays["labels"].tolist(), arrays["meta"]
+    features, frames, offsets = large["features"], large.get("frames"), arrays.get("offsets")
+    check_parts(features, paths, labels, frames, offsets)
+    local = None
+    if frames is not None and offsets is not None:
+        local = Local(frames.shape[1], lambda: _member_blocks(path, "frames", frames), offsets)
+    return Blocks(
+        len(paths),
+        features.shape,
+        lambda: checked(_member_blocks(path, "features", features), features.shape[0]),
+        lambda: zip(paths, labels, strict=True),
         parsed_meta(meta.item() if meta.shape == () and meta.dtype.kind == "U" else ""),
-        arrays.get("frames"),
-        arrays.get("offsets"),
+        local,
     )
 
 
-def _check_members(members: dict[str, zipfile.ZipInfo]) -> None:
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Hold open an archive, with its members by their names; what shows it to be broken becomes a DataError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
+            _check_members(members, os.path.getsize(path))
+            yield archive, members
+    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
+        # zipfile raises RuntimeError for a member with a password, NotImplementedError for a compression unknown to it.
+        raise DataError(f"is no whole .npz file ({error})") from None
+
+
+def _check_members(members: dict[str, zipfile.ZipInfo], size: int) -> None:
     """Refuse an archive with other members than ours, or one that unpacks to far more than it is."""
     if missing := [name for name in FIELDS if name not in members]:
         raise DataError(f"is no feature file: it lacks {', '.join(missing)}")
     if unknown := sorted(set(members) - {*FIELDS, *LOCAL_FIELDS}):
         raise DataError(f"is no feature file: it holds {unknown[0][:40]!r}")
     for name, member in members.items():
-        if member.file_size > LARGEST_RATIO * member.compress_size + 4096:
-            raise DataError(f"{name} would unpack to {member.file_size} bytes from {member.compress_size}")
+        packed = min(member.compress_size, size)
+        if member.file_size > LARGEST_RATIO * packed + 4096:
+            raise DataError(f"{name} would unpack to {member.file_size} bytes from {packed}")
 
 
-def _array(content: bytes, name: str) -> np.ndarray:
-    """Return the array of one .npy file, whose header must say exactly what is there."""
-    stream = io.BytesIO(content)
+def _member_blocks(path: str, name: str, header: Header) -> Iterator[np.ndarray]:
+    """Yield the rows of one array of an archive; its checksum is checked with the last ones."""
+    with _opened(path) as (archive, members), archive.open(members[name]) as stream:
+        yield from _blocks(stream, members[name].file_size, header, name)
+
+
+def _blocks(stream: IO[bytes], size: int, header: Header, name: str) -> Iterator[np.ndarray]:
+    """Yield the rows of an .npy file as float32, some at once; all at once where its columns come first."""
+    if _header(stream, size, name) != header:
+        raise DataError(f"{name} changed while they were read")
+    rows, width = header.shape
+    height = max(rows if header.fortran else _NUMBERS_AT_ONCE // max(width, 1), 1)
+    for start in range(0, rows, height):
+        with np.errstate(over="ignore"):
+            block = _read(stream, (min(height, rows - start), width), header, name).astype(np.float32, copy=False)
+        yield block
+
+
+def _header(stream: IO[bytes], size: int, name: str) -> Header:
+    """Return the header of an .npy file of so many bytes, which must say exactly what is there."""
     try:
         version = np.lib.format.read_magic(stream)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -174,15 +214,21 @@ def _array(content: bytes, name: str) -> np.ndarray:
         raise DataError(f"{name} has a broken header ({str(error).splitlines()[0][:80]})") from None
     if dtype.kind not in "fiuU":
         raise DataError(f"{name} holds {dtype.name}, neither numbers nor texts; imgtool unpickles nothing")
-    count = 1
-    for side in shape:
-        count *= side
-    if count < 0 or count * dtype.itemsize != len(content) - stream.tell():
-        raise DataError(f"{name} of shape {shape} has {len(content) - stream.tell()} bytes")
-    if not dtype.itemsize:
-        return np.zeros(shape, dtype)
-    array = np.frombuffer(content, dtype, count, stream.tell()).reshape(shape, order="F" if fortran else "C")
-    return np.ascontiguousarray(array).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size - stream.tell():
+        raise DataError(f"{name} of shape {shape} has {size - stream.tell()} bytes")
+    return Header(shape, dtype, fortran)
+
+
+def _read(stream: IO[bytes], shape: tuple[int, ...], header: Header, name: str) -> np.ndarray:
+    """Return the next numbers or texts of an .npy file."""
+    size = math.prod(shape) * header.stored.itemsize
+    content = stream.read(size)
+    if len(content) != size:
+        raise DataError(f"{name} end early")
+    if not header.stored.itemsize:
+        return np.zeros(shape, header.dtype)
+    array = np.frombuffer(content, header.stored).reshape(shape, order="F" if header.fortran else "C")
+    return np.ascontiguousarray(array).reshape(shape).astype(header.dtype, copy=False)
 
 
 def parsed_meta(text: str) -> dict[str, Any]:
@@ -203,11 +249,18 @@ def write_npy(file: BinaryIO, table: Blocks) -> None:
     _write_array(file, np.dtype(np.float32), table.shape, table.features())
 
 
-def read_npy(file: BinaryIO) -> FeatureTable:
-    """Read features, which have neither paths nor labels."""
-    features = _array(file.read(), "features")
-    if features.dtype.kind != "f":
-        raise DataError(f"features are {features.dtype}, not floating point")
-    names = [""] * len(features) if features.ndim else []
-    with np.errstate(over="ignore"):
-        return FeatureTable(features.astype(np.float32, copy=False), names, names)
+def read_npy(path: str) -> Blocks:
+    """Check features, which have neither paths nor labels; they are read when they are asked for."""
+    with open(path, "rb") as file:
+        header = _header(file, os.path.getsize(path), "features")
+    if header.dtype.kind != "f":
+        raise DataError(f"features are {header.dtype}, not floating point")
+    named = len(header.shape) == 2 and header.shape[1]  # or a small file could claim any number of rows
+    names = [""] * header.shape[0] if named else []
+    check_parts(header._replace(stored=np.dtype(np.float32)), names, names)
+
+    def blocks() -> Iterator[np.ndarray]:
+        with open(path, "rb") as file:
+            yield from checked(_blocks(file, os.path.getsize(path), header, "features"), len(names))
+
+    return Blocks(len(names), header.shape, blocks, lambda: zip(names, names, strict=True), {})

@@ -194,7 +194,7 @@ class GrowingFile:
         Raises DataError when no image could be described.
         """
         if self._first is None:
-            raise DataError("no image could be described, so there is nothing to store")
+            raise DataError(f"{self.path}: is not made, as no image could be described")
         table = self._blocks(*self._first[1])
         try:
             if finish := finisher(self.path):

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from imgtool.batch.outputs import made_folder
 from imgtool.errors import OutputError
 
 MAGIC = b"imgtool journal 2\n"
@@ -22,7 +23,7 @@ def opened(path: str) -> BinaryIO:
     if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
         raise OutputError(f"{path}: is no regular file")
     try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        made_folder(path)
         number = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from imgtool.batch.pool import batched
 from imgtool.datasets.feature_file.archive import LARGEST_RATIO, meta_text, parsed_meta
-from imgtool.datasets.feature_file.table import Blocks, FeatureTable
+from imgtool.datasets.feature_file.table import Blocks, Header, check_parts, checked
 from imgtool.datasets.feature_file.texts import is_unicode
 from imgtool.errors import DataError, MissingExtraError
 
@@ -68,29 +70,51 @@ def _batch(pa: Any, schema: pyarrow.Schema, names: tuple[tuple[str, str], ...], 
     return pa.record_batch(columns, schema=schema)
 
 
-def read_parquet(file: BinaryIO) -> FeatureTable:
-    """Read vectors, row group by row group."""
+def read_parquet(path: str) -> Blocks:
+    """Check the columns and read names; features are read, row group by row group, when they are asked for."""
+    paths, labels = list[str](), list[str]()
+    with _opened(path) as content:
+        width = _checked_width(content, os.path.getsize(path))
+        names = [name for name in content.schema_arrow.names if name != "features"]
+        for group in range(content.num_row_groups):
+            rows = content.read_row_group(group, columns=names)
+            paths += _paths(rows)
+            labels += _texts(rows, "label")
+        meta = (content.schema_arrow.metadata or {}).get(META)
+        shape = (content.metadata.num_rows, width)
+    if None in labels:
+        raise DataError("holds a row without a label")
+    check_parts(Header(shape, np.dtype(np.float32)), paths, labels)
+    return Blocks(
+        len(paths),
+        shape,
+        lambda: checked(_row_groups(path, width), shape[0]),
+        lambda: zip(paths, labels, strict=True),
+        parsed_meta(meta.decode("utf-8", "replace")) if meta else {},
+    )
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """Hold open a file; what shows it to be broken becomes a DataError."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        texts = [name for name in ("path", "label", "path_bytes") if name in parquet.read_schema(file).names]
-        with parquet.ParquetFile(file, read_dictionary=texts) as content:
-            width = _checked_width(content, os.fstat(file.fileno()).st_size)
-            features = np.empty((content.metadata.num_rows, width), np.float32)
-            paths, labels = list[str](), list[str]()
-            for group in range(content.num_row_groups):
-                rows = content.read_row_group(group)
-                features[len(paths) : len(paths) + len(rows)] = _numbers(rows, width)
-                paths += _paths(rows)
-                labels += _texts(rows, "label")
-            meta = (content.schema_arrow.metadata or {}).get(META)
-    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
-        text = str(error).split("\n")[0][:80]
-        raise DataError(f"is no whole Parquet file of features ({text})") from None
-    if None in labels:
-        raise DataError("holds a row without a label")
-    return FeatureTable(features, paths, labels, parsed_meta(meta.decode("utf-8", "replace")) if meta else {})
+    with open(path, "rb") as file:
+        try:
+            texts = [name for name in ("path", "label", "path_bytes") if name in parquet.read_schema(file).names]
+            with parquet.ParquetFile(file, read_dictionary=texts) as content:
+                yield content
+        except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
+            text = str(error).split("\n")[0][:80]
+            raise DataError(f"is no whole Parquet file of features ({text})") from None
+
+
+def _row_groups(path: str, width: int) -> Iterator[np.ndarray]:
+    """Yield the numbers of each row group."""
+    with _opened(path) as content:
+        for group in range(content.num_row_groups):
+            yield _numbers(content.read_row_group(group, columns=["features"]), width)
 
 
 def _checked_width(content: Any, size: int) -> int:
@@ -101,7 +125,8 @@ def _checked_width(content: Any, size: int) -> int:
     if {*schema.names} - {"path_bytes"} != {*COLUMNS} or len({*schema.names}) != len(schema.names):
         raise DataError(f"needs the columns {', '.join(COLUMNS)}, has {str(schema.names)[:60]}")
     features = schema.field("features").type
-    if not pa.types.is_fixed_size_list(features) or features.value_type != pa.float32():
+    is_vector = pa.types.is_fixed_size_list(features) and features.list_size > 0
+    if not is_vector or features.value_type != pa.float32():
         raise DataError("its features are no lists of float32 of one length")
     for name in {*schema.names} - {"features"}:
         kind, wanted = schema.field(name).type, pa.binary() if name == "path_bytes" else pa.string()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,27 +30,8 @@ class FeatureTable:
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together."""
-        if self.features.ndim != 2 or self.features.dtype != np.float32:
-            raise DataError(f"features must be (N, D) float32, got {self.features.shape} {self.features.dtype}")
-        if not np.isfinite(self.features).all():
-            raise DataError("features hold NaN or infinity")
-        if len(self.paths) != len(self.labels):
-            raise DataError(f"there are {len(self.paths)} paths and {len(self.labels)} labels")
-        if (self.frames is None) != (self.offsets is None):
-            raise DataError("frames and offsets go together")
-        if self.frames is not None and self.offsets is not None:
-            self._check_local(self.frames, self.offsets)
-        elif len(self.features) != len(self.paths):
-            raise DataError(f"there are {len(self.features)} rows of features and {len(self.paths)} paths")
-
-    def _check_local(self, frames: np.ndarray, offsets: np.ndarray) -> None:
-        """Check what only local descriptors have."""
-        if frames.ndim != 2 or frames.dtype != np.float32 or len(frames) != len(self.features):
-            raise DataError(f"frames must be ({len(self.features)}, F) float32, got {frames.shape} {frames.dtype}")
-        if offsets.dtype != np.int64 or offsets.shape != (len(self.paths) + 1,):
-            raise DataError(f"offsets must be ({len(self.paths) + 1},) int64, got {offsets.shape} {offsets.dtype}")
-        if offsets[0] != 0 or offsets[-1] != len(self.features) or (np.diff(offsets) < 0).any():
-            raise DataError(f"offsets must rise from 0 to {len(self.features)}")
+        check_parts(self.features, self.paths, self.labels, self.frames, self.offsets)
+        _require_finite(self.features)
 
     def rows(self, index: int) -> np.ndarray:
         """Return the features of one image: its local descriptors, or its vector as one row."""
@@ -89,28 +71,116 @@ class Blocks:
     meta: dict[str, Any]
     local: Local | None = None
 
+    def table(self) -> FeatureTable:
+        """Return all of it in memory."""
+        names, local = list(self.names()), self.local
+        return FeatureTable(
+            _whole(self.shape, self.features()),
+            [path for path, _ in names],
+            [label for _, label in names],
+            self.meta,
+            _whole((self.shape[0], local.width), local.frames()) if local else None,
+            local.offsets if local else None,
+        )
 
-def merged(tables: Sequence[FeatureTable], names: Sequence[str]) -> FeatureTable:
+
+def _whole(shape: tuple[int, ...], blocks: Iterator[np.ndarray]) -> np.ndarray:
+    """Return the rows of all blocks."""
+    rows, end = np.empty(shape, np.float32), 0
+    for block in blocks:
+        rows[end : end + len(block)] = block
+        end += len(block)
+    return rows
+
+
+class Header(NamedTuple):
+    """What a file says of an array that is not read yet: shape, numbers as they are stored, columns first or not."""
+
+    shape: tuple[int, ...]
+    stored: np.dtype
+    fortran: bool = False
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The numbers in the order of bytes of this machine."""
+        return self.stored.newbyteorder("=")
+
+
+def check_parts(
+    features: np.ndarray | Header,
+    paths: Sequence[str],
+    labels: Sequence[str],
+    frames: np.ndarray | Header | None = None,
+    offsets: np.ndarray | None = None,
+) -> None:
+    """Raise DataError when parts of a table do not fit together, whether their numbers are read yet or not."""
+    if len(features.shape) != 2 or features.dtype != np.float32 or not features.shape[1]:
+        raise DataError(f"features must be (N, D) float32, D at least 1, got {features.shape} {features.dtype}")
+    if len(paths) != len(labels):
+        raise DataError(f"there are {len(paths)} paths and {len(labels)} labels")
+    if (frames is None) != (offsets is None):
+        raise DataError("frames and offsets go together")
+    rows = features.shape[0]
+    if frames is not None and offsets is not None:
+        _check_local(rows, len(paths), frames, offsets)
+    elif rows != len(paths):
+        raise DataError(f"there are {rows} rows of features and {len(paths)} paths")
+
+
+def _check_local(rows: int, images: int, frames: np.ndarray | Header, offsets: np.ndarray) -> None:
+    """Check what only local descriptors have."""
+    if len(frames.shape) != 2 or frames.dtype != np.float32 or frames.shape[0] != rows:
+        raise DataError(f"frames must be ({rows}, F) float32, got {frames.shape} {frames.dtype}")
+    if offsets.dtype != np.int64 or offsets.shape != (images + 1,):
+        raise DataError(f"offsets must be ({images + 1},) int64, got {offsets.shape} {offsets.dtype}")
+    if offsets[0] != 0 or offsets[-1] != rows or (np.diff(offsets) < 0).any():
+        raise DataError(f"offsets must rise from 0 to {rows}")
+
+
+def checked(blocks: Iterator[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+    """Yield blocks of features as they are read. Raises DataError for NaN and infinity, or other than so many rows."""
+    left = rows
+    for block in blocks:
+        _require_finite(block)
+        left -= len(block)
+        if left < 0:
+            break
+        yield block
+    if left:
+        raise DataError(f"holds other than {rows} rows of features")
+
+
+def _require_finite(features: np.ndarray) -> None:
+    if not np.isfinite(features).all():
+        raise DataError("features hold NaN or infinity")
+
+
+def merged(tables: Sequence[Blocks], names: Sequence[str]) -> Blocks:
     """Return the images of all tables, one table after the other.
 
     names: of the files, for errors. Raises DataError when two were made by different descriptors or parameters.
     """
     first = tables[0]
     for table, name in zip(tables, names, strict=True):
-        kinds = [(each.meta.get("descriptor"), each.meta.get("parameters")) for each in (first, table)]
-        shapes = [(each.features.shape[1], each.offsets is None) for each in (first, table)]
-        if kinds[0] != kinds[1] or shapes[0] != shapes[1]:
+        if _kind(table) != _kind(first):
             raise DataError(f"{name}: was not made as {names[0]} was: {_kind(table)} instead of {_kind(first)}")
-    frames = offsets = None
-    if first.frames is not None:
-        frames = np.concatenate([each.frames for each in tables if each.frames is not None])
-        counts = [np.diff(each.offsets) for each in tables if each.offsets is not None]
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
-    paths, labels = [p for each in tables for p in each.paths], [label for each in tables for label in each.labels]
-    return FeatureTable(np.concatenate([each.features for each in tables]), paths, labels, first.meta, frames, offsets)
+    chain, parts, local = itertools.chain.from_iterable, [each.local for each in tables if each.local], None
+    if parts:
+        counts = np.concatenate([np.diff(each.offsets) for each in parts])
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        local = Local(parts[0].width, lambda: chain(each.frames() for each in parts), offsets)
+    return Blocks(
+        sum(each.images for each in tables),
+        (sum(each.shape[0] for each in tables), first.shape[1]),
+        lambda: chain(each.features() for each in tables),
+        lambda: chain(each.names() for each in tables),
+        first.meta,
+        local,
+    )
 
 
-def _kind(table: FeatureTable) -> str:
+def _kind(table: Blocks) -> str:
     """Say how a table was made."""
     parameters = json.dumps(table.meta.get("parameters"), sort_keys=True)
-    return f"{table.meta.get('descriptor')} of {table.features.shape[1]} numbers {parameters}"
+    frames = f" with frames of {table.local.width}" if table.local else ""
+    return f"{table.meta.get('descriptor')} of {table.shape[1]} numbers{frames} {parameters}"

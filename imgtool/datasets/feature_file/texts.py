@@ -8,6 +8,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -33,9 +34,9 @@ def _texts(table: Blocks) -> Iterator[list[str]]:
             yield row.astype("U").tolist()
 
 
-def read_csv(file: BinaryIO) -> FeatureTable:
-    """Read rows of path, label and numbers."""
-    text = file.read().decode("utf-8", "surrogateescape")
+def read_csv(path: str) -> Blocks:
+    """Read rows of path, label and numbers, all of them."""
+    text = Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
     try:
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     except (csv.Error, ValueError):
@@ -46,7 +47,7 @@ def read_csv(file: BinaryIO) -> FeatureTable:
         if len(row) != len(header):
             raise DataError(f"row {number} has {len(row)} cells where the first has {len(header)}")
     features = _numbers([row[2:] for row in rows], len(header) - 2)
-    return FeatureTable(features, [row[0] for row in rows], [row[1] for row in rows])
+    return FeatureTable(features, [row[0] for row in rows], [row[1] for row in rows]).blocks()
 
 
 def _numbers(rows: list[list[Any]], width: int) -> np.ndarray:
@@ -75,10 +76,10 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def read_jsonl(file: BinaryIO) -> FeatureTable:
-    """Read one object an image; what the first says of the descriptor is said of all."""
+def read_jsonl(path: str) -> Blocks:
+    """Read one object an image, all of them; what the first says of the descriptor is said of all."""
     objects = []
-    for number, line in enumerate(file.read().splitlines(), 1):
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
         try:
             objects.append(_checked_object(json.loads(line)))
         except (ValueError, RecursionError):
@@ -88,7 +89,9 @@ def read_jsonl(file: BinaryIO) -> FeatureTable:
         raise DataError(f"holds rows of {' and '.join(map(str, sorted(widths))) or 'no'} numbers; they must be alike")
     features = _numbers([each["values"] for each in objects], widths.pop())
     meta: dict[str, Any] = {key: objects[0][key] for key in ("descriptor", "parameters") if key in objects[0]}
-    return FeatureTable(features, [each["path"] for each in objects], [each["label"] for each in objects], meta)
+    return FeatureTable(
+        features, [each["path"] for each in objects], [each["label"] for each in objects], meta
+    ).blocks()
 
 
 def _checked_object(row: Any) -> dict[str, Any]:
