@@ -8,6 +8,7 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple, overload
 
 from imgtool.errors import ImageError, ParameterError
@@ -107,6 +108,15 @@ class Inputs(Sequence[Input]):
         _, root = self._roots[bisect_right(self._roots, index, key=lambda each: each[0]) - 1]
         name = os.fsdecode(bytes(self._names[self._ends[index - 1] if index else 0 : self._ends[index]]))
         return Input((root or "") + name, root)
+
+    def __iter__(self) -> Iterator[Input]:
+        """Yield all inputs, in less time than one by one."""
+        begin = 0
+        for (first, root), (last, _) in pairwise([*self._roots, (len(self), None)]):
+            for index in range(first, last):
+                end = self._ends[index]
+                yield Input((root or "") + os.fsdecode(bytes(self._names[begin:end])), root)
+                begin = end
 
 
 def _read_regular_file(path: str) -> bytes:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from imgtool.batch.inputs import Input, expand
+from imgtool.batch.inputs import Input, Inputs, expand
 from imgtool.errors import ImageError, ParameterError
 
 
@@ -78,3 +78,10 @@ def test_what_is_no_regular_file_is_refused_with_a_reason(tmp_path):
             Input(str(tmp_path / name)).read_bytes()
     with pytest.raises(ImageError, match="not a regular file"):
         Input("/dev/null").read_bytes()
+
+
+def test_inputs_of_many_folders_come_one_by_one_and_all_in_a_row(photos):
+    listed = [Input("é.png"), *expand([str(photos)]), Input("-"), *expand([str(photos / "sub")]), Input("x\udcff.png")]
+    inputs = Inputs(listed)
+    assert list(inputs) == listed == [inputs[index] for index in range(len(inputs))]
+    assert list(Inputs()) == []
