@@ -1,11 +1,12 @@
 """A folder of photographs described: images a second, reading and writing included, beside scikit-image and the parts.
 
-    python benchmarks/features_batch.py [RUNS] [PHOTOGRAPHS]
+    python benchmarks/features_batch.py [RUNS] [PHOTOGRAPHS] [hog] [gist] [fisher]
 
 The photographs are 256x256 JPEGs, cut from the sample images at random places and scales. The candidates take turns (3
-times unless told; 1,000 photographs), each in a process of its own; the table gives medians, and the medians of the
-ratios within each turn. imgtool's times are those of the whole command; scikit-image's (imread and hog, one thread, one
-process), and those of the parts (reading alone, describing alone), are without start-up and without writing anything.
+times unless told; 1,000 photographs; all commands), each in a process of its own; the table gives medians, and the
+medians of the ratios within each turn. imgtool's times are those of the whole command; scikit-image's (imread and hog,
+one thread, one process), and those of the parts (reading alone, describing alone), are without start-up and without
+writing anything.
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ SIDE = 256
 COMMANDS = ("hog", "gist", "fisher")
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1")  # as imgtool itself
 MOST = 1.3  # times the sum of the parts that a command may take
-BARS = {("skimage hog", "hog -j 1"): 12.0, ("hog -j 1", "hog -j 2"): 1.7}
+BARS = {("skimage hog", "hog -j 1"): 12.0} | {(f"{name} -j 1", f"{name} -j 2"): 1.7 for name in COMMANDS}
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--part"]:
         print(measured(*sys.argv[2:]))
         return
-    runs, count = (int(each) for each in (*sys.argv[1:], *("3", "1000")[len(sys.argv) - 1 :]))
-    candidates: dict[str, list[str]] = {"skimage hog": part("skimage", "hog")}
-    for name in COMMANDS:
+    runs, count = (int(each) for each in (*sys.argv[1:3], *("3", "1000")[len(sys.argv) - 1 :]))
+    names = sys.argv[3:] or COMMANDS
+    candidates: dict[str, list[str]] = {"skimage hog": part("skimage", "hog")} if "hog" in names else {}
+    for name in names:
         candidates |= {f"{name} {jobs}": command(name, jobs) for jobs in ("-j 1", "-j 2")}
         candidates |= {f"reading for {name}": part("read", name), f"describing, {name}": part("describe", name)}
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
@@ -46,20 +48,22 @@ def main() -> None:
         make_photographs(Path(folder, "in"), count)
         for _ in range(runs):
             for name, line in candidates.items():
+                Path(folder, "out.npz").unlink(missing_ok=True)
                 seconds[name].append(timed(line, folder))
     for name, each in seconds.items():
         median = statistics.median(each)
         print(f"{name:<20} {median:8.2f} s, least {min(each):.2f}; {count / median:8.1f} images/s")
     for (slow, fast), bar in BARS.items():
-        print(f"{fast} is {ratio(seconds[slow], seconds[fast]):.2f} times as fast as {slow} (wanted: {bar})")
-    for name in COMMANDS:
+        if {slow, fast} <= {*seconds}:
+            print(f"{fast} is {ratio(seconds[slow], seconds[fast]):.2f} times as fast as {slow} (wanted: {bar})")
+    for name in names:
         parts = zip(seconds[f"reading for {name}"], seconds[f"describing, {name}"], strict=True)
         times = ratio(seconds[f"{name} -j 1"], [sum(each) for each in parts])
         print(f"{name} -j 1 takes {times:.2f} times as long as its parts (wanted: at most {MOST})")
 
 
 def command(name: str, jobs: str) -> list[str]:
-    return [sys.executable, "-m", "imgtool", name, *jobs.split(), "-q", "in", "--force", "-o", "out.npz"]
+    return [sys.executable, "-m", "imgtool", name, *jobs.split(), "-q", "in", "-o", "out.npz"]
 
 
 def part(what: str, name: str) -> list[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from threading import Lock
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from imgtool.batch.pool import batched, ordered_map
+from imgtool.batch.pool import ordered_map
 from imgtool.batch.worker import WorkerDiedError, Workers, channels, send
 from imgtool.cli.images import Images, Outcome, reported
 from imgtool.cli.memory import keep_freed_memory
@@ -22,7 +23,7 @@ from imgtool.errors import ParameterError
 if TYPE_CHECKING:
     import numpy as np
 
-CHUNK = 8  # files at once: to ask for each takes longer than to read it
+LOT_S, MOST = 0.03, 32  # seconds that files asked for at once may take, and how many: to ask for each takes a while
 
 
 def each_in_processes(images: Images, meta: dict[str, Any], *, first: int = 0, jobs: int) -> Iterator[Outcome[Any]]:
@@ -30,19 +31,28 @@ def each_in_processes(images: Images, meta: dict[str, Any], *, first: int = 0, j
 
     This one is among them, and need not wait for the others to start.
     """
-    task = task_of(images, meta)
-    workers, at_work = Workers(__name__, f"serve({json.dumps(task)!a})"), Lock()
+    task, rest = task_of(images, meta), paths_of(images, first)
+    workers, at_work, at_once = Workers(__name__, f"serve({json.dumps(task)!a})"), Lock(), 1
+
+    def lots() -> Iterator[list[str]]:
+        while lot := list(islice(rest, at_once)):
+            yield lot
 
     def described(paths: list[str]) -> list[Described]:
-        if not at_work.acquire(blocking=False):
-            return _described(workers, paths)
-        try:
-            return describe_files(task, paths)
-        finally:
-            at_work.release()
+        nonlocal at_once
+        begin = perf_counter()
+        if at_work.acquire(blocking=False):
+            try:
+                found = describe_files(task, paths)
+            finally:
+                at_work.release()
+        else:
+            found = _described(workers, paths)
+        at_once = min(max(round(LOT_S * len(paths) / (perf_counter() - begin)), 1), MOST)
+        return found
 
     keep_freed_memory()
-    results = ordered_map(described, batched(paths_of(images, first), CHUNK), jobs)
+    results = ordered_map(described, lots(), jobs)
     try:
         yield from reported(images, outcomes_of(images, chain.from_iterable(results), first), first=first)
     finally:

@@ -62,7 +62,6 @@ def test_workers_give_what_threads_give(command, more, folder, capsys, monkeypat
 
 def test_workers_are_used(folder, monkeypatch):
     monkeypatch.setattr("imgtool.cli.vectors.FOR_A_WORKER", 1)
-    monkeypatch.setattr(processes, "CHUNK", 3)
     asked, here, is_asked = [], [], Event()
 
     def ask(workers, paths):
@@ -85,6 +84,26 @@ def test_workers_are_used(folder, monkeypatch):
     execute(["hog", "in", "-j", "2", "-o", "out.npz", "--force", "--isolate"])
     execute(["sift", "in", "-j", "2", "-o", "out.npz", "--force"])
     assert len(asked + here) == 8
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, processes.MOST), (processes.LOT_S, 1)])
+def test_lots_are_as_large_as_a_short_time_allows(seconds, most, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_images(tmp_path / "in", 100 if most > 1 else 10)
+    sizes = []
+
+    def describe(_, paths):
+        sizes.append(len(paths))
+        time.sleep(seconds * len(paths))
+        return [processes.Described(None, failure="no") for _ in paths]
+
+    monkeypatch.setattr("imgtool.cli.vectors.FOR_A_WORKER", 1)
+    monkeypatch.setattr(processes, "_described", describe)
+    monkeypatch.setattr(processes, "describe_files", describe)
+    execute(["hog", "in", "-j", "2", "-o", "out.npz"])
+    assert sizes[0] == 1
+    assert max(sizes) == most
+    assert sum(sizes) == (100 if most > 1 else 10)
 
 
 def workers_of(descriptor, **parameters):
