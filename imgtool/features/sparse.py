@@ -22,7 +22,7 @@ from imgtool.features.pyramid import cells
 PENALTY = 0.15
 LEVELS = ("1x1", "2x2", "4x4")
 _ROWS = 512  # of descriptors at once
-_SLACK = 0.01  # by which a correlation may exceed the penalty, relative to it
+_SLACK = 8e-4  # by which a correlation may exceed the penalty, relative to it: bounds the objective's excess likewise
 _RIDGE = 1e-6  # keeps atoms that are nearly the same from being told apart by rounding
 _STEPS = 1000  # far more than a descriptor needs
 
@@ -30,7 +30,7 @@ _STEPS = 1000  # far more than a descriptor needs
 def sparse_codes(data: np.ndarray, dictionary: np.ndarray, *, penalty: float = PENALTY) -> np.ndarray:
     """Return (N, K) float32 codes of descriptors (N, D); of each, few are not 0.
 
-    dictionary: (K, D), atoms of unit length. The mean objective is within a thousandth of the least.
+    dictionary: (K, D), atoms of unit length. The objective of each is within a thousandth of the least.
     """
     data, dictionary = _checked(data, dictionary)
     if not penalty > 0:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
@@ -34,13 +34,14 @@ def test_codes_meet_the_conditions_of_the_minimum(seed, dimensions, atoms, count
     data, dictionary = (unit_rows(generator, n, dimensions, positive=positive) for n in (count, atoms))
     codes = sparse_codes(data, dictionary, penalty=penalty).astype(np.float64)
     slope = (data - codes @ dictionary) @ dictionary.T
-    assert np.abs(slope).max() <= penalty * 1.011 + 1e-5
+    assert np.abs(slope).max() <= penalty * 1.0009 + 1e-5
     used = codes != 0
     np.testing.assert_allclose(slope[used], penalty * np.sign(codes[used]), atol=1e-3)
     assert (objective(data, codes, dictionary, penalty=penalty) <= 0.5 + 1e-6).all()  # no code at all costs 1/2
 
 
 @given(**PROBLEMS)
+@example(seed=0, dimensions=2, atoms=17, count=2, positive=True, penalty=0.25)  # an atom that is but little missed
 @settings(max_examples=40, deadline=None)
 def test_objective_is_scikit_learns(seed, dimensions, atoms, count, positive, penalty):
     peer = pytest.importorskip("sklearn.decomposition", reason="needs the extra 'classic'")
@@ -48,9 +49,9 @@ def test_objective_is_scikit_learns(seed, dimensions, atoms, count, positive, pe
     data, dictionary = (unit_rows(generator, n, dimensions, positive=positive) for n in (count, atoms))
     data, dictionary = data.astype(np.float64), dictionary.astype(np.float64)
     expected = peer.sparse_encode(data, dictionary, algorithm="lasso_cd", alpha=penalty, max_iter=100_000)
-    least = objective(data, expected, dictionary, penalty=penalty).mean()
-    reached = objective(data, sparse_codes(data, dictionary, penalty=penalty), dictionary, penalty=penalty).mean()
-    assert reached <= least * (1 + 1e-3) + 1e-7
+    least = objective(data, expected, dictionary, penalty=penalty)
+    reached = objective(data, sparse_codes(data, dictionary, penalty=penalty), dictionary, penalty=penalty)
+    assert (reached <= least * (1 + 1e-3) + 1e-7).all()
 
 
 @pytest.mark.parametrize("rooted", [False, True])
