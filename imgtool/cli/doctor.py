@@ -17,7 +17,13 @@ from imgtool.cli.messages import complain
 from imgtool.cli.tables import emit, json_line
 
 PACKAGES = ("numpy", "scipy", "opencv", "Pillow", "tifffile", "click", "safetensors")
-EXTRAS = {"classic": "scikit-learn", "torch": "torch", "report": "matplotlib", "cluster": "distributed"}
+EXTRAS = {
+    "classic": "scikit-learn",
+    "torch": "torch",
+    "report": "matplotlib",
+    "cluster": "distributed",
+    "parquet": "pyarrow",
+}
 OPENCV_WHEELS = (
     "opencv-python-headless",
     "opencv-python",
