@@ -69,14 +69,16 @@ def _strongest(gx: np.ndarray, gy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _votes(gx: np.ndarray, gy: np.ndarray, orientations: int, signed: bool) -> np.ndarray:
     """Return the magnitude that each pixel gives to each orientation, (orientations, rows, columns)."""
     size = magnitude(gx, gy)
-    turns = phase(gx, gy) / (2 * np.pi) % 1.0
+    turns = phase(gx, gy) / (2 * np.pi)
+    turns += turns < 0
     place = turns * np.float32(orientations if signed else 2 * orientations) - np.float32(0.5)
     below = np.floor(place)
     upper_share = size * (place - below)
-    votes = np.zeros((orientations, gx.size), np.float32)
+    votes = np.zeros(orientations * gx.size, np.float32)
+    starts = np.arange(-1, 2 * orientations + 1) % orientations * gx.size  # where the votes for each bin begin
     bins, pixels = below.astype(np.intp).ravel(), np.arange(gx.size)
-    votes[bins % orientations, pixels] = (size - upper_share).ravel()
-    votes[(bins + 1) % orientations, pixels] += upper_share.ravel()
+    np.add.at(votes, starts.take(bins + 1) + pixels, (size - upper_share).ravel())
+    np.add.at(votes, starts.take(bins + 2) + pixels, upper_share.ravel())
     return votes.reshape(orientations, *gx.shape)
 
 

@@ -7,6 +7,9 @@ centered at 180 k / O degrees, x to the right, y down, and are divided linearly 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
@@ -15,6 +18,7 @@ from imgtool.filters.gradient import gradient, magnitude, strongest_channel
 from imgtool.image.color import split_alpha
 
 CLIP = 0.2
+_STRIP = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
 def uoctti(image: np.ndarray, *, orientations: int = 9, cell: int = 8, bilinear: bool = False) -> np.ndarray:
@@ -57,46 +61,84 @@ def _cells(image: np.ndarray, orientations: int, cell: int, bilinear: bool) -> t
         raise ImageError(f"is {image.shape[1]}x{image.shape[0]} pixels; one cell of HoG needs {half}x{half}")
     require_finite(image, "HoG")
     gx, gy = strongest_channel(*gradient(image.astype(np.float32), operator="central", border="mirror"))
-    inner = slice(1, -1), slice(1, -1)  # the outermost pixels have no neighbor on one side, and no vote
+    gx, gy = gx[1:-1, 1:-1], gy[1:-1, 1:-1]  # the outermost pixels have no neighbor on one side, and no vote
     histograms = np.zeros((rows + 2, columns + 2, 2 * orientations))  # with a ring of cells that is cut off
-    for bins, votes in _votes(gx[inner], gy[inner], orientations, bilinear):
-        _add(histograms, bins, votes, cell)
+    (top, down), (left, right) = (_between(side, cell) for side in gx.shape)
+    at_once = max(1, _STRIP // max(gx.shape[1], 1))
+    for first in range(0, len(gx), at_once):
+        strip = slice(first, first + at_once)
+        for bins, votes in _votes(gx[strip], gy[strip], orientations, bilinear):
+            _add(histograms, bins, votes, (top[strip], down[strip]), (left, right))
     histograms = histograms[1:-1, 1:-1]
     return histograms, _factors(histograms, orientations)
 
 
 def _votes(gx: np.ndarray, gy: np.ndarray, orientations: int, bilinear: bool) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return pairs of directed bins and votes: one a pixel, or two if bilinear."""
-    # In single precision, as in VLFeat: an upright gradient is as near to 80 as to 100 degrees, and the first wins.
-    angles = (np.arange(orientations) * np.pi / orientations).astype(np.float32)
-    products = gx[..., None] * np.cos(angles) + gy[..., None] * np.sin(angles)
-    size = magnitude(gx, gy)
-    nearness = np.abs(products)
-    best = nearness.argmax(axis=2)
-    if not bilinear or orientations == 1:
-        return [(_directed(products, best), size)]
-    cosine = np.take_along_axis(nearness, best[..., None], 2)[..., 0] / np.maximum(size, np.float32(1e-10))
+    gx, gy, size = np.ascontiguousarray(gx), np.ascontiguousarray(gy), magnitude(gx, gy)
+    bilinear = bilinear and orientations > 1
+    nearest, next_nearest = _nearest(gx, gy, orientations, both=bilinear)
+    if not bilinear:
+        return [(nearest.directed(orientations), size)]
+    cosine = nearest.sizes / np.maximum(size, np.float32(1e-10))
     share = np.arccos(np.minimum(cosine, 1)) * np.float32(orientations / np.pi)
-    np.put_along_axis(nearness, best[..., None], -1, 2)
-    second = nearness.argmax(axis=2)
-    return [(_directed(products, best), size * (1 - share)), (_directed(products, second), size * share)]
+    return [(nearest.directed(orientations), size * (1 - share)), (next_nearest.directed(orientations), size * share)]
 
 
-def _directed(products: np.ndarray, bins: np.ndarray) -> np.ndarray:
-    """Return bins of O orientations as bins of 2 O directions."""
-    against = np.take_along_axis(products, bins[..., None], 2)[..., 0] < 0
-    return np.asarray(bins + against * products.shape[2])
+class _Near(NamedTuple):
+    """An orientation for each pixel, the gradient's product with it, and the size of that."""
+
+    bins: np.ndarray
+    products: np.ndarray
+    sizes: np.ndarray
+
+    def take(self, other: _Near, where: np.ndarray) -> None:
+        """Take another's orientation where a mask of bytes says so."""
+        for own, its in zip(self, other, strict=True):
+            cv2.copyTo(its, where, own)
+
+    def directed(self, orientations: int) -> np.ndarray:
+        """Return bins of O orientations as bins of 2 O directions."""
+        return np.asarray(self.bins + (self.products < 0) * np.int32(orientations))
 
 
-def _add(histograms: np.ndarray, bins: np.ndarray, votes: np.ndarray, cell: int) -> None:
-    """Add each pixel's vote to the four cells around it, by its nearness to their centers."""
-    rows, columns, depth = histograms.shape
-    (top, down), (left, right) = (_between(side, cell) for side in bins.shape)
-    for row, of_row in ((top, 1 - down), (top + 1, down)):
-        for column, of_column in ((left, 1 - right), (left + 1, right)):
-            places = (np.minimum(row, rows - 1)[:, None] * columns + np.minimum(column, columns - 1)) * depth + bins
-            shares = votes * of_row[:, None] * of_column
-            histograms += np.bincount(places.ravel(), shares.ravel(), histograms.size).reshape(histograms.shape)
+def _nearest(gx: np.ndarray, gy: np.ndarray, orientations: int, *, both: bool) -> tuple[_Near, _Near]:
+    """Return the nearest orientation of each pixel and, if asked for, the next nearest.
+
+    In single precision, as in VLFeat: an upright gradient is as near to 80 as to 100 degrees, and the first wins.
+    """
+    angles = (np.arange(orientations) * np.pi / orientations).astype(np.float32)
+    nearest, next_nearest = (
+        _Near(np.zeros(gx.shape, np.int32), np.zeros(gx.shape, np.float32), np.full(gx.shape, -1, np.float32))
+        for _ in range(2)
+    )
+    for k, (cosine, sine) in enumerate(zip(np.cos(angles), np.sin(angles), strict=True)):
+        products = gx * cosine
+        products += gy * sine
+        one = _Near(np.full(gx.shape, k, np.int32), products, np.abs(products))
+        nearer = cv2.compare(one.sizes, nearest.sizes, cv2.CMP_GT)
+        if both:
+            other = _Near(*(each.copy() for each in one))
+            other.take(nearest, nearer)  # which gives way
+            next_nearest.take(other, cv2.compare(one.sizes, next_nearest.sizes, cv2.CMP_GT))
+        nearest.take(one, nearer)
+    return nearest, next_nearest
+
+
+def _add(
+    histograms: np.ndarray,
+    bins: np.ndarray,
+    votes: np.ndarray,
+    rows: tuple[np.ndarray, np.ndarray],
+    columns: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Add each pixel's vote to the four cells around it, by its nearness to their centers; see `_between`."""
+    (top, down), (left, right), (_, across, depth) = rows, columns, histograms.shape
+    places = top[:, None] * (across * depth) + left * depth + bins
+    for step, of_row in ((0, 1 - down), (across * depth, down)):
+        of_row_votes = votes * of_row[:, None]
+        for next_step, of_column in ((step, 1 - right), (step + depth, right)):
+            np.add.at(histograms.reshape(-1), (places + next_step).ravel(), (of_row_votes * of_column).ravel())
 
 
 def _between(pixels: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
