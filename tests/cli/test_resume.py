@@ -20,6 +20,7 @@ from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
 from imgtool.datasets.feature_file.growing import GrowingFile, companions
 from imgtool.datasets.feature_file.journal import MAGIC, framed, records
+from imgtool.errors import OutputError
 from imgtool.features.hog import hog
 from imgtool.image import encode
 from imgtool.image.read import read
@@ -137,6 +138,25 @@ def test_D1_resume_reads_no_image_twice(folder, capsys):
     for path in sorted(Path("in").rglob("*.pgm"))[:4]:
         path.write_bytes(b"was not read again")
     assert run(command, "--resume") == 1
+    assert Path("out.npz").read_bytes() == whole
+
+
+@pytest.mark.parametrize("more", ["--resume", "--force"])
+def test_D1_a_file_that_was_named_when_its_run_was_killed_stays_whole(more, folder, capsys):
+    journal, _, whole, _ = left_of(COMMANDS[0], capsys)
+    leave(journal, whole)
+    os.link("out.npz.rows", "out.npz")
+
+    def killed(growing):
+        assert Path("out.npz").read_bytes() == whole
+        raise OutputError("stopped")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GrowingFile, "finish", killed)
+        assert run(COMMANDS[0], more) == 1
+    assert Path("out.npz").read_bytes() == whole
+    assert run(COMMANDS[0], "--resume") == 1
+    assert os.listdir() == unordered("in", "out.npz")
     assert Path("out.npz").read_bytes() == whole
 
 

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from imgtool.batch.inputs import Input
-from imgtool.batch.outputs import put_in_place
+from imgtool.batch.outputs import identity, put_in_place
 from imgtool.datasets.feature_file import check_free, finisher, room_before_rows, write
 from imgtool.datasets.feature_file.journal import FRAME, MAGIC, append, cut, framed, opened, records
 from imgtool.datasets.feature_file.table import Blocks, Local
@@ -100,6 +100,8 @@ class GrowingFile:
                 raise OutputError(
                     f"{self.journal}: is left of a run that did not end; --resume goes on from it, --force begins anew"
                 )
+            if identity(self.rows) == identity(path):
+                os.unlink(self.rows)  # a run was ended after it had named the file, before it took the old name away
             self._rows = files.enter_context(opened(self.rows))
             self._begin(head, resume=resume)
             self._go_on()
