@@ -42,6 +42,11 @@ def numbers(tmp_path_factory):
     return folder
 
 
+def files(folder):
+    """What is there, without a look into it: a file that is written anew is another one."""
+    return {(each.name, each.inode()) for each in os.scandir(folder)} if folder.exists() else set()
+
+
 def test_F5_kill_at_30_moments_leaves_each_file_as_it_was_or_whole(numbers, tmp_path):
     commands, whole, seconds = [], [], []
     for kernel in ("box", "sharpen"):
@@ -54,8 +59,11 @@ def test_F5_kill_at_30_moments_leaves_each_file_as_it_was_or_whole(numbers, tmp_
     choose = random.Random(5)
     changed, before = 0, {}
     for turn in range(30):
+        untouched = files(tmp_path / "out")
         process = subprocess.Popen(commands[turn % 2])
-        time.sleep(choose.uniform(0.1, 1) * min(seconds))
+        while turn % 3 and files(tmp_path / "out") == untouched and process.poll() is None:
+            time.sleep(0.001)  # two of three kills come while it writes, however long it takes to start
+        time.sleep(choose.uniform(0, 0.5 if turn % 3 else 1) * min(seconds))
         process.kill()
         process.wait()
         after = tree(tmp_path / "out")
