@@ -79,7 +79,7 @@ def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorat
     return decorate
 
 
-class LateChoice(click.ParamType[str]):
+class LateChoice(click.ParamType):  # type: ignore[type-arg]
     """A choice among names that are looked up, with what they import, only when one has to be checked."""
 
     def __init__(self, name: str, load: Callable[[], Iterable[str]]) -> None:
@@ -98,7 +98,7 @@ class LateChoice(click.ParamType[str]):
         return [CompletionItem(name) for name in self._load() if name.startswith(incomplete)]
 
 
-class Numbers(click.ParamType[tuple[int, ...]]):
+class Numbers(click.ParamType):  # type: ignore[type-arg]
     """Whole numbers separated by commas, as many as asked for or any number of them."""
 
     name = "numbers"

@@ -198,6 +198,7 @@ def test_D1_interrupted_says_in_one_line_that_resume_goes_on(tmp_path):
     process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE)
     rows = tmp_path / "out.npz.rows"
     while not rows.exists() or rows.stat().st_size < 5_000_000:
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     begin = time.monotonic()
