@@ -292,13 +292,22 @@ NOT_FINITE = np.full(4, np.nan, np.float32).tobytes()
     [b"", b"d", b"d123", b"x" * 40, bytes(17), described(0, 0, 0), described(0, 0, 4), described(2, 0, 4, bytes(32)),
      described(1, 3, 4, bytes(16)), described(1, 0, 4, NOT_FINITE), described(1, 0, 4, b"x" * 16),
      described(1, 0, 2**32 - 1), described(2**32 - 1, 0, 2**32 - 1), described(2**32 - 1, 2**32 - 1, 1),
-     described(1, 0, 0) + bytes(1)],
+     described(1, 0, 0), described(1, 0, 0) + bytes(1)],
 )  # fmt: skip
 @pytest.mark.parametrize("command", [COMMANDS[0], COMMANDS[4]], ids=" ".join)
 def test_D3_records_that_make_no_sense_are_left_out(command, record, folder, capsys):
     journal, rows, whole, _ = left_of(command, capsys)
     leave(forged(journal, record), rows[:190] + (NOT_FINITE if record[9:13] == b"\4\0\0\0" else bytes(64)))
     assert run(command, "--resume") == 1
+    assert Path("out.npz").read_bytes() == whole
+
+
+def test_D3_a_record_of_another_length_is_left_out(folder, capsys):
+    journal, rows, whole, _ = left_of(COMMANDS[0], capsys)
+    (*_, end), other = records_of(journal)[1], bytes(16)
+    vector = rows[190 : 190 + 4 * int.from_bytes(journal[end - 8 : end - 4], "little")]
+    leave(journal[:end] + framed(described(1, 0, 4, vector + other)), rows[:190] + vector + other)
+    assert run(COMMANDS[0], "--resume") == 1
     assert Path("out.npz").read_bytes() == whole
 
 
