@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -74,6 +75,7 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
     if importlib.util.find_spec("distributed") is None:
         raise MissingExtraError("cluster", "--cluster")
     logging.disable(logging.CRITICAL)
+    environment = dict(os.environ)
     try:
         dask: Any = importlib.import_module("dask")
         distributed: Any = importlib.import_module("distributed")
@@ -103,3 +105,6 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
                             each.close(timeout=1)
     finally:
         logging.disable(logging.NOTSET)
+        for name in {*os.environ} - {*environment}:  # Dask's: one thread, for its workers and all that comes after
+            del os.environ[name]
+        os.environ.update(environment)

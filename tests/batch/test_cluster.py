@@ -53,6 +53,14 @@ def test_another_clusters_port_is_not_wanted():
         assert list(cluster_map(squares, range(3), LOCAL, workers=1)) == [0, 1, 4]
 
 
+def test_the_environment_is_as_it_was(monkeypatch):
+    """Dask sets OMP_NUM_THREADS and others to 1, for whatever comes after too: training gives other bits then."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = dict(os.environ)
+    assert list(cluster_map(squares, range(3), LOCAL, workers=1)) == [0, 1, 4]
+    assert dict(os.environ) == before
+
+
 def test_errors_of_imgtool_come_in_their_place_and_others_as_one_line():
     results = cluster_map(refusing, range(50), LOCAL, workers=1)
     assert list(islice(results, 2 * CHUNK)) == list(range(2 * CHUNK))

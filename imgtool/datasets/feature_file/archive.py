@@ -170,7 +170,8 @@ def _opened(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipI
             _check_members(members, os.path.getsize(path))
             yield archive, members
     except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
-        # zipfile raises RuntimeError for a member with a password, NotImplementedError for a compression unknown to it.
+        # What zipfile raises for a broken file: RuntimeError for a member with a password, NotImplementedError
+        # for a compression unknown to it, ValueError for impossible places; KeyError for a member gone by now.
         raise DataError(f"is no whole .npz file ({error})") from None
 
 
