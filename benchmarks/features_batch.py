@@ -109,7 +109,7 @@ def reading(_name: str, _paths: list[Path]) -> Callable[[Path], Any]:
 
 
 def describing(name: str, paths: list[Path]) -> Callable[[Path], Any]:
-    from imgtool.cli.fisher import SHIPPED, encoder
+    from imgtool.cli.commands.fisher import SHIPPED, encoder
     from imgtool.features.gist import gist
     from imgtool.features.hog import hog
     from imgtool.image import read

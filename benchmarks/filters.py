@@ -41,9 +41,9 @@ import scipy.signal
 
 from imgtool.filters.borders import BORDERS
 from imgtool.filters.convolve import convolve, margins
-from imgtool.filters.framed import MARGINS, NATIVE
+from imgtool.filters.engine.magnitude import magnitude_by
+from imgtool.filters.engine.padded_view import MARGINS, NATIVE
 from imgtool.filters.kernels import gaussian, kernel
-from imgtool.filters.magnitude import magnitude_by
 
 Clock = Callable[[], float]
 Filter = Callable[[np.ndarray], np.ndarray]

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from imgtool.features.drawing import hog_picture
 from imgtool.features.encoding import LocalSettings, encode, fit_to_images
 from imgtool.features.sift import dense_sift
-from imgtool.image.draw import hog_picture
 from imgtool.image.read import read
 from imgtool.image.write import encode as encode_image
 

@@ -26,7 +26,7 @@ from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load
 from imgtool.datasets.split import split
 from imgtool.evaluation.statistics import wilson
-from imgtool.networks.torch_layers import build, load_weights, weights_of
+from imgtool.networks.torch_backend import build, load_weights, weights_of
 from imgtool.networks.training import Samples, train
 
 SEED = 0

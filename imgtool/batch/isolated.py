@@ -17,7 +17,7 @@ from imgtool.errors import ImageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from imgtool.image.read import Header
+    from imgtool.image.codecs.header import Header
 
 SECONDS = 60  # for one image
 MEMORY = 1 << 30  # bytes of address space for the program itself
@@ -37,7 +37,7 @@ class IsolatedReader:
 
     def probe(self, data: bytes) -> Header:
         """Return what the header says. Raises ImageError, also when the decoder died."""
-        from imgtool.image.read import Header
+        from imgtool.image.codecs.header import Header
 
         return Header(**self._ask(data, {}))
 

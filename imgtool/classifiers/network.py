@@ -22,7 +22,7 @@ from imgtool.image.color import to_gray, to_rgb
 from imgtool.image.pixels import with_depth
 from imgtool.image.resize import fit_crop
 from imgtool.networks.declaration import Network
-from imgtool.networks.numpy_layers import Momentum, NumpyNetwork, cross_entropy, draw_weights
+from imgtool.networks.numpy_backend import Momentum, NumpyNetwork, cross_entropy, draw_weights
 
 if TYPE_CHECKING:
     from imgtool.networks.training import Recipe, Samples
@@ -123,7 +123,7 @@ class NetworkClassifier(Classifier):
     def _by_torch(self, images: np.ndarray) -> np.ndarray:
         """Run all layers but the last in PyTorch."""
         torch = _torch(f"--backend torch of {self.name}")
-        from imgtool.networks.torch_layers import build, load_weights
+        from imgtool.networks.torch_backend import build, load_weights
 
         if self._torch is None:
             module = build(self.network())
@@ -147,7 +147,7 @@ class NetworkClassifier(Classifier):
         """Train from fresh weights with stochastic gradient descent."""
         _torch(f"training {self.name}")
         device = resolve(device)
-        from imgtool.networks.torch_layers import build, weights_of
+        from imgtool.networks.torch_backend import build, weights_of
         from imgtool.networks.training import train
 
         self.classes = dataset.classes

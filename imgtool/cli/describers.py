@@ -34,20 +34,20 @@ def _gist(parameters: dict[str, Any], _: str) -> Callable[[np.ndarray], Any]:
 
 
 def _hog(parameters: dict[str, Any], _: str) -> Callable[[np.ndarray], Any]:
-    from imgtool.cli.hog import function_of
+    from imgtool.cli.commands.hog import function_of
 
     return functools.partial(function_of(parameters.pop("variant", "skimage")), **parameters)
 
 
 def _encoded(encoding: str, parameters: dict[str, Any], folder: str) -> Callable[[np.ndarray], Any]:
-    from imgtool.cli.fisher import SHIPPED, encoder
+    from imgtool.cli.commands.fisher import SHIPPED, encoder
 
     codebook = parameters.pop("codebook")
     return encoder(encoding, codebook if codebook == SHIPPED else os.path.join(folder, codebook), **parameters)
 
 
 def _sift(parameters: dict[str, Any], _: str) -> Callable[[np.ndarray], Any]:
-    from imgtool.cli.sift import at_keypoints, on_grid
+    from imgtool.cli.commands.sift import at_keypoints, on_grid
 
     return at_keypoints(parameters["root"]) if "keypoints" in parameters else on_grid(**parameters)
 

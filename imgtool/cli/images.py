@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from imgtool.batch.isolated import IsolatedReader
     from imgtool.cli.strips import Made, Target
+    from imgtool.image.codecs.header import Header
     from imgtool.image.pixels import Stored
-    from imgtool.image.read import Header
     from imgtool.image.strips import RowFile
 
 Value = TypeVar("Value")
@@ -87,7 +87,7 @@ class Images:
     @contextmanager
     def rows(self, source: Input) -> Iterator[RowFile | None]:
         """Hold open a large file that is sliced by rows; None when it has to be read as a whole."""
-        from imgtool.filters.local import LARGE
+        from imgtool.filters.strip_filter import LARGE
         from imgtool.image.strips import open_rows
 
         known = source.path != STANDARD_INPUT and not self.isolated and os.path.isfile(source.path)
@@ -150,7 +150,7 @@ def each_input(images: Images, function: Callable[[int, Input], Value], *, first
 
     jobs = min(images.jobs, len(images.inputs))
     if jobs > 1:
-        from imgtool.cli.memory import keep_freed_memory
+        from imgtool.batch.memory import keep_freed_memory
 
         keep_freed_memory()
     return reported(images, ordered_map(made, range(first, len(images.inputs)), jobs), first=first)
@@ -277,7 +277,7 @@ class Pictures:
     ) -> Made | None:
         """Make one result; None when it is there already and --skip-existing says to leave it."""
         from imgtool.cli.strips import Made, filter_in_strips
-        from imgtool.filters.local import LocalFilter
+        from imgtool.filters.strip_filter import LocalFilter
         from imgtool.image import profile
         from imgtool.image.write import encode, format_of
 

@@ -21,8 +21,8 @@ import imgtool
 from imgtool.cli.messages import complain, one_line
 from imgtool.errors import ImgtoolError
 
-# Name -> what `imgtool --help` says of it; the command itself is `command` in imgtool/cli/NAME.py. The lines stand
-# here so that help imports no command; a test holds that each equals its command's own first line.
+# Name -> what `imgtool --help` says of it; the command itself is `command` in imgtool/cli/commands/NAME.py. The
+# lines stand here so that help imports no command; a test holds that each equals its command's own first line.
 COMMANDS = {
     "filter": "Convolve images with a kernel.",
     "gradient": "Take the gradient of images: x, y, magnitude, phase.",
@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
         """Import the command's module and return its `command`."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"imgtool.cli.{cmd_name}")
+        module = importlib.import_module(f"imgtool.cli.commands.{cmd_name}")
         command: click.Command = module.command
         return command
 
@@ -192,7 +192,7 @@ def say_what_is_left() -> None:
     """Take the progress bar off the terminal, and say where a feature file can be gone on with."""
     if progress := sys.modules.get("imgtool.cli.progress"):
         progress.clear()
-    if growing := sys.modules.get("imgtool.datasets.feature_file.growing"):
+    if growing := sys.modules.get("imgtool.datasets.feature_file.resumable"):
         for line in growing.interrupted():
             complain(line)
 

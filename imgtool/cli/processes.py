@@ -13,10 +13,10 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from imgtool.batch.memory import keep_freed_memory
 from imgtool.batch.pool import ordered_map
 from imgtool.batch.worker import WorkerDiedError, Workers, channels, send
 from imgtool.cli.images import Images, Outcome, reported
-from imgtool.cli.memory import keep_freed_memory
 from imgtool.cli.remote import Described, Task, describe_files, outcomes_of, paths_of, task_of
 from imgtool.errors import ParameterError
 

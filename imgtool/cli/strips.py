@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from imgtool.batch.memory import keep_freed_memory
 from imgtool.batch.pool import ordered_map
-from imgtool.cli.memory import keep_freed_memory
 from imgtool.cli.progress import tracked
-from imgtool.filters.local import LocalFilter, Rows, joined
+from imgtool.filters.strip_filter import LocalFilter, Rows, joined
 from imgtool.image.pixels import Extremes
 
 

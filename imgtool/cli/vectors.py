@@ -133,7 +133,7 @@ class Vectors(NamedTuple):
 
         unpack: returns a vector and None, or local descriptors and their frames.
         """
-        from imgtool.datasets.feature_file.growing import GrowingFile
+        from imgtool.datasets.feature_file.resumable import GrowingFile
 
         assert self.output is not None
         self._check(images)
@@ -154,7 +154,7 @@ class Vectors(NamedTuple):
         """Refuse a feature file that cannot or must not be written, before any work is done."""
         from imgtool.batch.outputs import identity
         from imgtool.datasets import feature_file
-        from imgtool.datasets.feature_file.growing import companions
+        from imgtool.datasets.feature_file.resumable import companions
 
         assert self.output is not None
         feature_file.check_suffix(self.output)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.limits import require_finite, require_roots
+from imgtool.features.validation import require_finite, require_roots
 from imgtool.filters.gradient import gradient, magnitude, phase
 from imgtool.image.color import split_alpha
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from imgtool.errors import ParameterError
-from imgtool.features.limits import require_finite
+from imgtool.features.validation import require_finite
 from imgtool.filters.borders import pad
 from imgtool.image.color import split_alpha, to_rgb
 

@@ -13,7 +13,7 @@ import torch
 
 from imgtool.features import gist
 from imgtool.features.exact_torch import batches, by_shape, exact, moved
-from imgtool.features.limits import require_finite
+from imgtool.features.validation import require_finite
 from imgtool.filters.borders import indices
 from imgtool.image.color import split_alpha, to_rgb
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.limits import require_finite, require_roots
+from imgtool.features.validation import require_finite, require_roots
 from imgtool.image.color import split_alpha
 
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys", "none")

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.limits import require_finite
 from imgtool.features.sift import Descriptors, normalise
+from imgtool.features.validation import require_finite
 from imgtool.image.color import to_gray
 from imgtool.image.pixels import with_depth
 

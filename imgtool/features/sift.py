@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.limits import require_finite
+from imgtool.features.validation import require_finite
 from imgtool.filters.kernels import gaussian_taps
 from imgtool.image.color import to_gray
 from imgtool.image.pixels import top_of

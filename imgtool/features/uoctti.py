@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.limits import require_finite
+from imgtool.features.validation import require_finite
 from imgtool.filters.gradient import gradient, magnitude, strongest_channel
 from imgtool.image.color import split_alpha
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from imgtool.errors import ParameterError
-from imgtool.filters.framed import MARGINS, Framed
-from imgtool.filters.plan import METHODS, Plan
-from imgtool.filters.storing import DEPTHS
+from imgtool.filters.engine.padded_view import MARGINS, Framed
+from imgtool.filters.engine.plan import METHODS, Plan
+from imgtool.filters.engine.rounding import DEPTHS
 
 CHANNELS = 4  # at a time: OpenCV's scalars, which stand for what lies outside, have no more
 

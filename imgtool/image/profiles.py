@@ -52,7 +52,7 @@ def _in_jpeg(data: bytes, profile: bytes) -> bytes:
 
 def _in_webp(data: bytes, profile: bytes) -> bytes:
     """Put the profile before the pixels; the extended header that it needs is there already or is made."""
-    from imgtool.image import pillow
+    from imgtool.image.codecs import pillow
 
     chunks = data[12:]
     if chunks[:4] == b"VP8X":

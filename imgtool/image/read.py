@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from imgtool.errors import ImageError
-from imgtool.image.switch import Switch
+from imgtool.image.codecs.header import Header, format_of_bytes
+from imgtool.image.shared_setting import Switch
 
 MAX_PIXELS = 178_000_000
 
@@ -45,7 +44,7 @@ class _Warnings:
 
 _silence = Switch(_Warnings().ignore)
 
-# Format -> module of this room with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
+# Format -> module of codecs with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
 # one, `profile(data)`.
 #
 # png   OpenCV for 16 bits and plain 8 bits, else Pillow (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks
@@ -61,52 +60,16 @@ _silence = Switch(_Warnings().ignore)
 #       tifffile leaves most of it to a package of 40 MB; LZW, PackBits, Zstandard, fax, JPEG, WebP by Pillow's codecs,
 #       one strip at a time
 DECODERS = {
-    "png": "imgtool.image.png",
-    "jpeg": "imgtool.image.jpeg",
-    "webp": "imgtool.image.pillow",
-    "gif": "imgtool.image.gif",
-    "bmp": "imgtool.image.bmp",
-    "jp2": "imgtool.image.jp2",
-    "tiff": "imgtool.image.tiff",
-    "pnm": "imgtool.image.pnm",
-    "npy": "imgtool.image.npy",
+    "png": "imgtool.image.codecs.png",
+    "jpeg": "imgtool.image.codecs.jpeg",
+    "webp": "imgtool.image.codecs.pillow",
+    "gif": "imgtool.image.codecs.gif",
+    "bmp": "imgtool.image.codecs.bmp",
+    "jp2": "imgtool.image.codecs.jp2",
+    "tiff": "imgtool.image.codecs.tiff",
+    "pnm": "imgtool.image.codecs.pnm",
+    "npy": "imgtool.image.codecs.npy",
 }
-
-_SIGNATURES = (
-    ("png", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("jpeg", re.compile(rb"\xff\xd8")),
-    ("gif", re.compile(rb"GIF8[79]a")),
-    ("webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
-    ("bmp", re.compile(rb"BM")),
-    ("jp2", re.compile(rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
-    ("tiff", re.compile(rb"II[*+]\x00|MM\x00[*+]")),
-    ("npy", re.compile(rb"\x93NUMPY")),
-    ("pnm", re.compile(rb"P[1-7Ff][\s#]")),
-)
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says of itself before its pixels are decoded.
-
-    orientation is EXIF's, 1 to 8, as stored; profile is the name or size of a color profile, None without one.
-    """
-
-    format: str
-    height: int
-    width: int
-    channels: int
-    dtype: str
-    orientation: int = 1
-    profile: str | None = None
-
-
-def format_of_bytes(data: bytes) -> str:
-    """Return the format that the first bytes tell. Raises ImageError when it is none that imgtool reads."""
-    for name, signature in _SIGNATURES:
-        if signature.match(data):
-            return name
-    raise ImageError(f"is no image that imgtool reads ({', '.join(DECODERS)})")
 
 
 def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:

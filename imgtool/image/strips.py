@@ -17,7 +17,8 @@ from typing import BinaryIO
 import numpy as np
 
 from imgtool.errors import ImageError
-from imgtool.image.read import format_of_bytes, guarded, require_allowed
+from imgtool.image.codecs.header import format_of_bytes
+from imgtool.image.read import guarded, require_allowed
 from imgtool.image.write import PLAIN, tiff_options
 
 _HEAD = 100_000  # bytes in which the header of a PNM, PAM, PFM or NPY file must end
@@ -157,14 +158,14 @@ def _layout(file: BinaryIO) -> Layout | None:
 
 
 def _tiff_layout(file: BinaryIO) -> Layout | None:
-    from imgtool.image.tiff import plain_rows
+    from imgtool.image.codecs.tiff import plain_rows
 
     found = plain_rows(file)
     return Layout(*found) if found else None
 
 
 def _pnm_layout(head: bytes) -> Layout | None:
-    from imgtool.image import pnm
+    from imgtool.image.codecs import pnm
 
     found = pnm.layout_of(head)
     shape = (found.height, found.width) + ((found.channels,) if found.channels > 1 else ())
@@ -176,7 +177,7 @@ def _pnm_layout(head: bytes) -> Layout | None:
 
 
 def _npy_layout(head: bytes) -> Layout | None:
-    from imgtool.image import npy
+    from imgtool.image.codecs import npy
 
     shape, stored, fortran, offset = npy.layout_of(head)
     return None if fortran else Layout(shape, stored, offset)

@@ -26,8 +26,8 @@ DEADLY = """
 import sys
 if "serve" in sys.orig_argv[-1]:
     import os, signal, time
-    import imgtool.batch.isolated, imgtool.image.gif
-    imgtool.image.gif.decode = lambda data, **_: {deed}
+    import imgtool.batch.isolated, imgtool.image.codecs.gif
+    imgtool.image.codecs.gif.decode = lambda data, **_: {deed}
     {more}
 """
 SEGFAULT = "os.kill(os.getpid(), signal.SIGSEGV)"

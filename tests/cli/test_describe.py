@@ -8,10 +8,10 @@ import pytest
 
 from imgtool.cli.main import execute
 from imgtool.features.dalal_triggs import dalal_triggs
+from imgtool.features.drawing import hog_picture
 from imgtool.features.gist import PRESETS, gist
 from imgtool.features.hog import cell_histograms, hog
 from imgtool.features.uoctti import uoctti, vlfeat_dalal_triggs
-from imgtool.image.draw import hog_picture
 from imgtool.image.read import read
 
 RNG = np.random.default_rng(0)

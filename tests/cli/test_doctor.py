@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgtool import device
-from imgtool.cli import doctor
+from imgtool.cli.commands import doctor
 from imgtool.cli.main import execute
 
 

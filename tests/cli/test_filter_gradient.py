@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imgtool.cli.filter import command as filter_command
+from imgtool.cli.commands.filter import command as filter_command
 from imgtool.cli.main import execute
 from imgtool.filters.borders import BORDERS
 from imgtool.filters.gradient import CHANNELS, OPERATORS, color_gradient, magnitude, phase

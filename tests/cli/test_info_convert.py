@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from imgtool.cli.convert import NUMBERS
+from imgtool.cli.commands.convert import NUMBERS
 from imgtool.cli.main import execute
 from imgtool.image import color, encode, read
 

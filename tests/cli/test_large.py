@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from imgtool.cli.main import execute
-from imgtool.filters import local
+from imgtool.filters import strip_filter as local
 from imgtool.filters.borders import BORDERS
 from imgtool.image import encode, read
 from imgtool.image.strips import RowFile

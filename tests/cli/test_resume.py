@@ -18,8 +18,8 @@ import pytest
 
 from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
-from imgtool.datasets.feature_file.growing import GrowingFile, companions
 from imgtool.datasets.feature_file.journal import MAGIC, framed, records
+from imgtool.datasets.feature_file.resumable import GrowingFile, companions
 from imgtool.errors import OutputError
 from imgtool.features.hog import hog
 from imgtool.image import encode

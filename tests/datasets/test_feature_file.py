@@ -15,8 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from imgtool.datasets import formats
-from imgtool.datasets.feature_file import FeatureTable, archive, check_suffix, load, merged, read_blocks, save, write
-from imgtool.datasets.feature_file.archive import crc_of_joined
+from imgtool.datasets.feature_file import (
+    FeatureTable,
+    check_suffix,
+    load,
+    merged,
+    numpy_files,
+    read_blocks,
+    save,
+    write,
+)
+from imgtool.datasets.feature_file.numpy_files import crc_of_joined
 from imgtool.errors import DataError, OutputError, ParameterError
 
 META = {"descriptor": "hog", "parameters": {"cell": 8}, "version": "0"}
@@ -151,7 +160,7 @@ def many(seed, *, frame_width=0):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(archive, "_NUMBERS_AT_ONCE", 50)
+    monkeypatch.setattr(numpy_files, "_NUMBERS_AT_ONCE", 50)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".jsonl", ".parquet"])
@@ -277,7 +286,7 @@ class Bomb:
 
 
 def npz(**changes):
-    """Return an archive as `save` writes it, with some members changed, or left out (None)."""
+    """Return an numpy_files as `save` writes it, with some members changed, or left out (None)."""
     table = local()
     arrays = {
         "features": table.features, "paths": np.array(["a", "b", "c"]), "labels": np.array(["", "", ""]),
@@ -290,15 +299,15 @@ def npz(**changes):
 
 def zipped(members, compression=zipfile.ZIP_STORED):
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as archive:
+    with zipfile.ZipFile(stream, "w", compression) as numpy_files:
         for name, content in members.items():
-            archive.writestr(name, content)
+            numpy_files.writestr(name, content)
     return stream.getvalue()
 
 
 def members_of(content):
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(io.BytesIO(content)) as numpy_files:
+        return {name: numpy_files.read(name) for name in numpy_files.namelist()}
 
 
 def header_of(shape):

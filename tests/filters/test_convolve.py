@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import BORDERS, indices
 from imgtool.filters.convolve import convolve, convolve_padded, margins
+from imgtool.filters.engine.plan import METHODS, separated
 from imgtool.filters.gradient import gradient, magnitude, phase
-from imgtool.filters.plan import METHODS, separated
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 FILTERING = np.load(REFERENCE / "filtering.npz")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgtool.filters.convolve import convolve
-from imgtool.filters.gemm import col2im, correlate_batch, im2col
+from imgtool.filters.engine.gemm import col2im, correlate_batch, im2col
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 layers = st.fixed_dictionaries(

@@ -7,7 +7,7 @@ import skimage.filters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgtool.cli import gradient as command
+from imgtool.cli.commands import gradient as command
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import BORDERS
 from imgtool.filters.gradient import (

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from imgtool.errors import ParameterError
 from imgtool.filters import kernels
 from imgtool.filters.convolve import convolve
+from imgtool.filters.engine.plan import separated
 from imgtool.filters.kernels import KERNELS, kernel, normalized
-from imgtool.filters.plan import separated
 
 DERIVATIVES = [name for name in KERNELS if name.endswith(("-x", "-y"))]
 SMOOTH = ["box", "gaussian", "motion"]

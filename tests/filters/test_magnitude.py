@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import BORDERS
 from imgtool.filters.convolve import convolve
+from imgtool.filters.engine.magnitude import magnitude_by, magnitude_margins, magnitude_padded
 from imgtool.filters.kernels import gaussian, kernel
-from imgtool.filters.magnitude import magnitude_by, magnitude_margins, magnitude_padded
 
 OPERATORS = ("sobel", "scharr", "prewitt", "central", "forward", "backward")
 SLOPE = gaussian(2.0) * np.arange(8, -9, -1)  # an antisymmetric kernel of rank 1, as a derivative of Gaussian is

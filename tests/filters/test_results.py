@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from imgtool.filters.borders import BORDERS
 from imgtool.filters.convolve import cannot_clip, convolve, convolve_padded, margins
+from imgtool.filters.engine.plan import METHODS, separated
+from imgtool.filters.engine.tiles import SIDES, tile_sides
 from imgtool.filters.kernels import gaussian
-from imgtool.filters.plan import METHODS, separated
-from imgtool.filters.tiles import SIDES, tile_sides
 
 LIMITS = {np.uint8: (0, 255), np.uint16: (0, 65535), np.int16: (-32768, 32767)}
 

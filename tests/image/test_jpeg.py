@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from imgtool.errors import ImageError
-from imgtool.image import jpeg, pillow, read
+from imgtool.image import read
+from imgtool.image.codecs import jpeg, pillow
 
 SAMPLE = Path(__file__).parents[2] / "sample_images" / "astronaut.jpg"
 KINDS = list(itertools.product(("RGB", "L"), (20, 75, 95), (0, 1, 2), (False, True)))

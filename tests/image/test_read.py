@@ -14,7 +14,7 @@ from PIL import Image
 
 from imgtool.errors import ImageError
 from imgtool.image import probe, read
-from imgtool.image.orientation import upright
+from imgtool.image.codecs.orientation import upright
 from imgtool.image.write import CAPACITY, encode
 
 LOSSLESS = [

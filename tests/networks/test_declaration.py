@@ -47,7 +47,7 @@ def test_thin_form_has_thin_matrices():
 
 def test_modules_have_the_declared_names_and_shapes():
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-    from imgtool.networks.torch_layers import build
+    from imgtool.networks.torch_backend import build
 
     for network in (lenet(), two_layer(), alexnet(3, rank=2)):
         assert {name: tuple(t.shape) for name, t in build(network).state_dict().items()} == network.tensors()

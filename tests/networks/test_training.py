@@ -13,7 +13,7 @@ from imgtool.networks import training  # noqa: E402
 from imgtool.networks.augment import Augmentation  # noqa: E402
 from imgtool.networks.declaration import Dropout, Flatten, Linear, Network, ReLU  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
-from imgtool.networks.torch_layers import build, weights_of  # noqa: E402
+from imgtool.networks.torch_backend import build, weights_of  # noqa: E402
 from imgtool.networks.training import Recipe, Samples, accuracy, predict, schedule, train  # noqa: E402
 
 

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from imgtool.batch.outputs import is_special, new_file
-from imgtool.datasets.feature_file import archive, parquet, texts
+from imgtool.datasets.feature_file import numpy_files, parquet, text_files
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable, merged
 from imgtool.errors import DataError, OutputError, ParameterError
 
@@ -38,21 +38,24 @@ __all__ = [
 ]
 
 _WRITERS = {
-    ".npz": archive.write_npz,
-    ".npy": archive.write_npy,
-    ".csv": texts.write_csv,
-    ".jsonl": texts.write_jsonl,
+    ".npz": numpy_files.write_npz,
+    ".npy": numpy_files.write_npy,
+    ".csv": text_files.write_csv,
+    ".jsonl": text_files.write_jsonl,
     ".parquet": parquet.write_parquet,
 }
 _READERS = {
-    ".npz": archive.read_npz,
-    ".npy": archive.read_npy,
-    ".csv": texts.read_csv,
-    ".jsonl": texts.read_jsonl,
+    ".npz": numpy_files.read_npz,
+    ".npy": numpy_files.read_npy,
+    ".csv": text_files.read_csv,
+    ".jsonl": text_files.read_jsonl,
     ".parquet": parquet.read_parquet,
 }
 # Formats that hold features as rows of float32: how many bytes before them, and what writes the rest.
-_IN_PLACE = {".npz": (archive.NPZ_ROOM, archive.finish_npz), ".npy": (archive.NPY_ROOM, archive.finish_npy)}
+_IN_PLACE = {
+    ".npz": (numpy_files.NPZ_ROOM, numpy_files.finish_npz),
+    ".npy": (numpy_files.NPY_ROOM, numpy_files.finish_npy),
+}
 SUFFIXES = tuple(_WRITERS)
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from imgtool.batch.pool import batched
-from imgtool.datasets.feature_file.archive import LARGEST_RATIO, meta_text, parsed_meta
+from imgtool.datasets.feature_file.numpy_files import LARGEST_RATIO, meta_text, parsed_meta
 from imgtool.datasets.feature_file.table import Blocks, Header, check_parts, checked
-from imgtool.datasets.feature_file.texts import is_unicode
+from imgtool.datasets.feature_file.text_files import is_unicode
 from imgtool.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -1,0 +1,51 @@
+"""What long work tells of itself while it goes on. Whoever draws, prints or stores it is elsewhere.
+
+A function that takes `events` calls it with one of these, from the thread that does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many of so many steps of some work are done."""
+
+    done: int
+    total: int
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of gradient descent is done; numbers count from 1, the loss is the mean over the epoch so far."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images is done.
+
+    loss, error: means over the training images as they were seen (augmented); those of validation images are None
+    where there are none. Errors are shares, top-1. seconds: wall time of the epoch.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    error: float
+    learning_rate: float
+    seconds: float
+    validation_loss: float | None = None
+    validation_error: float | None = None
+
+
+Event = Progress | Step | Epoch
+Events = Callable[[Event], None]

@@ -1,0 +1,1 @@
+"""How convolutions and magnitudes are computed: the plan, its methods, borders, rounding."""

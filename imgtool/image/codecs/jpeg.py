@@ -1,0 +1,134 @@
+"""JPEG: pixels through OpenCV or Pillow; its segments by ourselves, so that what is not read is refused by its name.
+
+Source: ITU-T T.81 (JPEG), annex B; T.87 (JPEG-LS).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from imgtool.errors import ImageError
+from imgtool.image.codecs import pillow
+from imgtool.image.codecs.header import Header
+from imgtool.image.codecs.orientation import require_supported, upright
+
+_ALONE = {0x01, *range(0xD0, 0xDA)}  # markers without a segment
+_SCAN, _END, _LOSSLESS, _LS, _APP1 = 0xDA, 0xD9, 0xC3, 0xF7, 0xE1
+_PROGRESSIVE = 0xC2
+_COMMON = {0xC0, 0xC1, _PROGRESSIVE}  # without lossless and arithmetic ones
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # that ends the data of a scan
+_READ = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}  # baseline, extended, progressive, lossless; arithmetic
+_FRAMES = {
+    0xC5: "hierarchical JPEG", 0xC6: "hierarchical JPEG", 0xC7: "hierarchical JPEG",
+    0xCB: "arithmetic lossless JPEG", 0xCD: "hierarchical JPEG", 0xCE: "hierarchical JPEG", 0xCF: "hierarchical JPEG",
+    _LS: "JPEG-LS",
+}  # fmt: skip
+
+
+def header(data: bytes) -> Header:
+    """Read size, channels and orientation."""
+    return pillow.header(_plain(data))
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Return height and width as stored, the largest if there are several frames."""
+    frames = [data[begin + 4 : end] for marker, begin, end in _segments(data) if marker in _READ]
+    sides = [(int.from_bytes(each[1:3], "big"), int.from_bytes(each[3:5], "big")) for each in frames]
+    return max(sides, key=math.prod, default=(0, 0))
+
+
+def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
+    """Return the pixels, upright."""
+    plain = _plain(data)
+    image = _by_opencv(plain)
+    return pillow.decode(plain, allow_truncated=allow_truncated) if image is None else image
+
+
+def profile(data: bytes) -> bytes | None:
+    """Return the ICC profile."""
+    return pillow.profile(_plain(data))
+
+
+def _by_opencv(data: bytes) -> np.ndarray | None:
+    """Return the pixels, upright, of a common JPEG that goes on to its end; None for another.
+
+    The bits are those of Pillow, which uses the same library but takes a third longer. It says when a file is cut,
+    which OpenCV does not.
+    """
+    segments = list(_segments(data))
+    frames = [(marker, data[begin + 9]) for marker, begin, _ in segments if marker in _READ]
+    if len(frames) != 1:
+        return None
+    frame, components = frames[0]
+    if frame not in _COMMON or components == 4 or not _is_whole(data, frame, segments[-1][2]):
+        return None
+    flags = cv2.IMREAD_GRAYSCALE if components == 1 else cv2.IMREAD_COLOR_RGB
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    if image is None or image.shape[:2] != size(data):
+        return None
+    has_orientation = any(marker == _APP1 for marker, _, _ in segments)
+    return upright(np.asarray(image), pillow.stored_orientation(data) if has_orientation else 1)
+
+
+def _is_whole(data: bytes, frame: int, end: int) -> bool:
+    """Tell whether after a first scan's header, which ends there, just its data stand to the end of the file.
+
+    In a progressive file tables and other scans may stand between.
+    """
+    while found := _MARKER.search(data, end):
+        begin, marker = found.start(), data[found.start() + 1]
+        if marker == _END or frame != _PROGRESSIVE:
+            return marker == _END and begin + 2 == len(data)
+        end = begin + 2 + int.from_bytes(data[begin + 2 : begin + 4], "big")
+    return False
+
+
+def _plain(data: bytes) -> bytes:
+    """Return the file without stray bytes between its segments. Raises ImageError for a kind that is not read."""
+    parts, end, found = [], 2, False
+    for marker, begin, end in _segments(data):
+        body = data[begin + 4 : end]
+        if marker in _FRAMES or marker in _READ:
+            _require_read(marker, body)
+            found = True
+        parts.append((begin, end))
+    if not found:
+        raise ImageError("is no valid JPEG: it holds no frame")
+    if end == 2 + sum(last - first for first, last in parts):
+        return data
+    return data[:2] + b"".join(data[first:last] for first, last in parts) + data[end:]
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, begin, end) of each segment up to the first scan."""
+    begin = data.find(b"\xff", 2)
+    while 0 <= begin < len(data) - 3:
+        marker = data[begin + 1]
+        if marker in (0x00, 0xFF):  # a stray byte, or one that fills up
+            begin = data.find(b"\xff", begin + 1)
+            continue
+        length = 0 if marker in _ALONE else int.from_bytes(data[begin + 2 : begin + 4], "big")
+        end = min(begin + 2 + length, len(data))
+        yield marker, begin, end
+        if marker in (_SCAN, _END):
+            return
+        begin = data.find(b"\xff", end)
+
+
+def _require_read(marker: int, frame: bytes) -> None:
+    """Refuse a kind of frame that is not read."""
+    require_supported(marker in _READ, _FRAMES.get(marker, ""))
+    if len(frame) < 6:
+        raise ImageError("ends within its header")
+    kind = "lossless JPEG" if marker == _LOSSLESS else "JPEG"
+    require_supported(frame[0] == 8, f"{kind} of {frame[0]} bits")
+    require_supported(any(frame[1:3]), "JPEG whose height follows its first scan")
+    require_supported(frame[5] in (1, 3, 4), f"JPEG of {frame[5]} components")

@@ -1,0 +1,116 @@
+"""What Pillow decodes: JPEG, WebP, PNG of 8 bits and fewer, codestreams of JPEG 2000, and the pixels of GIF.
+
+Pillow's modes become arrays here; a mode that would lose depth or meaning is refused.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from imgtool.errors import ImageError
+from imgtool.image.codecs.header import Header
+from imgtool.image.codecs.orientation import TAG, require_supported, turned, upright
+from imgtool.image.codecs.photometry import cmyk_to_rgb
+from imgtool.image.shared_setting import Switch
+
+FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "jp2": "JPEG2000"}
+_NAMES = {pillow: name for name, pillow in FORMATS.items()}
+_CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3, "I;16": 1}
+_DIRECT = {"L", "LA", "RGB", "RGBA", "I;16"}
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and is checked on the header
+
+
+def _set_truncation(on: bool) -> None:
+    ImageFile.LOAD_TRUNCATED_IMAGES = on
+
+
+_truncation = Switch(_set_truncation)
+
+
+def header(data: bytes) -> Header:
+    """Read what Pillow says without decoding."""
+    with opened(data, list(FORMATS.values())) as image:
+        orientation = _orientation(image)
+        height, width = turned(orientation, image.height, image.width)
+        channels = _CHANNELS.get(image.mode, len(image.getbands()))
+        channels += _has_key(image) and image.mode == "P"
+        dtype = "uint16" if image.mode.startswith("I;16") else "uint8"
+        profile = image.info.get("icc_profile")
+        name = _NAMES[str(image.format).replace("MPO", "JPEG")]
+        return Header(name, height, width, channels, dtype, orientation, f"{len(profile)} bytes" if profile else None)
+
+
+def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
+    """Return the pixels of the first frame, upright."""
+    with opened(data, list(FORMATS.values())) as image:
+        orientation = _orientation(image)
+        return upright(_loaded(image, allow_truncated), orientation)
+
+
+def profile(data: bytes) -> bytes | None:
+    """Return the ICC profile."""
+    with opened(data, list(FORMATS.values())) as image:
+        return image.info.get("icc_profile") or None
+
+
+def stored_orientation(data: bytes) -> int:
+    """Return the orientation that EXIF or XMP names, 1 without either."""
+    with opened(data, list(FORMATS.values())) as image:
+        return _orientation(image)
+
+
+def decode_stored(data: bytes, allow_truncated: bool) -> np.ndarray:
+    """Return the pixels as they are stored, neither turned nor with a transparent color."""
+    with opened(data, list(FORMATS.values())) as image:
+        return _loaded(image, allow_truncated)
+
+
+def _loaded(image: Image.Image, allow_truncated: bool) -> np.ndarray:
+    """Decode the pixels."""
+    try:
+        with _truncation.at(allow_truncated):
+            image.load()
+    except OSError as error:
+        if "truncated" in str(error) or "broken" in str(error):
+            raise ImageError("is cut or damaged; --allow-truncated reads what is there") from None
+        raise
+    return to_array(image)
+
+
+def opened(data: bytes, formats: list[str]) -> Image.Image:
+    """Open with the decoders of these formats of Pillow's, and no others."""
+    try:
+        return Image.open(io.BytesIO(data), formats=formats)
+    except (OSError, ValueError, SyntaxError) as error:
+        reason = "its header is broken" if "cannot identify" in str(error) else str(error)
+        raise ImageError(f"cannot be decoded: {reason}") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(TAG, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _has_key(image: Image.Image) -> bool:
+    """Tell whether a color or palette entry stands for transparent."""
+    return "transparency" in image.info
+
+
+def to_array(image: Image.Image) -> np.ndarray:
+    """Return a Pillow image as an array of this room's conventions."""
+    if image.mode == "CMYK":
+        return cmyk_to_rgb(np.asarray(image))
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.mode in ("P", "PA"):
+        return np.asarray(image.convert("RGBA" if _has_key(image) or image.mode == "PA" else "RGB"))
+    if image.mode == "YCbCr":
+        return np.asarray(image.convert("RGB"))
+    require_supported(image.mode in _DIRECT, f"Pillow's mode {image.mode}")
+    if image.mode == "I;16":
+        return np.asarray(image, np.uint16)
+    return np.asarray(image)

@@ -1,0 +1,219 @@
+"""TIFF: tags by tifffile, samples by tiff_samples.py; what they mean, here.
+
+Source: Adobe, "TIFF Revision 6.0", 1992; BigTIFF by the libtiff project.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+
+from imgtool.errors import ImageError
+from imgtool.image.codecs.header import Header
+from imgtool.image.codecs.orientation import require_supported, turned, upright
+from imgtool.image.codecs.photometry import (
+    FULL_RANGE,
+    REC_601,
+    cielab_to_rgb,
+    cmyk_to_rgb,
+    scaled,
+    unpremultiplied,
+    ycbcr_to_rgb,
+)
+from imgtool.image.codecs.pillow import opened, to_array
+from imgtool.image.codecs.tiff_codecs import is_image
+from imgtool.image.codecs.tiff_samples import sample_type, samples
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 1, 2, 3, 5, 6, 8
+_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples that make the color, by photometric interpretation
+_PLAIN = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_OLD_JPEG = 6
+_FLOAT = 3
+
+# tifffile reports what is odd in a file to the log; what matters comes as an error, in one line.
+logging.getLogger("tifffile").disabled = True
+
+
+def header(data: bytes) -> Header:
+    """Read the first page's tags."""
+    with _open(data) as file:
+        page = _page(file)
+        orientation = _orientation(page)
+        height, width = turned(orientation, page.imagelength, page.imagewidth)
+        channels = 3 if page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB) else 1
+        channels += _alpha_kind(page) is not None
+        dtype = _shown_type(page)
+        tag = page.tags.get(34675)
+        return Header("tiff", height, width, channels, dtype, orientation, f"{len(tag.value)} bytes" if tag else None)
+
+
+def profile(data: bytes) -> bytes | None:
+    """Return the ICC profile."""
+    with _open(data) as file:
+        found = _page(file).tags.valueof(34675)
+        return bytes(found) if found else None
+
+
+def _shown_type(page: Any) -> str:
+    """Return the type of the picture: numbers that are no levels of gray or color become floats."""
+    stored = sample_type(page)
+    if stored.kind == "u" and stored.itemsize <= 2:
+        return "uint8" if page.photometric == _PALETTE else stored.name
+    return _as_float(np.zeros(0, stored)).dtype.name
+
+
+def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
+    """Return the first page's pixels."""
+    with _open(data) as file:
+        page = _page(file)
+        if int(page.compression) == _OLD_JPEG:
+            return _by_pillow(data, page)
+        return upright(_meaning(page, samples(data, page, allow_truncated=allow_truncated)), _orientation(page))
+
+
+def plain_rows(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int] | None:
+    """Return shape, stored type and offset when the first page's samples are the picture's rows as they stand.
+
+    That is gray or color, with alpha or without, upright, of whole bytes, in uncompressed strips that follow each
+    other. Of anything else return None.
+    """
+    with _open(file) as whole:
+        page = _page(whole)
+        count, colors = page.samplesperpixel, {_BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric))
+        plain = page.is_final and not page.is_tiled and sum(page.databytecounts) == page.nbytes
+        alpha = [_UNASSOCIATED] if count != colors else []
+        if not plain or [int(kind) for kind in page.extrasamples] != alpha or count - len(alpha) != colors:
+            return None
+        if _orientation(page) != 1 or (page.planarconfig != 1 and count > 1):
+            return None
+        shape = (page.imagelength, page.imagewidth) + ((count,) if count > 1 else ())
+        return shape, page.dtype.newbyteorder(whole.byteorder), page.dataoffsets[0]
+
+
+def _open(source: bytes | BinaryIO) -> tifffile.TiffFile:
+    try:
+        return tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, OSError) as error:
+        raise ImageError(f"has a broken TIFF header: {error}") from None
+
+
+def _page(file: tifffile.TiffFile) -> Any:
+    """Return the first page, whose header must make sense."""
+    if not len(file.pages):
+        raise ImageError("holds no page")
+    page: Any = file.pages[0]
+    if page.imagewidth < 1 or page.imagelength < 1:
+        raise ImageError("has no size in its header")
+    if 262 not in page.tags and not (page.samplesperpixel == 1 and page.sampleformat == _FLOAT):
+        raise ImageError("does not say what its samples mean: it has no photometric interpretation")
+    require_supported(page.imagedepth == 1, "a TIFF volume")
+    return page
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(274)
+    value = tag.value if tag else 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _alpha_kind(page: Any) -> int | None:
+    """Return whether the first extra sample is associated or unassociated alpha; None when it is no alpha."""
+    kinds = [int(kind) for kind in page.extrasamples]
+    return kinds[0] if kinds and kinds[0] in (_ASSOCIATED, _UNASSOCIATED) else None
+
+
+def _meaning(page: Any, samples: np.ndarray) -> np.ndarray:
+    """Turn samples into a picture: palette, photometry, depth, alpha."""
+    photometric, bits = int(page.photometric), int(page.bitspersample)
+    require_supported(photometric in _COLORS, f"photometric interpretation {photometric}")
+    colors = _COLORS[photometric]
+    if samples.shape[2] < colors:
+        raise ImageError(f"has {samples.shape[2]} samples a pixel, fewer than its colors")
+    alpha = samples[:, :, colors : colors + 1] if _alpha_kind(page) and samples.shape[2] > colors else None
+    color = samples[:, :, :colors]
+    if samples.dtype.kind != "u" or bits > 16:
+        require_supported(photometric in _PLAIN, "a photometric interpretation of such numbers")
+        color, alpha = _as_float(color), None if alpha is None else _as_float(alpha)
+        if alpha is not None and _alpha_kind(page) == _ASSOCIATED and samples.dtype.kind == "f":
+            color = unpremultiplied(color, alpha)
+        return _joined(color, alpha)
+    alpha = None if alpha is None else scaled(alpha, (1 << bits) - 1)
+    if photometric == _PALETTE:
+        color = _by_palette(page, color[:, :, 0])
+        alpha = None if alpha is None else alpha.astype(np.uint8)
+    else:
+        color = _colors(page, scaled(color, (1 << bits) - 1))
+    if alpha is not None and _alpha_kind(page) == _ASSOCIATED:
+        color = unpremultiplied(color, alpha)
+    return _joined(color, alpha)
+
+
+def _colors(page: Any, color: np.ndarray) -> np.ndarray:
+    """Return gray or RGB of samples in their full range."""
+    photometric = int(page.photometric)
+    if photometric == _WHITE_IS_ZERO:
+        return np.iinfo(color.dtype).max - color
+    if photometric == _CMYK:
+        require_supported(page.tags.valueof(332, default=1) == 1, "inks other than cyan, magenta, yellow and black")
+        return cmyk_to_rgb(color)
+    if photometric == _CIELAB:
+        return cielab_to_rgb(color)
+    if photometric == _YCBCR and not (is_image(page) and page.planarconfig == 1):
+        require_supported(color.dtype == np.uint8, "YCbCr of more than 8 bits")
+        return ycbcr_to_rgb(color, _luma_weights(page), _reference_levels(page))
+    return color
+
+
+def _luma_weights(page: Any) -> tuple[float, ...]:
+    """Return what red, green and blue add to luma."""
+    found = page.tags.valueof(529)
+    if found is None or len(found) != 6 or not all(found[1::2]) or not found[2]:
+        return REC_601
+    return tuple(found[k] / found[k + 1] for k in (0, 2, 4))
+
+
+def _reference_levels(page: Any) -> tuple[tuple[float, float], ...]:
+    """Return the levels of black and white of each channel of YCbCr."""
+    found = page.tags.valueof(532)
+    if found is None or len(found) != 12 or not all(found[1::2]):
+        return FULL_RANGE
+    levels = [found[k] / found[k + 1] for k in range(0, 12, 2)]
+    pairs = tuple(zip(levels[::2], levels[1::2], strict=True))
+    return pairs if all(low < high for low, high in pairs) else FULL_RANGE
+
+
+def _as_float(samples: np.ndarray) -> np.ndarray:
+    """Return signed and wide integers as the float that holds them; floats of half precision as float32."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32 if samples.dtype.itemsize <= 4 else np.float64)
+    return samples.astype(np.float32 if samples.dtype.itemsize <= 2 else np.float64)
+
+
+def _by_palette(page: Any, indices: np.ndarray) -> np.ndarray:
+    """Look up colors; a palette has 16 bits a color, in which writers put v * 256 or v * 257, or v alone."""
+    palette = np.asarray(page.colormap, np.uint16)
+    if palette.shape != (3, 1 << int(page.bitspersample)):
+        raise ImageError("has a palette of the wrong length")
+    colors = (palette if palette.max() < 256 else palette >> 8).astype(np.uint8)
+    return np.asarray(colors[:, indices].transpose(1, 2, 0))
+
+
+def _joined(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """Return (height, width) or (height, width, channels)."""
+    if alpha is not None:
+        return np.concatenate([color, alpha], axis=2)
+    return color[:, :, 0] if color.shape[2] == 1 else color
+
+
+def _by_pillow(data: bytes, page: Any) -> np.ndarray:
+    """Decode the old kind of JPEG compression, whose tables lie anywhere in the file; Pillow also turns it upright."""
+    plain = page.photometric in (_BLACK_IS_ZERO, _RGB, _YCBCR) and page.planarconfig == 1 and page.bitspersample == 8
+    require_supported(plain, "old-style JPEG-compressed TIFF of such samples")
+    with opened(data, ["TIFF"]) as image:
+        image.load()
+        return to_array(image)

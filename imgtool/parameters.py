@@ -1,0 +1,103 @@
+"""Frozen values whose fields carry default, range and meaning, and that go to and from JSON.
+
+    @dataclass(frozen=True)
+    class Recipe(Parameters):
+        epochs: int = parameter(30, "Passes over the training images.", low=1, high=1_000_000)
+
+What is out of range is refused when the value is made. Who reads text, as `--set epochs=5`, is
+`imgtool.classifiers.settings`; a stored value comes back by `from_json`, which believes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from imgtool.errors import DataError, ParameterError
+
+MAX_NUMBERS = 16  # in a list
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a field means, the range of its numbers (both ends included; of each, in a tuple), or its choices."""
+
+    text: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] | None = None
+
+
+def parameter(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+) -> Any:
+    """Return a dataclass field with a default, what it means, and what it may be."""
+    return field(default=default, metadata={"meaning": Meaning(text, low, high, choices)})
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A frozen dataclass of `parameter` fields: bool, int, float, str, or tuples of one of these."""
+
+    def __post_init__(self) -> None:
+        """Raise ParameterError for a value of another type than the default, or out of range."""
+        for each in fields(self):
+            value = checked(each.name, getattr(self, each.name), each.default, each.metadata["meaning"])
+            object.__setattr__(self, each.name, value)
+
+    @classmethod
+    def meanings(cls) -> dict[str, tuple[Any, Meaning]]:
+        """Return default and meaning of each field by name, in order."""
+        return {each.name: (each.default, each.metadata["meaning"]) for each in fields(cls)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values by name, tuples as lists."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, stored: Any) -> Self:
+        """Return the value that `to_json` gave. Raises DataError for a missing, unknown or impossible field."""
+        names = {each.name for each in fields(cls)}
+        if not isinstance(stored, Mapping) or stored.keys() != names:
+            found = stored.keys() if isinstance(stored, Mapping) else set()
+            strange = sorted(map(str, names ^ found))
+            raise DataError(f"{strange[0]} is {'missing' if strange[0] in names else 'unknown'}")
+        try:
+            return cls(**stored)
+        except ParameterError as error:
+            raise DataError(str(error)) from None
+
+
+def checked(name: str, value: Any, default: Any, meaning: Meaning) -> Any:
+    """Return a value as the type of its default, lists as tuples. Raises ParameterError where it cannot be one."""
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_NUMBERS:
+            raise ParameterError(f"{name} must be 1 to {MAX_NUMBERS} values, got {value!r}")
+        return tuple(_one(name, each, type(default[0]), meaning) for each in value)
+    return _one(name, value, type(default), meaning)
+
+
+def _one(name: str, value: Any, kind: type, meaning: Meaning) -> Any:
+    """Check one value; an int may stand for a float."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ParameterError(f"{name} must be {_KINDS[kind]}, got {value!r}")
+    if meaning.choices is not None and value not in meaning.choices:
+        raise ParameterError(f"{name} must be {' or '.join(map(str, meaning.choices))}, got {value!r}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = meaning.low, meaning.high
+        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+            raise ParameterError(f"{name} must be from {low} to {high}, got {value!r}")
+    return value
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -1,0 +1,45 @@
+"""What becomes of each of many images, and what is to be said of it beside the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from imgtool.batch.inputs import Input
+
+Value = TypeVar("Value")
+Other = TypeVar("Other")
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What an input held and its result lacks, or what else is to be told once at the end.
+
+    kind: what remarks are counted by (pages, bands, metadata, clipped, alpha, files, values, damaged);
+    count: of what the kind counts; detail: in words, where a number does not say it.
+    """
+
+    kind: str
+    count: int = 1
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Value]):
+    """What became of one input: a value and remarks, or an error alone."""
+
+    index: int
+    source: Input
+    value: Value | None = None
+    error: Exception | None = None
+    remarks: tuple[Remark, ...] = ()
+
+    def map(self, function: Callable[[Value], Other]) -> Outcome[Other]:
+        """Return the outcome with a function of its value, if there is one."""
+        value = None if self.value is None else function(self.value)
+        return Outcome(self.index, self.source, value, self.error, self.remarks)
+
+    def with_remarks(self, *remarks: Remark) -> Outcome[Value]:
+        """Return the outcome with more remarks."""
+        return replace(self, remarks=(*self.remarks, *remarks))
