@@ -1,10 +1,19 @@
-"""What several rooms' tests need."""
+"""What the tests of several packages need."""
 
+import json
 import os
 import subprocess
 import sys
+from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from locations import IMGTOOL
+
+# No test depends on a clock, so that none fails on a busy machine: neither an example's time nor that of drawing it.
+settings.register_profile("imgtool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("imgtool")
 
 PEAK = """
 import os, sys
@@ -13,6 +22,57 @@ _, status, usage = os.wait4(process, 0)
 print(usage.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20))
 sys.exit(os.waitstatus_to_exitcode(status))
 """
+
+
+class Run(NamedTuple):
+    """What became of a command line."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def rows(self):
+        """The objects of JSON Lines, or the one object, that it printed."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def run(capsys):
+    """A function that runs a command line in this process: arguments -> Run."""
+
+    def run(*arguments):
+        from imgtool.cli.main import execute
+
+        capsys.readouterr()
+        status = execute([str(argument) for argument in arguments])
+        return Run(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def rows_of(run):
+    """A function that runs a command line in this process and returns its rows: arguments -> list of dictionaries."""
+
+    def rows_of(*arguments, status=0):
+        done = run(*arguments, "--format", "jsonl")
+        assert done.status == status, done.err
+        return done.rows
+
+    return rows_of
+
+
+@pytest.fixture(scope="session")
+def imgtool():
+    """A function that runs a command line in a process of its own, as `subprocess.run` does, with its options."""
+
+    def imgtool(*arguments, **options):
+        command = [*IMGTOOL, *map(str, arguments)]
+        options = {"stdin": subprocess.DEVNULL, "timeout": 300, "check": False, **options}
+        return subprocess.run(command, capture_output=True, **options)
+
+    return imgtool
 
 
 @pytest.fixture

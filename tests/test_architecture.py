@@ -4,11 +4,11 @@ import ast
 import subprocess
 import sys
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from locations import ROOT
+
 FLOORS = [
     {"errors"}, {"device", "events", "parameters", "arrays"}, {"image"}, {"filters", "batch"}, {"datasets"},
     {"features", "networks"}, {"classifiers"}, {"pipelines"}, {"evaluation"}, {"cli"}, {"__main__"},

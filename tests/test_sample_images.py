@@ -1,7 +1,6 @@
 """The sample images are what their page says."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from imgtool.batch.inputs import IMAGE_SUFFIXES
 from imgtool.datasets.formats import load
 from imgtool.evaluation.duplicates import duplicates
 from imgtool.image.read import probe, read
+from locations import ROOT, SAMPLES
 
-ROOT = Path(__file__).parents[1]
-SAMPLES = ROOT / "sample_images"
 LISTED = dict(re.findall(r"^\| `(\S+)` \| (\S+) \|", (SAMPLES / "README.md").read_text(), re.MULTILINE))
 FILES = sorted(path for path in SAMPLES.iterdir() if path.suffix in IMAGE_SUFFIXES)
 

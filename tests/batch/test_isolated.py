@@ -15,8 +15,8 @@ from imgtool.batch import isolated
 from imgtool.batch.isolated import IsolatedReader
 from imgtool.errors import ImageError
 from imgtool.image import encode, probe, read
+from locations import IMGTOOL, SAMPLES
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
 CAT = (SAMPLES / "cat.jpg").read_bytes()
 LIMIT = 178_000_000
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -170,7 +170,7 @@ def test_F17_with_isolate_a_decoder_that_dies_takes_its_own_file_and_no_other(tm
     for index in range(20):
         name, data = (f"{index:02}.gif", gif) if index % 7 == 3 else (f"{index:02}.jpg", CAT)
         (folder / name).write_bytes(data)
-    command = [sys.executable, "-m", "imgtool", "info", "--isolate", "-j", jobs, "in"]
+    command = [*IMGTOOL, "info", "--isolate", "-j", jobs, "in"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["path"] for row in rows if "error" in row] == ["in/03.gif", "in/10.gif", "in/17.gif"]
@@ -187,6 +187,6 @@ def test_F17_with_isolate_a_decoder_that_dies_takes_its_own_file_and_no_other(tm
 def test_F17_every_command_decodes_in_the_worker(tmp_path, deadly, gif, arguments):
     deadly(SEGFAULT)
     (tmp_path / "a.gif").write_bytes(gif)
-    command = [sys.executable, "-m", "imgtool", *arguments, "--isolate", "a.gif"]
+    command = [*IMGTOOL, *arguments, "--isolate", "a.gif"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (1, b"imgtool: a.gif: the decoder died (SIGSEGV)\n")

@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ import pytest
 from imgtool.classifiers import registry
 from imgtool.datasets.formats import load
 from imgtool.errors import DataError, ImgtoolError, ParameterError
+from locations import SAMPLES
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
 NEEDS = {"two-layer": None, "lenet": "torch", "alexnet": "torch"}
 QUICK = {
     "two-layer": {"epochs": 3},

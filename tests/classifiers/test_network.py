@@ -1,7 +1,6 @@
 """Networks as classifiers: settings, preprocessing, backends, training by hand and in PyTorch."""
 
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load
 from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterError, TrainingError
 from imgtool.image.resize import fit_crop
+from locations import SAMPLES
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
 NETWORKS = ("two-layer", "lenet", "alexnet")
 
 

@@ -122,7 +122,7 @@ def test_missing_files_and_what_is_no_file_are_refused(name, tmp_path):
         load_folder(tmp_path / "nowhere")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_damaged_weights_are_refused_even_with_the_hash_made_to_fit(tmp_path_factory, data):
     """A changed byte of the values is another number, which nobody can tell; all others must be noticed."""
@@ -147,7 +147,7 @@ def test_damaged_weights_are_refused_even_with_the_hash_made_to_fit(tmp_path_fac
             assert sum(array.nbytes for array in tensors.values()) <= len(whole) - header
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 5), st.lists(st.integers(1, 4), min_size=0, max_size=3), st.floats(1e-20, 1e20), st.integers(0, 99)
 )

@@ -92,7 +92,7 @@ def test_one_image_of_a_class_is_enough_to_fit():
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.floats(0.01, 1e4), st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_probabilities_add_up_and_survive_storage(classes, dimensions, slope, seed):
     generator = np.random.default_rng(seed)
     weights, biases = generator.normal(size=(classes, dimensions)), generator.normal(size=classes)

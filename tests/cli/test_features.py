@@ -1,7 +1,6 @@
 """`imgtool features search`, `merge` and `convert`."""
 
 import io
-import json
 import shutil
 from pathlib import Path
 
@@ -29,34 +28,29 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def rows_of(capsys, *arguments, status=0):
-    assert execute([*arguments, "--format", "jsonl"]) == status
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
 @pytest.mark.parametrize(
     "describe",
     [["gist", "--size", "64"], ["hog"], ["hog", "--variant", "uoctti"], ["hog", "--cell", "6,8", "--sqrt"],
      ["fisher"], ["fisher", "--encoding", "vlad", "--pyramid", "1x1,3x1"]],
     ids=" ".join,
 )  # fmt: skip
-def test_an_image_is_found_by_its_own_description(describe, capsys):
+def test_an_image_is_found_by_its_own_description(describe, rows_of):
     assert execute([*describe, "-q", "in", "-o", "f.npz"]) == 0
     cv2.imwrite("copy.png", IMAGES["in/fine/1.png"])  # not in the file: it is described anew
-    rows = rows_of(capsys, "features", "search", "--query", "copy.png", "--top", "3", "f.npz")
+    rows = rows_of("features", "search", "--query", "copy.png", "--top", "3", "f.npz")
     assert (rows[0]["path"], rows[0]["label"], rows[0]["rank"]) == ("in/fine/1.png", "fine", 1)
     assert rows[0]["score"] == pytest.approx(1, abs=1e-5)
     assert len(rows) == 3
-    same = rows_of(capsys, "features", "search", "--query", "in/fine/1.png", "--top", "3", "f.npz")
+    same = rows_of("features", "search", "--query", "in/fine/1.png", "--top", "3", "f.npz")
     assert [row["path"] for row in same] == [row["path"] for row in rows]
 
 
-def test_contact_sheet_and_duplicates(capsys):
+def test_contact_sheet_and_duplicates(rows_of):
     cv2.imwrite("in/fine/again.png", IMAGES["in/fine/1.png"])
     assert execute(["gist", "-q", "in", "-o", "f.npz"]) == 0
-    rows_of(capsys, "features", "search", "--query", "in/fine/1.png", "--show", "sheet.png", "f.npz")
+    rows_of("features", "search", "--query", "in/fine/1.png", "--show", "sheet.png", "f.npz")
     assert cv2.imread("sheet.png").shape == (3 * 168 + 8, 3 * 168 + 8, 3)
-    (pair,) = rows_of(capsys, "features", "search", "--duplicates", "--threshold", "0.999", "f.npz")
+    (pair,) = rows_of("features", "search", "--duplicates", "--threshold", "0.999", "f.npz")
     assert (pair["path"], pair["other"]) == ("in/fine/1.png", "in/fine/again.png")
 
 
@@ -99,11 +93,11 @@ def test_search_refuses_in_one_line(arguments, status, message, capsys, monkeypa
     assert message in captured.err
 
 
-def test_the_query_from_standard_input_is_shown(capsys, monkeypatch):
+def test_the_query_from_standard_input_is_shown(monkeypatch, rows_of):
     assert execute(["gist", "-q", "in", "-o", "f.npz"]) == 0
     content = cv2.imencode(".png", IMAGES["in/fine/1.png"])[1].tobytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
-    rows = rows_of(capsys, "features", "search", "--query", "-", "--show", "sheet.png", "--top", "1", "f.npz")
+    rows = rows_of("features", "search", "--query", "-", "--show", "sheet.png", "--top", "1", "f.npz")
     assert [row["path"] for row in rows] == ["in/fine/1.png"]
     sheet = cv2.imread("sheet.png")
     left, right = sheet[8:168, 8:168], sheet[8:168, 176:336]

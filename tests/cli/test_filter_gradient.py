@@ -19,7 +19,6 @@ from imgtool.image import encode, read
 from imgtool.image.color import join_alpha, split_alpha
 
 ENTRIES = {**KERNELS, **NEIGHBORHOODS}
-SAMPLES = Path(__file__).parents[2] / "sample_images"
 
 
 @pytest.fixture(autouse=True)

@@ -14,14 +14,9 @@ import numpy as np
 import pytest
 
 from imgtool.image import encode
+from locations import IMGTOOL, SAMPLES
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
-IMGTOOL = [sys.executable, "-m", "imgtool"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals, limits and devices")
-
-
-def run(*arguments, **options):
-    return subprocess.run([*IMGTOOL, *arguments], capture_output=True, timeout=120, check=False, **options)
 
 
 def tree(folder):
@@ -47,12 +42,12 @@ def files(folder):
     return {(each.name, each.inode()) for each in os.scandir(folder)} if folder.exists() else set()
 
 
-def test_F5_kill_at_30_moments_leaves_each_file_as_it_was_or_whole(numbers, tmp_path):
+def test_F5_kill_at_30_moments_leaves_each_file_as_it_was_or_whole(numbers, tmp_path, imgtool):
     commands, whole, seconds = [], [], []
     for kernel in ("box", "sharpen"):
         options = ["--kernel", kernel, "--range", "raw", "--force", "-q", "-j", "2"]
         begin = time.monotonic()
-        assert run("filter", *options, "-o", str(tmp_path / kernel), str(numbers)).returncode == 0
+        assert imgtool("filter", *options, "-o", str(tmp_path / kernel), str(numbers)).returncode == 0
         seconds.append(time.monotonic() - begin)
         whole.append(tree(tmp_path / kernel))
         commands.append([*IMGTOOL, "filter", *options, "-o", str(tmp_path / "out"), str(numbers)])
@@ -76,12 +71,12 @@ def test_F5_kill_at_30_moments_leaves_each_file_as_it_was_or_whole(numbers, tmp_
     assert tree(tmp_path / "out") == whole[0]
 
 
-def test_F5_what_a_killed_process_left_is_swept_also_when_there_is_nothing_to_write(numbers, tmp_path):
+def test_F5_what_a_killed_process_left_is_swept_also_when_there_is_nothing_to_write(numbers, tmp_path, imgtool):
     options = ["filter", "--kernel", "box", "-q", "-o", str(tmp_path), str(numbers)]
-    assert run(*options).returncode == 0
+    assert imgtool(*options).returncode == 0
     (name,) = _temporary_names(1)
     (tmp_path / name).write_bytes(b"half")
-    assert run(*options, "--skip-existing").returncode == 0
+    assert imgtool(*options, "--skip-existing").returncode == 0
     assert not (tmp_path / name).exists()
 
 
@@ -107,24 +102,24 @@ def limited():
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "bmp", "jp2", "ppm", "pam", "pfm", "npy"])
-def test_F5_file_size_limit_leaves_the_old_file(tmp_path, suffix):
+def test_F5_file_size_limit_leaves_the_old_file(tmp_path, suffix, imgtool):
     out = tmp_path / f"out.{suffix}"
     out.write_bytes(b"old")
     depth = ["--depth", "float"] if suffix == "pfm" else []
 
     command = ["filter", "--kernel", "box", *depth, "--force", "-o", str(out), str(SAMPLES / "cat.jpg")]
-    done = run(*command, **limited())
+    done = imgtool(*command, **limited())
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1), done.stderr
     assert b"file too large" in done.stderr
     assert tree(tmp_path) == {out.name: b"old"}
 
 
 @pytest.mark.parametrize("suffix", ["npz", "npy", "csv", "jsonl"])
-def test_F5_file_size_limit_leaves_the_old_feature_file(tmp_path, suffix):
+def test_F5_file_size_limit_leaves_the_old_feature_file(tmp_path, suffix, imgtool):
     out = tmp_path / f"out.{suffix}"
     out.write_bytes(b"old")
 
-    done = run("gist", "--force", "-o", str(out), str(SAMPLES / "cat.jpg"), **limited())
+    done = imgtool("gist", "--force", "-o", str(out), str(SAMPLES / "cat.jpg"), **limited())
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1), done.stderr
     assert tree(tmp_path) == {out.name: b"old"}
 
@@ -151,9 +146,9 @@ BATCH = ["filter", "--kernel", "gaussian", "--sigma", "9", "-j", "4", "textures"
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(tmp_path_factory, imgtool):
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert run(*BATCH, str(folder), cwd=SAMPLES).returncode == 0
+    assert imgtool(*BATCH, str(folder), cwd=SAMPLES).returncode == 0
     return tree(folder)
 
 
@@ -170,14 +165,14 @@ def before_imgtool(errors):
     return errors != b"" and b"imgtool/cli" not in errors and b"imgtool: " not in errors
 
 
-def finishes(folder, expected):
-    done = run(*BATCH, str(folder), "--skip-existing", cwd=SAMPLES)
+def finishes(imgtool, folder, expected):
+    done = imgtool(*BATCH, str(folder), "--skip-existing", cwd=SAMPLES)
     assert (done.returncode, done.stderr) == (0, b"")
     assert tree(folder) == expected
 
 
 @pytest.mark.parametrize("results", [1, 5, 10, 20, 30, 40])
-def test_F8_interrupted_at_work(tmp_path, undisturbed, results):
+def test_F8_interrupted_at_work(tmp_path, undisturbed, results, imgtool):
     process = subprocess.Popen([*IMGTOOL, *BATCH, str(tmp_path)], cwd=SAMPLES, stderr=subprocess.PIPE)
     while len(list(tmp_path.rglob("*.png"))) < results:
         time.sleep(0.005)
@@ -187,11 +182,11 @@ def test_F8_interrupted_at_work(tmp_path, undisturbed, results):
     assert status == 130 or (status == 0 and left == undisturbed)
     assert errors == b""
     assert seconds < 2  # a second, and one for a busy machine
-    finishes(tmp_path, undisturbed)
+    finishes(imgtool, tmp_path, undisturbed)
 
 
 @pytest.mark.parametrize("delay", [0.02, 0.06, 0.12, 0.25])
-def test_F8_interrupted_while_starting(tmp_path, undisturbed, delay):
+def test_F8_interrupted_while_starting(tmp_path, undisturbed, delay, imgtool):
     process = subprocess.Popen([*IMGTOOL, *BATCH, str(tmp_path)], cwd=SAMPLES, stderr=subprocess.PIPE)
     time.sleep(delay)
     status, errors, seconds = interrupt(process)
@@ -200,7 +195,7 @@ def test_F8_interrupted_while_starting(tmp_path, undisturbed, delay):
     assert errors == b"" or python_answers
     assert seconds < 2
     assert tree(tmp_path).items() <= undisturbed.items()
-    finishes(tmp_path, undisturbed)
+    finishes(imgtool, tmp_path, undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +229,7 @@ def test_F8_interrupted_in_long_work_of_a_library(tmp_path):
     assert os.listdir(tmp_path) == ["in.npy"]
 
 
-def test_F8_isolated_workers_end_too(tmp_path, undisturbed):
+def test_F8_isolated_workers_end_too(tmp_path, undisturbed, imgtool):
     process = subprocess.Popen([*IMGTOOL, *BATCH, str(tmp_path), "--isolate"], cwd=SAMPLES, stderr=subprocess.PIPE)
     while not list(tmp_path.rglob("*.png")):
         time.sleep(0.005)
@@ -249,7 +244,7 @@ def test_F8_isolated_workers_end_too(tmp_path, undisturbed):
             break
         time.sleep(0.05)
     assert not alive
-    finishes(tmp_path, undisturbed)
+    finishes(imgtool, tmp_path, undisturbed)
 
 
 def test_F8_progress_is_taken_off_the_terminal(tmp_path):
@@ -291,11 +286,11 @@ def _command_of(pid):
 
 
 @pytest.fixture(scope="module")
-def things(tmp_path_factory):
+def things(tmp_path_factory, imgtool):
     """A feature file and a data set of three classes."""
     folder = tmp_path_factory.mktemp("things")
-    assert run("hog", "-q", "-o", str(folder / "hog.npz"), str(SAMPLES / "camera.png")).returncode == 0
-    assert run(
+    assert imgtool("hog", "-q", "-o", str(folder / "hog.npz"), str(SAMPLES / "camera.png")).returncode == 0
+    assert imgtool(
         "train", "textures", "--model", "hog-svm", "-q", "-o", str(folder / "model"), cwd=SAMPLES
     ).returncode in (0, 2)
     return folder

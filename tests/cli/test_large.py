@@ -17,6 +17,7 @@ from imgtool.filters import strip_filter as local
 from imgtool.filters.borders import BORDERS
 from imgtool.image import encode, read
 from imgtool.image.strips import RowFile
+from locations import IMGTOOL
 
 COMMANDS = [
     "filter --kernel gaussian --sigma 2",
@@ -140,7 +141,7 @@ def test_a_turned_image_is_read_whole(both, tmp_path):
 def test_standard_output_gets_the_same_bytes(tmp_path):
     size = (2000, 2001)
     tifffile.imwrite(tmp_path / "a.tif", example(shape=size), metadata=None)
-    command = [sys.executable, "-m", "imgtool", "filter", "--kernel", "box", str(tmp_path / "a.tif"), "-q"]
+    command = [*IMGTOOL, "filter", "--kernel", "box", str(tmp_path / "a.tif"), "-q"]
     for to in ("tif", "png"):
         out = tmp_path / f"out.{to}"
         assert subprocess.run([*command, "-o", str(out)], check=True).returncode == 0
@@ -156,10 +157,6 @@ def large_file(tmp_path):
     return path
 
 
-def run(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "imgtool", *map(str, arguments)], capture_output=True, **options)
-
-
 def test_any_number_of_jobs_gives_the_same_bytes(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", example(shape=(300, 30)), metadata=None)
     monkeypatch.setattr(local, "LARGE", 1)
@@ -170,35 +167,35 @@ def test_any_number_of_jobs_gives_the_same_bytes(tmp_path, monkeypatch):
         assert out.read_bytes() == (tmp_path / "1.tif").read_bytes()
 
 
-def test_more_pixels_than_allowed_are_refused_in_one_line(large_file, tmp_path):
-    done = run("filter", "--kernel", "box", large_file, "-o", tmp_path / "o.tif", "--max-pixels", "15000000")
+def test_more_pixels_than_allowed_are_refused_in_one_line(large_file, tmp_path, imgtool):
+    done = imgtool("filter", "--kernel", "box", large_file, "-o", tmp_path / "o.tif", "--max-pixels", "15000000")
     assert done.returncode == 1
     assert done.stderr.decode().count("\n") == 1
     assert b"--max-pixels 15000000" in done.stderr
 
 
-def test_what_the_format_cannot_hold_is_refused_in_one_line(large_file, tmp_path):
-    done = run("filter", "--kernel", "box", "--range", "raw", large_file, "-o", tmp_path / "o.pgm")
+def test_what_the_format_cannot_hold_is_refused_in_one_line(large_file, tmp_path, imgtool):
+    done = imgtool("filter", "--kernel", "box", "--range", "raw", large_file, "-o", tmp_path / "o.pgm")
     assert done.returncode == 1
     assert done.stderr.decode().count("\n") == 1
     assert b"pnm cannot hold" in done.stderr
     assert os.listdir(tmp_path) == ["large.tif"]
 
 
-def test_an_option_of_another_format_is_wrong_usage(large_file, tmp_path):
-    done = run("filter", "--kernel", "box", large_file, "-o", tmp_path / "o.tif", "--quality", "5")
+def test_an_option_of_another_format_is_wrong_usage(large_file, tmp_path, imgtool):
+    done = imgtool("filter", "--kernel", "box", large_file, "-o", tmp_path / "o.tif", "--quality", "5")
     assert done.returncode == 2
     assert b"--quality is for jpeg" in done.stderr
     assert os.listdir(tmp_path) == ["large.tif"]
 
 
-def test_a_file_that_is_cut_is_refused_or_read_as_far_as_it_goes(tmp_path):
+def test_a_file_that_is_cut_is_refused_or_read_as_far_as_it_goes(tmp_path, imgtool):
     cut = tmp_path / "cut.pgm"
     cut.write_bytes(b"P5 4000 4000 255\n" + bytes(15_000_000))
-    done = run("filter", "--kernel", "box", cut, "-o", tmp_path / "o.tif")
+    done = imgtool("filter", "--kernel", "box", cut, "-o", tmp_path / "o.tif")
     assert done.returncode == 1
     assert b"is cut" in done.stderr
-    assert run("filter", "--kernel", "box", cut, "-o", tmp_path / "o.tif", "--allow-truncated").returncode == 0
+    assert imgtool("filter", "--kernel", "box", cut, "-o", tmp_path / "o.tif", "--allow-truncated").returncode == 0
     assert read(tmp_path / "o.tif").shape == (4000, 4000)
 
 
@@ -223,7 +220,7 @@ def test_interruption_leaves_no_partial_file(tmp_path, delay):
     out = tmp_path / "out"
     out.mkdir()
     line = ["filter", "--kernel", "log", "--sigma", "3", "-q", str(large_file)]
-    process = subprocess.Popen([sys.executable, "-m", "imgtool", *line, "-o", str(out / "o.tif")])
+    process = subprocess.Popen([*IMGTOOL, *line, "-o", str(out / "o.tif")])
     while not os.listdir(out):  # the first strip is done, the others are under way
         assert process.poll() is None
         time.sleep(0.01)

@@ -10,8 +10,8 @@ import pytest
 
 from imgtool.cli import main
 from imgtool.cli.main import COMMANDS, execute, program
+from locations import REFERENCE, SAMPLES
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
 CAMERA = str(SAMPLES / "camera.png")
 
 
@@ -123,7 +123,7 @@ def test_textbook_example(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["output"] == str(out)
     import numpy as np
 
-    reference = np.load(Path(__file__).parents[1] / "reference" / "filtering.npz")
+    reference = np.load(REFERENCE / "filtering.npz")
     np.testing.assert_allclose(np.load(out)[1:-1, 1:-1], reference["textbook_interior"], atol=1e-12)
 
 

@@ -17,9 +17,8 @@ import pytest
 from imgtool.cli.main import execute
 from imgtool.cli.messages import printable
 from imgtool.image import encode
+from locations import IMGTOOL
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
-IMGTOOL = [sys.executable, "-m", "imgtool"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="names and files that POSIX has")
 PNG = encode(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8), "png")
 

@@ -4,17 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
-IMGTOOL = f"{sys.executable} -m imgtool"
+from locations import IMGTOOL, SAMPLES
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells, signals and devices")
 
 
 def shell(line, **options):
-    line = line.replace("imgtool", IMGTOOL)
+    line = line.replace("imgtool", " ".join(IMGTOOL))
     return subprocess.run(["bash", "-c", line], capture_output=True, cwd=SAMPLES, timeout=60, check=False, **options)
 
 
@@ -51,7 +50,7 @@ def test_names_are_made_up_on_a_terminal(tmp_path):
     import pty
 
     child, terminal = pty.openpty()
-    command = [sys.executable, "-m", "imgtool", "filter", "--kernel", "box", str(SAMPLES / "camera.png")]
+    command = [*IMGTOOL, "filter", "--kernel", "box", str(SAMPLES / "camera.png")]
     process = subprocess.Popen(command, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal)
     assert process.wait(30) == 0
     os.close(terminal)
@@ -112,5 +111,5 @@ def test_F15_jobs_and_runs_change_no_byte_of_feature_files(tmp_path, command):
 
 def run(arguments):
     """Run imgtool on the sample images; return what it prints."""
-    command = [sys.executable, "-m", "imgtool", *arguments]
+    command = [*IMGTOOL, *arguments]
     return subprocess.run(command, cwd=SAMPLES, stdout=subprocess.PIPE, timeout=300, check=True).stdout

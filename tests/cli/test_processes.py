@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from threading import Event
@@ -19,6 +18,7 @@ from imgtool.cli.main import execute
 from imgtool.cli.remote import Task
 from imgtool.errors import ParameterError
 from imgtool.image import encode
+from locations import IMGTOOL
 
 COMMANDS = [
     ["hog"], ["hog", "--resize", "32x32", "--variant", "uoctti"], ["gist", "--size", "32"],
@@ -168,7 +168,7 @@ def children_of(pid):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_D1_no_worker_outlives_imgtool_and_resume_goes_on(number, tmp_path):
     make_images(tmp_path / "in", 260)
-    command = [sys.executable, "-m", "imgtool", "hog", "--resize", "400x400", "in", "-q", "-j", "2"]
+    command = [*IMGTOOL, "hog", "--resize", "400x400", "in", "-q", "-j", "2"]
     running = subprocess.Popen([*command, "-o", "out.npz"], cwd=tmp_path, stderr=subprocess.PIPE)
     rows = tmp_path / "out.npz.rows"
     while not (rows.exists() and rows.stat().st_size > 1_000_000):

@@ -12,12 +12,11 @@ import pytest
 
 from imgtool.cli.main import execute
 from imgtool.image import encode
+from locations import IMGTOOL, SAMPLES
 
 distributed = pytest.importorskip("distributed", reason="--cluster needs the extra 'cluster'")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
-IMGTOOL = [sys.executable, "-m", "imgtool"]
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 

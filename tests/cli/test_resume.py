@@ -25,8 +25,8 @@ from imgtool.features.hog import hog
 from imgtool.image import encode
 from imgtool.image.read import read
 from imgtool.image.resize import resize
+from locations import IMGTOOL
 
-IMGTOOL = [sys.executable, "-m", "imgtool"]
 COMMANDS = [
     ["hog", "-o", "out.npz"],
     ["hog", "-o", "out.npy", "--resize", "40x50"],

@@ -1,8 +1,5 @@
 """`imgtool sift`, `fisher` and `features`: options, rows, feature files, codebooks, errors."""
 
-import json
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -14,8 +11,8 @@ from imgtool.features.codebook import Codebook, Dictionary, load, save
 from imgtool.features.encoding import LocalSettings, encode, encode_sparsely, fit_dictionary, fit_to_images
 from imgtool.features.keypoints import sparse_sift
 from imgtool.features.sift import dense_sift, phow, root
+from locations import REFERENCE
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 RNG = np.random.default_rng(0)
 IMAGES = {name: RNG.integers(0, 256, shape, dtype=np.uint8) for name, shape in {"a": (40, 48), "b": (44, 41)}.items()}
 
@@ -50,11 +47,6 @@ def atoms():
     return found
 
 
-def rows_of(capsys, *arguments, status=0):
-    assert execute([*arguments, "--format", "jsonl"]) == status
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
 def rooted(found):
     return root(found.values)
 
@@ -71,8 +63,8 @@ CASES = [
 
 
 @pytest.mark.parametrize(("arguments", "expected"), CASES)
-def test_sift_options_reach_the_descriptors(arguments, expected, capsys):
-    rows = rows_of(capsys, "sift", "in", "--values", *arguments)
+def test_sift_options_reach_the_descriptors(arguments, expected, rows_of):
+    rows = rows_of("sift", "in", "--values", *arguments)
     assert [row["path"] for row in rows] == ["in/cat/a.png", "in/cat/b.png"]
     for row, image in zip(rows, IMAGES.values(), strict=True):
         values = expected(image)
@@ -90,8 +82,8 @@ def pair():
     return camera
 
 
-def test_sift_at_keypoints(pair, capsys):
-    (row,) = rows_of(capsys, "sift", "--sparse", "--values", "--visualize", "drawn.png", "left.png")
+def test_sift_at_keypoints(pair, rows_of):
+    (row,) = rows_of("sift", "--sparse", "--values", "--visualize", "drawn.png", "left.png")
     found = sparse_sift(pair[7:, 12:])
     assert (row["number"], row["shape"]) == (len(found.values), list(found.values.shape))
     np.testing.assert_array_equal(np.float32(row["values"]), found.values)
@@ -104,14 +96,14 @@ def test_sift_at_keypoints(pair, capsys):
     np.testing.assert_array_equal(table.rows(0), rooted(found))
 
 
-def test_sift_matches_two_images(pair, capsys):
-    (row,) = rows_of(capsys, "sift", "--match", "right.png", "left.png", "--visualize", "drawn.png")
+def test_sift_matches_two_images(pair, rows_of):
+    (row,) = rows_of("sift", "--match", "right.png", "left.png", "--visualize", "drawn.png")
     assert row["other"] == "right.png"
     assert row["keypoints"] == [len(sparse_sift(each).values) for each in (pair[7:, 12:], pair[:-7, :-12])]
     assert row["matches"] >= row["inliers"] > 100
     np.testing.assert_allclose(row["homography"], [[1, 0, 12], [0, 1, 7], [0, 0, 1]], atol=0.1)
     assert cv2.imread("drawn.png").shape == (249, 244 + 8 + 244, 3)
-    (row,) = rows_of(capsys, "sift", "--match", "in/cat/a.png", "left.png")
+    (row,) = rows_of("sift", "--match", "in/cat/a.png", "left.png")
     assert row["inliers"] < 10
 
 
@@ -133,8 +125,8 @@ def test_keypoints_refuse_what_does_not_go_together(arguments, status, message, 
     assert message in captured.err
 
 
-def test_sift_gives_a_summary_unless_values_are_asked_for(capsys):
-    (row,) = rows_of(capsys, "sift", "in/cat/a.png", "--bin", "4,6", "--step", "8")
+def test_sift_gives_a_summary_unless_values_are_asked_for(rows_of):
+    (row,) = rows_of("sift", "in/cat/a.png", "--bin", "4,6", "--step", "8")
     assert (row["descriptor"], row["shape"], row["number"], row["grid"]) == ("sift", [32, 128], 32, ["5x4", "4x3"])
     assert "values" not in row
 
@@ -171,17 +163,17 @@ def test_feature_files_are_not_overwritten_by_accident(command, book, capsys):
     assert execute([*command, "bad.png", "-o", "g.npz"]) == 1
 
 
-def test_fisher_equals_the_library(book, capsys):
-    rows = rows_of(capsys, "fisher", "in", "--codebook", "book.safetensors", "--pyramid", "1x1,2x1")
+def test_fisher_equals_the_library(book, rows_of):
+    rows = rows_of("fisher", "in", "--codebook", "book.safetensors", "--pyramid", "1x1,2x1")
     for row, image in zip(rows, IMAGES.values(), strict=True):
         assert (row["descriptor"], row["shape"]) == ("fisher", [108])
         np.testing.assert_array_equal(np.float32(row["values"]), encode(image, book, levels=["1x1", "2x1"]))
 
 
 @pytest.mark.parametrize(("encoding", "numbers"), [("fisher", 36), ("vlad", 18), ("bow", 3)])
-def test_encodings_equal_the_librarys(encoding, numbers, book, capsys):
+def test_encodings_equal_the_librarys(encoding, numbers, book, rows_of):
     options = ["--codebook", "book.safetensors", "--encoding", encoding]
-    row = rows_of(capsys, "fisher", "in", *options)[0]
+    row = rows_of("fisher", "in", *options)[0]
     assert (row["descriptor"], row["shape"]) == (encoding, [numbers])
     np.testing.assert_array_equal(np.float32(row["values"]), encode(IMAGES["a"], book, encoding=encoding))
     assert execute(["fisher", "in", *options, "--pyramid", "1x1,2x2", "-o", "f.npz"]) == 0
@@ -193,29 +185,29 @@ def test_encodings_equal_the_librarys(encoding, numbers, book, capsys):
 
 
 @pytest.mark.parametrize("solver", ["feature-sign", "llc"])
-def test_sparse_codes_equal_the_librarys(solver, atoms, capsys):
+def test_sparse_codes_equal_the_librarys(solver, atoms, rows_of):
     options = ["--codebook", "atoms.safetensors", "--encoding", "sparse", "--solver", solver]
-    row = rows_of(capsys, "fisher", "in", *options)[0]
+    row = rows_of("fisher", "in", *options)[0]
     assert (row["descriptor"], row["shape"]) == ("sparse", [21 * 12])
     np.testing.assert_array_equal(np.float32(row["values"]), encode_sparsely(IMAGES["a"], atoms, solver=solver))
-    row = rows_of(capsys, "fisher", "in", *options, "--pyramid", "3x1")[0]
+    row = rows_of("fisher", "in", *options, "--pyramid", "3x1")[0]
     expected = encode_sparsely(IMAGES["a"], atoms, solver=solver, levels=["3x1"])
     np.testing.assert_array_equal(np.float32(row["values"]), expected)
     assert execute(["fisher", "in", "-q", *options, "-o", "s.npz"]) == 0
     cv2.imwrite("copy.png", IMAGES["b"])  # not in the file: it is described anew, by the same solver
-    (found,) = rows_of(capsys, "features", "search", "--query", "copy.png", "--top", "1", "s.npz")
+    (found,) = rows_of("features", "search", "--query", "copy.png", "--top", "1", "s.npz")
     assert (found["path"], found["score"]) == ("in/cat/b.png", pytest.approx(1, abs=1e-5))
     if solver == "feature-sign":
-        assert rows_of(capsys, "fisher", "in", *options[:-2], "--pyramid", "3x1")[0]["values"] == row["values"]
+        assert rows_of("fisher", "in", *options[:-2], "--pyramid", "3x1")[0]["values"] == row["values"]
 
 
-def test_fisher_without_a_codebook_gives_the_features_of_the_model_that_ships(capsys):
+def test_fisher_without_a_codebook_gives_the_features_of_the_model_that_ships(rows_of):
     model = open_model("sift-fv-svm")
-    (row,) = rows_of(capsys, "fisher", "in/cat/a.png")
+    (row,) = rows_of("fisher", "in/cat/a.png")
     np.testing.assert_array_equal(np.float32(row["values"]), model.features([model.prepare(IMAGES["a"])])[0])
 
 
-def test_features_fit_equals_the_library_and_info_describes(capsys):
+def test_features_fit_equals_the_library_and_info_describes(capsys, rows_of):
     pytest.importorskip("sklearn", reason="needs the extra 'classic'")
     options = ["--components", "2", "--dimensions", "5", "--step", "2", "--bin", "3,4", "--places", "--seed", "4"]
     assert execute(["features", "fit", "in", "bad.png", "-o", "b.safetensors", *options]) == 1
@@ -230,7 +222,7 @@ def test_features_fit_equals_the_library_and_info_describes(capsys):
     assert execute(["fisher", "in", "--codebook", "b.safetensors", "-o", "f.npz"]) == 0
     assert execute(["features", "fit", "in", "-o", "b.safetensors"]) == 1
     assert "exists" in capsys.readouterr().err
-    book_row, vectors, broken = rows_of(capsys, "features", "info", "b.safetensors", "f.npz", "gone.npz", status=1)
+    book_row, vectors, broken = rows_of("features", "info", "b.safetensors", "f.npz", "gone.npz", status=1)
     assert (book_row["kind"], book_row["numbers"]) == ("codebook", "2x7")
     assert (vectors["kind"], vectors["images"], vectors["numbers"], vectors["labels"]) == ("vectors", 2, "2x28", 1)
     assert "no such file" in broken["error"]
@@ -250,7 +242,7 @@ def test_equal_seeds_fit_equal_bytes(what, folder):
         assert not np.array_equal(one.atoms, another.atoms)
 
 
-def test_features_fit_learns_the_librarys_dictionary(capsys):
+def test_features_fit_learns_the_librarys_dictionary(capsys, rows_of):
     fit = ["features", "fit", "in", "--step", "2", "--bin", "3", "--dictionary", "9", "--samples", "200", "--seed", "4"]
     assert execute([*fit, "-o", "d.safetensors"]) == 0
     assert capsys.readouterr().err == "imgtool: d.safetensors: 9 atoms of 128 numbers\n"
@@ -260,7 +252,7 @@ def test_features_fit_learns_the_librarys_dictionary(capsys):
     assert capsys.readouterr().err == ""
     expected = fit_dictionary(IMAGES.values(), 2, local=LocalSettings(2, (3,)), atoms=9, samples=200, seed=4)
     np.testing.assert_array_equal(load("d.safetensors").atoms, expected.atoms)
-    (row,) = rows_of(capsys, "features", "info", "d.safetensors")
+    (row,) = rows_of("features", "info", "d.safetensors")
     assert (row["kind"], row["numbers"], row["images"]) == ("dictionary", "9x128", 2)
     assert execute([*fit, "--places", "-o", "e.safetensors"]) == 2
     assert "--places is for mixtures" in capsys.readouterr().err

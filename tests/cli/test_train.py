@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from imgtool.classifiers import registry
 from imgtool.cli.main import execute
+from locations import IMGTOOL, SAMPLES
 
-TEXTURES = Path(__file__).parents[2] / "sample_images" / "textures"
+TEXTURES = SAMPLES / "textures"
 QUICK = ["--model", "two-layer", "--epochs", "1", "-q"]
 
 
@@ -125,7 +125,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(wait, tmp_path):
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     options = ["--model", "lenet", "--epochs", "20", "-q"]
     assert train(tmp_path / "whole", *options) == 0
-    command = [sys.executable, "-m", "imgtool", "train", str(TEXTURES), "-o", str(tmp_path / "cut"), *options]
+    command = [*IMGTOOL, "train", str(TEXTURES), "-o", str(tmp_path / "cut"), *options]
     checkpoint, seen = tmp_path / "cut.checkpoint", set()
     process = subprocess.Popen(command)
     while process.poll() is None and len(seen) < wait:  # killed after that many checkpoints

@@ -93,7 +93,7 @@ def test_local_descriptors(tmp_path):
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
                   elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
        st.sampled_from([".npz", ".npy", ".csv", ".jsonl", ".parquet"]))  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_number_survives(tmp_path_factory, features, suffix):
     if suffix == ".parquet" and not importlib.util.find_spec("pyarrow"):
         suffix = ".npz"

@@ -3,7 +3,6 @@
 import gzip
 import io
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from imgtool.datasets.feature_file import FeatureTable
 from imgtool.datasets.formats import load
 from imgtool.errors import DataError, ImageError
 from imgtool.image.write import encode
+from locations import SHARED
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 
 
 def write(path, value=0):

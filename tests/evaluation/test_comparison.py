@@ -25,9 +25,9 @@ from imgtool.evaluation.duplicates import duplicates
 from imgtool.evaluation.report import page
 from imgtool.evaluation.statistics import mcnemar_exact, wilson
 from imgtool.image.write import encode
+from locations import SAMPLES, SHARED
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 TEXTURES = str(SAMPLES / "textures")
 
 

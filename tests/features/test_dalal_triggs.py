@@ -1,7 +1,5 @@
 """Dalal and Triggs' HoG against OpenCV's arrays, and against a plain sum of votes."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -12,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features import dalal_triggs as module
 from imgtool.features.dalal_triggs import cells_of, dalal_triggs
+from locations import REFERENCE
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 HOG = np.load(REFERENCE / "hog.npz")
 IMAGES = np.load(REFERENCE / "images.npz")
 WINDOWS = [key for key in HOG.files if key.startswith("cv__window")]
@@ -95,7 +93,7 @@ def plainly(image, orientations, cell, block, signed):
     st.integers(1, 5), st.integers(2, 5), st.integers(1, 3), st.booleans(), st.integers(0, 9), st.integers(0, 9),
     st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]), st.integers(0, 2**32 - 1),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_a_plain_sum_of_votes(orientations, cell, block, signed, down, right, dtype, seed):
     shape = (cell * block + down, cell * block + right)
     image = np.random.default_rng(seed).integers(0, 256, shape).astype(dtype)
@@ -112,7 +110,7 @@ def test_strips_change_nothing(monkeypatch):
 
 
 @given(hnp.arrays(st.sampled_from([np.float32, np.float64]), (17, 16), elements={"allow_nan": True}))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_floats_give_numbers_or_one_error(image):
     try:
         assert np.isfinite(dalal_triggs(image)).all()

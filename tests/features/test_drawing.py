@@ -64,7 +64,7 @@ def test_each_bin_has_the_stroke_across_its_middle(orientations):
     st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]), st.sampled_from([(), (1,), (2,), (3,), (4,)]),
     st.integers(1, 40), st.integers(1, 40), st.tuples(st.integers(1, 9), st.integers(1, 9)),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_image_gives_an_rgb_picture(dtype, channels, height, width, cell):
     image = (np.random.default_rng(0).random((height, width, *channels)) * 200).astype(dtype)
     picture = hog_picture(cell_histograms(image, cell=cell), cell, image)

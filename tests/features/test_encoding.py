@@ -1,7 +1,5 @@
 """From images to Fisher vectors."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -21,8 +19,9 @@ from imgtool.features.fisher import fisher_vector
 from imgtool.features.pyramid import places
 from imgtool.features.sift import phow, root
 from imgtool.features.sparse import llc_codes, sparse_codes
+from locations import REFERENCE
 
-CAMERA = np.load(Path(__file__).parents[1] / "reference" / "images.npz")["camera_128"]
+CAMERA = np.load(REFERENCE / "images.npz")["camera_128"]
 
 
 def codebook(local=None, with_places=False, **meta):

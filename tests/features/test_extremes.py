@@ -58,7 +58,7 @@ def images(draw):
 
 @pytest.mark.parametrize("name", DESCRIPTORS)
 @given(image=images())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_D4_a_descriptor_is_finite_or_an_error_says_why(name, image):
     values, reason = np.zeros(0), "."
     try:

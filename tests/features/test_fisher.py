@@ -1,7 +1,5 @@
 """Fisher vectors, VLAD and posteriors against VLFeat (tests/reference/fisher.npz), SciPy and scikit-learn."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.stats
@@ -10,8 +8,9 @@ from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
 from imgtool.features.fisher import bag_of_words, fisher_vector, nearest_means, posteriors, vlad
+from locations import REFERENCE
 
-FISHER = np.load(Path(__file__).parents[1] / "reference" / "fisher.npz")
+FISHER = np.load(REFERENCE / "fisher.npz")
 DATA = FISHER["data"]
 MIXTURE = FISHER["means"], FISHER["covariances"], FISHER["priors"]
 PLAIN = {"square_root": False, "normalized": False}
@@ -91,7 +90,7 @@ def mixtures(draw, rows=30):
 
 
 @given(mixtures())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_fisher_is_the_gradient_of_the_likelihood(case):
     """Plain Fisher vectors are VLFeat's scaled gradients of the mean log likelihood, here by finite differences."""
     data, means, covariances, priors = case
@@ -130,7 +129,7 @@ def fisher_by_its_formula(data, means, covariances, priors, *, fast):
 
 
 @given(mixtures(rows=1200), st.booleans(), st.booleans())  # more rows than are worked on at once
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_fisher_is_its_formula(case, fast, tiny):
     data, means, covariances, priors = case
     if tiny and len(priors) > 1:
@@ -143,7 +142,7 @@ def test_fisher_is_its_formula(case, fast, tiny):
 
 
 @given(mixtures(rows=1200))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_vlad_and_words_are_their_formulas(case):
     data, means, *_ = case
     means = np.concatenate([means, means[:1]])  # of two that are equal the first counts
@@ -156,7 +155,7 @@ def test_vlad_and_words_are_their_formulas(case):
 
 
 @given(mixtures(), st.sampled_from([np.float32, np.float64]), st.floats(1e-3, 1e6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_improved_vectors_have_unit_length_and_no_nan(case, kind, far):
     data, *mixture = case
     found = fisher_vector((data * far).astype(kind), *mixture)

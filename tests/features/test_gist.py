@@ -3,7 +3,6 @@
 import re
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.gist import PRESETS, gabor_bank, gist, normalised_contrast, square, stretched
+from locations import REFERENCE
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 GIST = np.load(REFERENCE / "gist.npz")
 IMAGES = np.load(REFERENCE / "images.npz")
 KEYS = [key for key in GIST.files if key.startswith(("exact_", "orig_"))]
@@ -63,7 +62,7 @@ def test_gabor_bank_equals_the_reference_arrays():
     hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)),
     st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(1, 4), st.booleans(),
 )  # fmt: skip
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_length_and_finiteness_for_any_image(image, orientations, blocks, color):
     result = gist(image, size=32, orientations=orientations, blocks=blocks, color=color)
     assert result.shape == (sum(orientations) * blocks**2 * (3 if color else 1),)
@@ -98,7 +97,7 @@ def test_constant_image_gives_zeros(shape, value, color):
                elements={"allow_nan": True, "allow_infinity": True}, fill=st.nothing()),
     st.booleans(),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_floats_give_numbers_or_one_error(image, color):
     if np.isfinite(image).all() and np.abs(image.astype(np.float64)).max() <= 1e15:
         assert np.isfinite(gist(image, size=16, orientations=(2,), color=color)).all()

@@ -1,7 +1,5 @@
 """GIST in batches against GIST of each image alone (itself checked against LMgist)."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,13 +7,13 @@ from hypothesis import strategies as st
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.gist import PRESETS, gist
+from locations import REFERENCE
 
 torch = pytest.importorskip("torch")
 
 from imgtool.features import exact_torch  # noqa: E402
 from imgtool.features.gist_torch import gist_batch  # noqa: E402
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 IMAGES = np.load(REFERENCE / "images.npz")
 GIST = np.load(REFERENCE / "gist.npz")
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -47,7 +45,7 @@ def test_equals_lmgist(key, dtype, device):
     orientations=st.lists(st.integers(1, 4), min_size=1, max_size=3), blocks=st.integers(1, 4),
     prefilter=st.floats(1, 8), color=st.booleans(), seed=st.integers(0, 2**32 - 1),
 )  # fmt: skip
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_batch_equals_its_images_alone(device, dtype, count, height, width, channels, kind, seed, **parameters):
     shape = (count, height, width, channels) if channels else (count, height, width)
     images = np.random.default_rng(seed).random(shape)

@@ -1,7 +1,6 @@
 """HoG against scikit-image: stored arrays, and the library itself."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.hog import NORMS, cell_histograms, hog
+from locations import REFERENCE
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 HOG = np.load(REFERENCE / "hog.npz")
 IMAGES = np.load(REFERENCE / "images.npz")
 KEYS = [key for key in HOG.files if key.startswith("sk__")]
@@ -64,7 +63,7 @@ PAIRS = st.tuples(st.integers(1, 4), st.integers(1, 4))
 
 @given(PIXELS, st.integers(1, 12), PAIRS, st.tuples(st.integers(1, 2), st.integers(1, 2)), st.sampled_from(NORMS[:4]),
        st.booleans())  # fmt: skip
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_equals_scikit_image(image, orientations, cell, block, norm, sqrt):
     peer = pytest.importorskip("skimage.feature", reason="scikit-image is the reference")
     expected = peer.hog(
@@ -106,7 +105,7 @@ def test_rounded_differences_fall_beside_the_edges_of_bins_as_in_scikit_image(dt
 
 
 @given(hnp.arrays(np.uint8, SHAPES), st.integers(1, 300))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_table_equals_computation(image, orientations):
     expected = cell_histograms(image.astype(np.float64), orientations=orientations, cell=4)
     np.testing.assert_allclose(cell_histograms(image, orientations=orientations, cell=4), expected, rtol=1e-6)
@@ -130,7 +129,7 @@ def test_blocks_without_norm_are_the_cells():
                elements={"allow_nan": True, "allow_infinity": True}, fill=st.nothing()),
     st.sampled_from(NORMS[:4]),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_floats_give_numbers_or_one_error(image, norm):
     if np.isfinite(image).all() and np.abs(image.astype(np.float64)).max() <= 1e15:
         result = hog(image, cell=4, block=2, norm=norm)

@@ -1,7 +1,5 @@
 """SIFT at keypoints against OpenCV itself; matches of an image with a known transformation of it."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -11,8 +9,9 @@ from hypothesis.extra import numpy as hnp
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.keypoints import match, sparse_sift
 from imgtool.features.sift import Descriptors
+from locations import REFERENCE
 
-IMAGES = np.load(Path(__file__).parents[1] / "reference" / "images.npz")
+IMAGES = np.load(REFERENCE / "images.npz")
 
 CAMERA, COFFEE = IMAGES["camera_256"], IMAGES["coffee_200x300"]
 
@@ -87,7 +86,7 @@ def test_too_few_keypoints_settle_nothing():
 
 
 @given(hnp.arrays(np.float32, (16, 15), elements={"allow_nan": True}))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_floats_give_numbers_or_one_error(image):
     try:
         assert np.isfinite(sparse_sift(image).values).all()

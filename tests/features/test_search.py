@@ -25,7 +25,7 @@ def expected_scores(features, query, metric):
     st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 9), st.integers(1, 40), st.sampled_from(METRICS),
     st.integers(1, 50),
 )  # fmt: skip
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_nearest_are_those_of_a_plain_sort(seed, count, dimensions, top, metric, block):
     generator = np.random.default_rng(seed)
     features = generator.integers(0, 4, (count, dimensions)).astype(np.float32)  # with ties and zeros
@@ -71,7 +71,7 @@ def test_numbers_too_large_are_refused(metric):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 25), st.integers(1, 200), st.floats(-1, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_near_duplicates_are_all_pairs_above_the_threshold(seed, count, block, threshold):
     features = np.random.default_rng(seed).standard_normal((count, 3)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:

@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.sift import dense_sift, phow, quantised, root, smoothed
+from locations import REFERENCE
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 SIFT = np.load(REFERENCE / "sift.npz")
 IMAGES = np.load(REFERENCE / "images.npz")
 KEYS = [key for key in SIFT.files if key.startswith("desc_exact_")]
@@ -103,7 +102,7 @@ def by_definition(gray, x, y, size, window_size):
 
 
 @given(st.integers(2, 5), st.integers(0, 2**32 - 1))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_equals_the_definition(size, seed):
     gray = np.random.default_rng(seed).random((6 * size, 6 * size + 3))
     found = dense_sift(gray, step=1, bin_size=size)
@@ -170,7 +169,7 @@ def direct(gray, left, top, size, window, window_size):
     st.sampled_from(["gaussian", "flat"]),
     st.floats(0.5, 3), st.sampled_from([np.uint8, np.float32, np.float64]), st.integers(0, 2**32 - 1),
 )  # fmt: skip
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_grid_equals_its_definition(size, step, wider, higher, window, window_size, kind, seed):
     side = 3 * size + 1
     image = (np.random.default_rng(seed).random((side + higher, side + wider)) * 255).astype(kind)
@@ -182,7 +181,7 @@ def test_every_grid_equals_its_definition(size, step, wider, higher, window, win
 
 
 @given(hnp.arrays(st.sampled_from([np.float32, np.float64]), (13, 17), elements=st.floats(width=32)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_floats_give_finite_descriptors_or_are_refused(image):
     try:
         found = dense_sift(image)

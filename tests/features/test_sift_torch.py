@@ -1,7 +1,5 @@
 """Dense SIFT in batches against dense SIFT of each image alone (itself checked against VLFeat)."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,13 +7,13 @@ from hypothesis import strategies as st
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.sift import dense_sift, phow
+from locations import REFERENCE
 
 torch = pytest.importorskip("torch")
 
 from imgtool.features import exact_torch  # noqa: E402
 from imgtool.features.sift_torch import dense_sift_batch, phow_batch  # noqa: E402
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 IMAGES = np.load(REFERENCE / "images.npz")
 SIFT = np.load(REFERENCE / "sift.npz")
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -42,7 +40,7 @@ def drawn(seed, shape, kind):
     higher=st.integers(0, 40), window=st.sampled_from(["gaussian", "flat"]), window_size=st.floats(0.5, 3),
     channels=st.sampled_from([(), (1,), (3,), (4,)]), kind=st.sampled_from(KINDS), seed=st.integers(0, 2**32 - 1),
 )  # fmt: skip
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_batch_equals_its_images_alone(device, count, size, wider, higher, channels, kind, seed, **parameters):
     images = drawn(seed, (count, 3 * size + 1 + higher, 3 * size + 1 + wider, *channels), kind)
     parameters["bin_size"] = size
@@ -55,7 +53,7 @@ def test_every_batch_equals_its_images_alone(device, count, size, wider, higher,
     sizes=st.lists(st.integers(2, 6), min_size=1, max_size=3, unique=True), step=st.integers(1, 9),
     window=st.sampled_from(["gaussian", "flat"]), kind=st.sampled_from(KINDS), seed=st.integers(0, 2**32 - 1),
 )  # fmt: skip
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_every_batch_of_several_scales_equals_its_images_alone(device, kind, seed, **parameters):
     images = drawn(seed, (2, 30, 41), kind)
     expected = [phow(image, **parameters) for image in images]

@@ -1,7 +1,5 @@
 """Sparse codes against scikit-learn's coordinate descent and the conditions of the minimum; LLC against its formula."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -11,8 +9,9 @@ from imgtool.errors import ParameterError
 from imgtool.features.encoding import LocalSettings
 from imgtool.features.pyramid import cells
 from imgtool.features.sparse import PENALTY, learned_dictionary, llc_codes, objective, pooled, sparse_codes
+from locations import REFERENCE
 
-CAMERA = np.load(Path(__file__).parents[1] / "reference" / "images.npz")["camera_256"]
+CAMERA = np.load(REFERENCE / "images.npz")["camera_256"]
 
 
 def unit_rows(generator, count, dimensions, *, positive):
@@ -28,7 +27,7 @@ PROBLEMS = {
 
 
 @given(**PROBLEMS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_codes_meet_the_conditions_of_the_minimum(seed, dimensions, atoms, count, positive, penalty):
     generator = np.random.default_rng(seed)
     data, dictionary = (unit_rows(generator, n, dimensions, positive=positive) for n in (count, atoms))
@@ -43,7 +42,7 @@ def test_codes_meet_the_conditions_of_the_minimum(seed, dimensions, atoms, count
 @pytest.mark.filterwarnings("ignore:Objective did not converge")  # scikit-learn's, to 1e-8; 1e-7 is near enough
 @given(**PROBLEMS)
 @example(seed=0, dimensions=2, atoms=17, count=2, positive=True, penalty=0.25)  # an atom that is but little missed
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_objective_is_scikit_learns(seed, dimensions, atoms, count, positive, penalty):
     peer = pytest.importorskip("sklearn.decomposition", reason="needs the extra 'classic'")
     generator = np.random.default_rng(seed)
@@ -86,7 +85,7 @@ def test_a_flat_descriptor_and_none_at_all_have_no_codes():
 @given(
     st.integers(0, 2**32 - 1), st.integers(2, 20), st.integers(5, 30), st.integers(1, 8), st.integers(1, 5)
 )  # fmt: skip
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_llc_is_its_formula(seed, dimensions, atoms, count, neighbors):
     generator = np.random.default_rng(seed)
     data, dictionary = generator.standard_normal((count, dimensions)), generator.standard_normal((atoms, dimensions))
@@ -123,7 +122,7 @@ def test_a_learned_dictionary_codes_nearly_as_well_as_what_made_the_descriptors(
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_pooling_takes_the_largest_of_each_cell(seed, count):
     generator = np.random.default_rng(seed)
     codes = generator.standard_normal((count, 4)).astype(np.float32)

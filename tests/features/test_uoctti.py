@@ -1,7 +1,6 @@
 """UoCTTI's HoG and VLFeat's form of Dalal and Triggs' against VLFeat's arrays, and against a plain sum of votes."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.uoctti import uoctti, vlfeat_dalal_triggs
+from locations import REFERENCE
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 HOG = np.load(REFERENCE / "hog.npz")
 IMAGES = np.load(REFERENCE / "images.npz")
 KEYS = [key for key in HOG.files if re.match(r"vl_(uoctti|dt)__", key)]
@@ -73,7 +72,7 @@ def plainly(image, orientations, cell):
     st.integers(1, 9), st.integers(1, 5), st.tuples(st.integers(3, 14), st.integers(3, 14)),
     st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]), st.integers(0, 2**32 - 1),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_a_plain_sum_of_votes(orientations, cell, shape, dtype, seed):
     # odd primes: hardly a gradient lies half-way between two orientations, where rounding decides
     image = (np.random.default_rng(seed).integers(0, 17, shape) * 13 + np.arange(shape[1]) * 3).astype(dtype)
@@ -91,7 +90,7 @@ def test_the_mirrored_image_has_the_permuted_descriptor():
 
 
 @given(hnp.arrays(st.sampled_from([np.float32, np.float64]), (9, 8), elements={"allow_nan": True}), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_floats_give_numbers_or_one_error(image, bilinear):
     for function in FUNCTIONS.values():
         try:

@@ -1,7 +1,5 @@
 """Convolution against SciPy, the stored reference arrays, and itself by other methods."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -13,8 +11,8 @@ from imgtool.filters.borders import BORDERS, indices
 from imgtool.filters.convolve import convolve, convolve_padded, margins
 from imgtool.filters.engine.plan import METHODS, separated
 from imgtool.filters.gradient import gradient, magnitude, phase
+from locations import REFERENCE
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 FILTERING = np.load(REFERENCE / "filtering.npz")
 IMAGES = np.load(REFERENCE / "images.npz")
 CASES = [key for key in FILTERING.files if key.startswith(("conv__", "corr__"))]
@@ -80,7 +78,7 @@ cases = st.fixed_dictionaries(
 
 
 @given(cases)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_method_agrees_with_scipy(case):
     rng = np.random.default_rng(case["seed"])
     shape = case["shape"] + ((case["channels"],) if case["channels"] else ())
@@ -132,7 +130,7 @@ def tap_by_tap(image, kernel, border):
     st.sampled_from(list(BORDERS)),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_F12_holes_are_those_of_a_plain_sum(shape, size, border, seed):
     rng = np.random.default_rng(seed)
     image = rng.choice([0.0, 1.0, 2.5, np.nan, np.inf, -np.inf], shape, p=[0.3, 0.3, 0.25, 0.05, 0.05, 0.05])

@@ -20,7 +20,7 @@ layers = st.fixed_dictionaries(
 
 
 @given(layers, st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_equals_pytorchs_convolution(layer, n, channels, kernels, seed):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(seed)
@@ -33,7 +33,7 @@ def test_equals_pytorchs_convolution(layer, n, channels, kernels, seed):
 
 
 @given(layers, st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_col2im_is_the_transpose_of_im2col(layer, seed):
     rng = np.random.default_rng(seed)
     images = rng.standard_normal((2, 3, 13, 11))

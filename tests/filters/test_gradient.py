@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import skimage.filters
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgtool.cli.commands import gradient as command
@@ -79,7 +79,6 @@ def test_phase_of_a_disc_is_the_analytic_one(operator, softness):
 
 
 @given(st.floats(0.4, 4), st.sampled_from(list(BORDERS)), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_derivative_of_gaussian_is_scipys(sigma, border, seed):
     image = np.random.default_rng(seed).random((19, 23))
     gx, gy = gradient(image, operator="gaussian", border=border, sigma=sigma)

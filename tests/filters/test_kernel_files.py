@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 import threading
 import tracemalloc
 from pathlib import Path
@@ -19,6 +18,7 @@ from imgtool.cli.main import execute
 from imgtool.errors import ParameterError
 from imgtool.filters.kernel_files import load_kernel, matrix_text, parse_matrix
 from imgtool.filters.kernels import KERNELS, kernel
+from locations import IMGTOOL
 
 SUFFIXES = ("txt", "csv", "npy", "json")
 matrices = hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
@@ -39,13 +39,12 @@ def write(path, rows):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @given(taps=matrices)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_kernels_come_back_from_every_format(suffix, taps, tmp_path):
     np.testing.assert_array_equal(load_kernel(write(tmp_path / f"k.{suffix}", taps)), taps)
 
 
 @given(matrices)
-@settings(deadline=None)
 def test_text_is_read_back_to_the_bit(taps):
     text = matrix_text(taps)
     np.testing.assert_array_equal(parse_matrix(text), taps)
@@ -172,7 +171,7 @@ def test_F14_pickles_execute_nothing(suffix, tmp_path, capsys):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_F14_is_one_line_of_a_real_process(suffix, tmp_path):
     path = tmp_path / f"k.{suffix}"
-    arguments = [sys.executable, "-m", "imgtool", "filter", "--kernel-file", path, "image.png", "-o", "out.png"]
+    arguments = [*IMGTOOL, "filter", "--kernel-file", path, "image.png", "-o", "out.png"]
     np.save("hostile.npy", np.array([[Hostile()]], dtype=object), allow_pickle=True)
     for content in (pickle.dumps(Hostile()), Path("hostile.npy").read_bytes(), b"", b"\x93NUMPY\1\0\xff\xff{(["):
         path.write_bytes(content)

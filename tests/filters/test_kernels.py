@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import skimage.filters
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
@@ -122,7 +122,6 @@ def test_box_is_the_mean(size):
 
 
 @given(st.floats(0.3, 6), st.floats(1, 5))
-@settings(deadline=None)
 def test_gaussian_is_scipys_and_opencvs(sigma, truncate):
     image = np.random.default_rng(0).random((20, 21))
     taps = kernel("gaussian", sigma=sigma, truncate=truncate)
@@ -134,7 +133,6 @@ def test_gaussian_is_scipys_and_opencvs(sigma, truncate):
 
 
 @given(st.floats(0.3, 6))
-@settings(deadline=None)
 def test_derivative_of_gaussian_is_scipys(sigma):
     for name, order in (("gaussian-x", (0, 1)), ("gaussian-y", (1, 0))):
         expected = impulse(sigma, scipy.ndimage.gaussian_filter, order=order)
@@ -143,14 +141,12 @@ def test_derivative_of_gaussian_is_scipys(sigma):
 
 
 @given(st.floats(0.8, 6))
-@settings(deadline=None)
 def test_laplacian_of_gaussian_is_scipys_less_its_mean(sigma):
     expected = impulse(sigma, scipy.ndimage.gaussian_laplace)
     np.testing.assert_allclose(kernel("log", sigma=sigma), expected - expected.mean(), atol=1e-12)
 
 
 @given(st.floats(0.5, 4))
-@settings(deadline=None)
 def test_difference_of_gaussians_is_that_of_scipys(sigma):
     image = np.random.default_rng(0).random((30, 31))
     wide, narrow = (scipy.ndimage.gaussian_filter(image, each) for each in (1.6 * sigma, sigma))
@@ -169,7 +165,6 @@ gabors = st.fixed_dictionaries(
 
 
 @given(gabors)
-@settings(deadline=None)
 def test_gabor_is_opencvs_but_for_its_scale(given):
     taps = kernel("gabor", **given)
     angle, phase = np.radians(given["angle"]), np.radians(given["phase"])
@@ -182,7 +177,6 @@ def test_gabor_is_opencvs_but_for_its_scale(given):
 
 
 @given(gabors)
-@settings(deadline=None)
 def test_gabor_is_scikit_images(given):
     taps = kernel("gabor", **given)
     theirs = skimage.filters.gabor_kernel(

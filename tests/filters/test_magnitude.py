@@ -39,7 +39,7 @@ def expected_of(image, pair, border):
     st.integers(1, 3),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_magnitude_is_the_length_of_both_derivatives(name, shape, channels, border, source, result, threads, seed):
     rng = np.random.default_rng(seed)
     shape += (channels,) if channels else ()

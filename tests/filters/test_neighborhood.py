@@ -37,7 +37,7 @@ def image_of(case):
 
 
 @given(images, st.sampled_from(list(SCIPY)), st.integers(1, 9))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_ranks_equal_scipys(case, name, size):
     image = image_of(case)
     window = (size, size, 1)[: image.ndim]
@@ -60,7 +60,7 @@ def test_windows_larger_than_the_image(border, dtype, size):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(list(SCIPY)), st.integers(1, 5), st.sampled_from(list(BORDERS)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nan_spreads_to_its_windows_and_infinity_is_a_number(seed, name, size, border):
     rng = np.random.default_rng(seed)
     image = rng.random((7, 8, 2))
@@ -95,7 +95,7 @@ def bilateral_by_definition(image, border, sigma, sigma_color, truncate, top):
 
 
 @given(images, st.floats(0.4, 1.2), st.sampled_from([0.02, 0.1, 0.5, 3.0]), st.sampled_from([1.0, 2.0, 4.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_bilateral_is_its_definition(case, sigma, sigma_color, truncate):
     case = {**case, "shape": tuple(side - 6 for side in case["shape"])}
     image = image_of(case)

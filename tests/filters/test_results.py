@@ -165,7 +165,7 @@ def by_strips_of(image, kernel, border, dtype, rows):
     st.sampled_from([1, 1e7]),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_method_gives_every_type(shape, size, border, source, result, flat, large, seed):
     image = image_of(source, shape, seed)
     kernel = np.full(size, 1 / np.prod(size)) if flat else signed(size, seed) * large
@@ -188,7 +188,6 @@ sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 
 
 @given(sizes, sizes)
-@settings(deadline=None)
 def test_a_tile_holds_more_than_the_kernel(shape, taps):
     for side, size, reach in zip(tile_sides(shape, taps), shape, taps, strict=True):
         assert side >= reach

@@ -56,7 +56,7 @@ def short_strips(monkeypatch):
     monkeypatch.setattr(local_filters, "BYTES", 1)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from(["uint8", "uint16", "float32", "float64"]),
     st.tuples(st.integers(1, 300), st.integers(1, 9), st.sampled_from([(), (1,), (3,)])),

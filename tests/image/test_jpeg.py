@@ -2,7 +2,6 @@
 
 import io
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ from PIL import Image
 from imgtool.errors import ImageError
 from imgtool.image import read
 from imgtool.image.codecs import jpeg, pillow
+from locations import SAMPLES
 
-SAMPLE = Path(__file__).parents[2] / "sample_images" / "astronaut.jpg"
+SAMPLE = SAMPLES / "astronaut.jpg"
 KINDS = list(itertools.product(("RGB", "L"), (20, 75, 95), (0, 1, 2), (False, True)))
 
 

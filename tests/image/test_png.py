@@ -4,7 +4,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from imgtool.errors import ImageError
 from imgtool.image import encode, read
 
-SAMPLES = Path(__file__).parents[2] / "sample_images"
 HEIGHT, WIDTH = 20, 31
 CHANNELS = {0: 1, 2: 3, 6: 4}  # color type -> channels
 

@@ -19,8 +19,9 @@ from PIL import Image
 from imgtool.cli.main import execute
 from imgtool.errors import ImageError
 from imgtool.image import encode, read
+from locations import SHARED
 
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+CORPUS = SHARED / "corpus"
 MUTATIONS = Path(__file__).with_name("mutations.py")
 READERS = {
     "function": ("--module", "imgtool.image:read"),

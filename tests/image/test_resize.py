@@ -1,7 +1,6 @@
 """Resizing against Pillow and torchvision's recipe (tests/reference/preprocess.npz)."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,8 @@ from PIL import Image
 
 from imgtool.errors import ParameterError
 from imgtool.image.resize import fit_crop, resize
+from locations import REFERENCE
 
-REFERENCE = Path(__file__).parents[1] / "reference"
 CROPS = np.load(REFERENCE / "preprocess.npz")
 IMAGES = np.load(REFERENCE / "images.npz")
 

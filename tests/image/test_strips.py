@@ -52,7 +52,7 @@ def test_a_file_written_by_rows_is_the_one_written_at_once(name, channels, dtype
     assert file.getvalue() == encode(image, name)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 12),

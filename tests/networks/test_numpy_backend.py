@@ -166,7 +166,7 @@ def test_dropout_keeps_the_mean_in_training_and_does_nothing_else():
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(4, 9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_col2im_is_the_transpose_of_im2col(n, channels, size, stride, padding, side):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, channels, side, side + 1))
