@@ -26,6 +26,7 @@ from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load
 from imgtool.datasets.split import split
 from imgtool.evaluation.statistics import wilson
+from imgtool.events import Event
 from imgtool.networks.torch_backend import build, load_weights, weights_of
 from imgtool.networks.training import Samples, train
 
@@ -122,15 +123,16 @@ def fitted(
     samples = model.samples(rest)
     watched = None
     if held is not None:
-        watched = Samples(model.samples(held).images, held.labels, samples.mean, samples.std)
+        watched = Samples(model.samples(held).images, held.labels, samples.mean, samples.deviation)
     module = build(model.network(), seed=SEED)
     if start:
         load_weights(module, start)
     begin = time.monotonic()
+    recipe, augmentation = model.recipe()
     history = train(
-        module, samples, model.recipe(), seed=SEED, held_out=watched, checkpoint=checkpoint, progress=Reporter()
+        module, samples, recipe, augmentation, seed=SEED, validation=watched, checkpoint=checkpoint, events=Reporter()
     )
-    model._take(weights_of(module), rest, samples.mean, samples.std, SEED, history)
+    model._take(weights_of(module), rest, samples.mean, samples.deviation, SEED, history)
     print(f"trained in {time.monotonic() - begin:.0f} s: {history[-1]}")
 
 
@@ -140,10 +142,10 @@ class Reporter:
     def __init__(self) -> None:
         self.last = 0.0
 
-    def __call__(self, done: int, total: int, message: str) -> None:
+    def __call__(self, event: Event) -> None:
         if time.monotonic() - self.last > 30:
             self.last = time.monotonic()
-            print(f"{done}/{total} {message}", flush=True)
+            print(event, flush=True)
 
 
 def hits(model: NetworkClassifier, test: Dataset) -> int:

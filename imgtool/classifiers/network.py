@@ -23,9 +23,10 @@ from imgtool.image.pixels import with_depth
 from imgtool.image.resize import fit_crop
 from imgtool.networks.declaration import Network
 from imgtool.networks.numpy_backend import Momentum, NumpyNetwork, cross_entropy, draw_weights
+from imgtool.networks.recipe import Augmentation, Recipe
 
 if TYPE_CHECKING:
-    from imgtool.networks.training import Recipe, Samples
+    from imgtool.networks.training import Samples
 
 FEW = 256  # images in one call up to which `auto` stays with NumPy
 _CHUNK = 32  # images that pass a network at once
@@ -53,7 +54,7 @@ class NetworkClassifier(Classifier):
     """A declared network with its weights. Subclasses declare it.
 
     settings: side: pixels of the square it looks at; channels: 1 for gray, 3 for color; and those of training, see
-    `networks.training.Recipe` and `networks.augment.Augmentation`.
+    `networks.recipe`.
     """
 
     backends: ClassVar[tuple[str, ...]] = ("auto", "numpy", "torch")
@@ -147,14 +148,22 @@ class NetworkClassifier(Classifier):
         """Train from fresh weights with stochastic gradient descent."""
         _torch(f"training {self.name}")
         device = resolve(device)
+        from imgtool.events import Event, Step
         from imgtool.networks.torch_backend import build, weights_of
         from imgtool.networks.training import train
+
+        def tell(event: Event) -> None:
+            if progress and isinstance(event, Step):
+                done, total = (event.epoch - 1) * event.steps + event.step, event.epochs * event.steps
+                progress(done, total, f"epoch {event.epoch} loss {event.loss:.3f}")
 
         self.classes = dataset.classes
         samples = self.samples(dataset)
         module = build(self.network(), seed=seed)
-        history = train(module, samples, self.recipe(), seed=seed, device=device, checkpoint=resume, progress=progress)
-        self._take(weights_of(module), dataset, samples.mean, samples.std, seed, history)
+        recipe, augmentation = self.recipe()
+        rows = train(module, samples, recipe, augmentation, seed=seed, device=device, checkpoint=resume, events=tell)
+        history = [{"epoch": row["epoch"], "loss": row["loss"]} for row in rows]
+        self._take(weights_of(module), dataset, samples.mean, samples.deviation, seed, history)
         return self
 
     def samples(self, dataset: Dataset) -> Samples:
@@ -164,15 +173,18 @@ class NetworkClassifier(Classifier):
         images = np.stack([self.prepare(dataset.image(index)) for index in range(len(dataset))])
         return Samples(images, dataset.labels.astype(np.int64), *channel_statistics(images))
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> tuple[Recipe, Augmentation]:
         """Return how the settings say to train."""
-        from imgtool.networks.augment import Augmentation
-        from imgtool.networks.training import Recipe
-
         own = self.settings
-        change = Augmentation(own["mirror"], own["shift"], own["zoom"], own["stretch"], own["jitter"])
-        keys = ("epochs", "batch", "rate", "decay", "smoothing", "bf16")
-        return Recipe(**{key: own[key] for key in keys}, augmentation=change)
+        recipe = Recipe(
+            epochs=own["epochs"],
+            batch=own["batch"],
+            learning_rate=own["rate"],
+            weight_decay=own["decay"],
+            label_smoothing=own["smoothing"],
+            bf16=own["bf16"],
+        )
+        return recipe, Augmentation(own["mirror"], own["shift"], own["zoom"], own["stretch"], own["jitter"])
 
     def _take(
         self,

@@ -6,37 +6,20 @@ which lives on the CPU, so that a seed gives the same images on every device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What may be changed, and how much.
-
-    mirror: left and right change places with probability 1/2; shift: moves by up to this share of a side;
-    zoom: the least share of the area that a cropped window keeps, 1 for none; stretch: the largest change of
-    the window's aspect ratio, 1 for none (what would be longer than a side is cut to it); jitter: brightness,
-    contrast and saturation change by up to this share.
-    """
-
-    mirror: bool = True
-    shift: float = 0.0
-    zoom: float = 1.0
-    stretch: float = 1.0
-    jitter: float = 0.0
+from imgtool.networks.recipe import Augmentation
 
 
 def augment(
-    images: torch.Tensor, augmentation: Augmentation, generator: torch.Generator, side: int | None = None
+    images: torch.Tensor, augmentation: Augmentation, generator: torch.Generator, side: int = 0
 ) -> torch.Tensor:
-    """Return a changed copy, side x side pixels (default: as they are)."""
+    """Return a changed copy, side x side pixels (0: as they are)."""
     side = side or images.shape[-1]
     images = _warp(images, augmentation, generator, side)
-    if augmentation.jitter:
-        images = _jitter(images, augmentation.jitter, generator)
+    if augmentation.color_jitter:
+        images = _jitter(images, augmentation.color_jitter, generator)
     return images
 
 
@@ -51,12 +34,12 @@ def _warp(images: torch.Tensor, how: Augmentation, generator: torch.Generator, s
     Coordinates run from -1 to 1 over the image; what lies outside is the edge pixel repeated.
     """
     n = len(images)
-    area = _uniform(n, how.zoom, 1.0, generator)
-    ratio = torch.exp(_uniform(n, -1.0, 1.0, generator) * torch.log(torch.tensor(how.stretch)))
+    area = _uniform(n, how.min_crop_area, 1.0, generator)
+    ratio = torch.exp(_uniform(n, -1.0, 1.0, generator) * torch.log(torch.tensor(how.max_aspect_ratio)))
     width, height = (area * ratio).sqrt().clamp(max=1.0), (area / ratio).sqrt().clamp(max=1.0)
     x = _uniform(n, -1.0, 1.0, generator) * (1 - width + 2 * how.shift)
     y = _uniform(n, -1.0, 1.0, generator) * (1 - height + 2 * how.shift)
-    if how.mirror:
+    if how.horizontal_flip:
         width = width * (torch.randint(2, (n,), generator=generator) * 2 - 1)
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0], theta[:, 0, 2], theta[:, 1, 1], theta[:, 1, 2] = width, x, height, y

@@ -1,4 +1,4 @@
-"""Train a PyTorch module: stochastic gradient descent with momentum, one rate cycle, checkpoints. Imported late.
+"""Train a PyTorch module: the loop of stochastic gradient descent, which emits events. Imported late.
 
 Knows no particular network and no image format: it takes uint8 images in memory and a module of logits.
 """
@@ -9,8 +9,9 @@ import contextlib
 import hashlib
 import math
 import pickle
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,163 +21,242 @@ from torch.nn import functional
 
 from imgtool.batch.outputs import new_file
 from imgtool.errors import DataError, TrainingError
-from imgtool.networks.augment import Augmentation, augment
+from imgtool.events import Epoch, Events, Step
+from imgtool.networks.augment import augment
+from imgtool.networks.recipe import Augmentation, Recipe
+from imgtool.networks.schedules import one_cycle
 
-Progress = Callable[[int, int, str], None]
+History = list[dict[str, float]]
 
-LONGEST_GRADIENT = 5.0  # the whole gradient's norm; a longer one is shortened to it
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    The learning rate rises linearly to `rate` over the first `warm_up` share of all steps and falls to zero as a
-    cosine; the momentum is Nesterov's. side: pixels of the training images, None for as they are; bf16: matrix
-    products in bfloat16.
-    """
-
-    epochs: int = 10
-    batch: int = 64
-    rate: float = 0.01
-    momentum: float = 0.9
-    decay: float = 5e-4
-    warm_up: float = 0.05
-    smoothing: float = 0.0
-    bf16: bool = False
-    side: int | None = None
-    augmentation: Augmentation = field(default_factory=Augmentation)
+MAX_GRADIENT_NORM = 5.0  # of all gradients together; larger ones are scaled down to it
+MULTIPLY_ADDS_PER_THREAD = 250_000_000  # in one step, below which another thread costs more than it gives
+MAX_THREADS = 8
+VALIDATION_BATCH = 256  # images
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Images (n, height, width, channels) uint8, labels (n,) int64; mean and std of each channel in 0..1."""
+    """Images (n, height, width, channels) uint8, labels (n,) int64; mean and deviation of each channel in 0..1."""
 
     images: np.ndarray
     labels: np.ndarray
     mean: tuple[float, ...]
-    std: tuple[float, ...]
+    deviation: tuple[float, ...]
 
     def digest(self) -> str:
         """Return a hash of images and labels."""
-        found = hashlib.sha256(repr(self.images.shape).encode())
-        found.update(np.ascontiguousarray(self.images).data)
-        found.update(np.ascontiguousarray(self.labels, np.int64).data)
-        return found.hexdigest()
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels, np.int64).data)
+        return digest.hexdigest()
 
     def batch(self, indices: np.ndarray) -> torch.Tensor:
         """Return some of the images as (n, channels, height, width) float32 in 0..1."""
         images = torch.from_numpy(np.ascontiguousarray(self.images[indices]))
         return images.permute(0, 3, 1, 2).float().div_(255)
 
-    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+    def normalize(self, images: torch.Tensor) -> torch.Tensor:
         """Subtract the mean, divide by the standard deviation."""
-        mean, std = (torch.tensor(each).view(1, -1, 1, 1).to(images) for each in (self.mean, self.std))
-        return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+        mean, deviation = (torch.tensor(each).view(1, -1, 1, 1).to(images) for each in (self.mean, self.deviation))
+        return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
 
 
 def train(
     module: torch.nn.Module,
     samples: Samples,
     recipe: Recipe,
+    augmentation: Augmentation,
     *,
     seed: int = 0,
     device: str = "cpu",
-    held_out: Samples | None = None,
+    validation: Samples | None = None,
     checkpoint: Path | None = None,
-    progress: Progress | None = None,
-) -> list[dict[str, float]]:
-    """Train the module in place and return the history: loss (and held-out accuracy) of each epoch.
+    threads: int | None = None,
+    multiply_adds: int = 0,
+    events: Events | None = None,
+) -> History:
+    """Train the module in place and return the history: a row for each epoch.
 
-    checkpoint: a file written after every epoch; when it exists, training goes on from it and, on the CPU with the
-    same number of threads, ends with the same weights as if it had not been interrupted. Raises TrainingError when
+    A row holds epoch (from 1), loss, error (of the training images as they were seen) and seconds, with validation
+    images also validation_loss and validation_error; the module then ends with the weights of the `best_epoch`.
+
+    checkpoint: a file written after every epoch; when it exists, training goes on from it and, on the CPU, ends with
+    the same weights as if it had not been interrupted. threads: of the CPU, by default those of the checkpoint, else
+    `default_threads` for `multiply_adds`, which are those of the forward pass of one image. Raises TrainingError when
     the loss or its gradient is not finite or memory is exhausted, DataError when the checkpoint belongs to another
     training.
     """
     module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(
-        module.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.decay, nesterov=True, fused=True
-    )
-    identity = {"recipe": asdict(recipe), "seed": seed, "data": samples.digest(), "tensors": _shapes(module)}
-    history = _resume(checkpoint, identity, module, optimizer) if checkpoint else []
-    for epoch in range(len(history), recipe.epochs):
-        with _within_memory(recipe.batch):
-            loss = _epoch(module, optimizer, samples, recipe, epoch, seed=seed, device=device, progress=progress)
-            entry = {"epoch": float(epoch + 1), "loss": loss}
-            if held_out is not None:
-                entry["held_out_accuracy"] = accuracy(module, held_out, device=device)
-        history.append(entry)
-        if checkpoint:
-            _save(checkpoint, identity, module, optimizer, history)
+    run = _Run(module, samples, recipe, augmentation, seed, device, events)
+    identity = {
+        "recipe": recipe.to_json(),
+        "augmentation": augmentation.to_json(),
+        "seed": seed,
+        "data": samples.digest(),
+        "validation": validation.digest() if validation else "",
+        "tensors": _shapes(module),
+    }
+    history = _resume(checkpoint, identity, run) if checkpoint else []
+    with _threads(threads or default_threads(multiply_adds * recipe.batch)), _dropout_generator(device):
+        for epoch in range(len(history), recipe.epochs):
+            with _within_memory(recipe.batch):
+                history.append(run.epoch(epoch, validation))
+            if validation and best_epoch(history) == epoch + 1:
+                run.best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+            if checkpoint:
+                _save(checkpoint, identity, run, history)
+            run.report(history[-1])
+    if run.best:
+        module.load_state_dict(run.best)
     return history
 
 
-def _epoch(
-    module: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    samples: Samples,
-    recipe: Recipe,
-    epoch: int,
-    *,
-    seed: int,
-    device: str,
-    progress: Progress | None,
-) -> float:
-    """Go once through the samples in random order; return the mean loss."""
-    module.train()
-    # Every epoch draws from generators of its own, so that a resumed training sees the same numbers.
-    order = np.random.default_rng([seed, epoch]).permutation(len(samples.labels))
-    generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    torch.manual_seed(seed * 100_003 + epoch)  # dropout has no generator argument
-    batches = np.array_split(order, max(1, math.ceil(len(order) / recipe.batch)))
-    total, seen = 0.0, 0
-    for step, indices in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * schedule((epoch + step / len(batches)) / recipe.epochs, recipe.warm_up)
-        images = augment(samples.batch(indices).to(device), recipe.augmentation, generator, recipe.side)
-        labels = torch.from_numpy(samples.labels[indices]).to(device)
-        loss = _step(module, optimizer, samples.normalised(images), labels, recipe)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; try a lower rate than {recipe.rate}"
-            )
-        total, seen = total + loss * len(indices), seen + len(indices)
-        if progress:
-            done, steps = epoch * len(batches) + step + 1, recipe.epochs * len(batches)
-            progress(done, steps, f"epoch {epoch + 1} loss {total / seen:.3f}")
-    return total / seen
+def best_epoch(history: Sequence[dict[str, float]]) -> int:
+    """Return the number of the epoch whose weights are kept.
+
+    The one of least error on the validation images, of equal ones that of the least loss, of these the first; without
+    validation images the last.
+    """
+    if "validation_error" not in history[-1]:
+        return len(history)
+    return int(min(history, key=lambda row: (row["validation_error"], row["validation_loss"]))["epoch"])
 
 
-def _step(
-    module: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    recipe: Recipe,
-) -> float:
-    """Go one step down the gradient; return the loss. Where loss or gradient is not finite: no step, and NaN."""
-    with _precision(images.device.type, recipe.bf16):
-        logits = module(images)
-    loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.smoothing)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), LONGEST_GRADIENT)
-    if not torch.isfinite(loss + norm):
-        return math.nan
-    optimizer.step()
-    return loss.item()
+def default_threads(multiply_adds: int) -> int:
+    """Return how many threads train a network with so many multiply-adds in one step (of a batch, forwards).
+
+    A function of nothing else, so that the same training has the same bits on every machine; a power of two.
+    """
+    threads = 1
+    while threads < MAX_THREADS and multiply_adds >= 2 * threads * MULTIPLY_ADDS_PER_THREAD:
+        threads *= 2
+    return threads
 
 
-def schedule(share: float, warm_up: float) -> float:
-    """Return the share of the full learning rate after this share of all steps."""
-    if share < warm_up:
-        return max(share / warm_up, 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * (share - warm_up) / (1 - warm_up)))
+class _Nesterov:
+    """Gradient descent with weight decay and Nesterov's momentum: the numbers of `torch.optim.SGD(nesterov=True)`.
+
+    That class itself is not used because the first optimizer of a process imports 800 modules of PyTorch's compiler,
+    which takes longer than an epoch of LeNet over a thousand images.
+    """
+
+    def __init__(self, module: torch.nn.Module, recipe: Recipe) -> None:
+        self.parameters: list[torch.Tensor] = list(module.parameters())
+        self.momenta = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.recipe = recipe
+
+    @torch.no_grad()
+    def step(self, rate: float) -> bool:
+        """Go one step down the gradient, scaled down to MAX_GRADIENT_NORM; none, and False, where it is not finite."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+        if not math.isfinite(norm):
+            return False
+        if norm > MAX_GRADIENT_NORM:
+            torch._foreach_mul_(gradients, MAX_GRADIENT_NORM / norm)
+        torch._fused_sgd_(
+            self.parameters, gradients, self.momenta, weight_decay=self.recipe.weight_decay,
+            momentum=self.recipe.momentum, lr=rate, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
+        )  # fmt: skip
+        return True
+
+
+class _Run:
+    """One training: what is trained, on what, and how."""
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        samples: Samples,
+        recipe: Recipe,
+        augmentation: Augmentation,
+        seed: int,
+        device: str,
+        events: Events | None,
+    ) -> None:
+        self.module, self.samples, self.recipe, self.augmentation = module, samples, recipe, augmentation
+        self.seed, self.device, self.events = seed, device, events
+        self.optimizer = _Nesterov(module, recipe)
+        self.best: dict[str, torch.Tensor] = {}  # weights of the best epoch, with validation images
+
+    def epoch(self, epoch: int, validation: Samples | None) -> dict[str, float]:
+        """Go once through the samples in random order; return the row of the history."""
+        start = time.perf_counter()
+        row: dict[str, float] = {"epoch": epoch + 1, **self._steps(epoch)}
+        if validation is not None:
+            row["validation_loss"], row["validation_error"] = loss_and_error(self.module, validation, self.device)
+        row["seconds"] = time.perf_counter() - start
+        return row
+
+    def rate(self, epochs: float) -> float:
+        """Return the learning rate after so many epochs, not always whole ones."""
+        return self.recipe.learning_rate * one_cycle(epochs / self.recipe.epochs, self.recipe.warm_up)
+
+    def report(self, row: dict[str, float]) -> None:
+        """Emit the event of an epoch."""
+        if self.events:
+            rate = self.rate(row["epoch"])
+            values: dict[str, Any] = {**row, "epochs": self.recipe.epochs, "learning_rate": rate}
+            self.events(Epoch(**values))
+
+    def _steps(self, epoch: int) -> dict[str, float]:
+        """Take the steps of an epoch; return mean loss and error."""
+        self.module.train()
+        # Every epoch draws from generators of its own, so that a resumed training sees the same numbers.
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples.labels))
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+        torch.manual_seed(self.seed * 100_003 + epoch)  # dropout has no generator argument
+        batches = np.array_split(order, max(1, math.ceil(len(order) / self.recipe.batch)))
+        loss_sum, wrong, seen = 0.0, 0.0, 0
+        for step, indices in enumerate(batches):
+            images = self.samples.batch(indices).to(self.device)
+            images = augment(images, self.augmentation, generator, self.recipe.side)
+            labels = torch.from_numpy(self.samples.labels[indices]).to(self.device)
+            loss, mistakes = self._step(self.samples.normalize(images), labels, self.rate(epoch + step / len(batches)))
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; "
+                    f"try a lower learning rate than {self.recipe.learning_rate}"
+                )
+            loss_sum, wrong, seen = loss_sum + loss * len(indices), wrong + mistakes, seen + len(indices)
+            if self.events:
+                self.events(Step(epoch + 1, self.recipe.epochs, step + 1, len(batches), loss_sum / seen))
+        return {"loss": loss_sum / seen, "error": wrong / seen}
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> tuple[float, float]:
+        """Take one step; return the loss and how many images were wrong. Not finite: no step, and NaN."""
+        with _precision(images.device.type, self.recipe.bf16):
+            logits = self.module(images)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        self.module.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.item()
+        if not math.isfinite(value) or not self.optimizer.step(rate):
+            return math.nan, math.nan
+        return value, float((logits.argmax(1) != labels).sum())
 
 
 def _precision(device_type: str, bf16: bool) -> contextlib.AbstractContextManager[Any]:
     """Return the context in which products are computed in bfloat16, or as they are."""
     return torch.autocast(device_type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with so many threads of the CPU, and afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _dropout_generator(device: str) -> contextlib.AbstractContextManager[None]:
+    """Return the context in which PyTorch's global generator, which dropout draws from, may be seeded anew."""
+    place = torch.device(device)
+    cuda = [place.index or 0] if place.type == "cuda" else []
+    return torch.random.fork_rng(devices=cuda)
 
 
 @contextlib.contextmanager
@@ -186,25 +266,28 @@ def _within_memory(batch: int) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         # PyTorch has a class for the GPU's memory; for the machine's, only the allocator's name in the message.
-        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
-        if not known and "DefaultCPUAllocator" not in str(error):
+        exhausted = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+        if not exhausted and "DefaultCPUAllocator" not in str(error):
             raise
         raise TrainingError(f"memory is exhausted; try a smaller batch than {batch}") from None
 
 
 @torch.no_grad()
-def predict(module: torch.nn.Module, samples: Samples, *, device: str = "cpu", batch: int = 256) -> np.ndarray:
+def predict(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> np.ndarray:
     """Return the logits (n, classes) of all samples in float32."""
     module.eval()
-    parts = np.array_split(np.arange(len(samples.labels)), max(1, math.ceil(len(samples.labels) / batch)))
+    count = len(samples.labels)
+    parts = np.array_split(np.arange(count), max(1, math.ceil(count / VALIDATION_BATCH)))
     return np.concatenate(
-        [module(samples.normalised(samples.batch(part).to(device))).float().cpu().numpy() for part in parts]
+        [module(samples.normalize(samples.batch(part).to(device))).float().cpu().numpy() for part in parts]
     )
 
 
-def accuracy(module: torch.nn.Module, samples: Samples, *, device: str = "cpu") -> float:
-    """Return the share of samples whose largest logit is that of their label."""
-    return float((predict(module, samples, device=device).argmax(1) == samples.labels).mean())
+def loss_and_error(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> tuple[float, float]:
+    """Return the mean cross-entropy, and the share of samples whose largest logit is not that of their label."""
+    logits = predict(module, samples, device)
+    loss = functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(samples.labels))
+    return loss.item(), float((logits.argmax(1) != samples.labels).mean())
 
 
 def _shapes(module: torch.nn.Module) -> dict[str, list[int]]:
@@ -212,36 +295,33 @@ def _shapes(module: torch.nn.Module) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
-def _save(
-    path: Path, identity: dict[str, Any], module: torch.nn.Module, optimizer: torch.optim.Optimizer, history: list[Any]
-) -> None:
+def _save(path: Path, identity: dict[str, Any], run: _Run, history: History) -> None:
     """Write a checkpoint whole or not at all. Raises OutputError when it cannot be written."""
     state = {
         "identity": identity,
         "history": history,
-        "module": module.state_dict(),
-        "momentum": [optimizer.state[p].get("momentum_buffer") for p in module.parameters()],
+        "module": run.module.state_dict(),
+        "momenta": run.optimizer.momenta,
+        "best": run.best,
     }
     with new_file(path, overwrite=True) as file:
         torch.save(state, file)
 
 
-def _resume(
-    path: Path, identity: dict[str, Any], module: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> list[dict[str, float]]:
-    """Restore module and optimizer from a checkpoint, if there is one, and return its history."""
+def _resume(path: Path, identity: dict[str, Any], run: _Run) -> History:
+    """Restore module and momenta from a checkpoint, if there is one, and return its history."""
     if not path.exists():
         return []
     try:
         state = torch.load(path, weights_only=True)  # tensors, numbers and texts; no code
-        found = state["identity"]
+        stored = state["identity"]
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError):
         raise DataError(f"{path}: is no checkpoint of imgtool") from None
-    if found != identity:
+    if stored != identity:
         raise DataError(f"{path}: is the checkpoint of another training (other data, seed, settings or network)")
-    module.load_state_dict(state["module"])
-    for parameter, momentum in zip(module.parameters(), state["momentum"], strict=True):
-        if momentum is not None:
-            optimizer.state[parameter]["momentum_buffer"] = momentum
-    history: list[dict[str, float]] = state["history"]
+    run.module.load_state_dict(state["module"])
+    for momentum, value in zip(run.optimizer.momenta, state["momenta"], strict=True):
+        momentum.copy_(value)
+    run.best = state["best"]
+    history: History = state["history"]
     return history

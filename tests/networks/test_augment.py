@@ -6,10 +6,11 @@ from scipy.ndimage import map_coordinates
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
-from imgtool.networks.augment import Augmentation, augment  # noqa: E402
+from imgtool.networks.augment import augment  # noqa: E402
+from imgtool.networks.recipe import Augmentation  # noqa: E402
 
 HEIGHT, WIDTH = 24, 32
-STILL = Augmentation(mirror=False)
+STILL = Augmentation(horizontal_flip=False)
 
 
 def generator(seed=0):
@@ -39,8 +40,8 @@ def windows(images):
         STILL,
         Augmentation(),
         Augmentation(shift=0.3),
-        Augmentation(zoom=0.3),
-        Augmentation(shift=0.1, zoom=0.5, stretch=2.0),
+        Augmentation(min_crop_area=0.3),
+        Augmentation(shift=0.1, min_crop_area=0.5, max_aspect_ratio=2.0),
     ],
 )
 def test_a_window_is_what_scipy_samples_there(how, side):
@@ -61,7 +62,7 @@ def test_without_changes_images_stay():
 
 def test_mirror_changes_left_and_right_of_about_half():
     images = torch.rand(200, 1, 6, 6)
-    changed = augment(images, Augmentation(mirror=True), generator())
+    changed = augment(images, Augmentation(horizontal_flip=True), generator())
     mirrored = [torch.allclose(a, b.flip(2), atol=1e-5) for a, b in zip(changed, images, strict=True)]
     kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(changed, images, strict=True)]
     assert all(a != b for a, b in zip(mirrored, kept, strict=True))
@@ -76,7 +77,7 @@ def inside(images):
 
 @pytest.mark.parametrize("zoom", [0.25, 0.6])
 def test_windows_keep_the_share_of_the_area_and_stay_inside(zoom):
-    after = augment(maps(400), Augmentation(mirror=False, zoom=zoom), generator(), 16)
+    after = augment(maps(400), Augmentation(horizontal_flip=False, min_crop_area=zoom), generator(), 16)
     width, height = windows(after)
     np.testing.assert_allclose(width, height, atol=1e-5)
     share = width * height
@@ -87,7 +88,9 @@ def test_windows_keep_the_share_of_the_area_and_stay_inside(zoom):
 
 @pytest.mark.parametrize("stretch", [4 / 3, 2.0])
 def test_windows_are_stretched_both_ways_as_far_as_told(stretch):
-    after = augment(maps(600), Augmentation(mirror=False, zoom=0.3, stretch=stretch), generator(), 16)
+    after = augment(
+        maps(600), Augmentation(horizontal_flip=False, min_crop_area=0.3, max_aspect_ratio=stretch), generator(), 16
+    )
     assert inside(after)
     width, height = windows(after)
     assert max(width.max(), height.max()) <= 1 + 1e-4
@@ -98,7 +101,7 @@ def test_windows_are_stretched_both_ways_as_far_as_told(stretch):
 
 @pytest.mark.parametrize("shift", [0.05, 0.2])
 def test_shifts_reach_as_far_as_told_in_each_direction(shift):
-    before, how = maps(600), Augmentation(mirror=False, shift=shift)
+    before, how = maps(600), Augmentation(horizontal_flip=False, shift=shift)
     moved = augment(before, how, generator(), 16) - augment(before, STILL, generator(), 16)
     for channel, side in ((0, WIDTH), (1, HEIGHT)):
         share = moved[:, channel, 8, 8].numpy() / side
@@ -115,7 +118,7 @@ def spread(images):
 
 def test_jitter_changes_brightness_contrast_and_saturation_each_on_its_own():
     before = torch.rand(400, 3, 8, 8, generator=generator(1)) * 0.2 + 0.4  # so that nothing is clipped
-    after = augment(before, Augmentation(mirror=False, jitter=0.3), generator())
+    after = augment(before, Augmentation(horizontal_flip=False, color_jitter=0.3), generator())
     means, grays, colors = (new / old for new, old in zip(spread(after), spread(before), strict=True))
     factors = [means, grays / means, colors / grays]
     for factor in factors:
@@ -125,16 +128,16 @@ def test_jitter_changes_brightness_contrast_and_saturation_each_on_its_own():
 
 
 def test_jitter_stays_within_black_and_white():
-    changed = augment(torch.rand(20, 3, 4, 4), Augmentation(mirror=False, jitter=0.5), generator())
+    changed = augment(torch.rand(20, 3, 4, 4), Augmentation(horizontal_flip=False, color_jitter=0.5), generator())
     assert 0 <= changed.min() <= changed.max() <= 1
-    white = augment(torch.ones(50, 3, 4, 4), Augmentation(mirror=False, jitter=0.5), generator())
+    white = augment(torch.ones(50, 3, 4, 4), Augmentation(horizontal_flip=False, color_jitter=0.5), generator())
     assert white.max() == 1
 
 
 def test_only_the_generator_decides_and_nothing_else_is_touched():
     images = torch.rand(9, 3, 12, 12)
     copy, state = images.clone(), torch.get_rng_state()
-    how = Augmentation(shift=0.1, zoom=0.5, stretch=1.5, jitter=0.2)
+    how = Augmentation(shift=0.1, min_crop_area=0.5, max_aspect_ratio=1.5, color_jitter=0.2)
     first, again, other = (augment(images, how, generator(seed)) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -16,7 +16,7 @@ def test_the_rate_rises_then_falls_as_a_cosine():
 @pytest.mark.parametrize("warm_up", [0.0, 0.1, 0.99])
 def test_it_has_one_peak_and_never_stands_still_at_zero(warm_up):
     rates = np.array([one_cycle(step / 1000, warm_up) for step in range(1000)])
-    assert 0 < rates.min()
+    assert rates.min() > 0
     assert rates.max() == pytest.approx(1)
     assert (np.diff(rates[: rates.argmax() + 1]) >= 0).all()
     assert (np.diff(rates[rates.argmax() :]) <= 0).all()

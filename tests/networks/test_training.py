@@ -9,12 +9,21 @@ import scipy.special
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
 from imgtool.errors import DataError, TrainingError  # noqa: E402
+from imgtool.events import Epoch, Step  # noqa: E402
 from imgtool.networks import training  # noqa: E402
-from imgtool.networks.augment import Augmentation  # noqa: E402
 from imgtool.networks.declaration import Dropout, Flatten, Linear, Network, ReLU  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
+from imgtool.networks.recipe import Augmentation, Recipe  # noqa: E402
+from imgtool.networks.schedules import one_cycle  # noqa: E402
 from imgtool.networks.torch_backend import build, weights_of  # noqa: E402
-from imgtool.networks.training import Recipe, Samples, accuracy, predict, schedule, train  # noqa: E402
+from imgtool.networks.training import (  # noqa: E402
+    Samples,
+    best_epoch,
+    default_threads,
+    loss_and_error,
+    predict,
+    train,
+)
 
 
 def samples(n=48, seed=0):
@@ -27,17 +36,20 @@ def samples(n=48, seed=0):
     return Samples(images, labels, (0.4,), (0.3,))
 
 
-RECIPE = Recipe(epochs=4, batch=16, rate=0.02, augmentation=Augmentation(shift=0.05, zoom=0.8, stretch=1.2, jitter=0.2))
+RECIPE = Recipe(epochs=4, batch=16, learning_rate=0.02)
+CHANGES = Augmentation(shift=0.05, min_crop_area=0.8, max_aspect_ratio=1.2, color_jitter=0.2)
+STILL = Augmentation(horizontal_flip=False)
 
 
 def test_it_learns_and_the_same_seed_learns_the_same_bits():
     runs = []
     for _ in range(2):
         module = build(lenet(3, 1), seed=1)
-        history = train(module, samples(), RECIPE, seed=5, held_out=samples(seed=9))
-        runs.append((weights_of(module), history))
+        history = train(module, samples(), RECIPE, CHANGES, seed=5, validation=samples(seed=9))
+        runs.append((weights_of(module), [{**row, "seconds": 0} for row in history]))
     assert history[-1]["loss"] < history[0]["loss"]
-    assert accuracy(module, samples(seed=9)) > 0.8
+    assert history[-1]["error"] < history[0]["error"]
+    assert loss_and_error(module, samples(seed=9))[1] < 0.2
     assert runs[0][1] == runs[1][1]
     for name, array in runs[0][0].items():
         np.testing.assert_array_equal(array, runs[1][0][name])
@@ -50,17 +62,17 @@ class KilledError(Exception):
 @pytest.mark.parametrize("steps", [2, 5, 9])
 def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps):
     whole = build(lenet(3, 1), seed=1)
-    train(whole, samples(), RECIPE, seed=5)
+    train(whole, samples(), RECIPE, CHANGES, seed=5)
 
-    def kill(done, total, message):
-        if done == steps:
+    def kill(event):
+        if isinstance(event, Step) and 3 * (event.epoch - 1) + event.step == steps:
             raise KilledError
 
     cut = build(lenet(3, 1), seed=1)
     with pytest.raises(KilledError):
-        train(cut, samples(), RECIPE, seed=5, checkpoint=tmp_path / "c", progress=kill)
+        train(cut, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c", events=kill)
     again = build(lenet(3, 1), seed=1)
-    train(again, samples(), RECIPE, seed=5, checkpoint=tmp_path / "c")
+    train(again, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c")
     for name, array in weights_of(whole).items():
         np.testing.assert_array_equal(array, weights_of(again)[name])
 
@@ -84,7 +96,7 @@ def descend(parameters, inputs, labels, steps):
         loss, gradients = softmax_gradient(*parameters, inputs, labels, 0.2)
         norms.append(np.sqrt(sum((gradient**2).sum() for gradient in gradients)))
         losses.append(loss)
-        rate = 0.02 * schedule(step / steps, 0.05)
+        rate = 0.02 * one_cycle(step / steps, 0.05)
         changes = [
             gradient * min(1, 5 / norms[-1]) + 0.05 * p for gradient, p in zip(gradients, parameters, strict=True)
         ]
@@ -97,18 +109,17 @@ def descend(parameters, inputs, labels, steps):
 @pytest.mark.parametrize("epochs", [6, 2, 1])
 def test_steps_equal_the_formulas_by_hand(std, long, epochs):
     """Six steps: one an epoch, or more, then with one image repeated, so that every batch has the same gradient."""
-    data = dataclasses.replace(samples(24), std=(std,))
+    data = dataclasses.replace(samples(24), deviation=(std,))
     if epochs < 6:
         data = dataclasses.replace(data, images=data.images[[0] * 24], labels=data.labels[[0] * 24])
-    still = Augmentation(mirror=False)
-    recipe = Recipe(epochs, 24 * epochs // 6, rate=0.02, decay=0.05, smoothing=0.2, augmentation=still)
+    recipe = Recipe(epochs, 24 * epochs // 6, learning_rate=0.02, weight_decay=0.05, label_smoothing=0.2)
     module = build(Network(flatten=Flatten(), fc=Linear(1024, 3)))
     parameters = [weights_of(module)[name].astype(float) for name in ("fc.weight", "fc.bias")]
     inputs = (data.images.reshape(24, -1) / 255 - 0.4) / std
     (weight, bias), losses, norms = descend(parameters, inputs, data.labels, 6)
     assert (norms[0] > 5) == long
 
-    history = train(module, data, recipe)
+    history = train(module, data, recipe, STILL)
     expected = np.reshape(losses, (epochs, -1)).mean(axis=1)
     np.testing.assert_allclose([entry["loss"] for entry in history], expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(weights_of(module)["fc.weight"], weight, rtol=1e-3, atol=1e-5)
@@ -128,8 +139,7 @@ def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(batch):
     data, orders = Samples(images, np.arange(21) % 3, (0.0,), (1 / 255,)), []
     for seed in (0, 1):
         seen: list = []
-        recipe = Recipe(epochs=2, batch=batch, augmentation=Augmentation(mirror=False))
-        train(watched_module(seen), data, recipe, seed=seed)
+        train(watched_module(seen), data, Recipe(epochs=2, batch=batch), STILL, seed=seed)
         assert max(map(len, seen)) <= batch
         orders += np.split(np.concatenate([part[:, 0, 0, 0].numpy().round() for part in seen]), 2)
     for order in orders:
@@ -139,7 +149,7 @@ def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(batch):
 
 def test_images_come_in_the_size_of_the_recipe():
     seen: list = []
-    train(watched_module(seen), samples(6), Recipe(epochs=1, side=4))
+    train(watched_module(seen), samples(6), Recipe(epochs=1, side=4), CHANGES)
     assert {tuple(part.shape[1:]) for part in seen} == {(1, 4, 4)}
 
 
@@ -147,35 +157,107 @@ def test_images_come_in_the_size_of_the_recipe():
 def test_products_are_in_bfloat16_only_where_asked_for(bf16, dtype):
     module, found = build(lenet(3, 1)), set()
     module.conv1.register_forward_hook(lambda _, __, output: found.add(output.dtype))
-    train(module, samples(8), Recipe(epochs=1, bf16=bf16))
+    train(module, samples(8), Recipe(epochs=1, bf16=bf16), CHANGES)
     assert found == {dtype}
     assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
 
 
-def test_watching_held_out_images_changes_nothing_and_drops_nothing():
+def test_the_epoch_of_least_error_on_validation_images_is_kept_and_watching_changes_nothing():
     network = Network(flatten=Flatten(), fc1=Linear(1024, 16), relu=ReLU(), drop=Dropout(0.6), fc2=Linear(16, 3))
-    alone, watched = build(network), build(network)
-    train(alone, samples(), RECIPE, seed=2)
-    history = train(watched, samples(), RECIPE, seed=2, held_out=samples(seed=9))
-    for name, array in weights_of(alone).items():
-        np.testing.assert_array_equal(array, weights_of(watched)[name])
-    assert history[-1]["held_out_accuracy"] == accuracy(watched, samples(seed=9))
-    np.testing.assert_array_equal(predict(watched, samples()), predict(watched, samples()))
+    validation, epochs = samples(seed=9), ([], [])
+    for seen, watched in zip(epochs, (None, validation), strict=True):
+        module = build(network)
+
+        def keep(event, seen=seen, module=module):
+            if isinstance(event, Epoch):
+                seen.append((weights_of(module), event))
+
+        history = train(module, samples(), RECIPE, CHANGES, seed=2, validation=watched, events=keep)
+    for (alone, _), (weights, _) in zip(*epochs, strict=True):
+        for name, array in alone.items():
+            np.testing.assert_array_equal(array, weights[name])
+    errors = [(event.validation_error, event.validation_loss) for _, event in epochs[1]]
+    assert errors == [(row["validation_error"], row["validation_loss"]) for row in history]
+    best = errors.index(min(errors))
+    assert best + 1 == best_epoch(history)
+    for name, array in weights_of(module).items():
+        np.testing.assert_array_equal(array, epochs[1][best][0][name])
+    assert loss_and_error(module, validation) == errors[best][::-1]
+    np.testing.assert_array_equal(predict(module, validation), predict(module, validation))
 
 
-def test_progress_tells_the_mean_loss_so_far():
-    told: list = []
-    history = train(
-        build(lenet(3, 1)), samples(10), Recipe(epochs=2, batch=4), progress=lambda *args: told.append(args)
-    )
-    assert [(done, total) for done, total, _ in told] == [(step, 6) for step in range(1, 7)]
-    assert told[2][2] == f"epoch 1 loss {history[0]['loss']:.3f}"
+def test_loss_and_error_are_those_of_the_formulas():
+    module, data = build(lenet(3, 1)), samples(300)
+    logits = predict(module, data).astype(float)
+    loss = -scipy.special.log_softmax(logits, axis=1)[np.arange(300), data.labels].mean()
+    assert loss_and_error(module, data) == pytest.approx((loss, (logits.argmax(1) != data.labels).mean()))
+
+
+@pytest.mark.parametrize(
+    ("errors", "losses", "best"), [((3, 1, 2), (1, 1, 1), 2), ((1, 1, 2), (5, 4, 1), 2), ((1, 1, 1), (2, 2, 2), 1)]
+)
+def test_the_best_epoch_has_least_error_then_least_loss_then_comes_first(errors, losses, best):
+    rows = [
+        {"epoch": number + 1, "loss": -number, "error": -number, "validation_error": error, "validation_loss": loss}
+        for number, (error, loss) in enumerate(zip(errors, losses, strict=True))
+    ]
+    assert best_epoch(rows) == best
+    assert best_epoch([{"epoch": 1, "loss": 1.0, "error": 0.0}, {"epoch": 2, "loss": 2.0, "error": 0.5}]) == 2
+
+
+def test_events_hold_the_mean_loss_so_far_and_the_rows_of_the_history():
+    events: list = []
+    history = train(build(lenet(3, 1)), samples(10), Recipe(epochs=2, batch=4), CHANGES, events=events.append)
+    assert [type(event).__name__ for event in events] == ["Step", "Step", "Step", "Epoch"] * 2
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [(event.epoch, event.step) for event in steps] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    assert {(event.epochs, event.steps) for event in steps} == {(2, 3)}
+    assert [steps[2].loss, steps[5].loss] == [row["loss"] for row in history]
+    for event, row in zip([events[3], events[7]], history, strict=True):
+        assert row == {"epoch": event.epoch, "loss": event.loss, "error": event.error, "seconds": event.seconds}
+        assert event.validation_loss is event.validation_error is None
+    assert events[3].learning_rate == pytest.approx(0.01 * one_cycle(0.5, 0.05))
+    assert 0 < sum(row["seconds"] for row in history) < 60
+
+
+def test_the_training_error_is_that_of_the_images_as_they_were_seen():
+    seen: list = []
+    module = build(Network(flatten=Flatten(), fc=Linear(1024, 3)))
+    module.register_forward_hook(lambda _, __, output: seen.append(output.detach().argmax(1).numpy()))
+    data = dataclasses.replace(samples(), labels=np.ones(48, np.int64))
+    history = train(module, data, Recipe(epochs=1, batch=16), CHANGES)
+    assert history[0]["error"] == pytest.approx((np.concatenate(seen) != 1).mean())
+
+
+def test_threads_follow_from_the_multiply_adds_alone_and_are_given_back(monkeypatch):
+    assert [default_threads(count) for count in (0, 64 * 660_000, 499_999_999, 500_000_000, 2 * 10**9, 10**15)] == [
+        1, 1, 1, 2, 8, 8
+    ]  # fmt: skip
+    before, seen = torch.get_num_threads(), []
+    module = build(Network(flatten=Flatten(), fc=Linear(1024, 3)))
+    module.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    for settings in ({}, {"threads": 3}, {"multiply_adds": 10**9}, {"multiply_adds": 10**9, "threads": 1}):
+        train(module, samples(), Recipe(epochs=1, batch=1000), CHANGES, **settings)
+        assert torch.get_num_threads() == before
+    assert seen == [1, 3, 8, 1]
+
+
+def test_the_global_generator_is_left_as_it_was():
+    module, state = build(lenet(3, 1)), torch.get_rng_state()
+    train(module, samples(), Recipe(epochs=1), CHANGES)
+    assert torch.equal(state, torch.get_rng_state())
 
 
 def test_checkpoint_of_another_training_is_refused(tmp_path):
-    train(build(lenet(3, 1)), samples(), RECIPE, checkpoint=tmp_path / "c")
+    train(build(lenet(3, 1)), samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
     with pytest.raises(DataError, match="another training"):
-        train(build(lenet(3, 1)), samples(), dataclasses.replace(RECIPE, rate=0.5), checkpoint=tmp_path / "c")
+        train(
+            build(lenet(3, 1)),
+            samples(),
+            dataclasses.replace(RECIPE, learning_rate=0.5),
+            CHANGES,
+            checkpoint=tmp_path / "c",
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
@@ -184,7 +266,7 @@ def test_a_loss_that_is_not_finite_stops_in_one_line():
     with torch.no_grad():
         module.fc3.bias[0] = float("nan")
     with pytest.raises(TrainingError, match="epoch 1 at step 1"):
-        train(module, samples(), RECIPE)
+        train(module, samples(), RECIPE, CHANGES)
 
 
 def test_a_gradient_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
@@ -209,7 +291,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path)
 
     module = Network(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
     with pytest.raises(TrainingError, match="not finite in epoch 2 at step 3"):
-        train(module, samples(), RECIPE, checkpoint=tmp_path / "c")
+        train(module, samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
     assert all(np.isfinite(array).all() for array in weights_of(module).values())
     assert len(torch.load(tmp_path / "c", weights_only=True)["history"]) == 1
 
@@ -226,25 +308,18 @@ def test_exhausted_memory_is_one_line_and_keeps_the_last_checkpoint(tmp_path):
 
     module = Hungry(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
     with pytest.raises(TrainingError, match=r"^memory is exhausted; try a smaller batch than 16$"):
-        train(module, samples(), RECIPE, checkpoint=tmp_path / "c")
+        train(module, samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
     assert len(torch.load(tmp_path / "c", weights_only=True)["history"]) == 1
 
 
 def test_other_errors_of_pytorch_are_not_taken_for_exhausted_memory():
     with pytest.raises(RuntimeError, match="shape"):
-        train(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7, 3)), samples(), RECIPE)
+        train(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7, 3)), samples(), RECIPE, CHANGES)
 
 
-def test_rate_rises_then_falls_as_a_cosine():
-    assert schedule(0.025, 0.05) == pytest.approx(0.5)
-    assert schedule(0.05, 0.05) == pytest.approx(1)
-    assert schedule(0.525, 0.05) == pytest.approx(0.5)
-    assert schedule(1, 0.05) == pytest.approx(0)
-
-
-def test_samples_are_normalised():
+def test_samples_are_normalized():
     few = samples()
-    batch = few.normalised(few.batch(np.arange(4)))
+    batch = few.normalize(few.batch(np.arange(4)))
     expected = (few.images[:4, :, :, 0] / 255 - 0.4) / 0.3
     np.testing.assert_allclose(batch[:, 0].numpy(), expected, atol=1e-5)
 
@@ -261,8 +336,8 @@ def test_hostile_checkpoint_executes_nothing(tmp_path, monkeypatch):
     for data in (pickle.dumps(Hostile(), 2), b"no checkpoint", b""):
         (tmp_path / "c").write_bytes(data)
         with pytest.raises(DataError, match="no checkpoint"):
-            train(build(lenet(3, 1)), samples(), RECIPE, checkpoint=tmp_path / "c")
+            train(build(lenet(3, 1)), samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
     torch.save({"identity": Hostile()}, tmp_path / "c")
     with pytest.raises(DataError, match="no checkpoint"):
-        training._resume(tmp_path / "c", {}, build(lenet(3, 1)), None)
+        training._resume(tmp_path / "c", {}, None)
     assert not (tmp_path / "executed").exists()
