@@ -25,7 +25,7 @@ class Recipe(Parameters):
     warm_up: float = parameter(0.05, "Share of all steps in which the learning rate rises.", low=0, high=0.99)
     label_smoothing: float = parameter(0.0, "Share of each label that is spread over all classes.", low=0, high=1)
     bf16: bool = parameter(False, "Compute matrix products in bfloat16 instead of float32.")
-    side: int = parameter(0, "Pixels of a side of the training images; 0: as prepared.", low=0, high=1024)
+    training_side: int = parameter(0, "Pixels of a side of the training images; 0: as prepared.", low=0, high=1024)
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ class _Run:
         loss_sum, wrong, seen = 0.0, 0.0, 0
         for step, indices in enumerate(batches):
             images = self.samples.batch(indices).to(self.device)
-            images = augment(images, self.augmentation, generator, self.recipe.side)
+            images = augment(images, self.augmentation, generator, self.recipe.training_side)
             labels = torch.from_numpy(self.samples.labels[indices]).to(self.device)
             loss, mistakes = self._step(self.samples.normalize(images), labels, self.rate(epoch + step / len(batches)))
             if not math.isfinite(loss):

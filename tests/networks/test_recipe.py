@@ -28,7 +28,7 @@ def test_they_go_to_json_and_back(value):
     ("kind", "name", "value"),
     [(Recipe, "epochs", 0), (Recipe, "batch", 1.5), (Recipe, "learning_rate", 0.0), (Recipe, "momentum", 1.0),
      (Recipe, "weight_decay", 2), (Recipe, "warm_up", 1), (Recipe, "label_smoothing", -0.1), (Recipe, "bf16", 1),
-     (Recipe, "side", 1025), (Augmentation, "horizontal_flip", 0), (Augmentation, "shift", 1.1),
+     (Recipe, "training_side", 1025), (Augmentation, "horizontal_flip", 0), (Augmentation, "shift", 1.1),
      (Augmentation, "min_crop_area", 0.0), (Augmentation, "max_aspect_ratio", 0.9),
      (Augmentation, "color_jitter", float("nan"))],
 )  # fmt: skip

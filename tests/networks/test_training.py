@@ -149,7 +149,7 @@ def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(batch):
 
 def test_images_come_in_the_size_of_the_recipe():
     seen: list = []
-    train(watched_module(seen), samples(6), Recipe(epochs=1, side=4), CHANGES)
+    train(watched_module(seen), samples(6), Recipe(epochs=1, training_side=4), CHANGES)
     assert {tuple(part.shape[1:]) for part in seen} == {(1, 4, 4)}
 
 
