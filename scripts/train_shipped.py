@@ -27,8 +27,9 @@ from imgtool.datasets.formats import load
 from imgtool.datasets.split import split
 from imgtool.evaluation.statistics import wilson
 from imgtool.events import Event
+from imgtool.networks.samples import Samples
 from imgtool.networks.torch_backend import build, load_weights, weights_of
-from imgtool.networks.training import Samples, train
+from imgtool.networks.training import train
 
 SEED = 0
 IMAGENETTE = {

@@ -10,23 +10,23 @@ import importlib.util
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from imgtool.classifiers.protocol import Classifier, Progress, softmax
 from imgtool.datasets.dataset import Dataset
 from imgtool.device import resolve
-from imgtool.errors import DataError, MissingExtraError, ParameterError, TrainingError
+from imgtool.errors import DataError, MissingExtraError, ParameterError
+from imgtool.events import Epoch, Event, Step
 from imgtool.image.color import to_gray, to_rgb
 from imgtool.image.pixels import with_depth
 from imgtool.image.resize import fit_crop
 from imgtool.networks.declaration import Network
-from imgtool.networks.numpy_backend import Momentum, NumpyNetwork, cross_entropy, draw_weights
+from imgtool.networks.numpy_backend import NumpyNetwork, draw_weights
+from imgtool.networks.numpy_training import train_by_hand
 from imgtool.networks.recipe import Augmentation, Recipe
-
-if TYPE_CHECKING:
-    from imgtool.networks.training import Samples
+from imgtool.networks.samples import Samples, channel_statistics
 
 FEW = 256  # images in one call up to which `auto` stays with NumPy
 _CHUNK = 32  # images that pass a network at once
@@ -148,7 +148,6 @@ class NetworkClassifier(Classifier):
         """Train from fresh weights with stochastic gradient descent."""
         _torch(f"training {self.name}")
         device = resolve(device)
-        from imgtool.events import Event, Step
         from imgtool.networks.torch_backend import build, weights_of
         from imgtool.networks.training import train
 
@@ -161,15 +160,18 @@ class NetworkClassifier(Classifier):
         samples = self.samples(dataset)
         module = build(self.network(), seed=seed)
         recipe, augmentation = self.recipe()
-        rows = train(module, samples, recipe, augmentation, seed=seed, device=device, checkpoint=resume, events=tell)
+        side = samples.images.shape[1]
+        shapes = self.network().shapes((samples.images.shape[3], side, side))
+        rows = train(
+            module, samples, recipe, augmentation, seed=seed, device=device, checkpoint=resume, events=tell,
+            multiply_adds=sum(layer.multiply_adds(shape) for _, layer, shape, _ in shapes),
+        )  # fmt: skip
         history = [{"epoch": row["epoch"], "loss": row["loss"]} for row in rows]
         self._take(weights_of(module), dataset, samples.mean, samples.deviation, seed, history)
         return self
 
     def samples(self, dataset: Dataset) -> Samples:
         """Return all images prepared in memory, with mean and deviation of each channel."""
-        from imgtool.networks.training import Samples
-
         images = np.stack([self.prepare(dataset.image(index)) for index in range(len(dataset))])
         return Samples(images, dataset.labels.astype(np.int64), *channel_statistics(images))
 
@@ -225,16 +227,6 @@ class NetworkClassifier(Classifier):
         self._network()
 
 
-def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel of (n, h, w, channels) uint8, in 0..1."""
-    mean = images.mean(axis=(0, 1, 2), dtype=np.float64) / 255
-    squares = np.stack(
-        [(images[..., c].astype(np.float32) ** 2).mean(dtype=np.float64) for c in range(images.shape[3])]
-    )
-    std = np.sqrt(np.maximum(squares / 255**2 - mean**2, 1e-6))
-    return tuple(mean.round(4).tolist()), tuple(std.round(4).tolist())
-
-
 def _torch(purpose: str) -> Any:
     """Return the module torch. Raises MissingExtraError where it is not installed."""
     try:
@@ -266,44 +258,21 @@ class TwoLayer(NetworkClassifier):
         resume: Path | None = None,
         progress: Progress | None = None,
     ) -> Self:
-        """Train in NumPy: forward, backward, a step of gradient descent with momentum; half of the images mirrored.
+        """Train in NumPy, by hand. Raises TrainingError when the loss is not finite."""
 
-        Raises TrainingError when the loss is not finite.
-        """
+        def tell(event: Event) -> None:
+            if progress and isinstance(event, Epoch):
+                progress(event.epoch, event.epochs, f"epoch {event.epoch} loss {event.loss:.3f}")
+
         self.classes = dataset.classes
-        images = np.stack([self.prepare(dataset.image(index)) for index in range(len(dataset))])
-        mean, std = channel_statistics(images)
-        self.description["preprocessing"] = {"mean": list(mean), "std": list(std)}
-        model = NumpyNetwork(self.network(), draw_weights(self.network(), seed))
-        sgd = Momentum(model, rate=self.settings["rate"], decay=self.settings["decay"])
-        history = []
-        for epoch in range(self.settings["epochs"]):
-            with np.errstate(over="ignore", invalid="ignore"):
-                loss = self._epoch(model, sgd, images, dataset.labels, np.random.default_rng([seed, epoch]))
-            if not np.isfinite(loss):
-                rate = self.settings["rate"]
-                raise TrainingError(f"the loss is not finite in epoch {epoch + 1}; try a lower rate than {rate}")
-            history.append({"epoch": float(epoch + 1), "loss": loss})
-            if progress:
-                progress(epoch + 1, self.settings["epochs"], f"epoch {epoch + 1} loss {loss:.3f}")
-        self._take(model.weights(), dataset, mean, std, seed, history)
+        samples, own = self.samples(dataset), self.settings
+        recipe = Recipe(own["epochs"], own["batch"], own["rate"], weight_decay=own["decay"])
+        flip = Augmentation(own["mirror"])
+        weights = draw_weights(self.network(), seed)
+        weights, rows = train_by_hand(self.network(), weights, samples, recipe, flip, seed=seed, events=tell)
+        history = [{"epoch": row["epoch"], "loss": row["loss"]} for row in rows]
+        self._take(weights, dataset, samples.mean, samples.deviation, seed, history)
         return self
-
-    def _epoch(
-        self, model: NumpyNetwork, sgd: Momentum, images: np.ndarray, labels: np.ndarray, generator: np.random.Generator
-    ) -> float:
-        """Go once through the images in random order; return the mean loss."""
-        order, total = generator.permutation(len(labels)), 0.0
-        for begin in range(0, len(order), self.settings["batch"]):
-            part = order[begin : begin + self.settings["batch"]]
-            batch = images[part]
-            if self.settings["mirror"]:
-                batch = np.where(generator.random(len(part))[:, None, None, None] < 0.5, batch[:, :, ::-1], batch)
-            loss, gradient = cross_entropy(model.forward(self._normalised(batch)), labels[part])
-            model.backward(gradient)
-            sgd.step()
-            total += loss * len(part)
-        return total / len(order)
 
 
 class LeNet(NetworkClassifier):

@@ -277,17 +277,6 @@ class NumpyNetwork:
         return {f"{name}.{key}": array for name, layer in self.layers.items() for key, array in layer.gradients.items()}
 
 
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the mean of -log softmax(logits)[label], and its gradient with respect to the logits."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(shifted).sum(axis=1))
-    rows = np.arange(len(labels))
-    loss = float((log_sums - shifted[rows, labels]).mean())
-    gradient = np.exp(shifted - log_sums[:, None])
-    gradient[rows, labels] -= 1
-    return loss, gradient / len(labels)
-
-
 def draw_weights(network: Network, seed: int, dtype: Any = np.float32) -> Arrays:
     """Return fresh weights: normal with variance 2 / inputs (He et al., ICCV 2015), the last 1 / inputs, biases 0."""
     generator = np.random.default_rng(seed)
@@ -299,20 +288,3 @@ def draw_weights(network: Network, seed: int, dtype: Any = np.float32) -> Arrays
         values = np.zeros(shape) if name.endswith("bias") else generator.normal(0, deviation, shape)
         weights[name] = values.astype(dtype)
     return weights
-
-
-class Momentum:
-    """Stochastic gradient descent with momentum: v = momentum v + g + decay w; w = w - rate v (as PyTorch's SGD)."""
-
-    def __init__(self, network: NumpyNetwork, *, rate: float, momentum: float = 0.9, decay: float = 0.0) -> None:
-        self.network, self.rate, self.momentum, self.decay = network, rate, momentum, decay
-        self._velocity: Arrays = {}
-
-    def step(self) -> None:
-        """Change the network's tensors in place by the gradients of its last backward pass."""
-        gradients = self.network.gradients()
-        for name, weight in self.network.weights().items():
-            gradient = gradients[name] + self.decay * weight
-            velocity = self._velocity.get(name)
-            self._velocity[name] = gradient if velocity is None else self.momentum * velocity + gradient
-            weight -= self.rate * self._velocity[name]

@@ -6,12 +6,10 @@ Knows no particular network and no image format: it takes uint8 images in memory
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import pickle
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from imgtool.errors import DataError, TrainingError
 from imgtool.events import Epoch, Events, Step
 from imgtool.networks.augment import augment
 from imgtool.networks.recipe import Augmentation, Recipe
+from imgtool.networks.samples import Samples
 from imgtool.networks.schedules import one_cycle
 
 History = list[dict[str, float]]
@@ -32,33 +31,6 @@ MAX_GRADIENT_NORM = 5.0  # of all gradients together; larger ones are scaled dow
 MULTIPLY_ADDS_PER_THREAD = 250_000_000  # in one step, below which another thread costs more than it gives
 MAX_THREADS = 8
 VALIDATION_BATCH = 256  # images
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Images (n, height, width, channels) uint8, labels (n,) int64; mean and deviation of each channel in 0..1."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-
-    def digest(self) -> str:
-        """Return a hash of images and labels."""
-        digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
-        digest.update(np.ascontiguousarray(self.labels, np.int64).data)
-        return digest.hexdigest()
-
-    def batch(self, indices: np.ndarray) -> torch.Tensor:
-        """Return some of the images as (n, channels, height, width) float32 in 0..1."""
-        images = torch.from_numpy(np.ascontiguousarray(self.images[indices]))
-        return images.permute(0, 3, 1, 2).float().div_(255)
-
-    def normalize(self, images: torch.Tensor) -> torch.Tensor:
-        """Subtract the mean, divide by the standard deviation."""
-        mean, deviation = (torch.tensor(each).view(1, -1, 1, 1).to(images) for each in (self.mean, self.deviation))
-        return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
 
 
 def train(
@@ -109,6 +81,18 @@ def train(
     if run.best:
         module.load_state_dict(run.best)
     return history
+
+
+def batch(samples: Samples, indices: np.ndarray) -> torch.Tensor:
+    """Return some of the images as (n, channels, height, width) float32 in 0..1."""
+    images = torch.from_numpy(np.ascontiguousarray(samples.images[indices]))
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def normalize(images: torch.Tensor, samples: Samples) -> torch.Tensor:
+    """Subtract the mean, divide by the standard deviation."""
+    mean, deviation = (torch.tensor(each).view(1, -1, 1, 1).to(images) for each in (samples.mean, samples.deviation))
+    return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
 
 
 def best_epoch(history: Sequence[dict[str, float]]) -> int:
@@ -209,14 +193,14 @@ class _Run:
         batches = np.array_split(order, max(1, math.ceil(len(order) / self.recipe.batch)))
         loss_sum, wrong, seen = 0.0, 0.0, 0
         for step, indices in enumerate(batches):
-            images = self.samples.batch(indices).to(self.device)
+            images = batch(self.samples, indices).to(self.device)
             images = augment(images, self.augmentation, generator, self.recipe.training_side)
             labels = torch.from_numpy(self.samples.labels[indices]).to(self.device)
-            loss, mistakes = self._step(self.samples.normalize(images), labels, self.rate(epoch + step / len(batches)))
+            loss, mistakes = self._step(normalize(images, self.samples), labels, self.rate(epoch + step / len(batches)))
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; "
-                    f"try a lower learning rate than {self.recipe.learning_rate}"
+                    f"try a lower learning rate than {self.recipe.learning_rate:g}"
                 )
             loss_sum, wrong, seen = loss_sum + loss * len(indices), wrong + mistakes, seen + len(indices)
             if self.events:
@@ -279,7 +263,7 @@ def predict(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> n
     count = len(samples.labels)
     parts = np.array_split(np.arange(count), max(1, math.ceil(count / VALIDATION_BATCH)))
     return np.concatenate(
-        [module(samples.normalize(samples.batch(part).to(device))).float().cpu().numpy() for part in parts]
+        [module(normalize(batch(samples, part).to(device), samples)).float().cpu().numpy() for part in parts]
     )
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from imgtool.classifiers import network, registry
-from imgtool.classifiers.network import channel_statistics
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load
 from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterError, TrainingError
@@ -93,14 +92,6 @@ def test_prepare_is_resize_and_centre_crop():
     assert prepared[0, -1, 0] == 255
     assert prepared[-1, 0, 0] == 1
     assert prepared[-1, -1, 0] == 128
-
-
-def test_channel_statistics_are_means_and_deviations():
-    images = np.random.default_rng(0).integers(0, 256, (9, 8, 7, 3), dtype=np.uint8)
-    mean, std = channel_statistics(images)
-    np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)), atol=6e-5)
-    np.testing.assert_allclose(std, (images / 255).std(axis=(0, 1, 2)), atol=6e-5)
-    assert min(channel_statistics(np.zeros((2, 3, 3, 1), np.uint8))[1]) > 0
 
 
 @pytest.mark.parametrize(

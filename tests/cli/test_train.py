@@ -60,7 +60,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_no_model(capsys, tmp_path):
     assert train(tmp_path / "model", "--model", "two-layer", "--lr", "1e6", "-q") == 1
     captured = capsys.readouterr()
     assert "not finite" in captured.err
-    assert "lower rate" in captured.err
+    assert "lower learning rate" in captured.err
     assert captured.err.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

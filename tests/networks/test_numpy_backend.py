@@ -11,7 +11,8 @@ from imgtool.networks import declaration as declared
 from imgtool.networks.alexnet import alexnet
 from imgtool.networks.declaration import Network
 from imgtool.networks.lenet import lenet
-from imgtool.networks.numpy_backend import Momentum, NumpyNetwork, cross_entropy, draw_weights
+from imgtool.networks.numpy_backend import NumpyNetwork, draw_weights
+from imgtool.networks.numpy_training import cross_entropy
 from imgtool.networks.two_layer import two_layer
 
 LAYERS = [
@@ -112,46 +113,6 @@ def test_gradients_equal_differences(layer, shape):
         moved[place] = 1e-6
         slope = ((network.forward(x + moved) - network.forward(x - moved)) * weight).sum() / 2e-6
         assert gradient[place] == pytest.approx(slope, rel=1e-4, abs=1e-7)
-
-
-def test_momentum_equals_pytorchs_sgd():
-    torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-    from imgtool.networks.torch_backend import build, load_weights
-
-    network = Network(fc=declared.Linear(3, 2))
-    weights = draw_weights(network, 0, np.float64)
-    module = build(network).double()
-    load_weights(module, weights)
-    theirs = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
-    ours = NumpyNetwork(network, weights)
-    sgd = Momentum(ours, rate=0.1, momentum=0.9, decay=0.01)
-    x, labels = np.random.default_rng(0).standard_normal((6, 3)), np.array([0, 1] * 3)
-    for _ in range(5):
-        ours.backward(cross_entropy(ours.forward(x), labels)[1])
-        sgd.step()
-        theirs.zero_grad()
-        torch.nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(labels)).backward()
-        theirs.step()
-    for name, parameter in module.named_parameters():
-        np.testing.assert_allclose(ours.weights()[name], parameter.detach().numpy(), rtol=1e-10)
-
-
-def test_two_layer_learns_by_hand():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 90)
-    x = rng.standard_normal((90, 1, 4, 4)) * 0.3
-    x[np.arange(90), 0, labels, 1] += 2
-    network = two_layer(3, channels=1, side=4, hidden=8)
-    model = NumpyNetwork(network, draw_weights(network, 0, np.float64))
-    sgd = Momentum(model, rate=0.1)
-    losses = []
-    for _ in range(60):
-        loss, gradient = cross_entropy(model.forward(x), labels)
-        model.backward(gradient)
-        sgd.step()
-        losses.append(loss)
-    assert losses[-1] < 0.05 < losses[0]
-    assert (model.forward(x).argmax(1) == labels).all()
 
 
 def test_dropout_keeps_the_mean_in_training_and_does_nothing_else():

@@ -14,13 +14,15 @@ from imgtool.networks import training  # noqa: E402
 from imgtool.networks.declaration import Dropout, Flatten, Linear, Network, ReLU  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
 from imgtool.networks.recipe import Augmentation, Recipe  # noqa: E402
+from imgtool.networks.samples import Samples  # noqa: E402
 from imgtool.networks.schedules import one_cycle  # noqa: E402
 from imgtool.networks.torch_backend import build, weights_of  # noqa: E402
 from imgtool.networks.training import (  # noqa: E402
-    Samples,
+    batch,
     best_epoch,
     default_threads,
     loss_and_error,
+    normalize,
     predict,
     train,
 )
@@ -133,14 +135,14 @@ def watched_module(seen):
     return module
 
 
-@pytest.mark.parametrize("batch", [4, 7, 100])
-def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(batch):
+@pytest.mark.parametrize("size", [4, 7, 100])
+def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(size):
     images = np.arange(21, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
     data, orders = Samples(images, np.arange(21) % 3, (0.0,), (1 / 255,)), []
     for seed in (0, 1):
         seen: list = []
-        train(watched_module(seen), data, Recipe(epochs=2, batch=batch), STILL, seed=seed)
-        assert max(map(len, seen)) <= batch
+        train(watched_module(seen), data, Recipe(epochs=2, batch=size), STILL, seed=seed)
+        assert max(map(len, seen)) <= size
         orders += np.split(np.concatenate([part[:, 0, 0, 0].numpy().round() for part in seen]), 2)
     for order in orders:
         assert sorted(order) == list(range(21))
@@ -319,9 +321,9 @@ def test_other_errors_of_pytorch_are_not_taken_for_exhausted_memory():
 
 def test_samples_are_normalized():
     few = samples()
-    batch = few.normalize(few.batch(np.arange(4)))
+    inputs = normalize(batch(few, np.arange(4)), few)
     expected = (few.images[:4, :, :, 0] / 255 - 0.4) / 0.3
-    np.testing.assert_allclose(batch[:, 0].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(inputs[:, 0].numpy(), expected, atol=1e-5)
 
 
 def test_hostile_checkpoint_executes_nothing(tmp_path, monkeypatch):
