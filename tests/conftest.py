@@ -75,6 +75,28 @@ def imgtool():
     return imgtool
 
 
+@pytest.fixture(params=[pytest.param(False, id=""), pytest.param(True, id="timed", marks=pytest.mark.timed)])
+def assert_within(request):
+    """A function that holds a time to its limit, both in seconds: in the run of `-m timed` only, on a quiet machine.
+
+    A test that takes it runs in the suite as well, for all else that it holds.
+    """
+
+    def assert_within(seconds, limit):
+        assert seconds < limit or not request.param
+
+    return assert_within
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is timed unless it is asked for by its marker."""
+    if "timed" in config.option.markexpr:
+        return
+    timed = [item for item in items if item.get_closest_marker("timed")]
+    items[:] = [item for item in items if not item.get_closest_marker("timed")]
+    config.hook.pytest_deselected(items=timed)
+
+
 @pytest.fixture
 def measured():
     """A function that runs imgtool: (arguments, cwd) -> (what became of it, megabytes at its peak).

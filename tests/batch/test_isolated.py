@@ -108,7 +108,7 @@ def test_F17_death_is_an_error_and_the_next_image_gets_a_new_worker(reader, dead
         assert reader.read(CAT, max_pixels=LIMIT).shape == (300, 451, 3)
 
 
-def test_F17_hanging_is_bounded(deadly, gif, monkeypatch):
+def test_F17_hanging_is_bounded(deadly, gif, monkeypatch, assert_within):
     deadly("time.sleep(30)")
     monkeypatch.setattr(isolated, "SECONDS", 1)
     reader = IsolatedReader()
@@ -116,7 +116,7 @@ def test_F17_hanging_is_bounded(deadly, gif, monkeypatch):
     with pytest.raises(ImageError, match="no answer within 1 seconds"):
         reader.read(gif, max_pixels=LIMIT)
     reader.close()
-    assert time.monotonic() - begin < 20
+    assert_within(time.monotonic() - begin, 5)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS")

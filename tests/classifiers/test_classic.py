@@ -156,3 +156,15 @@ def test_a_folder_with_any_array_changed_is_refused(fitted, tmp_path):
             description.write_text(json.dumps(text))
             with pytest.raises(DataError):
                 open_model(str(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(("images", "words"), [(41, 20), (125, 64)])
+def test_a_codebook_sees_256_descriptors_of_an_image_and_has_a_word_for_500(images, words):
+    """Each image offers 324; 41 images 10,496, 4 too few for 21 words, and 125 exactly enough for 64."""
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    generator = np.random.default_rng(0)
+    pictures = [generator.integers(0, 256, (48, 48), dtype=np.uint8) for _ in range(images)]
+    dataset = Dataset(pictures, np.arange(images) % 2, ("a", "b"))
+    settings = {"size": 48, "components": 200, "dimensions": 2, "step": 2, "bins": (4,), "places": False}
+    model = create("sift-fv-svm", **settings, pyramid="1x1", costs=(1.0,), folds=2).fit(dataset)
+    assert model.features([model.prepare(pictures[0])]).shape == (1, 2 * words * 2)

@@ -174,3 +174,14 @@ def test_it_takes_about_a_second_at_most():
         spent = after.children_user + after.children_system - before.children_user - before.children_system
         best = min(best, spent)
     assert best < 1.0
+
+
+@pytest.mark.parametrize("classes", [3, 17, 1000])
+def test_of_equal_scores_the_class_that_stands_first_is_the_label(classes, rows_of, monkeypatch):
+    model = registry.open_model("alexnet")
+    monkeypatch.setattr(model, "classes", tuple(f"class {index}" for index in range(classes)))
+    monkeypatch.setattr(model, "decide", lambda features: np.full((len(features), classes), 1 / classes, np.float32))
+    monkeypatch.setattr(registry, "open_model", lambda *_, **__: model)
+    (row,) = rows_of("classify", "-q", "--threshold", "0", CAT)
+    assert row["label"] == "class 0"
+    assert [each["label"] for each in row["top"]] == [f"class {index}" for index in range(min(5, classes))]

@@ -172,7 +172,7 @@ def finishes(imgtool, folder, expected):
 
 
 @pytest.mark.parametrize("results", [1, 5, 10, 20, 30, 40])
-def test_F8_interrupted_at_work(tmp_path, undisturbed, results, imgtool):
+def test_F8_interrupted_at_work(tmp_path, undisturbed, results, imgtool, assert_within):
     process = subprocess.Popen([*IMGTOOL, *BATCH, str(tmp_path)], cwd=SAMPLES, stderr=subprocess.PIPE)
     while len(list(tmp_path.rglob("*.png"))) < results:
         time.sleep(0.005)
@@ -181,19 +181,19 @@ def test_F8_interrupted_at_work(tmp_path, undisturbed, results, imgtool):
     assert left.items() <= undisturbed.items()  # no partial file, no temporary file
     assert status == 130 or (status == 0 and left == undisturbed)
     assert errors == b""
-    assert seconds < 2  # a second, and one for a busy machine
+    assert_within(seconds, 1)
     finishes(imgtool, tmp_path, undisturbed)
 
 
 @pytest.mark.parametrize("delay", [0.02, 0.06, 0.12, 0.25])
-def test_F8_interrupted_while_starting(tmp_path, undisturbed, delay, imgtool):
+def test_F8_interrupted_while_starting(tmp_path, undisturbed, delay, imgtool, assert_within):
     process = subprocess.Popen([*IMGTOOL, *BATCH, str(tmp_path)], cwd=SAMPLES, stderr=subprocess.PIPE)
     time.sleep(delay)
     status, errors, seconds = interrupt(process)
     python_answers = before_imgtool(errors)
     assert status in (130, -signal.SIGINT) or python_answers or tree(tmp_path) == undisturbed
     assert errors == b"" or python_answers
-    assert seconds < 2
+    assert_within(seconds, 1)
     assert tree(tmp_path).items() <= undisturbed.items()
     finishes(imgtool, tmp_path, undisturbed)
 
@@ -201,7 +201,7 @@ def test_F8_interrupted_while_starting(tmp_path, undisturbed, delay, imgtool):
 @pytest.mark.parametrize(
     "answer", ["raise ImportError('as NumPy puts it')", "time.sleep(60)"], ids=["another error", "does not notice"]
 )
-def test_F8_interrupted_in_an_import_that_takes_it_for_something_else(tmp_path, answer):
+def test_F8_interrupted_in_an_import_that_takes_it_for_something_else(tmp_path, answer, assert_within):
     (tmp_path / "numpy.py").write_text(
         f"import time\nprint('here', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    {answer}\n"
     )
@@ -213,10 +213,10 @@ def test_F8_interrupted_in_an_import_that_takes_it_for_something_else(tmp_path, 
     assert process.stdout.readline() == b"here\n"
     status, errors, seconds = interrupt(process)
     assert (status, errors) == (130, b"")
-    assert seconds < 2
+    assert_within(seconds, 1)
 
 
-def test_F8_interrupted_in_long_work_of_a_library(tmp_path):
+def test_F8_interrupted_in_long_work_of_a_library(tmp_path, assert_within):
     image = np.random.default_rng(0).random((1900, 1900), np.float32)  # ten seconds' work for SciPy
     (tmp_path / "in.npy").write_bytes(encode(image, "npy"))
     command = [*IMGTOOL, "filter", "--kernel", "median", "--size", "15", "in.npy", "-o", "out.npy"]
@@ -225,7 +225,7 @@ def test_F8_interrupted_in_long_work_of_a_library(tmp_path):
     assert process.poll() is None
     status, errors, seconds = interrupt(process)
     assert (status, errors) == (130, b"")
-    assert seconds < 2
+    assert_within(seconds, 1)
     assert os.listdir(tmp_path) == ["in.npy"]
 
 

@@ -214,7 +214,7 @@ def test_a_full_disk_is_one_line_and_the_old_file_stays(large_file, tmp_path, bl
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.2, 0.5])
-def test_interruption_leaves_no_partial_file(tmp_path, delay):
+def test_interruption_leaves_no_partial_file(tmp_path, delay, assert_within):
     large_file = tmp_path / "large.tif"
     tifffile.imwrite(large_file, shape=(10_000, 10_000), dtype="uint8", metadata=None, photometric="minisblack")
     out = tmp_path / "out"
@@ -227,8 +227,8 @@ def test_interruption_leaves_no_partial_file(tmp_path, delay):
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     begin = time.monotonic()
-    assert process.wait(timeout=20) == 130
-    assert time.monotonic() - begin < 5  # a second on a quiet machine
+    assert process.wait(timeout=60) == 130
+    assert_within(time.monotonic() - begin, 2)
     assert not os.listdir(out)
 
 

@@ -192,7 +192,7 @@ def test_D1_ten_kills_at_random_moments(command, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_D1_interrupted_says_in_one_line_that_resume_goes_on(tmp_path):
+def test_D1_interrupted_says_in_one_line_that_resume_goes_on(tmp_path, assert_within):
     make_images(tmp_path / "in", 400, side=64)
     words = [*IMGTOOL, "sift", "-q", "in", "-j", "2", "-o", "out.npz"]
     process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE)
@@ -203,7 +203,7 @@ def test_D1_interrupted_says_in_one_line_that_resume_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     begin = time.monotonic()
     _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - begin < 2  # a second, and one for a busy machine
+    assert_within(time.monotonic() - begin, 1)
     assert process.returncode == 130
     broken, line = errors.decode().splitlines()
     assert "002.pgm" in broken

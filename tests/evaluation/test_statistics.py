@@ -48,6 +48,19 @@ def test_top_k():
     assert top_k_hits(scores, labels, 5).all()
 
 
+@pytest.mark.parametrize("classes", [3, 17, 1000])  # NumPy sorts up to 16 numbers stably whatever it is asked for
+def test_of_equal_scores_the_class_that_stands_first_counts(classes):
+    scores = np.full((classes, classes), 1 / classes, np.float32)
+    labels = np.arange(classes)
+    for k in (1, 2, 5):
+        assert top_k_hits(scores, labels, k).tolist() == [label < k for label in labels]
+    counts = confusion(scores, labels, classes)
+    assert counts[:, 0].tolist() == [1] * classes
+    scores[:, classes // 2] *= 2  # and behind the largest one the others come in their order
+    best = {classes // 2, 0}
+    assert top_k_hits(scores, labels, 2).tolist() == [label in best for label in labels]
+
+
 @given(st.integers(1, 60), st.integers(1, 7), st.integers(0, 2**32 - 1))
 def test_confusion_counts_every_image_once(n, classes, seed):
     rng = np.random.default_rng(seed)

@@ -69,7 +69,7 @@ def command(
 def _label(model: Any, image: Any, top: int, threshold: float) -> Row:
     """Return what one model says of one image."""
     scores = model.scores([image])[0]
-    best = scores.argsort(kind="stable")[::-1][: max(top, 5)]
+    best = (-scores).argsort(kind="stable")[: max(top, 5)]  # of equal ones the first, as `evaluate` counts
     ranked = [{"label": model.classes[index], "score": float(scores[index])} for index in best]
     score = ranked[0]["score"]
     return {
