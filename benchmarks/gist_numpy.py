@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-MARGIN = 32
+MARGIN_PIXELS = 32
 
 
 def gabor_bank(size: int, orientations: tuple[int, ...]) -> np.ndarray:
     """Return transfer functions (filters, size + 64, size + 64), zero frequency first."""
-    side = size + 2 * MARGIN
+    side = size + 2 * MARGIN_PIXELS
     f = np.arange(-side // 2, side // 2)
     fx, fy = np.meshgrid(f, f)
     radius, angle = np.fft.fftshift(np.hypot(fx, fy)), np.fft.fftshift(np.arctan2(fy, fx))
@@ -43,11 +43,11 @@ def gist(image: np.ndarray, bank: np.ndarray, blocks: int = 4) -> np.ndarray:
     size = len(image)
     image = image.astype(np.float64)
     image = (image - image.min()) / (image.max() - image.min()) * 255
-    spectrum = np.fft.fft2(np.pad(prefiltered(image), MARGIN, mode="symmetric"))
+    spectrum = np.fft.fft2(np.pad(prefiltered(image), MARGIN_PIXELS, mode="symmetric"))
     edges = np.linspace(0, size, blocks + 1).astype(int)
     values = []
     for transfer in bank:
-        response = np.abs(np.fft.ifft2(spectrum * transfer))[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        response = np.abs(np.fft.ifft2(spectrum * transfer))[MARGIN_PIXELS:-MARGIN_PIXELS, MARGIN_PIXELS:-MARGIN_PIXELS]
         for column in range(blocks):
             for row in range(blocks):
                 window = response[edges[row] : edges[row + 1], edges[column] : edges[column + 1]]

@@ -39,7 +39,7 @@ from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, un
 from imgtool.features.gist import gist
 from imgtool.features.hog import hog
 from imgtool.features.pyramid import cells, places
-from imgtool.features.sift import quantised, root
+from imgtool.features.sift import quantize, root
 from imgtool.image.resize import resize
 
 OUTDOOR = ("coast", "forest", "highway", "insidecity", "mountain", "opencountry", "street", "tallbuilding")
@@ -290,7 +290,7 @@ def local_descriptors(dataset: Dataset, work: Path) -> Local:
             for image in range(len(dataset)):
                 pixels = dataset.image(image)
                 found = LOCAL.describe(pixels)
-                values.write(quantised(found.values).tobytes())
+                values.write(quantize(found.values).tobytes())
                 where.append(places(found.frames, *pixels.shape[:2]))
                 counts.append(len(found.values))
         whole(work / "where.npy", lambda file: np.save(file, np.concatenate(where)))

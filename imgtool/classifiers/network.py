@@ -20,7 +20,7 @@ from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.events import Epoch, Event, Step
 from imgtool.image.color import to_gray, to_rgb
-from imgtool.image.pixels import with_depth
+from imgtool.image.pixels import convert_depth
 from imgtool.image.resize import fit_crop
 from imgtool.networks.declaration import Network
 from imgtool.networks.numpy_backend import NumpyNetwork, draw_weights
@@ -81,7 +81,7 @@ class NetworkClassifier(Classifier):
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return the centered square (side, side, channels) uint8 after the shorter side was resized to it."""
         if image.dtype != np.uint8:
-            image = with_depth(image, "8")
+            image = convert_depth(image, "8")
         side = self.settings["side"]
         color = to_gray(image)[:, :, None] if self.settings["channels"] == 1 else to_rgb(image)
         fitted = fit_crop(color if color.shape[2] == 3 else color[:, :, 0], side, side)
@@ -94,14 +94,14 @@ class NetworkClassifier(Classifier):
             run = self._by_numpy
         else:
             run = self._by_torch
-        return np.concatenate([run(self._normalised(batch[i : i + _CHUNK])) for i in range(0, len(batch), _CHUNK)])
+        return np.concatenate([run(self._normalise(batch[i : i + _CHUNK])) for i in range(0, len(batch), _CHUNK)])
 
     def decide(self, features: np.ndarray) -> np.ndarray:
         """Return softmax probabilities of the last layer."""
         network = self._network()
         return softmax(network.layers[network.last].forward(features))
 
-    def _normalised(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    def _normalise(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Return (n, channels, side, side) float32, mean 0 and deviation 1 over the training images."""
         if "preprocessing" not in self.description:
             raise ParameterError(f"{self.name} is not trained yet")

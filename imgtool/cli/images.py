@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from imgtool.batch.isolated import IsolatedReader
     from imgtool.cli.strips import Made, Target
     from imgtool.image.codecs.header import Header
-    from imgtool.image.pixels import Stored
+    from imgtool.image.pixels import Pixels
     from imgtool.image.strips import RowFile
 
 Value = TypeVar("Value")
@@ -87,11 +87,11 @@ class Images:
     @contextmanager
     def rows(self, source: Input) -> Iterator[RowFile | None]:
         """Hold open a large file that is sliced by rows; None when it has to be read as a whole."""
-        from imgtool.filters.strip_filter import LARGE
+        from imgtool.filters.strip_filter import LARGE_PIXELS
         from imgtool.image.strips import open_rows
 
         known = source.path != STANDARD_INPUT and not self.isolated and os.path.isfile(source.path)
-        large = known and os.path.getsize(source.path) >= LARGE
+        large = known and os.path.getsize(source.path) >= LARGE_PIXELS
         file = open_rows(source.path, max_pixels=self.max_pixels) if large else None
         with file or nullcontext():
             yield file
@@ -237,13 +237,13 @@ class Pictures:
     def write(
         self,
         images: Images,
-        function: Callable[[np.ndarray], Picture | Stored],
+        function: Callable[[np.ndarray], Picture | Pixels],
         *,
         what: str,
         raw: bool = False,
         **record: Any,
     ) -> None:
-        """Read, compute and write every image; large ones in strips when the function is a LocalFilter.
+        """Read, compute and write every image; large ones in strips when the function is a StripFilter.
 
         what: the operation, for names made up on a terminal; raw: the result is numbers, stored as NPY unless
         told otherwise; record: what `--json` says beside paths and sizes.
@@ -269,7 +269,7 @@ class Pictures:
     def _make(
         self,
         images: Images,
-        function: Callable[[np.ndarray], Picture | Stored],
+        function: Callable[[np.ndarray], Picture | Pixels],
         destination: Destination,
         suffix: str,
         index: int,
@@ -277,7 +277,7 @@ class Pictures:
     ) -> Made | None:
         """Make one result; None when it is there already and --skip-existing says to leave it."""
         from imgtool.cli.strips import Made, filter_in_strips
-        from imgtool.filters.strip_filter import LocalFilter
+        from imgtool.filters.strip_filter import StripFilter
         from imgtool.image import profile
         from imgtool.image.write import encode, format_of
 
@@ -285,7 +285,7 @@ class Pictures:
             return None
         destination.check(index)
         name = format_of(f"image{suffix}" if self.to or destination.is_stream else destination.path(index))
-        local = function if isinstance(function, LocalFilter) else None
+        local = function if isinstance(function, StripFilter) else None
         in_strips = functools.partial(
             filter_in_strips,
             opened=functools.partial(self._opened, destination, index, name),
@@ -314,9 +314,9 @@ class Pictures:
         import numpy as np
 
         from imgtool.image.strips import ROW_FORMATS, NewRows
-        from imgtool.image.write import check, encode
+        from imgtool.image.write import encode, storage_type
 
-        stored = check(name, shape, dtype, self.quality, self.compression)
+        stored = storage_type(name, shape, dtype, self.quality, self.compression)
         if name in ROW_FORMATS and not destination.is_stream:
             with destination.new_file(index) as file:
                 yield NewRows(file, name, shape, stored)

@@ -44,7 +44,7 @@ def choose(
 ) -> Chosen:
     """Return the one that was asked for, by name, by file or inline. With --print-kernel print it and end."""
     from imgtool.filters.kernel_files import matrix_text
-    from imgtool.filters.kernels import normalized
+    from imgtool.filters.kernels import normalize_taps
 
     values = {"size": size, "sigma": sigma, "truncate": truncate, "sigma_color": sigma_color,
               "wavelength": wavelength, "angle": angle, "aspect": aspect, "phase": phase}  # fmt: skip
@@ -58,7 +58,7 @@ def choose(
             wrong = "--print-kernel" if print_kernel else "--normalize"
             raise ParameterError(f"{wrong} does not go with --kernel {name}, which is no convolution")
         return chosen
-    taps = normalized(chosen.taps, normalize)
+    taps = normalize_taps(chosen.taps, normalize)
     if print_kernel:
         emit(matrix_text(taps))
         raise click.exceptions.Exit(0)
@@ -73,7 +73,7 @@ def _named(name: str, given: dict[str, Any]) -> Chosen:
         return Chosen(name, kernel(name, **given), given)
     from imgtool.filters.neighborhood import NEIGHBORHOODS
 
-    NEIGHBORHOODS[name].checked(name, given)
+    NEIGHBORHOODS[name].check(name, given)
     return Chosen(name, None, given)
 
 

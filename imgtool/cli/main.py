@@ -193,7 +193,7 @@ def say_what_is_left() -> None:
     if progress := sys.modules.get("imgtool.cli.progress"):
         progress.clear()
     if growing := sys.modules.get("imgtool.datasets.feature_file.resumable"):
-        for line in growing.interrupted():
+        for line in growing.interruption_lines():
             complain(line)
 
 

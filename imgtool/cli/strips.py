@@ -12,7 +12,7 @@ import numpy as np
 from imgtool.batch.memory import keep_freed_memory
 from imgtool.batch.pool import ordered_map
 from imgtool.cli.progress import tracked
-from imgtool.filters.strip_filter import LocalFilter, Rows, joined
+from imgtool.filters.strip_filter import Rows, StripFilter, merge_extremes
 from imgtool.image.pixels import Extremes
 
 
@@ -34,7 +34,7 @@ class Made(NamedTuple):
 Opener = Callable[[tuple[int, ...], np.dtype], AbstractContextManager[Target]]
 
 
-def filter_in_strips(local: LocalFilter, image: Rows, opened: Opener, *, threads: int, quiet: bool) -> Made:
+def filter_in_strips(local: StripFilter, image: Rows, opened: Opener, *, threads: int, quiet: bool) -> Made:
     """Filter an image strip by strip.
 
     opened: from the result's shape and type to the place for it, which is held open meanwhile.
@@ -44,7 +44,7 @@ def filter_in_strips(local: LocalFilter, image: Rows, opened: Opener, *, threads
     extremes: Extremes | None = None
     if local.measure:
         measured = ordered_map(functools.partial(local.strip_extremes, image), [first, *others], threads)
-        extremes = functools.reduce(joined, tracked(measured, 1 + len(others), quiet=quiet))
+        extremes = functools.reduce(merge_extremes, tracked(measured, 1 + len(others), quiet=quiet))
     begun = local.strip_pixels(image, first, extremes)
     shape = (image.shape[0], *begun.pixels.shape[1:])
     clipped, not_finite = begun.clipped, begun.not_finite

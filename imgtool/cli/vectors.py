@@ -133,11 +133,11 @@ class Vectors(NamedTuple):
 
         unpack: returns a vector and None, or local descriptors and their frames.
         """
-        from imgtool.datasets.feature_file.resumable import GrowingFile
+        from imgtool.datasets.feature_file.resumable import ResumableFile
 
         assert self.output is not None
         self._check(images)
-        with GrowingFile(self.output, images.inputs, meta, resume=self.resume, force=self.force) as growing:
+        with ResumableFile(self.output, images.inputs, meta, resume=self.resume, force=self.force) as growing:
             for index, failure in growing.failures:
                 images.report(images.inputs[index], ImgtoolError(failure))
             try:

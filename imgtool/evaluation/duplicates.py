@@ -13,7 +13,7 @@ import numpy as np
 from imgtool.batch.pool import ordered_map, processors
 from imgtool.datasets.dataset import Dataset
 from imgtool.image.color import split_alpha
-from imgtool.image.pixels import top_of
+from imgtool.image.pixels import white_level
 
 Progress = Callable[[int, int, str], None]
 
@@ -47,7 +47,7 @@ def _key(dataset: Dataset, index: int) -> tuple[Any, ...]:
     image = item if isinstance(item, np.ndarray) else dataset.image(index)
     if image.ndim == 3:
         color, alpha = split_alpha(image)
-        image = color if alpha is None or (alpha == top_of(alpha.dtype)).all() else image
+        image = color if alpha is None or (alpha == white_level(alpha.dtype)).all() else image
         if image.ndim == 3 and image.shape[2] == 3 and (image == image[:, :, :1]).all():
             image = image[:, :, 0]
     return image.shape, image.dtype.str, hashlib.blake2b(image.tobytes(), digest_size=16).digest()

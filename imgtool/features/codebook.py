@@ -186,7 +186,7 @@ def load(path: str | os.PathLike[str]) -> Codebook | Dictionary:
         raise DataError(f"{name}: {'is no regular file' if os.path.exists(name) else 'no such codebook'}")
     try:
         with safetensors.safe_open(name, framework="numpy") as file:
-            kind, meta = _described(file.metadata())
+            kind, meta = _parse_description(file.metadata())
             if set(file.keys()) != set(KINDS[kind]):
                 raise DataError(f"is no {kind}: it needs {', '.join(KINDS[kind])}")
             tensors: dict[str, Any] = {tensor: file.get_tensor(tensor) for tensor in KINDS[kind]}
@@ -199,7 +199,7 @@ def load(path: str | os.PathLike[str]) -> Codebook | Dictionary:
         raise DataError(f"{name}: is no codebook ({error})") from None
 
 
-def _described(metadata: dict[str, str] | None) -> tuple[str, dict[str, Any]]:
+def _parse_description(metadata: dict[str, str] | None) -> tuple[str, dict[str, Any]]:
     """Return the kind that the file's JSON names, and what it says beside kind and format."""
     try:
         description = json.loads((metadata or {}).get("imgtool", ""))

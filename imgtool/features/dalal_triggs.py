@@ -15,7 +15,7 @@ from imgtool.filters.gradient import gradient, magnitude, phase
 from imgtool.image.color import split_alpha
 
 CLIP = np.float32(0.2)
-_STRIP = 1 << 15  # pixels worked on at once: their votes stay in the processor's cache
+_STRIP_PIXELS = 1 << 15  # pixels worked on at once: their votes stay in the processor's cache
 
 
 def dalal_triggs(
@@ -44,15 +44,15 @@ def dalal_triggs(
     rows, columns = height // cell - block + 1, width // cell - block + 1
     shares = _shares(cell, block)
     result = np.empty((columns, rows, block, block, orientations), np.float32)
-    at_once = max(1, _STRIP // (cell * width))
+    at_once = max(1, _STRIP_PIXELS // (cell * width))
     for first in range(0, rows, at_once):
         last = min(first + at_once, rows)
         strip = slice(first * cell, (last - 1 + block) * cell), slice((columns - 1 + block) * cell)
         votes = _votes(gx[strip], gy[strip], orientations, signed)
-        across = _pooled(votes, shares)  # (orientations, pixel rows, block columns, cell columns)
-        both = _pooled(across.transpose(0, 2, 3, 1), shares)  # (..., block rows, cell rows)
+        across = _pool(votes, shares)  # (orientations, pixel rows, block columns, cell columns)
+        both = _pool(across.transpose(0, 2, 3, 1), shares)  # (..., block rows, cell rows)
         result[:, first:last] = both.transpose(1, 3, 2, 4, 0)
-    return _normalized(result)
+    return _normalize(result)
 
 
 def _strongest(gx: np.ndarray, gy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +96,7 @@ def _shares(cell: int, block: int) -> np.ndarray:
     return np.asarray(shares.reshape(block, cell, block), np.float32)
 
 
-def _pooled(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def _pool(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Pool pixels along the last axis, (..., pixels) -> (..., blocks, cells of a block)."""
     block, cell, _ = shares.shape
     chunks = values.reshape(*values.shape[:-1], -1, cell)
@@ -104,7 +104,7 @@ def _pooled(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return np.asarray(sum(chunks[..., k : k + count, :] @ shares[k] for k in range(block)))
 
 
-def _normalized(blocks: np.ndarray) -> np.ndarray:
+def _normalize(blocks: np.ndarray) -> np.ndarray:
     """Return blocks divided by their length, clipped, and divided again (L2-Hys), with OpenCV's constants."""
     flat = blocks.reshape(-1, int(np.prod(blocks.shape[2:])))  # a view: one row a block
     flat /= np.sqrt(np.einsum("ij,ij->i", flat, flat))[:, None] + np.float32(0.1 * flat.shape[1])

@@ -16,13 +16,13 @@ import numpy as np
 
 from imgtool.image.color import from_hsv
 from imgtool.image.resize import resize
-from imgtool.image.sheet import GAP, beside, viewable
+from imgtool.image.sheet import GAP_PIXELS, side_by_side, to_viewable
 
-STROKE = 16  # pixels that a cell should have, or its strokes cannot be told apart
-ROSETTE = 128  # pixels of a rosette's side
-LARGEST = 2048  # pixels up to which a small image is magnified for that
-SHIFT = 4  # bits of a pixel's fractions that OpenCV draws with
-FINE = 1 << SHIFT
+MIN_CELL_PIXELS = 16  # pixels that a cell should have, or its strokes cannot be told apart
+ROSETTE_PIXELS = 128  # pixels of a rosette's side
+MAX_SIDE_PIXELS = 2048  # pixels up to which a small image is magnified for that
+FRACTION_BITS = 4  # bits of a pixel's fractions that OpenCV draws with
+FRACTIONS = 1 << FRACTION_BITS
 
 
 def hog_picture(
@@ -43,17 +43,17 @@ def hog_picture(
     brightness = _brightness(histograms)
     for k, stroke in enumerate(strokes(angles, height, width)):
         np.maximum(stars, brightness[:, None, :, None, k] * stroke[:, None, :], out=stars)
-    left = np.repeat(np.repeat(viewable(image), factor, axis=0), factor, axis=1)
+    left = np.repeat(np.repeat(to_viewable(image), factor, axis=0), factor, axis=1)
     right = np.zeros_like(left)
     drawn = np.rint(255 * stars.reshape(rows * height, columns * width))[: right.shape[0], : right.shape[1], None]
     right[: drawn.shape[0], : drawn.shape[1]] = drawn
-    return beside(left, right)
+    return side_by_side(left, right)
 
 
 def _magnification(shape: tuple[int, ...], cell: tuple[int, int]) -> int:
     """Return the whole number by which a picture is enlarged."""
-    wanted = -(-STROKE // min(cell))
-    return max(1, min(wanted, LARGEST // max(shape)))
+    wanted = -(-MIN_CELL_PIXELS // min(cell))
+    return max(1, min(wanted, MAX_SIDE_PIXELS // max(shape)))
 
 
 def _brightness(histograms: np.ndarray) -> np.ndarray:
@@ -87,11 +87,11 @@ def gist_picture(energies: np.ndarray, orientations: Sequence[int], image: np.nd
     brightness = energies / np.where(tops > 0, tops, 1)[scale, None, None]
     hue = scale / len(orientations)
     colors = from_hsv(np.stack([hue, np.full(filters, 0.8), np.ones(filters)], axis=1)[None])[0]
-    shapes = (sectors(orientations, ROSETTE)[..., None] * colors[:, None, None, :]).reshape(filters, -1)
-    tiles = (brightness.reshape(filters, -1).T @ shapes).reshape(rows, columns, ROSETTE, ROSETTE, 3)
+    shapes = (sectors(orientations, ROSETTE_PIXELS)[..., None] * colors[:, None, None, :]).reshape(filters, -1)
+    tiles = (brightness.reshape(filters, -1).T @ shapes).reshape(rows, columns, ROSETTE_PIXELS, ROSETTE_PIXELS, 3)
     tiles[:, :, :1] = tiles[:, :, :, :1] = 0.3  # lines between the windows
-    right = np.rint(255 * tiles.transpose(0, 2, 1, 3, 4).reshape(rows * ROSETTE, columns * ROSETTE, 3))
-    return beside(resize(viewable(image), *right.shape[:2]), right)
+    right = np.rint(255 * tiles.transpose(0, 2, 1, 3, 4).reshape(rows * ROSETTE_PIXELS, columns * ROSETTE_PIXELS, 3))
+    return side_by_side(resize(to_viewable(image), *right.shape[:2]), right)
 
 
 def sectors(orientations: Sequence[int], side: int) -> np.ndarray:
@@ -119,12 +119,12 @@ def keypoints_picture(image: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    picture = np.array(viewable(image), order="C")
+    picture = np.array(to_viewable(image), order="C")
     for index, (x, y, diameter, angle) in enumerate(frames.tolist()):
         color, radius = _color(index), max(diameter / 2, 1.0)
         tip = x + radius * math.cos(math.radians(angle)), y + radius * math.sin(math.radians(angle))
-        cv2.circle(picture, _fine(x, y), round(radius * FINE), color, 1, cv2.LINE_AA, SHIFT)
-        cv2.line(picture, _fine(x, y), _fine(*tip), color, 1, cv2.LINE_AA, SHIFT)
+        cv2.circle(picture, _fine(x, y), round(radius * FRACTIONS), color, 1, cv2.LINE_AA, FRACTION_BITS)
+        cv2.line(picture, _fine(x, y), _fine(*tip), color, 1, cv2.LINE_AA, FRACTION_BITS)
     return picture
 
 
@@ -134,17 +134,18 @@ def matches_picture(left: np.ndarray, right: np.ndarray, pairs: np.ndarray) -> n
 
     height = max(len(left), len(right))
     halves = [
-        np.pad(viewable(each), ((0, height - len(each)), (0, 0), (0, 0)), constant_values=255) for each in (left, right)
+        np.pad(to_viewable(each), ((0, height - len(each)), (0, 0), (0, 0)), constant_values=255)
+        for each in (left, right)
     ]
-    picture, shift = np.ascontiguousarray(beside(*halves)), left.shape[1] + GAP
+    picture, shift = np.ascontiguousarray(side_by_side(*halves)), left.shape[1] + GAP_PIXELS
     for index, (x, y, across, down) in enumerate(pairs.tolist()):
-        cv2.line(picture, _fine(x, y), _fine(across + shift, down), _color(index), 1, cv2.LINE_AA, SHIFT)
+        cv2.line(picture, _fine(x, y), _fine(across + shift, down), _color(index), 1, cv2.LINE_AA, FRACTION_BITS)
     return picture
 
 
 def _fine(x: float, y: float) -> tuple[int, int]:
     """Return a point in the sixteenths of a pixel that OpenCV draws with."""
-    return round(x * FINE), round(y * FINE)
+    return round(x * FRACTIONS), round(y * FRACTIONS)
 
 
 def _color(index: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from imgtool.features.codebook import Codebook, Dictionary, fit_codebook
 from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, unit, vlad
 from imgtool.features.pyramid import cells, parse_levels, places
 from imgtool.features.sift import WINDOWS, Descriptors, phow, root
-from imgtool.features.sparse import LEVELS, learned_dictionary, llc_codes, pooled, sparse_codes
+from imgtool.features.sparse import LEVELS, learn_dictionary, llc_codes, max_pool, sparse_codes
 
 CONTRAST = 0.005  # of pixels in 0..1: flatter patches say nothing and are left out, as VLFeat's phow zeroes them
 WHOLE = ("1x1",)
@@ -84,7 +84,7 @@ def encode(
     of each cell has unit length, then the whole.
     """
     _require(encoding, ENCODINGS, "encoding")
-    found, where = _described(image, codebook)
+    found, where = _describe(image, codebook)
     data, vector = codebook.project(found, where), ENCODINGS[encoding]
     if tuple(levels) == WHOLE:
         return vector(data, codebook)
@@ -99,8 +99,8 @@ def encode_sparsely(
     solver: `feature-sign`, the sparse codes of ScSPM, or `llc`, faster.
     """
     _require(solver, SOLVERS, "solver")
-    found, where = _described(image, dictionary)
-    return pooled(SOLVERS[solver](found, dictionary.atoms), where, levels=levels)
+    found, where = _describe(image, dictionary)
+    return max_pool(SOLVERS[solver](found, dictionary.atoms), where, levels=levels)
 
 
 def _require(name: str, known: Mapping[str, object], kind: str) -> None:
@@ -109,7 +109,7 @@ def _require(name: str, known: Mapping[str, object], kind: str) -> None:
         raise ParameterError(f"no {kind} {name!r}; there are {', '.join(known)}")
 
 
-def _described(image: np.ndarray, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:
+def _describe(image: np.ndarray, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:
     """Return the descriptors (N, 128) that a codebook was fitted to the like of, and their places (N, 2)."""
     found = LocalSettings.of(codebook).describe(image)
     return found.values, places(found.frames, *image.shape[:2])
@@ -138,7 +138,7 @@ def fit_to_images(
     There are fewer components where there are not 500 descriptors for each. Raises DataError when there are too few
     descriptors.
     """
-    values, where = _drawn(images, count, local, samples, seed, progress)
+    values, where = _draw_descriptors(images, count, local, samples, seed, progress)
     return fit_codebook(
         values,
         components=min(components, max(len(values) // PER_COMPONENT, 1)),
@@ -164,14 +164,14 @@ def fit_dictionary(
 
     progress: of the learning, once the images are read.
     """
-    values, _ = _drawn(images, count, local, samples, seed)
+    values, _ = _draw_descriptors(images, count, local, samples, seed)
     if len(values) < atoms:
         raise DataError(f"{len(values)} descriptors are too few for {atoms} atoms; give more or larger images")
     meta = {"sift": local.to_meta(), "seed": seed, "images": count}
-    return Dictionary(learned_dictionary(values, atoms=atoms, seed=seed, progress=progress), meta)
+    return Dictionary(learn_dictionary(values, atoms=atoms, seed=seed, progress=progress), meta)
 
 
-def _drawn(
+def _draw_descriptors(
     images: Iterable[np.ndarray],
     count: int,
     local: LocalSettings,

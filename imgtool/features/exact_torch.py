@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-MEMORY = 1 << 30  # bytes that one batch may take on the device
+BATCH_BYTES = 1 << 30  # bytes that one batch may take on the device
 
 
 @contextmanager
@@ -29,8 +29,8 @@ def exact() -> Iterator[None]:
 
 
 def batches(count: int, bytes_each: int) -> Iterator[slice]:
-    """Yield slices of `count` images, of at least one, that take no more than MEMORY."""
-    at_once = max(1, MEMORY // bytes_each)
+    """Yield slices of `count` images, of at least one, that take no more than BATCH_BYTES."""
+    at_once = max(1, BATCH_BYTES // bytes_each)
     for first in range(0, count, at_once):
         yield slice(first, min(first + at_once, count))
 
@@ -43,7 +43,7 @@ def by_shape(images: Sequence[np.ndarray]) -> list[list[int]]:
     return list(groups.values())
 
 
-def moved(images: Sequence[np.ndarray], device: str, dtype: torch.dtype) -> torch.Tensor:
+def to_device(images: Sequence[np.ndarray], device: str, dtype: torch.dtype) -> torch.Tensor:
     """Return images of equal shape as one tensor on the device; 8-bit ones travel as bytes."""
     stack = np.stack(images)
     if stack.dtype != np.uint8:

@@ -18,8 +18,8 @@ from imgtool.errors import ParameterError
 
 SMALLEST_POSTERIOR = 1e-6  # smaller ones, and components of a smaller prior, count as nothing
 SMALLEST_NORM = 1e-12
-_ROWS = 512  # of data at once: their posteriors stay in the processor's cache
-_FAR = -80.0  # logarithms below it count as it: exp of less is a slow, denormal float32
+_BLOCK_ROWS = 512  # of data at once: their posteriors stay in the processor's cache
+_MIN_LOGARITHM = -80.0  # logarithms below it count as it: exp of less is a slow, denormal float32
 
 
 def posteriors(data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray) -> np.ndarray:
@@ -103,8 +103,8 @@ def nearest_means(data: np.ndarray, means: np.ndarray) -> np.ndarray:
     means = means - middle
     halves = 0.5 * (means**2).sum(axis=1)
     found = np.empty(len(data), np.int64)
-    for start in range(0, len(data), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, len(data), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
         found[rows] = ((data[rows] - middle) @ means.T - halves).argmax(axis=1)
     return found
 
@@ -131,8 +131,8 @@ def _gradients(
     likely = priors >= SMALLEST_POSTERIOR
     weights = _weights(means, covariances, priors)[likely]
     found = np.zeros_like(weights)
-    for start in range(0, len(data), _ROWS):
-        found += _summed(_terms(data[start : start + _ROWS] - middle), weights, fast=fast)
+    for start in range(0, len(data), _BLOCK_ROWS):
+        found += _sum_terms(_terms(data[start : start + _BLOCK_ROWS] - middle), weights, fast=fast)
     sums = np.zeros((len(means), 2 * dimensions + 1), data.dtype)
     sums[likely] = found
     means = means - middle
@@ -142,7 +142,7 @@ def _gradients(
     return by_mean, by_variance
 
 
-def _summed(terms: np.ndarray, weights: np.ndarray, *, fast: bool) -> np.ndarray:
+def _sum_terms(terms: np.ndarray, weights: np.ndarray, *, fast: bool) -> np.ndarray:
     """Return (K, 2D + 1): sums of terms (N, 2D + 1) over the rows, each counting for a component by its posterior."""
     shares = weights @ terms.T
     if fast:
@@ -172,7 +172,7 @@ def _terms(data: np.ndarray) -> np.ndarray:
 def _make_posteriors(scores: np.ndarray) -> None:
     """Make scores (K, N) exp(scores), divided by the sum of its column, in place."""
     scores -= scores.max(axis=0)
-    np.clip(scores, _FAR, 0, out=scores)  # in a third of np.maximum's time
+    np.clip(scores, _MIN_LOGARITHM, 0, out=scores)  # in a third of np.maximum's time
     cv2.exp(scores, dst=scores)  # in a third of np.exp's time, the error being as small: 3e-7 of it
     scores /= scores.sum(axis=0)
 

@@ -31,12 +31,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Hays and Efros, "Scene completion using millions of photographs", SIGGRAPH 2007
     "hays-efros": {"size": 256, "orientations": (6, 6, 6, 6, 6), "blocks": 4, "prefilter": 4.0, "color": False},
 }
-MARGIN = 32  # pixels around the image while it is filtered with the Gabor bank
-LARGEST_SIZE = 2048  # the bank grows with its square
+MARGIN_PIXELS = 32  # pixels around the image while it is filtered with the Gabor bank
+MAX_SIZE_PIXELS = 2048  # the bank grows with its square
 
-FLAT = 1e-12  # of the largest value: differences below are rounding
-_NOTHING = 1e-16  # of a wave: what passes of it is below rounding
-_LITTLE = 1e-9  # of a filter's largest value: what it passes there is below rounding in float32
+FLAT_SHARE = 1e-12  # of the largest value: differences below are rounding
+_MIN_WAVE_SHARE = 1e-16  # of a wave: what passes of it is below rounding
+_MIN_FILTER_SHARE = 1e-9  # of a filter's largest value: what it passes there is below rounding in float32
 _bank_lock = threading.Lock()
 
 
@@ -53,14 +53,14 @@ def gist(
 
     image: (height, width[, channels]) of any size, alpha left out; size: side of the square it is brought to;
     orientations: how many at each scale, finest first; blocks: windows a side; prefilter: cutoff of the local
-    contrast normalisation in cycles per image; color: describe R, G and B apart instead of their mean.
+    contrast normalization in cycles per image; color: describe R, G and B apart instead of their mean.
     Raises ImageError for NaN, infinity and values above 1e15.
     """
     require_parameters(size, orientations, blocks, prefilter)
-    planes = stretched(square(image, size, color=color))
+    planes = stretch(square(image, size, color=color))
     if not planes.any():
         return np.zeros(len(planes) * sum(orientations) * blocks**2, np.float32)
-    parts = [energies(plane, tuple(orientations), blocks) for plane in normalised_contrast(planes, prefilter)]
+    parts = [energies(plane, tuple(orientations), blocks) for plane in normalize_contrast(planes, prefilter)]
     return np.concatenate(parts)
 
 
@@ -68,8 +68,8 @@ def require_parameters(size: int, orientations: Sequence[int], blocks: int, pref
     """Raise ParameterError for settings that mean nothing."""
     if not orientations or min(orientations) < 1:
         raise ParameterError(f"orientations must be at least 1 at each scale, got {tuple(orientations)}")
-    if not 1 <= blocks <= size or size > LARGEST_SIZE:
-        raise ParameterError(f"blocks must be 1 to size and size up to {LARGEST_SIZE}, got {blocks} and {size}")
+    if not 1 <= blocks <= size or size > MAX_SIZE_PIXELS:
+        raise ParameterError(f"blocks must be 1 to size and size up to {MAX_SIZE_PIXELS}, got {blocks} and {size}")
     if not 0 < prefilter < math.inf:
         raise ParameterError(f"prefilter must be positive and finite, got {prefilter}")
 
@@ -82,9 +82,9 @@ def square(image: np.ndarray, size: int, *, color: bool = False) -> np.ndarray:
     """
     image = to_rgb(image) if color else split_alpha(image)[0]
     require_finite(image, "GIST")
-    rows, columns = _resized(image.shape, size)
-    resized = _resampled(image, rows, size)
-    resized = _resampled(resized.swapaxes(0, 1), columns, size).swapaxes(0, 1)
+    rows, columns = _resized_shape(image.shape, size)
+    resized = _resample(image, rows, size)
+    resized = _resample(resized.swapaxes(0, 1), columns, size).swapaxes(0, 1)
     if resized.ndim == 2:
         return resized[None]
     return np.moveaxis(resized, 2, 0) if color else resized.mean(axis=2)[None]
@@ -93,7 +93,7 @@ def square(image: np.ndarray, size: int, *, color: bool = False) -> np.ndarray:
 def resampling(shape: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what `square` does to an image of this shape as two matrices, (size, height) and (size, width)."""
     matrices = []
-    for old, new in zip(shape[:2], _resized(shape, size), strict=True):
+    for old, new in zip(shape[:2], _resized_shape(shape, size), strict=True):
         taps, weights = _taps(old, new, size)
         matrix = np.zeros((size, old))
         np.add.at(matrix, (np.arange(size)[:, None], taps), weights)
@@ -101,13 +101,13 @@ def resampling(shape: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarra
     return matrices[0], matrices[1]
 
 
-def _resized(shape: tuple[int, ...], size: int) -> tuple[int, int]:
+def _resized_shape(shape: tuple[int, ...], size: int) -> tuple[int, int]:
     """Return the rows and columns of the image whose shorter side is `size`."""
     scale = max(size / shape[0], size / shape[1])
     return max(size, math.floor(shape[0] * scale + 0.5)), max(size, math.floor(shape[1] * scale + 0.5))
 
 
-def _resampled(lines: np.ndarray, new: int, size: int) -> np.ndarray:
+def _resample(lines: np.ndarray, new: int, size: int) -> np.ndarray:
     """Resize the first axis to `new` lines; return the middle `size`."""
     old = len(lines)
     if new == old:
@@ -135,15 +135,15 @@ def _taps(old: int, new: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where(taps < old, taps, 2 * old - 1 - taps), weights  # symmetric beyond the ends
 
 
-def stretched(planes: np.ndarray) -> np.ndarray:
+def stretch(planes: np.ndarray) -> np.ndarray:
     """Bring the values of all planes together to 0..255; constant ones become 0."""
     low, high = planes.min(), planes.max()
-    if high - low <= FLAT * max(abs(low), abs(high)):
+    if high - low <= FLAT_SHARE * max(abs(low), abs(high)):
         return np.zeros_like(planes)
     return np.asarray((planes - low) / (high - low) * 255)
 
 
-def normalised_contrast(planes: np.ndarray, cutoff: float) -> np.ndarray:
+def normalize_contrast(planes: np.ndarray, cutoff: float) -> np.ndarray:
     """Return the logarithm's high frequencies divided by their local deviation (the prefilter), (planes, size, size).
 
     Several planes share one deviation, that of their mean, as in Douze et al.'s program.
@@ -154,13 +154,13 @@ def normalised_contrast(planes: np.ndarray, cutoff: float) -> np.ndarray:
     for plane in planes:
         padded = pad(np.log(plane + 1), (margin, margin), (margin, margin), "reflect")
         padded = pad(padded, (0, size % 2), (0, size % 2), "reflect")  # to an even side
-        high.append(padded - _smoothed(padded, factor))
-    deviation = np.sqrt(np.abs(_smoothed(np.mean(high, axis=0) ** 2, factor)))
+        high.append(padded - _smooth(padded, factor))
+    deviation = np.sqrt(np.abs(_smooth(np.mean(high, axis=0) ** 2, factor)))
     inner = slice(margin, margin + size)
     return np.stack([(each / (0.2 + deviation))[inner, inner] for each in high])
 
 
-def _smoothed(plane: np.ndarray, factor: np.ndarray) -> np.ndarray:
+def _smooth(plane: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Apply a low pass along both axes."""
     return np.asarray(factor @ (factor.T @ plane @ factor) @ factor.T)
 
@@ -175,7 +175,7 @@ def low_pass(side: int, cutoff: float) -> np.ndarray:
     waves = np.arange(side // 2 + 1)
     with np.errstate(over="ignore"):
         share = np.exp(-((waves / cutoff) ** 2) * math.log(2))
-    waves, share = waves[share > _NOTHING], share[share > _NOTHING]
+    waves, share = waves[share > _MIN_WAVE_SHARE], share[share > _MIN_WAVE_SHARE]
     alone = (waves == 0) | (2 * waves == side)  # cosines that have no sine beside them
     angle = 2 * math.pi / side * (np.arange(side)[:, None] * waves % side)
     height = np.sqrt(np.where(alone, 1, 2) / side * share)
@@ -224,7 +224,7 @@ def _filters(side: int, orientations: tuple[int, ...]) -> list[_Filter]:
     """Return the bank, divided by side^2 as an inverse transform wants it, cut to where a filter passes anything."""
     filters = []
     for transfer in np.fft.fftshift(gabor_bank(side, orientations), axes=(1, 2)):
-        transfer[transfer < _LITTLE * transfer.max()] = 0
+        transfer[transfer < _MIN_FILTER_SHARE * transfer.max()] = 0
         rows, columns = np.flatnonzero(transfer.any(axis=1)), np.flatnonzero(transfer.any(axis=0))
         box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         values = (transfer[box] / side**2).astype(np.float32)
@@ -236,15 +236,17 @@ def energies(plane: np.ndarray, orientations: tuple[int, ...], blocks: int) -> n
     """Return the mean magnitude of each filter's response in each window of a square plane, as float32."""
     size = len(plane)
     with _bank_lock:  # so that threads that start together do not all build the bank
-        filters = _filters(size + 2 * MARGIN, orientations)
-    padded = pad(plane.astype(np.float32), (MARGIN, MARGIN), (MARGIN, MARGIN), "reflect")
+        filters = _filters(size + 2 * MARGIN_PIXELS, orientations)
+    padded = pad(plane.astype(np.float32), (MARGIN_PIXELS, MARGIN_PIXELS), (MARGIN_PIXELS, MARGIN_PIXELS), "reflect")
     # Moving the zero frequency to the middle turns the phase of a response, not its magnitude.
     spectrum = np.fft.fftshift(cv2.dft(cv2.merge([padded, np.zeros_like(padded)])), axes=(0, 1))
     response = np.empty_like(spectrum)
-    inner = response.view(np.complex64)[MARGIN : MARGIN + size, :, 0]  # rows in whole, as they lie in memory
+    inner = response.view(np.complex64)[
+        MARGIN_PIXELS : MARGIN_PIXELS + size, :, 0
+    ]  # rows in whole, as they lie in memory
     magnitude = np.empty(inner.shape, np.float32)
     down = window_means(size, blocks)
-    across = np.pad(down, ((0, 0), (MARGIN, MARGIN))).T
+    across = np.pad(down, ((0, 0), (MARGIN_PIXELS, MARGIN_PIXELS))).T
     result = np.empty((len(filters), blocks, blocks), np.float32)
     for (box, values), windows in zip(filters, result, strict=True):
         response.fill(0)
@@ -261,9 +263,9 @@ def window_energies(values: np.ndarray, orientations: Sequence[int], blocks: int
     return np.asarray(values.reshape(-1, sum(orientations), blocks, blocks).mean(axis=0).swapaxes(1, 2))
 
 
-def described_square(image: np.ndarray, size: int) -> np.ndarray:
+def contrast_square(image: np.ndarray, size: int) -> np.ndarray:
     """Return what of an image is described, (size, size, 3) uint8, its contrast stretched as for the descriptor."""
-    planes = stretched(square(image, size, color=True))
+    planes = stretch(square(image, size, color=True))
     return np.asarray(np.rint(np.moveaxis(planes, 0, 2)), np.uint8)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from imgtool.features import gist
-from imgtool.features.exact_torch import batches, by_shape, exact, moved
+from imgtool.features.exact_torch import batches, by_shape, exact, to_device
 from imgtool.features.validation import require_finite
 from imgtool.filters.borders import indices
 from imgtool.image.color import split_alpha, to_rgb
@@ -44,18 +44,18 @@ def gist_batch(
     result = np.empty((len(colors), length), np.float32)
     with exact():
         for group in by_shape(colors):
-            side = size + 2 * gist.MARGIN
+            side = size + 2 * gist.MARGIN_PIXELS
             bytes_each = 16 * colors[group[0]].size + _BYTES_A_PIXEL * (3 if color else 1) * side**2
             for part in batches(len(group), bytes_each):
-                planes = _stretched(_squares([colors[index] for index in group[part]], size, color, device))
-                contrast = _normalised_contrast(planes.to(dtype), prefilter)
+                planes = _stretch(_squares([colors[index] for index in group[part]], size, color, device))
+                contrast = _normalize_contrast(planes.to(dtype), prefilter)
                 result[group[part]] = _energies(contrast, tuple(orientations), blocks).cpu().numpy()
     return result
 
 
 def _squares(images: Sequence[np.ndarray], size: int, color: bool, device: str) -> torch.Tensor:
     """Return (N, planes, size, size) float64, as `gist.square`: images of one shape without alpha."""
-    pixels = moved(images, device, torch.float64)
+    pixels = to_device(images, device, torch.float64)
     if pixels.ndim == 4:
         pixels = pixels.movedim(3, 1)
         pixels = pixels if color else pixels.mean(1, keepdim=True)
@@ -65,29 +65,29 @@ def _squares(images: Sequence[np.ndarray], size: int, color: bool, device: str) 
     return down @ pixels @ across.T
 
 
-def _stretched(planes: torch.Tensor) -> torch.Tensor:
+def _stretch(planes: torch.Tensor) -> torch.Tensor:
     """Bring the values of each image's planes together to 0..255; constant ones become 0."""
     low, high = planes.amin((1, 2, 3), keepdim=True), planes.amax((1, 2, 3), keepdim=True)
-    flat = high - low <= gist.FLAT * torch.maximum(low.abs(), high.abs())
-    stretched = (planes - low) / torch.where(flat, 1, high - low) * 255
-    return stretched.masked_fill_(flat, 0)
+    flat = high - low <= gist.FLAT_SHARE * torch.maximum(low.abs(), high.abs())
+    stretch = (planes - low) / torch.where(flat, 1, high - low) * 255
+    return stretch.masked_fill_(flat, 0)
 
 
-def _padded(planes: torch.Tensor, before: int, after: int) -> torch.Tensor:
+def _pad(planes: torch.Tensor, before: int, after: int) -> torch.Tensor:
     """Mirror the last two axes outwards, the edge repeated."""
     places = torch.from_numpy(indices(planes.shape[-1], before, after, "reflect")).to(planes.device)
     return planes[..., places, :][..., places]
 
 
-def _normalised_contrast(planes: torch.Tensor, cutoff: float) -> torch.Tensor:
-    """Return what `gist.normalised_contrast` returns of each image."""
+def _normalize_contrast(planes: torch.Tensor, cutoff: float) -> torch.Tensor:
+    """Return what `gist.normalize_contrast` returns of each image."""
     margin, size = 5, planes.shape[-1]
     factor = torch.from_numpy(gist.low_pass(size + 2 * margin + size % 2, cutoff)).to(planes)
 
     def smooth(values: torch.Tensor) -> torch.Tensor:
         return factor @ (factor.T @ values @ factor) @ factor.T
 
-    padded = _padded(_padded(torch.log(planes + 1), margin, margin), 0, size % 2)
+    padded = _pad(_pad(torch.log(planes + 1), margin, margin), 0, size % 2)
     high = padded - smooth(padded)
     deviation = smooth(high.mean(1, keepdim=True) ** 2).abs().sqrt()
     return (high / (0.2 + deviation))[..., margin : margin + size, margin : margin + size]
@@ -102,11 +102,11 @@ def _bank(side: int, orientations: tuple[int, ...], device: torch.device, dtype:
 def _energies(planes: torch.Tensor, orientations: tuple[int, ...], blocks: int) -> torch.Tensor:
     """Return (N, numbers): the mean magnitude of each filter's response in each window of each plane."""
     size = planes.shape[-1]
-    inner = slice(gist.MARGIN, gist.MARGIN + size)
-    spectrum = torch.fft.fft2(_padded(planes, gist.MARGIN, gist.MARGIN))
+    inner = slice(gist.MARGIN_PIXELS, gist.MARGIN_PIXELS + size)
+    spectrum = torch.fft.fft2(_pad(planes, gist.MARGIN_PIXELS, gist.MARGIN_PIXELS))
     mean = torch.from_numpy(gist.window_means(size, blocks)).to(planes)
     energies = []
-    for transfer in _bank(size + 2 * gist.MARGIN, orientations, planes.device, planes.dtype):
+    for transfer in _bank(size + 2 * gist.MARGIN_PIXELS, orientations, planes.device, planes.dtype):
         columns = torch.fft.ifft(spectrum * transfer, dim=-2)[..., inner, :]
         response = torch.fft.ifft(columns, dim=-1)[..., inner].abs()
         energies.append(mean @ response.mT @ mean.T)  # column of the window first

@@ -1,7 +1,7 @@
 """Histograms of oriented gradients.
 
 Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005, as scikit-image computes them:
-votes go whole to one orientation and one cell (the paper divides them among neighbours), and blocks have no Gaussian
+votes go whole to one orientation and one cell (the paper divides them among neighbors), and blocks have no Gaussian
 window. Orientations are those of the gradient modulo 180 degrees, x to the right, y down; bin k holds angles from
 180 k / O up to, not including, 180 (k + 1) / O.
 """
@@ -26,7 +26,7 @@ Pair = int | tuple[int, int]
 
 _SIDE = 511  # differences of 8-bit values: -255 to 255
 _ANGLE_ERROR = 0.4  # degrees
-_STRIP = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
+_STRIP_PIXELS = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
 def hog(
@@ -38,7 +38,7 @@ def hog(
     norm: str = "L2-Hys",
     sqrt: bool = False,
 ) -> np.ndarray:
-    """Return the normalised blocks (block rows, block columns, rows, columns of cells, orientations) float32.
+    """Return the normalized blocks (block rows, block columns, rows, columns of cells, orientations) float32.
 
     image: (height, width[, channels]); alpha is left out, and of colors the channel with the largest gradient counts at
     each pixel. cell: pixels, block: cells, each a number or (rows, columns); blocks overlap, one cell apart.
@@ -52,7 +52,7 @@ def hog(
     if height < rows * high or width < columns * wide:
         raise ImageError(f"is {width}x{height} pixels; one block of HoG needs {columns * wide}x{rows * high}")
     histograms = cell_histograms(image, orientations=orientations, cell=(rows, columns), sqrt=sqrt)
-    return normalised_blocks(histograms, (high, wide), norm)
+    return normalize_blocks(histograms, (high, wide), norm)
 
 
 def _pair(value: Pair, name: str) -> tuple[int, int]:
@@ -78,8 +78,8 @@ def cell_histograms(image: np.ndarray, *, orientations: int = 9, cell: Pair = 8,
     rows, columns = image.shape[0] // high, image.shape[1] // wide
     if not (rows and columns):
         return np.zeros((rows, columns, orientations))
-    vote = _looked_up_votes if image.dtype == np.uint8 and not sqrt else _computed_votes
-    at_once = max(1, min(rows, _STRIP // (high * image.shape[1])))
+    vote = _table_votes if image.dtype == np.uint8 and not sqrt else _direct_votes
+    at_once = max(1, min(rows, _STRIP_PIXELS // (high * image.shape[1])))
     cells = np.arange(at_once * high)[:, None] // high * columns + np.arange(columns * wide) // wide
     cells *= orientations
     result = np.zeros((rows, columns * orientations))
@@ -107,7 +107,7 @@ class _Strip:
     def gradients(self, dtype: type) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (gx, gy) of each channel: central differences, not halved, 0 at the ends of the image's lines."""
         above, below = max(self.first - 1, 0), min(self.last + 1, len(self.image))
-        begin = above + 1 - self.first  # the first row of the strip that has neighbours above and below
+        begin = above + 1 - self.first  # the first row of the strip that has neighbors above and below
         right = max(1, min(self.width, self.image.shape[1] - 1))
         for channel in range(self.image[0, 0].size):
             plane = self.image if self.image.ndim == 2 else self.image[:, :, channel]
@@ -124,7 +124,7 @@ class _Strip:
             yield gx, gy
 
 
-def _looked_up_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
+def _table_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's bin and magnitude, those of its strongest channel, for 8-bit images: bins from a table."""
     # Whole numbers throughout, exact in float32.
     (place, square), *others = (
@@ -145,7 +145,7 @@ def _table(orientations: int) -> np.ndarray:
     return _bins(gx, gy, orientations).astype(np.min_scalar_type(orientations))
 
 
-def _computed_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
+def _direct_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's bin and magnitude, those of its strongest channel, for any image."""
     # Differences of float32 are rounded to float32, as in scikit-image.
     single = strip.image.dtype in (np.float16, np.float32)
@@ -194,8 +194,8 @@ def _bins(gx: np.ndarray, gy: np.ndarray, orientations: int) -> np.ndarray:
     return np.asarray(np.searchsorted(edges, angle, side="right"))
 
 
-def normalised_blocks(histograms: np.ndarray, block: tuple[int, int], norm: str) -> np.ndarray:
-    """Return every block of cells, normalised, as float32."""
+def normalize_blocks(histograms: np.ndarray, block: tuple[int, int], norm: str) -> np.ndarray:
+    """Return every block of cells, normalized, as float32."""
     windows = np.lib.stride_tricks.sliding_window_view(histograms.astype(np.float32), block, axis=(0, 1))
     blocks = np.array(windows.transpose(0, 1, 3, 4, 2), order="C")
     flat = blocks.reshape(len(blocks) * blocks.shape[1], -1)  # a view: one row a block

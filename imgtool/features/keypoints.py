@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.sift import Descriptors, normalise
+from imgtool.features.sift import Descriptors, normalize
 from imgtool.features.validation import require_finite
 from imgtool.image.color import to_gray
-from imgtool.image.pixels import with_depth
+from imgtool.image.pixels import convert_depth
 
 RATIO = 0.75  # of the distances to the nearest and the second descriptor, below which a match is clear
-TOLERANCE = 3.0  # pixels that a match may lie from where the homography puts it
-_SMALLEST = 12  # pixels a side
-_FOR_HOMOGRAPHY = 4  # pairs of points that settle one
+TOLERANCE_PIXELS = 3.0  # pixels that a match may lie from where the homography puts it
+_MIN_SIDE_PIXELS = 12  # pixels a side
+_HOMOGRAPHY_PAIRS = 4  # pairs of points that settle one
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ def sparse_sift(image: np.ndarray) -> Descriptors:
     of unit length; norms: the keypoints' contrast (OpenCV's response). Raises ImageError for NaN, infinity and images
     smaller than 12 pixels a side. No keypoints give no rows.
     """
-    if min(image.shape[:2]) < _SMALLEST:
+    if min(image.shape[:2]) < _MIN_SIDE_PIXELS:
         size = f"{image.shape[1]}x{image.shape[0]}"
-        raise ImageError(f"is {size} pixels; SIFT at keypoints needs {_SMALLEST}x{_SMALLEST}")
+        raise ImageError(f"is {size} pixels; SIFT at keypoints needs {_MIN_SIDE_PIXELS}x{_MIN_SIDE_PIXELS}")
     require_finite(image, "SIFT")
-    found, values = cv2.SIFT.create().detectAndCompute(with_depth(to_gray(image), "8"), None)
+    found, values = cv2.SIFT.create().detectAndCompute(convert_depth(to_gray(image), "8"), None)
     frames = np.array([(*each.pt, each.size, each.angle) for each in found], np.float32).reshape(-1, 4)
     norms = np.array([each.response for each in found], np.float32)
     rows = np.zeros((0, 128), np.float32) if values is None else np.asarray(values, np.float32)
-    normalise(rows)
+    normalize(rows)
     return Descriptors(frames, rows, norms)
 
 
@@ -68,8 +68,8 @@ def match(left: Descriptors, right: Descriptors, *, ratio: float = RATIO) -> Mat
     pairs = _pairs(left.values, right.values, ratio)
     from_points, to_points = left.frames[pairs[:, 0], :2], right.frames[pairs[:, 1], :2]
     homography, inliers = None, np.zeros(len(pairs), bool)
-    if len(pairs) >= _FOR_HOMOGRAPHY:
-        homography, mask = cv2.findHomography(from_points, to_points, cv2.RANSAC, TOLERANCE)
+    if len(pairs) >= _HOMOGRAPHY_PAIRS:
+        homography, mask = cv2.findHomography(from_points, to_points, cv2.RANSAC, TOLERANCE_PIXELS)
         inliers = inliers if homography is None else np.asarray(mask).ravel() > 0
     return Matches(from_points, to_points, inliers, homography)
 

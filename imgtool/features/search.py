@@ -15,7 +15,7 @@ from imgtool.errors import DataError, ParameterError
 METRICS = ("cosine", "euclidean", "intersection")
 _ROUNDING = 1e-6  # of a cosine: equal vectors are found with a threshold of 1
 _TOO_LARGE = "there are numbers too large to be compared: their squares are beyond float32"
-_VALUES = 1 << 21  # numbers of a block
+_BLOCK_VALUES = 1 << 21  # numbers of a block
 
 
 def nearest(
@@ -49,7 +49,7 @@ def near_duplicates(features: np.ndarray, *, threshold: float = 0.99) -> Iterato
     if not -1 <= threshold <= 1:
         raise ParameterError(f"threshold must be from -1 to 1, got {threshold}")
     directions = _directions(features)
-    height = max(1, _VALUES // max(len(features), 1))
+    height = max(1, _BLOCK_VALUES // max(len(features), 1))
     for start in range(0, len(features), height):
         cosines = directions[start : start + height] @ directions[start:].T
         for i, j in np.argwhere(cosines >= threshold - _ROUNDING):
@@ -59,7 +59,7 @@ def near_duplicates(features: np.ndarray, *, threshold: float = 0.99) -> Iterato
 
 def _blocks(features: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first row, some rows) until all have come."""
-    height = max(1, _VALUES // max(features.shape[1], 1))
+    height = max(1, _BLOCK_VALUES // max(features.shape[1], 1))
     for start in range(0, len(features), height):
         yield start, features[start : start + height]
 

@@ -18,12 +18,12 @@ from imgtool.errors import ImageError, ParameterError
 from imgtool.features.validation import require_finite
 from imgtool.filters.kernels import gaussian_taps
 from imgtool.image.color import to_gray
-from imgtool.image.pixels import top_of
+from imgtool.image.pixels import white_level
 
 WINDOWS = ("gaussian", "flat")
 _ORIENTATIONS, _BINS = 8, 4
 EPSILON = np.float32(2.0**-23)
-_STRIP = 8  # rows of frames that are worked on at once
+_STRIP_FRAME_ROWS = 8  # rows of frames that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def dense_sift(
         values[rows] = histograms.swapaxes(1, 2)
         strip = values[rows].reshape(-1, _BINS * _BINS * _ORIENTATIONS)
         np.dot(strip, np.ones_like(strip[0]), out=norms[rows.start * len(left) : rows.stop * len(left)])
-        normalise(strip)
+        normalize(strip)
     norms /= np.float32((3 * bin_size + 1) ** 2)
     return Descriptors(frames_of(left, top, bin_size), values.reshape(len(norms), -1), norms)
 
@@ -89,7 +89,7 @@ def gray_of(image: np.ndarray) -> np.ndarray:
     return gray.astype(np.float32)
 
 
-def _within(shape: tuple[int, ...], bounds: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
+def _resolve_bounds(shape: tuple[int, ...], bounds: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
     """Return the bounds x0, y0, x1, y1, those of the image if there are none. Raises ImageError beyond the image."""
     height, width = shape
     x0, y0, x1, y1 = bounds or (0, 0, width - 1, height - 1)
@@ -107,7 +107,7 @@ def corners(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the columns and rows at which the centers of the first bins lie."""
     height, width = shape
-    x0, y0, x1, y1 = _within(shape, bounds)
+    x0, y0, x1, y1 = _resolve_bounds(shape, bounds)
     left = np.arange(x0, x1 - 3 * bin_size + 1, step)
     top = np.arange(y0, y1 - 3 * bin_size + 1, step)
     if not left.size or not top.size:
@@ -170,21 +170,21 @@ def _vlfeat_angle(y: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _histograms(
     gray: np.ndarray, left: np.ndarray, top: np.ndarray, weights: np.ndarray, *, step: int, vlfeat_angles: bool
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield rows of frames, and their unnormalised descriptors (rows, 4, columns, 32).
+    """Yield rows of frames, and their unnormalized descriptors (rows, 4, columns, 32).
 
     A small matrix takes the pixels around a frame to its bins, along x and then along y: only what is needed is
     computed, and a strip of the image stays in the processor's cache.
     """
     band, before = band_of(weights, step, 1), weights.shape[1] // 2
     around = band.shape[1]
-    high = (_STRIP - 1) * step + around
+    high = (_STRIP_FRAME_ROWS - 1) * step + around
     rows, columns = (
-        clamped(first[0] - before, (len(first) - 1) * step + around, size)
+        clamp_indices(first[0] - before, (len(first) - 1) * step + around, size)
         for first, size in zip((top, left), gray.shape, strict=True)
     )
     strip = np.empty((high, len(left) * _BINS, _ORIENTATIONS), np.float32)
     kept = 0
-    for first in range(0, len(top), _STRIP):
+    for first in range(0, len(top), _STRIP_FRAME_ROWS):
         lines = rows[first * step :][:high]
         maps = _orientation_maps(gray, lines[kept:], columns, vlfeat_angles=vlfeat_angles)
         across = cv2.transpose(maps.reshape(-1, len(columns)))  # with it the products take less time, its own included
@@ -192,7 +192,7 @@ def _histograms(
         cv2.transpose(bins.reshape(strip.shape[1], -1, _ORIENTATIONS), dst=strip[kept : len(lines)])
         down = band @ _windows(strip[: len(lines)].reshape(len(lines), -1), around, step)
         yield slice(first, first + len(down)), down.reshape(len(down), _BINS, len(left), _BINS * _ORIENTATIONS)
-        kept = max(high - _STRIP * step, 0)
+        kept = max(high - _STRIP_FRAME_ROWS * step, 0)
         strip[:kept] = strip[high - kept :]
 
 
@@ -202,7 +202,7 @@ def _windows(lines: np.ndarray, around: int, step: int) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(lines, shape, (step * lines.strides[0], *lines.strides), writeable=False)
 
 
-def clamped(start: int, count: int, size: int) -> np.ndarray:
+def clamp_indices(start: int, count: int, size: int) -> np.ndarray:
     """Return the indices start .. start + count - 1, the edge's repeated beyond the image."""
     return np.minimum(np.maximum(np.arange(start, start + count), 0), size - 1)
 
@@ -227,7 +227,7 @@ def band_of(weights: np.ndarray, step: int, at_once: int) -> np.ndarray:
     return band.reshape(at_once * _BINS, -1)
 
 
-def normalise(histograms: np.ndarray) -> None:
+def normalize(histograms: np.ndarray) -> None:
     """Scale rows to unit length, clip at 0.2, scale again, in place; what is flat stays zero."""
     lengths = _lengths(histograms) + EPSILON
     np.minimum(histograms, np.float32(0.2) * lengths, out=histograms)
@@ -244,7 +244,7 @@ def root(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), EPSILON)))
 
 
-def quantised(values: np.ndarray) -> np.ndarray:
+def quantize(values: np.ndarray) -> np.ndarray:
     """Return the descriptors as bytes: 512 times the values, cut off at 255, truncated."""
     return np.asarray(np.minimum(values * 512, 255), np.uint8)
 
@@ -270,7 +270,7 @@ def phow(
     parts = []
     for size, region in scales(gray.shape, sizes, bounds):
         found = dense_sift(
-            smoothed(gray, size / 6),
+            smooth(gray, size / 6),
             step=step,
             bin_size=size,
             window=window,
@@ -288,7 +288,7 @@ def phow(
 def unit_gray_of(image: np.ndarray) -> np.ndarray:
     """Return (height, width) float32, integers divided by the largest value of their type."""
     gray = gray_of(image)
-    return gray / np.float32(top_of(image.dtype)) if image.dtype.kind == "u" else gray
+    return gray / np.float32(white_level(image.dtype)) if image.dtype.kind == "u" else gray
 
 
 def scales(
@@ -298,7 +298,7 @@ def scales(
 
     Raises ImageError when none fits.
     """
-    x0, y0, x1, y1 = _within(shape, bounds)
+    x0, y0, x1, y1 = _resolve_bounds(shape, bounds)
     found = []
     for size in sizes:
         first = int(np.floor(1 + 1.5 * (max(sizes) - size))) - 1
@@ -310,13 +310,13 @@ def scales(
     return found
 
 
-def smoothed(gray: np.ndarray, sigma: float) -> np.ndarray:
+def smooth(gray: np.ndarray, sigma: float) -> np.ndarray:
     """Return the image smoothed by a Gaussian of radius ceil(4 sigma), edge pixels repeated."""
     taps = smoothing_taps(sigma)
     return np.asarray(cv2.sepFilter2D(gray, -1, taps, taps, borderType=cv2.BORDER_REPLICATE))
 
 
 def smoothing_taps(sigma: float) -> np.ndarray:
-    """Return the weights of the Gaussian that `smoothed` applies along each axis, float32."""
+    """Return the weights of the Gaussian that `smooth` applies along each axis, float32."""
     radius = int(np.ceil(4 * sigma))
     return gaussian_taps(sigma, radius / sigma).astype(np.float32)

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from imgtool.features import sift
-from imgtool.features.exact_torch import batches, by_shape, exact, moved
+from imgtool.features.exact_torch import batches, by_shape, exact, to_device
 
 _ORIENTATIONS = 8
-_AT_ONCE = 8  # frames along each axis that one matrix serves
+_FRAMES_AT_ONCE = 8  # frames along each axis that one matrix serves
 
 
 def dense_sift_batch(
@@ -38,7 +38,7 @@ def dense_sift_batch(
     def describe(grays: Sequence[np.ndarray]) -> list[sift.Descriptors]:
         left, top = sift.corners(grays[0].shape, step, bin_size, bounds)
         weights = sift.bin_weights(bin_size, window, window_size)
-        values, norms = descriptors(moved(grays, device, torch.float32), left, top, weights, step)
+        values, norms = descriptors(to_device(grays, device, torch.float32), left, top, weights, step)
         frames = sift.frames_of(left, top, bin_size)
         return [sift.Descriptors(frames, *each) for each in zip(values.cpu().numpy(), norms.cpu().numpy(), strict=True)]
 
@@ -63,12 +63,12 @@ def phow_batch(
     sift.require_parameters(step, min(sizes), window, window_size)
 
     def describe(grays: Sequence[np.ndarray]) -> list[sift.Descriptors]:
-        pixels = moved(grays, device, torch.float32)
+        pixels = to_device(grays, device, torch.float32)
         frames, values, norms = [], [], []
         for size, region in sift.scales(grays[0].shape, sizes, bounds):
             left, top = sift.corners(grays[0].shape, step, size, region)
             weights = sift.bin_weights(size, window, window_size)
-            value, norm = descriptors(_smoothed(pixels, size / 6), left, top, weights, step)
+            value, norm = descriptors(_smooth(pixels, size / 6), left, top, weights, step)
             frames.append(sift.frames_of(left, top, size))
             values.append(value.masked_fill_((norm < contrast)[..., None], 0))
             norms.append(norm)
@@ -101,12 +101,12 @@ def descriptors(
 
     left, top: columns and rows of the first bins' centers; weights: as `sift.bin_weights` returns them.
     """
-    across = _binned(_orientation_maps(gray), left, weights, step)  # (N, 8, height, columns, 4)
-    both = _binned(across.movedim(2, -1), top, weights, step)  # (N, 8, columns, 4, rows, 4)
+    across = _bin(_orientation_maps(gray), left, weights, step)  # (N, 8, height, columns, 4)
+    both = _bin(across.movedim(2, -1), top, weights, step)  # (N, 8, columns, 4, rows, 4)
     histograms = both.permute(0, 4, 2, 5, 3, 1).reshape(len(gray), len(top) * len(left), -1)
     side = 3 * ((weights.shape[1] + 1) // 2) + 1  # pixels from the first bin's center to the last one's
     norms = histograms.sum(2) / side**2
-    return _normalised(histograms), norms
+    return _normalize(histograms), norms
 
 
 def _orientation_maps(gray: torch.Tensor) -> torch.Tensor:
@@ -129,18 +129,18 @@ def _half_differences(values: torch.Tensor) -> torch.Tensor:
     return result
 
 
-def _binned(maps: torch.Tensor, first: np.ndarray, weights: np.ndarray, step: int) -> torch.Tensor:
+def _bin(maps: torch.Tensor, first: np.ndarray, weights: np.ndarray, step: int) -> torch.Tensor:
     """Take the last axis, pixels, to (frames, bins), whose first bins are centered at `first`."""
-    band = torch.from_numpy(sift.band_of(weights, step, _AT_ONCE)).to(maps)
-    span, stride = band.shape[1], _AT_ONCE * step
-    runs = -(-len(first) // _AT_ONCE)
-    places = sift.clamped(first[0] - weights.shape[1] // 2, (runs - 1) * stride + span, maps.shape[-1])
+    band = torch.from_numpy(sift.band_of(weights, step, _FRAMES_AT_ONCE)).to(maps)
+    span, stride = band.shape[1], _FRAMES_AT_ONCE * step
+    runs = -(-len(first) // _FRAMES_AT_ONCE)
+    places = sift.clamp_indices(first[0] - weights.shape[1] // 2, (runs - 1) * stride + span, maps.shape[-1])
     windows = maps[..., torch.from_numpy(places).to(maps.device)].unfold(-1, span, stride)
-    bins = (windows @ band.T).reshape(*maps.shape[:-1], runs * _AT_ONCE, -1)
+    bins = (windows @ band.T).reshape(*maps.shape[:-1], runs * _FRAMES_AT_ONCE, -1)
     return bins[..., : len(first), :]
 
 
-def _normalised(histograms: torch.Tensor) -> torch.Tensor:
+def _normalize(histograms: torch.Tensor) -> torch.Tensor:
     """Scale to unit length, clip at 0.2, scale again, in place; what is flat stays zero."""
     histograms /= torch.linalg.vector_norm(histograms, dim=2, keepdim=True) + sift.EPSILON
     histograms.clamp_(max=0.2)
@@ -148,13 +148,13 @@ def _normalised(histograms: torch.Tensor) -> torch.Tensor:
     return histograms
 
 
-def _smoothed(pixels: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Return what `sift.smoothed` returns of each image."""
+def _smooth(pixels: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Return what `sift.smooth` returns of each image."""
     taps = sift.smoothing_taps(sigma).tolist()
     radius = len(taps) // 2
     for _ in range(2):
         length = pixels.shape[-1]
-        places = sift.clamped(-radius, length + 2 * radius, length)
+        places = sift.clamp_indices(-radius, length + 2 * radius, length)
         padded = pixels[..., torch.from_numpy(places).to(pixels.device)]
         pixels = sum(tap * padded[..., k : k + length] for k, tap in enumerate(taps)).mT
     return pixels

@@ -21,7 +21,7 @@ from imgtool.features.pyramid import cells
 
 PENALTY = 0.15
 LEVELS = ("1x1", "2x2", "4x4")
-_ROWS = 512  # of descriptors at once
+_BLOCK_ROWS = 512  # of descriptors at once
 _SLACK = 8e-4  # by which a correlation may exceed the penalty, relative to it: bounds the objective's excess likewise
 _RIDGE = 1e-6  # keeps atoms that are nearly the same from being told apart by rounding
 _STEPS = 1000  # far more than a descriptor needs
@@ -32,14 +32,14 @@ def sparse_codes(data: np.ndarray, dictionary: np.ndarray, *, penalty: float = P
 
     dictionary: (K, D), atoms of unit length. The objective of each is within a thousandth of the least.
     """
-    data, dictionary = _checked(data, dictionary)
+    data, dictionary = _require_matching(data, dictionary)
     if not penalty > 0:
         raise ParameterError(f"penalty must be positive, got {penalty}")
     gram = dictionary @ dictionary.T
     codes = np.zeros((len(data), len(dictionary)), np.float32)
-    for start in range(0, len(data), _ROWS):
-        rows = slice(start, start + _ROWS)
-        _Search(data[rows], dictionary, gram, penalty).into(codes[rows])
+    for start in range(0, len(data), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        _Search(data[rows], dictionary, gram, penalty).store_codes(codes[rows])
     return codes
 
 
@@ -65,14 +65,14 @@ class _Search:
         self.signs = np.zeros(self.active.shape, np.float32)
         self.values = np.zeros(self.active.shape, np.float32)
 
-    def into(self, codes: np.ndarray) -> None:
+    def store_codes(self, codes: np.ndarray) -> None:
         """Search to the end, and store the codes (N, K), which are 0 before."""
-        live = self._grown(np.arange(len(self.data)))
+        live = self._activate_worst(np.arange(len(self.data)))
         for _ in range(_STEPS):
             if not live.size:
                 break
             solved = self._solve(live)
-            live = np.concatenate([self._grown(live[solved]), live[~solved]])
+            live = np.concatenate([self._activate_worst(live[solved]), live[~solved]])
         used = np.arange(self.active.shape[1]) < self.count[:, None]
         rows = np.nonzero(used)[0]
         codes[rows, self.active[used]] = self.values[used]
@@ -105,7 +105,7 @@ class _Search:
         self.values[rows, last] = 0
         self.count[rows] = last
 
-    def _grown(self, rows: np.ndarray) -> np.ndarray:
+    def _activate_worst(self, rows: np.ndarray) -> np.ndarray:
         """Make the worst violator of each row active; return the rows that had one."""
         width = int(self.count[rows].max(initial=0))
         active, values = self.active[rows, :width], self.values[rows, :width]
@@ -137,7 +137,7 @@ def llc_codes(
 
     neighbors: how many atoms; regularization: of the least squares, relative to the trace of its matrix.
     """
-    data, dictionary = _checked(data, dictionary)
+    data, dictionary = _require_matching(data, dictionary)
     if not 1 <= neighbors <= len(dictionary):
         raise ParameterError(f"neighbors must be from 1 to {len(dictionary)}, got {neighbors}")
     distances = (dictionary**2).sum(axis=1) - 2 * data @ dictionary.T
@@ -152,7 +152,7 @@ def llc_codes(
     return codes
 
 
-def learned_dictionary(
+def learn_dictionary(
     descriptors: np.ndarray,
     *,
     atoms: int = 1024,
@@ -163,8 +163,8 @@ def learned_dictionary(
 ) -> np.ndarray:
     """Return (atoms, D) float32 atoms of length 1 that code the descriptors sparsely.
 
-    Online dictionary learning (Mairal, Bach, Ponce, Sapiro, ICML 2009): descriptors come in small lots, and after each
-    the atoms move to where they would best have coded all so far. An atom that nothing uses becomes a descriptor.
+    Online dictionary learning (Mairal, Bach, Ponce, Sapiro, ICML 2009): descriptors come in small chunks, and after
+    each the atoms move to where they would best have coded all so far. An atom that nothing uses becomes a descriptor.
     """
     data = _unit_rows(descriptors)
     if len(data) < atoms:
@@ -173,16 +173,16 @@ def learned_dictionary(
     dictionary = data[generator.choice(len(data), atoms, replace=False)].copy()
     used, wanted = np.zeros((atoms, atoms)), np.zeros((atoms, data.shape[1]))
     order = np.concatenate([generator.permutation(len(data)) for _ in range(passes)])
-    lots = range(0, len(order), _ROWS)
-    for lot, start in enumerate(lots):
-        rows = data[order[start : start + _ROWS]]
+    chunks = range(0, len(order), _BLOCK_ROWS)
+    for chunk, start in enumerate(chunks):
+        rows = data[order[start : start + _BLOCK_ROWS]]
         codes = sparse_codes(rows, dictionary, penalty=penalty)
-        forget = 1 - 1 / (lot + 1)  # early lots were coded with poor atoms
+        forget = 1 - 1 / (chunk + 1)  # early chunks were coded with poor atoms
         used = forget * used + codes.T @ codes
         wanted = forget * wanted + codes.T @ rows
         _move(dictionary, used, wanted, data, generator)
         if progress:
-            progress(lot + 1, len(lots), "dictionary")
+            progress(chunk + 1, len(chunks), "dictionary")
     return dictionary
 
 
@@ -198,7 +198,7 @@ def _move(
         dictionary[atom] = moved / max(float(np.linalg.norm(moved)), 1e-12)
 
 
-def pooled(codes: np.ndarray, where: np.ndarray, *, levels: Sequence[str] = LEVELS) -> np.ndarray:
+def max_pool(codes: np.ndarray, where: np.ndarray, *, levels: Sequence[str] = LEVELS) -> np.ndarray:
     """Return the largest absolute code of each atom in each cell of a pyramid, cell by cell, of length 1.
 
     codes: (N, K); where: (N, 2), as `pyramid.places` gives them. A cell without descriptors has zeros.
@@ -214,7 +214,7 @@ def _unit_rows(descriptors: np.ndarray) -> np.ndarray:
     return unit(rows[np.abs(rows).max(axis=1, initial=0) > 0])
 
 
-def _checked(data: np.ndarray, dictionary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _require_matching(data: np.ndarray, dictionary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both as float32. Raises ParameterError unless they fit together."""
     if data.ndim != 2 or dictionary.ndim != 2 or data.shape[1] != dictionary.shape[1]:
         raise ParameterError(f"descriptors {data.shape} do not fit a dictionary {dictionary.shape}")

@@ -18,7 +18,7 @@ from imgtool.filters.gradient import gradient, magnitude, strongest_channel
 from imgtool.image.color import split_alpha
 
 CLIP = 0.2
-_STRIP = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
+_STRIP_PIXELS = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
 def uoctti(image: np.ndarray, *, orientations: int = 9, cell: int = 8, bilinear: bool = False) -> np.ndarray:
@@ -64,7 +64,7 @@ def _cells(image: np.ndarray, orientations: int, cell: int, bilinear: bool) -> t
     gx, gy = gx[1:-1, 1:-1], gy[1:-1, 1:-1]  # the outermost pixels have no neighbor on one side, and no vote
     histograms = np.zeros((rows + 2, columns + 2, 2 * orientations))  # with a ring of cells that is cut off
     (top, down), (left, right) = (_between(side, cell) for side in gx.shape)
-    at_once = max(1, _STRIP // max(gx.shape[1], 1))
+    at_once = max(1, _STRIP_PIXELS // max(gx.shape[1], 1))
     for first in range(0, len(gx), at_once):
         strip = slice(first, first + at_once)
         for bins, votes in _votes(gx[strip], gy[strip], orientations, bilinear):

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from imgtool.errors import ParameterError
-from imgtool.filters.engine.padded_view import MARGINS, Framed
+from imgtool.filters.engine.padded_view import MARGINS, PaddedView
 from imgtool.filters.engine.plan import METHODS, Plan
-from imgtool.filters.engine.rounding import DEPTHS
+from imgtool.filters.engine.rounding import OPENCV_DEPTHS
 
-CHANNELS = 4  # at a time: OpenCV's scalars, which stand for what lies outside, have no more
+OPENCV_MAX_CHANNELS = 4  # at a time: OpenCV's scalars, which stand for what lies outside, have no more
 
 
 def convolve(
@@ -42,8 +42,8 @@ def convolve(
     if border not in MARGINS:
         raise ParameterError(f"no border {border!r}; there are {', '.join(MARGINS)}")
     down, across = margins(kernel, correlate=correlate)
-    framed = Framed(known(image), down, across, border)
-    return convolve_framed(framed, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
+    view = PaddedView(to_filter_type(image), down, across, border)
+    return convolve_view(view, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
 
 def convolve_padded(
@@ -62,8 +62,8 @@ def convolve_padded(
     bit for bit what the whole gives by `auto`, `direct` and `separable` (1e-5 relative with an FFT).
     """
     down, across = margins(kernel, correlate=correlate)
-    framed = Framed(known(padded), down, across, border or "clip", (True, border is None))
-    return convolve_framed(framed, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
+    view = PaddedView(to_filter_type(padded), down, across, border or "clip", (True, border is None))
+    return convolve_view(view, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
 
 def cannot_clip(kernel: np.ndarray) -> bool:
@@ -71,13 +71,13 @@ def cannot_clip(kernel: np.ndarray) -> bool:
 
     Then an integer result has no pixel that was clipped, and may be asked for at once by `dtype`.
     """
-    taps = _matrix(kernel)
+    taps = _kernel_matrix(kernel)
     return bool(taps.min() >= 0 and taps.sum() <= 1 + 1e-9)
 
 
 def margins(kernel: np.ndarray, *, correlate: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return how many rows above and below, columns left and right of a pixel the kernel reaches."""
-    rows, columns = _matrix(kernel).shape
+    rows, columns = _kernel_matrix(kernel).shape
     return _margins(rows, correlate=correlate), _margins(columns, correlate=correlate)
 
 
@@ -86,22 +86,22 @@ def _margins(size: int, *, correlate: bool) -> tuple[int, int]:
     return (origin, size - 1 - origin) if correlate else (size - 1 - origin, origin)
 
 
-def _matrix(kernel: np.ndarray) -> np.ndarray:
+def _kernel_matrix(kernel: np.ndarray) -> np.ndarray:
     taps = np.asarray(kernel, np.float64)
     if taps.ndim != 2 or not taps.size:
         raise ParameterError(f"a kernel is a matrix, got the shape {taps.shape}")
     return taps
 
 
-def known(image: np.ndarray) -> np.ndarray:
+def to_filter_type(image: np.ndarray) -> np.ndarray:
     """Return an image of a type that OpenCV filters. Raises ParameterError if it has no pixels."""
     if not image.size:
         raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
-    return image if image.dtype in DEPTHS else image.astype(np.float64)
+    return image if image.dtype in OPENCV_DEPTHS else image.astype(np.float64)
 
 
-def convolve_framed(
-    framed: Framed,
+def convolve_view(
+    view: PaddedView,
     kernel: np.ndarray,
     *,
     method: str = "auto",
@@ -112,10 +112,13 @@ def convolve_framed(
     """Complete the plan, and carry it out for 1 to 4 channels at a time."""
     if method not in METHODS:
         raise ParameterError(f"no method {method!r}; there are {', '.join(METHODS)}")
-    taps = _matrix(kernel)
-    plan = Plan.of(taps if correlate else taps[::-1, ::-1].copy(), method, framed.array.dtype, dtype, threads)
-    if framed.array.ndim == 2:
-        return plan.run(framed)
-    channels = [framed.array[:, :, first : first + CHANNELS] for first in range(0, framed.array.shape[2], CHANNELS)]
-    done = [plan.run(replace(framed, array=part if part.shape[2] > 1 else part[:, :, 0])) for part in channels]
-    return done[0].reshape(framed.shape) if len(done) == 1 else np.dstack(done)
+    taps = _kernel_matrix(kernel)
+    plan = Plan.of(taps if correlate else taps[::-1, ::-1].copy(), method, view.array.dtype, dtype, threads)
+    if view.array.ndim == 2:
+        return plan.run(view)
+    channels = [
+        view.array[:, :, first : first + OPENCV_MAX_CHANNELS]
+        for first in range(0, view.array.shape[2], OPENCV_MAX_CHANNELS)
+    ]
+    done = [plan.run(replace(view, array=part if part.shape[2] > 1 else part[:, :, 0])) for part in channels]
+    return done[0].reshape(view.shape) if len(done) == 1 else np.dstack(done)

@@ -13,9 +13,18 @@ from numpy.lib.format import MAGIC_PREFIX
 from imgtool.errors import ParameterError
 from imgtool.filters.kernels import MAX_TAPS
 
-MAX_TEXT = 16 << 20  # bytes of a txt, csv or json file: the largest kernels are npy
+MAX_TEXT_BYTES = 16 << 20  # bytes of a txt, csv or json file: the largest kernels are npy
 # What json and NumPy raise for a broken file.
-BROKEN = (ValueError, TypeError, SyntaxError, TokenError, EOFError, RecursionError, OverflowError, MemoryError)
+FILE_ERRORS = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    TokenError,
+    EOFError,
+    RecursionError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def parse_matrix(text: str) -> np.ndarray:
@@ -51,16 +60,16 @@ def load_kernel(path: str) -> np.ndarray:
         raise ParameterError(f"{path}: {error}") from None
     except OSError as error:
         raise ParameterError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    except BROKEN:
+    except FILE_ERRORS:
         raise ParameterError(f"{path}: holds no kernel: rows of numbers in a txt, csv, npy or json file") from None
 
 
 def _text(path: str) -> str:
     """Return what a text file holds, without reading more of it than there may be."""
     with open(path, "rb") as file:
-        content = file.read(MAX_TEXT + 1)
-    if len(content) > MAX_TEXT:
-        raise ParameterError(f"is over {MAX_TEXT >> 20} MB of text; such a kernel may be an npy file")
+        content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        raise ParameterError(f"is over {MAX_TEXT_BYTES >> 20} MB of text; such a kernel may be an npy file")
     return content.decode("utf-8-sig")
 
 
@@ -74,7 +83,7 @@ def _array(path: str) -> np.ndarray:
     if array.dtype.kind not in "uif" or array.ndim > 2:
         raise ParameterError("is no matrix of real numbers")
     _require_taps(array.shape)
-    return _finite(np.atleast_2d(np.array(array, np.float64)))
+    return _require_finite(np.atleast_2d(np.array(array, np.float64)))
 
 
 def _matrix(rows: object, *kinds: type) -> np.ndarray:
@@ -88,12 +97,12 @@ def _matrix(rows: object, *kinds: type) -> np.ndarray:
     if any(type(tap) not in kinds for row in lines for tap in row):
         raise ParameterError("a kernel holds numbers only")
     try:
-        return _finite(np.array([[float(tap) for tap in row] for row in lines]))
+        return _require_finite(np.array([[float(tap) for tap in row] for row in lines]))
     except ValueError:
         raise ParameterError("a kernel holds numbers only") from None
 
 
-def _finite(taps: np.ndarray) -> np.ndarray:
+def _require_finite(taps: np.ndarray) -> np.ndarray:
     """Return the taps if there are any and all are finite."""
     if not taps.size or not np.isfinite(taps).all():
         raise ParameterError("a kernel's taps must be finite numbers")

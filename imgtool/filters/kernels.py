@@ -38,7 +38,7 @@ class Entry:
         parameters = inspect.signature(self.make).parameters.values()
         return {each.name: each.default for each in parameters if each.default is not each.empty}
 
-    def checked(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    def check(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the given parameters. Raises ParameterError for one that is not among ours."""
         if wrong := sorted(set(given) - set(self.defaults)):
             takes = ", ".join(map(option, self.defaults)) or "no parameters"
@@ -112,7 +112,7 @@ def gabor(
     """
     require_positive(wavelength=wavelength, aspect=aspect)
     require_finite(angle=angle, phase=phase)
-    along, across = _rotated(gaussian_radius(sigma * max(1.0, 1 / aspect), truncate), angle)
+    along, across = _rotate(gaussian_radius(sigma * max(1.0, 1 / aspect), truncate), angle)
     envelope = np.exp(-(along**2 + (aspect * across) ** 2) / (2 * sigma**2)) * aspect / (2 * np.pi * sigma**2)
     return np.asarray(envelope * np.cos(2 * np.pi * along / wavelength + np.radians(phase)))
 
@@ -125,35 +125,35 @@ def motion(size: int = 9, angle: float = 0.0) -> np.ndarray:
     require_size(size)
     require_finite(angle=angle)
     half = (size - 1) / 2
-    along, across = _rotated(int(np.ceil(half)), angle)
+    along, across = _rotate(int(np.ceil(half)), angle)
     distance = np.hypot(np.maximum(np.abs(along) - half, 0), across)
     weights = np.where(distance < 1 - 1e-12, 1 - distance, 0.0)
     rows, columns = weights.any(axis=1), weights.any(axis=0)
     return np.asarray(weights[rows][:, columns] / weights.sum())
 
 
-def _rotated(radius: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
+def _rotate(radius: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Return how far each tap lies in the direction of an angle, and how far to its side, clockwise."""
     x = np.arange(-radius, radius + 1)
-    c, s = _quarter_exact(angle)
+    c, s = _cosine_sine(angle)
     return x * c + x[:, None] * s, x[:, None] * c - x * s
 
 
-def _quarter_exact(angle: float) -> tuple[float, float]:
+def _cosine_sine(angle: float) -> tuple[float, float]:
     """Return cosine and sine of degrees, exact at quarter turns."""
     turned = np.radians(angle % 360)
     c, s = float(np.cos(turned)), float(np.sin(turned))
     return (round(c), round(s)) if angle % 90 == 0 else (c, s)
 
 
-def _fixed(*rows: str) -> Callable[[], np.ndarray]:
+def _constant(*rows: str) -> Callable[[], np.ndarray]:
     """Return a function that makes this matrix."""
     return lambda: np.array([row.split() for row in rows], dtype=np.float64)
 
 
-def _transposed(*rows: str) -> Callable[[], np.ndarray]:
+def _transpose(*rows: str) -> Callable[[], np.ndarray]:
     """Return a function that makes the transpose of this matrix."""
-    return lambda: np.ascontiguousarray(_fixed(*rows)().T)
+    return lambda: np.ascontiguousarray(_constant(*rows)().T)
 
 
 _SOBEL = ("1 0 -1", "2 0 -2", "1 0 -1")
@@ -172,22 +172,22 @@ KERNELS = {
     "gaussian": Entry(gaussian, "Gaussian", _BOOK, "exp(-(x^2 + y^2) / (2 sigma^2)), divided by its sum"),
     "gaussian-x": Entry(gaussian_x, "derivative of a Gaussian to the right", _CANNY, "-x / sigma^2 gaussian(x, y)"),
     "gaussian-y": Entry(gaussian_y, "derivative of a Gaussian downwards", _CANNY, "-y / sigma^2 gaussian(x, y)"),
-    "sobel-x": Entry(_fixed(*_SOBEL), "derivative to the right, smoothed across", _SOBEL_AND_FELDMAN),
-    "sobel-y": Entry(_transposed(*_SOBEL), "derivative downwards, smoothed across", _SOBEL_AND_FELDMAN),
-    "scharr-x": Entry(_fixed(*_SCHARR), "derivative to the right, of truer direction", _THESIS),
-    "scharr-y": Entry(_transposed(*_SCHARR), "derivative downwards, of truer direction", _THESIS),
-    "prewitt-x": Entry(_fixed(*_PREWITT), "derivative to the right, averaged across", _PSYCHOPICTORICS),
-    "prewitt-y": Entry(_transposed(*_PREWITT), "derivative downwards, averaged across", _PSYCHOPICTORICS),
-    "roberts-se": Entry(_fixed("1 0", "0 -1"), "f(x+1, y+1) - f(x, y): to the lower right", _SOLIDS),
-    "roberts-ne": Entry(_fixed("0 -1", "1 0"), "f(x+1, y) - f(x, y+1): to the upper right", _SOLIDS),
-    "forward-x": Entry(_fixed("1 -1"), "f(x+1) - f(x)", _BOOK),
-    "forward-y": Entry(_transposed("1 -1"), "f(y+1) - f(y)", _BOOK),
-    "backward-x": Entry(_fixed("0 1 -1"), "f(x) - f(x-1)", _BOOK),
-    "backward-y": Entry(_transposed("0 1 -1"), "f(y) - f(y-1)", _BOOK),
-    "central-x": Entry(_fixed("1 0 -1"), "f(x+1) - f(x-1), not halved", _BOOK),
-    "central-y": Entry(_transposed("1 0 -1"), "f(y+1) - f(y-1), not halved", _BOOK),
-    "laplacian-4": Entry(_fixed("0 1 0", "1 -4 1", "0 1 0"), "second derivatives, 4 neighbors", _BOOK),
-    "laplacian-8": Entry(_fixed("1 1 1", "1 -8 1", "1 1 1"), "second derivatives, 8 neighbors", _BOOK),
+    "sobel-x": Entry(_constant(*_SOBEL), "derivative to the right, smoothed across", _SOBEL_AND_FELDMAN),
+    "sobel-y": Entry(_transpose(*_SOBEL), "derivative downwards, smoothed across", _SOBEL_AND_FELDMAN),
+    "scharr-x": Entry(_constant(*_SCHARR), "derivative to the right, of truer direction", _THESIS),
+    "scharr-y": Entry(_transpose(*_SCHARR), "derivative downwards, of truer direction", _THESIS),
+    "prewitt-x": Entry(_constant(*_PREWITT), "derivative to the right, averaged across", _PSYCHOPICTORICS),
+    "prewitt-y": Entry(_transpose(*_PREWITT), "derivative downwards, averaged across", _PSYCHOPICTORICS),
+    "roberts-se": Entry(_constant("1 0", "0 -1"), "f(x+1, y+1) - f(x, y): to the lower right", _SOLIDS),
+    "roberts-ne": Entry(_constant("0 -1", "1 0"), "f(x+1, y) - f(x, y+1): to the upper right", _SOLIDS),
+    "forward-x": Entry(_constant("1 -1"), "f(x+1) - f(x)", _BOOK),
+    "forward-y": Entry(_transpose("1 -1"), "f(y+1) - f(y)", _BOOK),
+    "backward-x": Entry(_constant("0 1 -1"), "f(x) - f(x-1)", _BOOK),
+    "backward-y": Entry(_transpose("0 1 -1"), "f(y) - f(y-1)", _BOOK),
+    "central-x": Entry(_constant("1 0 -1"), "f(x+1) - f(x-1), not halved", _BOOK),
+    "central-y": Entry(_transpose("1 0 -1"), "f(y+1) - f(y-1), not halved", _BOOK),
+    "laplacian-4": Entry(_constant("0 1 0", "1 -4 1", "0 1 0"), "second derivatives, 4 neighbors", _BOOK),
+    "laplacian-8": Entry(_constant("1 1 1", "1 -8 1", "1 1 1"), "second derivatives, 8 neighbors", _BOOK),
     "log": Entry(
         laplacian_of_gaussian,
         "Laplacian of a Gaussian",
@@ -202,9 +202,9 @@ KERNELS = {
         "cos(2 pi u / wavelength + phase) aspect / (2 pi sigma^2)\n"
         "exp(-(u^2 + (aspect v)^2) / (2 sigma^2)), u along angle",
     ),
-    "sharpen": Entry(_fixed("0 -1 0", "-1 5 -1", "0 -1 0"), "the image less its Laplacian", _BOOK),
+    "sharpen": Entry(_constant("0 -1 0", "-1 5 -1", "0 -1 0"), "the image less its Laplacian", _BOOK),
     "emboss": Entry(
-        _fixed("2 1 0", "1 1 -1", "0 -1 -2"),
+        _constant("2 1 0", "1 1 -1", "0 -1 -2"),
         "the image and its derivative to the lower right: relief",
         "GIMP manual, Convolution Matrix (as a correlation)",
     ),
@@ -222,7 +222,7 @@ def kernel(name: str, **parameters: float) -> np.ndarray:
     if name not in KERNELS:
         raise ParameterError(f"no kernel {name!r}; there are {', '.join(KERNELS)}")
     entry = KERNELS[name]
-    return entry.make(**entry.checked(name, parameters))
+    return entry.make(**entry.check(name, parameters))
 
 
 def is_derivative(taps: np.ndarray) -> bool:
@@ -230,7 +230,7 @@ def is_derivative(taps: np.ndarray) -> bool:
     return bool(abs(taps.sum()) <= 1e-9 * np.abs(taps).sum())
 
 
-def normalized(taps: np.ndarray, how: str) -> np.ndarray:
+def normalize_taps(taps: np.ndarray, how: str) -> np.ndarray:
     """Return the taps as they are (`none`), divided by their sum (`sum`) or by the sum of absolute values (`abs`)."""
     if how == "none":
         return taps

@@ -13,14 +13,14 @@ import numpy as np
 from imgtool.errors import ImageError, ParameterError
 from imgtool.filters.borders import pad
 from imgtool.filters.kernels import Entry, gaussian_radius, require_positive, require_size
-from imgtool.image.pixels import top_of
+from imgtool.image.pixels import white_level
 
 TYPES = ("uint8", "uint16", "float32", "float64")
-STRIP = 64  # rows at a time where temporary arrays are many
+STRIP_ROWS = 64  # rows at a time where temporary arrays are many
 # How many pixels a side the median of OpenCV takes (the counts of its histograms have 16 bits), and that of SciPy (its
 # memory grows with the fourth power).
-OPENCV_MEDIAN = {"uint8": 255, "uint16": 5, "float32": 5}
-SCIPY_MEDIAN = 63
+OPENCV_MEDIAN_MAX_SIZE = {"uint8": 255, "uint16": 5, "float32": 5}
+SCIPY_MEDIAN_MAX_SIZE = 63
 
 
 def neighborhood(image: np.ndarray, name: str, *, border: str = "reflect", **parameters: float) -> np.ndarray:
@@ -36,33 +36,33 @@ def neighborhood(image: np.ndarray, name: str, *, border: str = "reflect", **par
     if not image.size:
         raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
     entry = NEIGHBORHOODS[name]
-    parameters = dict(entry.checked(name, parameters))
+    parameters = dict(entry.check(name, parameters))
     return entry.make(image if image.dtype.name in TYPES else image.astype(np.float64), border, **parameters)
 
 
 def reach(name: str, **parameters: float) -> int | None:
     """Return how many rows away a filter of this name looks, None when all of the image may decide on its last bits."""
     entry = NEIGHBORHOODS[name]
-    size = {**entry.defaults, **entry.checked(name, parameters)}.get("size")
+    size = {**entry.defaults, **entry.check(name, parameters)}.get("size")
     return None if size is None else int(size) // 2
 
 
 def median(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
     """Return the middle value of each window; of an even number of values, the upper of the two middle ones."""
-    return _windowed(image, border, size, _medians)
+    return _filter_windows(image, border, size, _medians)
 
 
 def minimum(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
     """Return the smallest value of each window."""
-    return _windowed(image, border, size, _minima)
+    return _filter_windows(image, border, size, _minima)
 
 
 def maximum(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
     """Return the largest value of each window."""
-    return _windowed(image, border, size, _maxima)
+    return _filter_windows(image, border, size, _maxima)
 
 
-def _windowed(
+def _filter_windows(
     image: np.ndarray, border: str, size: int, operation: Callable[[np.ndarray, int], np.ndarray]
 ) -> np.ndarray:
     """Apply an operation on (height, width, channels) to every full window of the padded image, beside NaN."""
@@ -70,11 +70,11 @@ def _windowed(
     margins = (size // 2, (size - 1) // 2)
     padded = pad(image, margins, margins, border)
     planes = padded.reshape(*padded.shape[:2], -1)
-    holes = np.isnan(planes) if image.dtype.kind == "f" else np.zeros(1, bool)
-    if not holes.any():
+    nan_mask = np.isnan(planes) if image.dtype.kind == "f" else np.zeros(1, bool)
+    if not nan_mask.any():
         return np.ascontiguousarray(operation(planes, size).reshape(image.shape))
-    result = operation(np.where(holes, 0, planes).astype(image.dtype), size)
-    result[_maxima(holes.astype(np.uint8), size) > 0] = np.nan
+    result = operation(np.where(nan_mask, 0, planes).astype(image.dtype), size)
+    result[_maxima(nan_mask.astype(np.uint8), size) > 0] = np.nan
     return result.reshape(image.shape)
 
 
@@ -82,42 +82,44 @@ def _minima(planes: np.ndarray, size: int) -> np.ndarray:
     import cv2
 
     done = cv2.erode(planes, np.ones((size, size), np.uint8), anchor=(0, 0))
-    return _full(np.asarray(done).reshape(planes.shape), planes, size)
+    return _full_windows(np.asarray(done).reshape(planes.shape), planes, size)
 
 
 def _maxima(planes: np.ndarray, size: int) -> np.ndarray:
     import cv2
 
     done = cv2.dilate(planes, np.ones((size, size), np.uint8), anchor=(0, 0))
-    return _full(np.asarray(done).reshape(planes.shape), planes, size)
+    return _full_windows(np.asarray(done).reshape(planes.shape), planes, size)
 
 
 def _medians(planes: np.ndarray, size: int) -> np.ndarray:
     """Return the median of every full window. OpenCV has it for odd sizes and few types, SciPy for all."""
-    if size % 2 and size <= OPENCV_MEDIAN.get(planes.dtype.name, 0):
+    if size % 2 and size <= OPENCV_MEDIAN_MAX_SIZE.get(planes.dtype.name, 0):
         import cv2
 
-        together = planes.shape[2] in (1, 3, 4)
-        done = cv2.medianBlur(planes, size) if together else _apart(planes, lambda plane: cv2.medianBlur(plane, size))
-    elif size <= SCIPY_MEDIAN:
+        if planes.shape[2] in (1, 3, 4):
+            done = cv2.medianBlur(planes, size)
+        else:
+            done = _each_channel(planes, lambda plane: np.asarray(cv2.medianBlur(plane, size)))
+    elif size <= SCIPY_MEDIAN_MAX_SIZE:
         from scipy import ndimage
 
-        done = _apart(planes, lambda plane: ndimage.median_filter(plane, size, mode="nearest"))
+        done = _each_channel(planes, lambda plane: ndimage.median_filter(plane, size, mode="nearest"))
     else:
         raise ImageError(
-            f"is {planes.dtype}, whose median takes --size up to {SCIPY_MEDIAN}, not {size}"
-            f" (8-bit images: odd sizes up to {OPENCV_MEDIAN['uint8']})"
+            f"is {planes.dtype}, whose median takes --size up to {SCIPY_MEDIAN_MAX_SIZE}, not {size}"
+            f" (8-bit images: odd sizes up to {OPENCV_MEDIAN_MAX_SIZE['uint8']})"
         )
-    return _full(np.asarray(done).reshape(planes.shape)[size // 2 :, size // 2 :], planes, size)
+    return _full_windows(np.asarray(done).reshape(planes.shape)[size // 2 :, size // 2 :], planes, size)
 
 
-def _apart(planes: np.ndarray, operation: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _each_channel(planes: np.ndarray, operation: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Apply an operation to each channel."""
     channels = (np.ascontiguousarray(planes[:, :, channel]) for channel in range(planes.shape[2]))
     return np.stack([operation(channel) for channel in channels], axis=2)
 
 
-def _full(result: np.ndarray, planes: np.ndarray, size: int) -> np.ndarray:
+def _full_windows(result: np.ndarray, planes: np.ndarray, size: int) -> np.ndarray:
     """Return as much of the result as there are windows within the planes."""
     return result[: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
 
@@ -134,7 +136,7 @@ def bilateral(
     """
     require_positive(sigma_color=sigma_color)
     radius = gaussian_radius(sigma, truncate)
-    spread = sigma_color * top_of(image.dtype)
+    spread = sigma_color * white_level(image.dtype)
     padded = pad(image, (radius, radius), (radius, radius), border)
     work = padded if image.dtype == np.float64 else padded.astype(np.float32)
     planes = work.reshape(*work.shape[:2], -1)
@@ -144,8 +146,8 @@ def bilateral(
         done = cv2.bilateralFilter(planes, 2 * radius + 1, spread, sigma)
         inner = np.asarray(done).reshape(planes.shape)[radius:-radius, radius:-radius]
         return np.ascontiguousarray(inner.reshape(image.shape))
-    tops = range(0, image.shape[0], STRIP)
-    strips = [_weighted_mean(planes[top : top + STRIP + 2 * radius], radius, sigma, spread) for top in tops]
+    tops = range(0, image.shape[0], STRIP_ROWS)
+    strips = [_weighted_mean(planes[top : top + STRIP_ROWS + 2 * radius], radius, sigma, spread) for top in tops]
     return np.concatenate(strips).reshape(image.shape)
 
 

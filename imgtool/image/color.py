@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.image.pixels import Extremes, extremes_of, top_of
+from imgtool.image.pixels import Extremes, extremes_of, white_level
 
 REC_601 = (0.299, 0.587, 0.114)
 _XYZ_OF_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
@@ -36,7 +36,7 @@ def join_alpha(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if alpha is None:
         return color
     if alpha.dtype != color.dtype:
-        scaled = alpha.astype(np.float64) * (top_of(color.dtype) / top_of(alpha.dtype))
+        scaled = alpha.astype(np.float64) * (white_level(color.dtype) / white_level(alpha.dtype))
         alpha = (np.rint(scaled) if color.dtype.kind == "u" else scaled).astype(color.dtype)
     return np.dstack([color, alpha])
 
@@ -65,7 +65,7 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 def to_unit(image: np.ndarray) -> np.ndarray:
     """Return the image as float64, white being 1.0; floats as they are."""
-    return image.astype(np.float64) / top_of(image.dtype) if image.dtype.kind == "u" else image.astype(np.float64)
+    return image.astype(np.float64) / white_level(image.dtype) if image.dtype.kind == "u" else image.astype(np.float64)
 
 
 def to_hsv(rgb: np.ndarray) -> np.ndarray:
@@ -169,7 +169,7 @@ def from_lab(lab: np.ndarray) -> np.ndarray:
 
 
 # Spaces whose values are numbers, not pixels: to it, back to RGB, how many channels.
-NUMBERS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray], int]] = {
+NUMBER_SPACES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray], int]] = {
     "hsv": (to_hsv, from_hsv, 3),
     "hsl": (to_hsl, from_hsl, 3),
     "luv": (to_luv, from_luv, 3),
@@ -177,7 +177,7 @@ NUMBERS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarra
     "lab": (to_lab, from_lab, 3),
     "cmyk": (to_cmyk, from_cmyk, 4),
 }
-SPACES = ("gray", "rgb", *NUMBERS)
+SPACES = ("gray", "rgb", *NUMBER_SPACES)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -191,14 +191,14 @@ def convert(image: np.ndarray, space: str, *, source: str = "rgb", gray: str = "
     for each in (space, source):
         if each not in SPACES:
             raise ParameterError(f"no color space {each!r}; there are {', '.join(SPACES)}")
-    if source in NUMBERS:
-        _, back, channels = NUMBERS[source]
+    if source in NUMBER_SPACES:
+        _, back, channels = NUMBER_SPACES[source]
         if image.shape[2:] != (channels,) or image.dtype.kind != "f":
             raise ImageError(f"holds no {source} numbers: these are {channels} floating point channels")
         image = np.asarray(back(image.astype(np.float64)), np.float32)
     color, alpha = split_alpha(image)
-    if space in NUMBERS:
-        return np.asarray(NUMBERS[space][0](to_unit(to_rgb(color))), np.float32)
+    if space in NUMBER_SPACES:
+        return np.asarray(NUMBER_SPACES[space][0](to_unit(to_rgb(color))), np.float32)
     return join_alpha(to_gray(color, gray) if space == "gray" else to_rgb(color), alpha)
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from imgtool.errors import ParameterError
 
-BLOCK = 1 << 17  # numbers at a time: they stay in the cache from step to step
-RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
-DEPTHS: dict[str, np.dtype] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
+BLOCK_VALUES = 1 << 17  # numbers at a time: they stay in the cache from step to step
+RANGE_NAMES = ("auto", "clip", "abs", "center", "stretch", "raw")
+DEPTH_TYPES: dict[str, np.dtype] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
 
 
-def top_of(dtype: np.dtype) -> float:
+def white_level(dtype: np.dtype) -> float:
     """Return what white is: 255, 65535, or 1.0 for floats."""
     return float((1 << 8 * dtype.itemsize) - 1) if dtype.kind == "u" else 1.0
 
@@ -26,7 +26,7 @@ def top_of(dtype: np.dtype) -> float:
 Extremes = tuple[np.floating, np.floating]
 
 
-class Stored(NamedTuple):
+class Pixels(NamedTuple):
     """Pixels; how many values lay outside their range and were clipped; how many were NaN or infinite."""
 
     pixels: np.ndarray
@@ -43,7 +43,7 @@ def to_pixels(
     like: np.dtype,
     signed: bool = False,
     extremes: Extremes | None = None,
-) -> Stored:
+) -> Pixels:
     """Return pixels, how many of them were clipped, and how many were no finite numbers.
 
     values: numbers on the scale of an image of type `like`, or pixels of it; range: `clip`, `abs` (absolute values),
@@ -52,36 +52,36 @@ def to_pixels(
     results are not clipped. In integer pixels NaN becomes 0, infinity black or white. extremes: what `stretch` goes by
     where values are a part of an image.
     """
-    if range not in RANGES:
-        raise ParameterError(f"no range {range!r}; there are {', '.join(RANGES)}")
+    if range not in RANGE_NAMES:
+        raise ParameterError(f"no range {range!r}; there are {', '.join(RANGE_NAMES)}")
     if range == "raw":
         if depth in ("8", "16"):
             raise ParameterError(f"--range raw keeps the numbers; it does not go with --depth {depth}")
-        return Stored(values.astype(np.float64 if values.dtype == np.float64 else np.float32))
-    target = DEPTHS.get(depth, np.dtype(like))
+        return Pixels(values.astype(np.float64 if values.dtype == np.float64 else np.float32))
+    target = DEPTH_TYPES.get(depth, np.dtype(like))
     if range == "auto":
         range = "abs" if signed else "clip"
     if values.dtype == target == like and target.kind == "u" and range == "clip":
-        return Stored(values)
+        return Pixels(values)
     if range == "stretch":
         extremes = extremes or extremes_of(values)
     pixels = np.empty(values.shape, target)
-    step = max(1, BLOCK // max(1, math.prod(values.shape[1:])))
+    step = max(1, BLOCK_VALUES // max(1, math.prod(values.shape[1:])))
     clipped = not_finite = 0
     for begin in builtins.range(0, len(values), step):
         part = slice(begin, begin + step)
-        stored = _stored(_scaled(values[part], range, top_of(np.dtype(like)), target, extremes), target)
+        stored = _round_and_saturate(_scale(values[part], range, white_level(np.dtype(like)), target, extremes), target)
         pixels[part] = stored.pixels
         clipped += stored.clipped
         not_finite += stored.not_finite
-    return Stored(pixels, clipped, not_finite)
+    return Pixels(pixels, clipped, not_finite)
 
 
-def _scaled(values: np.ndarray, range: str, top: float, target: np.dtype, extremes: Extremes | None) -> np.ndarray:
+def _scale(values: np.ndarray, range: str, top: float, target: np.dtype, extremes: Extremes | None) -> np.ndarray:
     """Bring values, white being top, to the scale of the target type."""
-    target_top = top_of(target)
+    target_top = white_level(target)
     if range == "stretch" and extremes:
-        return _stretched(values, extremes) * target_top
+        return _stretch(values, extremes) * target_top
     values = np.abs(values) if range == "abs" else values
     scaled = values * (target_top / top) if target_top != top else values
     if range == "center":
@@ -99,7 +99,7 @@ def extremes_of(values: np.ndarray) -> Extremes:
     return finite.min(initial=kind(np.inf)), finite.max(initial=kind(-np.inf))
 
 
-def _stretched(values: np.ndarray, extremes: Extremes) -> np.ndarray:
+def _stretch(values: np.ndarray, extremes: Extremes) -> np.ndarray:
     """Bring the finite values to 0..1; a constant image becomes black."""
     low, high = extremes
     if low > high:
@@ -109,29 +109,29 @@ def _stretched(values: np.ndarray, extremes: Extremes) -> np.ndarray:
     return (values - low) / (high - low) if high > low else np.where(np.isfinite(values), 0.0, values)
 
 
-def _stored(values: np.ndarray, target: np.dtype) -> Stored:
+def _round_and_saturate(values: np.ndarray, target: np.dtype) -> Pixels:
     """Round and saturate; floats stay as they are."""
     if target.kind == "f":
-        return Stored(values.astype(target))
-    top = top_of(target)
+        return Pixels(values.astype(target))
+    top = white_level(target)
     rounded = np.rint(values)
     low, high = rounded.min(initial=0), rounded.max(initial=top)
     if low == 0 and high == top:  # as nearly all are; NaN is neither
-        return Stored(rounded.astype(target))
+        return Pixels(rounded.astype(target))
     outside, inside = (rounded < 0) | (rounded > top), np.clip(rounded, 0, top)
     if np.isfinite(low) and np.isfinite(high):
-        return Stored(inside.astype(target), int(np.count_nonzero(outside)))
+        return Pixels(inside.astype(target), int(np.count_nonzero(outside)))
     finite = np.isfinite(rounded)
     clipped = int(np.count_nonzero(outside & finite))
-    return Stored(np.nan_to_num(inside, nan=0.0).astype(target), clipped, finite.size - int(np.count_nonzero(finite)))
+    return Pixels(np.nan_to_num(inside, nan=0.0).astype(target), clipped, finite.size - int(np.count_nonzero(finite)))
 
 
 def phase_pixels(phase: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return angles in radians as pixels: -pi black, pi white, linearly."""
     target = np.dtype(dtype)
-    return _stored((phase + np.pi) / (2 * np.pi) * top_of(target), target).pixels
+    return _round_and_saturate((phase + np.pi) / (2 * np.pi) * white_level(target), target).pixels
 
 
-def with_depth(image: np.ndarray, depth: str) -> np.ndarray:
+def convert_depth(image: np.ndarray, depth: str) -> np.ndarray:
     """Return the image in another depth, black and white staying black and white."""
     return to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype).pixels

@@ -12,19 +12,19 @@ from collections.abc import Callable
 import numpy as np
 
 _SPACES = {b"GRAY": (1, 2), b"RGB ": (3, 4)}  # what a profile says of its colors -> numbers of channels
-_HEAD = 128  # bytes of a profile's header
+_HEADER_BYTES = 128  # bytes of a profile's header
 _ICC_MARK = b"ICC_PROFILE\0"
-_MOST = 65535 - 2 - len(_ICC_MARK) - 2  # bytes of a profile that one segment of a JPEG holds
+_SEGMENT_MAX_BYTES = 65535 - 2 - len(_ICC_MARK) - 2  # bytes of a profile that one segment of a JPEG holds
 _WEBP_PROFILE, _WEBP_ALPHA = 0x20, 0x10
 
 
 def fits(profile: bytes, image: np.ndarray) -> bool:
     """Tell whether a profile says what an image's numbers mean: 8 or 16 bits, gray or RGB as the profile is."""
     channels = image.shape[2] if image.ndim == 3 else 1
-    return len(profile) >= _HEAD and image.dtype.kind == "u" and channels in _SPACES.get(profile[16:20], ())
+    return len(profile) >= _HEADER_BYTES and image.dtype.kind == "u" and channels in _SPACES.get(profile[16:20], ())
 
 
-def embedded(data: bytes, format: str, profile: bytes) -> bytes:
+def embed(data: bytes, format: str, profile: bytes) -> bytes:
     """Return a PNG, JPEG or WebP with the profile in it; any other format's bytes as they are."""
     return _EMBED[format](data, profile) if format in _EMBED else data
 
@@ -42,7 +42,7 @@ def _in_jpeg(data: bytes, profile: bytes) -> bytes:
     end = 2
     if data[2:4] == b"\xff\xe0":
         end = 4 + int.from_bytes(data[4:6], "big")
-    parts = [profile[begin : begin + _MOST] for begin in range(0, len(profile), _MOST)]
+    parts = [profile[begin : begin + _SEGMENT_MAX_BYTES] for begin in range(0, len(profile), _SEGMENT_MAX_BYTES)]
     segments = b""
     for number, part in enumerate(parts, 1):
         body = _ICC_MARK + bytes([number, len(parts)]) + part

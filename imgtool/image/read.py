@@ -19,7 +19,7 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs.header import Header, format_of_bytes
-from imgtool.image.shared_setting import Switch
+from imgtool.image.shared_setting import SharedSetting
 
 MAX_PIXELS = 178_000_000
 
@@ -42,7 +42,7 @@ class _Warnings:
             self._before.__exit__(None, None, None)
 
 
-_silence = Switch(_Warnings().ignore)
+_silence = SharedSetting(_Warnings().ignore)
 
 # Format -> module of codecs with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
 # one, `profile(data)`.
@@ -75,14 +75,14 @@ DECODERS = {
 def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     """Return what the header says, decoding no pixels. Raises ImageError."""
     data = _content(source)
-    return guarded(lambda: _header(data))
+    return call_decoder(lambda: _header(data))
 
 
 def profile(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
     """Return the ICC profile that says what an image's colors mean, None without one. Raises ImageError."""
     data = _content(source)
     decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
-    return guarded(lambda: decoder.profile(data) if hasattr(decoder, "profile") else None)
+    return call_decoder(lambda: decoder.profile(data) if hasattr(decoder, "profile") else None)
 
 
 def read(
@@ -106,7 +106,7 @@ def read(
         image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated)
         return np.ascontiguousarray(image)
 
-    return guarded(decode)
+    return call_decoder(decode)
 
 
 def require_allowed(height: int, width: int, max_pixels: int) -> None:
@@ -137,7 +137,7 @@ def _content(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
     return source.read()
 
 
-def guarded(work: Callable[[], Result]) -> Result:
+def call_decoder(work: Callable[[], Result]) -> Result:
     """Do what calls decoders, whose many kinds of errors all mean that the file is broken."""
     try:
         with _silence.at(True):

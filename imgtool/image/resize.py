@@ -21,27 +21,27 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     planes = [image] if image.ndim == 2 else list(np.moveaxis(image, 2, 0))
     if len(planes) in (2, 4):
-        result = _resized_with_alpha(planes, height, width)
+        result = _resize_with_alpha(planes, height, width)
     else:
-        result = [_resized(plane, height, width) for plane in planes]
+        result = [_resize_plane(plane, height, width) for plane in planes]
     stacked = result[0] if image.ndim == 2 else np.dstack(result)
     if image.dtype.kind == "u":
         stacked = np.clip(np.rint(stacked), 0, np.iinfo(image.dtype).max)
     return stacked.astype(image.dtype)
 
 
-def _resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resize_plane(plane: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return one channel in another size, as float32."""
     single = Image.fromarray(np.ascontiguousarray(plane, np.float32))
     return np.asarray(single.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _resized_with_alpha(planes: list[np.ndarray], height: int, width: int) -> list[np.ndarray]:
+def _resize_with_alpha(planes: list[np.ndarray], height: int, width: int) -> list[np.ndarray]:
     """Return colors and alpha in another size; where nothing is opaque, colors are 0."""
     *colors, alpha = (plane.astype(np.float64) for plane in planes)
-    weight = _resized(alpha, height, width)
+    weight = _resize_plane(alpha, height, width)
     visible = weight > 0
-    weighted = (_resized(color * alpha, height, width) for color in colors)
+    weighted = (_resize_plane(color * alpha, height, width) for color in colors)
     return [*(np.divide(c, weight, out=np.zeros_like(weight), where=visible) for c in weighted), weight]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Switch:
+class SharedSetting:
     """A setting that is off unless a thread needs it on.
 
     Threads that want it alike go together; those that want it otherwise wait until they have left. `turn` is called

@@ -18,11 +18,11 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs.header import format_of_bytes
-from imgtool.image.read import guarded, require_allowed
-from imgtool.image.write import PLAIN, tiff_options
+from imgtool.image.read import call_decoder, require_allowed
+from imgtool.image.write import PLAIN_FORMATS, tiff_options
 
-_HEAD = 100_000  # bytes in which the header of a PNM, PAM, PFM or NPY file must end
-ROW_FORMATS = ("tiff", *PLAIN)
+_HEADER_BYTES = 100_000  # bytes in which the header of a PNM, PAM, PFM or NPY file must end
+ROW_FORMATS = ("tiff", *PLAIN_FORMATS)
 _TYPES = ("uint8", "uint16", "float32", "float64")
 
 
@@ -90,7 +90,7 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int) -> RowFile | Non
         return None
     try:
         with open(path, "rb") as file:
-            layout = guarded(lambda: _layout(file))
+            layout = call_decoder(lambda: _layout(file))
             size = os.fstat(file.fileno()).st_size
     except (ImageError, OSError):
         return None  # whoever reads everything says why
@@ -106,12 +106,12 @@ class NewRows:
 
     Several threads may assign rows at the same time.
 
-    format: one of ROW_FORMATS; shape and dtype: as `write.check` lets them pass.
+    format: one of ROW_FORMATS; shape and dtype: as `write.storage_type` lets them pass.
     """
 
     def __init__(self, file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._file = file
-        self._layout = _begun(file, format, shape, dtype)
+        self._layout = _write_header(file, format, shape, dtype)
         self._at_once = hasattr(os, "pwrite") and not isinstance(file, io.BytesIO)
         self._writing = threading.Lock()
         file.flush()
@@ -120,8 +120,8 @@ class NewRows:
         """Write rows."""
         begin, end, _ = rows.indices(self._layout.shape[0])
         place = self._layout.place(begin, end)
-        turned = pixels[:: -1 if self._layout.upside_down else 1]
-        data = np.ascontiguousarray(turned, self._layout.stored).data.cast("B")
+        turned_rows = pixels[:: -1 if self._layout.upside_down else 1]
+        data = np.ascontiguousarray(turned_rows, self._layout.stored).data.cast("B")
         if not self._at_once:
             with self._writing:
                 self._file.seek(place)
@@ -132,7 +132,7 @@ class NewRows:
             data, place = data[written:], place + written
 
 
-def _begun(file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np.dtype) -> Layout:
+def _write_header(file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np.dtype) -> Layout:
     """Write a header; return where the samples belong."""
     if format == "tiff":
         import tifffile
@@ -140,7 +140,7 @@ def _begun(file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np.dtype)
         place = tifffile.imwrite(file, shape=shape, dtype=dtype, returnoffset=True, **tiff_options(shape))
         assert place is not None  # as returnoffset asks
         return Layout(shape, dtype, place[0])
-    plain = PLAIN[format]
+    plain = PLAIN_FORMATS[format]
     head = plain.head(shape, dtype)
     file.write(head)
     return Layout(shape, plain.stored(dtype), len(head), plain.upside_down)
@@ -148,7 +148,7 @@ def _begun(file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np.dtype)
 
 def _layout(file: BinaryIO) -> Layout | None:
     """Return where a file's samples lie, None when they are not plain rows."""
-    head = file.read(_HEAD)
+    head = file.read(_HEADER_BYTES)
     name = format_of_bytes(head)
     if name == "tiff":
         file.seek(0)

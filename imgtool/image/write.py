@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.image.profiles import embedded, fits
+from imgtool.image.profiles import embed, fits
 
 PNG_COMPRESSION = 4  # a third of the time that 6 takes, for 1 to 6 % more bytes
 
@@ -66,24 +66,24 @@ def encode(
     place for it. Raises ImageError when the format cannot hold the image's depth or channels.
     """
     name = SUFFIXES.get(f".{format}", format)
-    image = np.ascontiguousarray(image, check(name, image.shape, image.dtype, quality, compression))
+    image = np.ascontiguousarray(image, storage_type(name, image.shape, image.dtype, quality, compression))
     if name == "webp" and image.ndim == 2:
         image = np.repeat(image[:, :, None], 3, axis=2)
     profile = profile if profile and fits(profile, image) else None
     if name == "tiff":
         return _tiff(image, profile)
-    if name in _OWN:
-        return _OWN[name](image)
+    if name in _OWN_ENCODERS:
+        return _OWN_ENCODERS[name](image)
     if name == "jp2":
         return _jp2(image, quality)
     if name == "png" and image.ndim == 3 and image.shape[2] == 2:
         data = _png_gray_alpha(image, compression)
     else:
         data = _opencv(image, name, quality, compression)
-    return embedded(data, name, profile) if profile else data
+    return embed(data, name, profile) if profile else data
 
 
-def check(
+def storage_type(
     name: str, shape: tuple[int, ...], dtype: np.dtype, quality: int | None = None, compression: int | None = None
 ) -> np.dtype:
     """Return the type in which a format stores such an image.
@@ -253,7 +253,7 @@ def _npy_head(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 
 
 @dataclass(frozen=True)
-class Plain:
+class PlainFormat:
     """A format that is a header and all samples, row by row."""
 
     head: Callable[[tuple[int, ...], np.dtype], bytes]
@@ -270,13 +270,13 @@ class Plain:
         return dtype.newbyteorder(">" if self.big_endian else "<")
 
 
-PLAIN = {
-    "pnm": Plain(_pnm_head, big_endian=True),
-    "pam": Plain(_pam_head, big_endian=True),
-    "pfm": Plain(_pfm_head, upside_down=True),
-    "npy": Plain(_npy_head),
+PLAIN_FORMATS = {
+    "pnm": PlainFormat(_pnm_head, big_endian=True),
+    "pam": PlainFormat(_pam_head, big_endian=True),
+    "pfm": PlainFormat(_pfm_head, upside_down=True),
+    "npy": PlainFormat(_npy_head),
 }
-_OWN: dict[str, Callable[[np.ndarray], bytes]] = {
+_OWN_ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {
     "bmp": _bmp,
-    **{name: plain.encode for name, plain in PLAIN.items()},
+    **{name: plain.encode for name, plain in PLAIN_FORMATS.items()},
 }

@@ -68,7 +68,7 @@ def test_color_spaces_and_back_through_files(space):
 
 
 def test_spaces_of_the_command_are_those_of_the_library():
-    assert tuple(color.NUMBERS) == NUMBERS
+    assert tuple(color.NUMBER_SPACES) == NUMBERS
 
 
 def test_from_needs_to_know_what_the_numbers_become(capsys):

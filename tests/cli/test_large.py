@@ -62,9 +62,9 @@ def both(monkeypatch, tmp_path, capsys):
     def run(line, source, suffix, *, by_rows=True):
         results = []
         for large in (10**9, 1):
-            monkeypatch.setattr(local, "LARGE", large)
-            monkeypatch.setattr(local, "FEW", 1)
-            monkeypatch.setattr(local, "BYTES", 1)
+            monkeypatch.setattr(local, "LARGE_PIXELS", large)
+            monkeypatch.setattr(local, "SHORT_REACH_STRIP_BYTES", 1)
+            monkeypatch.setattr(local, "STRIP_BYTES", 1)
             opened.clear()
             out = tmp_path / f"{large}{suffix}"
             arguments = shlex.split(line)
@@ -159,8 +159,8 @@ def large_file(tmp_path):
 
 def test_any_number_of_jobs_gives_the_same_bytes(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", example(shape=(300, 30)), metadata=None)
-    monkeypatch.setattr(local, "LARGE", 1)
-    monkeypatch.setattr(local, "FEW", 1)
+    monkeypatch.setattr(local, "LARGE_PIXELS", 1)
+    monkeypatch.setattr(local, "SHORT_REACH_STRIP_BYTES", 1)
     for jobs in (1, 2, 8):
         out = tmp_path / f"{jobs}.tif"
         assert execute(["gradient", str(tmp_path / "a.tif"), "-o", str(out), "-j", str(jobs)]) == 0

@@ -18,8 +18,8 @@ import pytest
 
 from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
-from imgtool.datasets.feature_file.journal import MAGIC, framed, records
-from imgtool.datasets.feature_file.resumable import GrowingFile, companions
+from imgtool.datasets.feature_file.journal import MAGIC, journal_record, records
+from imgtool.datasets.feature_file.resumable import ResumableFile, companions
 from imgtool.errors import OutputError
 from imgtool.features.hog import hog
 from imgtool.image import encode
@@ -76,14 +76,14 @@ class Left(NamedTuple):
 
 
 def left_of(command, capsys):
-    kept, finish = [], GrowingFile.finish
+    kept, finish = [], ResumableFile.finish
 
     def keep(growing):
         kept.extend(Path(name).read_bytes() for name in companions(growing.path))
         return finish(growing)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GrowingFile, "finish", keep)
+        patch.setattr(ResumableFile, "finish", keep)
         assert run(command) == 1
     output = output_of(command)
     assert os.listdir() == unordered("in", output.name)
@@ -152,7 +152,7 @@ def test_D1_a_file_that_was_named_when_its_run_was_killed_stays_whole(more, fold
         raise OutputError("stopped")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GrowingFile, "finish", killed)
+        patch.setattr(ResumableFile, "finish", killed)
         assert run(COMMANDS[0], more) == 1
     assert Path("out.npz").read_bytes() == whole
     assert run(COMMANDS[0], "--resume") == 1
@@ -225,7 +225,7 @@ def test_resume_of_other_images_settings_or_files_is_one_line(folder, capsys):
     journal, rows, *_ = left_of(command, capsys)
     partial = Path("out.npz.partial")
     header, _ = records_of(journal)[0]
-    version = MAGIC + framed(header.replace(b'"version": "0', b'"version": "9'))
+    version = MAGIC + journal_record(header.replace(b'"version": "0', b'"version": "9'))
     cases = [
         (journal, ["--cell", "9"], "other settings"),
         (journal, ["--resize", "48x"], "other settings"),
@@ -276,7 +276,7 @@ def test_D3_a_journal_with_changed_bytes_gives_the_same_file_or_is_refused_in_on
 def forged(journal, record):
     """A journal with another first record of an image, whose checksum fits."""
     (_, start), *_ = records_of(journal)
-    return journal[:start] + framed(record)
+    return journal[:start] + journal_record(record)
 
 
 def described(rows, frame_width, width, data=b""):
@@ -306,7 +306,7 @@ def test_D3_a_record_of_another_length_is_left_out(folder, capsys):
     journal, rows, whole, _ = left_of(COMMANDS[0], capsys)
     (*_, end), other = records_of(journal)[1], bytes(16)
     vector = rows[190 : 190 + 4 * int.from_bytes(journal[end - 8 : end - 4], "little")]
-    leave(journal[:end] + framed(described(1, 0, 4, vector + other)), rows[:190] + vector + other)
+    leave(journal[:end] + journal_record(described(1, 0, 4, vector + other)), rows[:190] + vector + other)
     assert run(COMMANDS[0], "--resume") == 1
     assert Path("out.npz").read_bytes() == whole
 
@@ -315,7 +315,10 @@ def test_D3_a_record_of_another_length_is_left_out(folder, capsys):
 def test_D3_records_beyond_the_last_image_are_left_out(command, folder, capsys):
     journal, rows, whole, _ = left_of(command, capsys)
     (*_, (_, before), (last, _)) = records_of(journal)
-    for content in (journal + framed(last), journal[:before] + framed(b"no record") + framed(last) * 3):
+    for content in (
+        journal + journal_record(last),
+        journal[:before] + journal_record(b"no record") + journal_record(last) * 3,
+    ):
         leave(content, rows * 2)
         assert run(command, "--resume") == 1
         assert Path("out.npz").read_bytes() == whole
@@ -336,7 +339,7 @@ def test_D3_records_beyond_the_last_image_are_left_out(command, folder, capsys):
     ],
 )
 def test_D3_a_journal_that_says_nonsense_of_itself_is_refused_in_one_line(header, folder, capsys):
-    Path("out.npz.partial").write_bytes(MAGIC + framed(header))
+    Path("out.npz.partial").write_bytes(MAGIC + journal_record(header))
     assert run(COMMANDS[0], "--resume") == 1
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1

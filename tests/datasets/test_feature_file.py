@@ -19,13 +19,13 @@ from imgtool.datasets.feature_file import (
     FeatureTable,
     check_suffix,
     load,
-    merged,
+    merge,
     numpy_files,
     read_blocks,
     save,
     write,
 )
-from imgtool.datasets.feature_file.numpy_files import crc_of_joined
+from imgtool.datasets.feature_file.numpy_files import crc_of_concatenation
 from imgtool.errors import DataError, OutputError, ParameterError
 
 META = {"descriptor": "hog", "parameters": {"cell": 8}, "version": "0"}
@@ -160,7 +160,7 @@ def many(seed, *, frame_width=0):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(numpy_files, "_NUMBERS_AT_ONCE", 50)
+    monkeypatch.setattr(numpy_files, "_BLOCK_VALUES", 50)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".jsonl", ".parquet"])
@@ -174,7 +174,7 @@ def test_files_merged_block_by_block_are_those_of_the_whole_tables(tmp_path, sma
         save(tmp_path / f"{index}.npz", table)
     parts = [read_blocks(tmp_path / f"{index}.npz") for index in range(2)]
     assert len(list(parts[0].features())) == 5
-    write(tmp_path / f"parts{suffix}", merged(parts, ["0", "1"]))
+    write(tmp_path / f"parts{suffix}", merge(parts, ["0", "1"]))
     assert (tmp_path / f"parts{suffix}").read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
     write(tmp_path / f"again{suffix}", read_blocks(tmp_path / f"whole{suffix}"))
     save(tmp_path / f"loaded{suffix}", load(tmp_path / f"whole{suffix}"))
@@ -191,12 +191,12 @@ def test_local_descriptors_are_merged_block_by_block(tmp_path, small_blocks):
     for name, table in (("whole", whole), ("one", one), ("other", other)):
         save(tmp_path / f"{name}.npz", table)
     parts = [read_blocks(tmp_path / f"{name}.npz") for name in ("one", "other")]
-    write(tmp_path / "parts.npz", merged(parts, ["one", "other"]))
+    write(tmp_path / "parts.npz", merge(parts, ["one", "other"]))
     assert (tmp_path / "parts.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     with pytest.raises(DataError, match=r"b: was not made as a was: .*frames of 4"):
-        merged([parts[0], many(1, frame_width=4).blocks()], ["a", "b"])
+        merge([parts[0], many(1, frame_width=4).blocks()], ["a", "b"])
     with pytest.raises(DataError, match="b: was not made as a was"):
-        merged([parts[0], many(1).blocks()], ["a", "b"])
+        merge([parts[0], many(1).blocks()], ["a", "b"])
 
 
 @pytest.mark.parametrize("member", ["features", "frames"])
@@ -525,4 +525,4 @@ def test_missing_files_and_folders_are_refused(tmp_path):
 def test_checksum_of_two_parts_is_that_of_both(first, length):
     second = bytes(range(256)) * (length // 256 + 1)
     second = second[:length]
-    assert crc_of_joined(zlib.crc32(first), zlib.crc32(second), length) == zlib.crc32(first + second)
+    assert crc_of_concatenation(zlib.crc32(first), zlib.crc32(second), length) == zlib.crc32(first + second)

@@ -105,7 +105,7 @@ def test_equals_a_plain_sum_of_votes(orientations, cell, block, signed, down, ri
 def test_strips_change_nothing(monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)
     whole = dalal_triggs(image)
-    monkeypatch.setattr(module, "_STRIP", 1)
+    monkeypatch.setattr(module, "_STRIP_PIXELS", 1)
     np.testing.assert_allclose(dalal_triggs(image), whole, rtol=0, atol=1e-6)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgtool.features.drawing import GAP, ROSETTE, gist_picture, hog_picture, sectors, strokes
+from imgtool.features.drawing import GAP_PIXELS, ROSETTE_PIXELS, gist_picture, hog_picture, sectors, strokes
 from imgtool.features.gist import gist
 from imgtool.features.hog import cell_histograms
 
@@ -31,7 +31,7 @@ def between(a, b):
 
 
 def right_half(picture):
-    return picture[:, (picture.shape[1] + GAP) // 2 :].astype(float).mean(axis=2)
+    return picture[:, (picture.shape[1] + GAP_PIXELS) // 2 :].astype(float).mean(axis=2)
 
 
 @pytest.mark.parametrize("degrees", [0, 45, 90, 135, 20, 70, 110, 160])
@@ -70,14 +70,14 @@ def test_any_image_gives_an_rgb_picture(dtype, channels, height, width, cell):
     picture = hog_picture(cell_histograms(image, cell=cell), cell, image)
     factor = len(picture) // height
     assert picture.dtype == np.uint8
-    assert picture.shape == (factor * height, 2 * factor * width + GAP, 3)
+    assert picture.shape == (factor * height, 2 * factor * width + GAP_PIXELS, 3)
 
 
 @pytest.mark.parametrize(("shape", "factor"), [((64, 64), 2), ((1200, 800), 1)])
 def test_small_images_are_magnified_and_large_ones_not(shape, factor):
     image = np.zeros(shape, np.uint8)
     picture = hog_picture(cell_histograms(image), (8, 8), image)
-    assert picture.shape == (factor * shape[0], 2 * factor * shape[1] + GAP, 3)
+    assert picture.shape == (factor * shape[0], 2 * factor * shape[1] + GAP_PIXELS, 3)
     assert not right_half(picture).any()
 
 
@@ -109,7 +109,7 @@ def test_rings_run_from_the_coarsest_scale_inside_to_the_finest_outside():
         energies = np.zeros((9, 1, 1))
         energies[3 * scale : 3 * scale + 3] = 1
         rosette = right_half(gist_picture(energies, (3, 3, 3), np.zeros((64, 64))))[1:, 1:]
-        y, x = np.nonzero(rosette) - np.full((2, 1), (ROSETTE - 2) / 2)
+        y, x = np.nonzero(rosette) - np.full((2, 1), (ROSETTE_PIXELS - 2) / 2)
         radii.append((np.hypot(x, y).min(), np.hypot(x, y).max()))
     (inside, outside), (middle_inside, middle_outside), (coarse_inside, coarse_outside) = radii
     assert outside > inside > middle_outside - 3 > middle_inside > coarse_outside - 3 > coarse_inside > 0
@@ -121,7 +121,7 @@ def test_windows_of_the_picture_are_those_of_the_image():
     image[96:, :32] = np.random.default_rng(0).random((32, 32))  # bottom left
     energies = gist(image, size=128).reshape(32, 4, 4).transpose(0, 2, 1)
     picture = right_half(gist_picture(energies, (8, 8, 8, 8), image))
-    windows = picture.reshape(4, ROSETTE, 4, ROSETTE).mean(axis=(1, 3))
+    windows = picture.reshape(4, ROSETTE_PIXELS, 4, ROSETTE_PIXELS).mean(axis=(1, 3))
     assert np.unravel_index(windows.argmax(), windows.shape) == (3, 0)
 
 
@@ -134,5 +134,5 @@ def test_sectors_do_not_overlap():
 
 def test_constant_image_gives_a_dark_rosette():
     picture = gist_picture(np.zeros((4, 2, 2)), (4,), np.full((16, 16), 9, np.uint8))
-    assert picture.shape == (2 * ROSETTE, 4 * ROSETTE + GAP, 3)
+    assert picture.shape == (2 * ROSETTE_PIXELS, 4 * ROSETTE_PIXELS + GAP_PIXELS, 3)
     assert right_half(picture).max() < 100

@@ -188,7 +188,7 @@ def test_a_dictionary_is_learned_from_images_and_repeatable():
 def test_the_seed_is_the_dictionarys_too(monkeypatch):
     """The descriptors being the same, whatever the seed, it decides where atoms begin."""
     values = np.abs(np.random.default_rng(0).normal(size=(300, 128))).astype(np.float32)
-    monkeypatch.setattr(encoding, "_drawn", lambda *_: (values, None))
+    monkeypatch.setattr(encoding, "_draw_descriptors", lambda *_: (values, None))
     told = []
     first, second, other = (
         fit_dictionary([], 0, local=LocalSettings(), atoms=20, seed=seed, progress=lambda *step: told.append(step))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.gist import PRESETS, gabor_bank, gist, normalised_contrast, square, stretched
+from imgtool.features.gist import PRESETS, gabor_bank, gist, normalize_contrast, square, stretch
 from locations import REFERENCE
 
 GIST = np.load(REFERENCE / "gist.npz")
@@ -46,9 +46,9 @@ def test_stages_equal_the_reference_arrays(key):
     _, image, parameters = parse(name)
     planes = square(image, parameters["size"])
     if stage != "resized":
-        planes = stretched(planes)
+        planes = stretch(planes)
     if stage == "prefiltered":
-        planes = normalised_contrast(planes, 4.0)
+        planes = normalize_contrast(planes, 4.0)
     np.testing.assert_allclose(planes[0], GIST[key], rtol=0, atol=1e-4)
 
 
@@ -172,7 +172,7 @@ def test_prefilter_is_that_of_a_plain_formula(size, planes, cutoff):
     high = [each - smooth(each).real for each in around]
     deviation = np.sqrt(np.abs(smooth(np.mean(high, axis=0) ** 2)))
     expected = [(each / (0.2 + deviation))[5 : 5 + size, 5 : 5 + size] for each in high]
-    np.testing.assert_allclose(normalised_contrast(values, cutoff), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(normalize_contrast(values, cutoff), expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("cutoff", [1e-300, 1e-160, 1e300])

@@ -70,7 +70,7 @@ def test_images_of_any_shapes_stay_in_their_order(preset, device):
 def test_batches_that_do_not_fit_are_divided(memory, monkeypatch):
     images = np.random.default_rng(0).random((5, 40, 30))
     at_once = gist_batch(images, size=32, device="cpu")
-    monkeypatch.setattr(exact_torch, "MEMORY", memory)
+    monkeypatch.setattr(exact_torch, "BATCH_BYTES", memory)
     sizes = []
     monkeypatch.setattr(
         torch, "from_numpy", lambda array, make=torch.from_numpy: sizes.append(array.shape) or make(array)

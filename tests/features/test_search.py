@@ -31,7 +31,7 @@ def test_the_nearest_are_those_of_a_plain_sort(seed, count, dimensions, top, met
     features = generator.integers(0, 4, (count, dimensions)).astype(np.float32)  # with ties and zeros
     query = generator.integers(0, 4, dimensions).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_VALUES", block)
+        patch.setattr(search, "_BLOCK_VALUES", block)
         found, scores = nearest(features, query, top=top, metric=metric)
     expected = expected_scores(features, query, metric)
     assert len(found) == len(set(found.tolist())) == min(top, count)
@@ -75,7 +75,7 @@ def test_numbers_too_large_are_refused(metric):
 def test_near_duplicates_are_all_pairs_above_the_threshold(seed, count, block, threshold):
     features = np.random.default_rng(seed).standard_normal((count, 3)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_VALUES", block)
+        patch.setattr(search, "_BLOCK_VALUES", block)
         found = list(near_duplicates(features, threshold=threshold))
     directions = features / np.linalg.norm(features, axis=1, keepdims=True)
     cosines = directions @ directions.T

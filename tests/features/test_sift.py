@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.sift import dense_sift, phow, quantised, root, smoothed
+from imgtool.features.sift import dense_sift, phow, quantize, root, smooth
 from locations import REFERENCE
 
 SIFT = np.load(REFERENCE / "sift.npz")
@@ -49,7 +49,7 @@ def test_equals_vlfeat_with_its_arctangent(key):
         np.testing.assert_array_equal(found.frames[:, :2], SIFT[other(key, "frames")])
         np.testing.assert_allclose(found.norms, SIFT[other(key, "norm")], rtol=1e-4)
     if other(key, "u8") in SIFT.files:
-        differences = quantised(found.values).astype(int) - SIFT[other(key, "u8")]
+        differences = quantize(found.values).astype(int) - SIFT[other(key, "u8")]
         assert np.abs(differences).max() <= 1
         assert np.count_nonzero(differences) <= 5e-4 * differences.size
 
@@ -73,7 +73,7 @@ def test_phow_equals_vlfeat():
 @pytest.mark.parametrize("size", [4, 6, 8, 10])
 def test_phow_smoothing_equals_vlfeats(size):
     gray = (IMAGES["camera_97x131"] / 255).astype(np.float32)
-    np.testing.assert_allclose(smoothed(gray, size / 6), SIFT[f"phow_smooth_camera_97x131_size{size}"], atol=1e-6)
+    np.testing.assert_allclose(smooth(gray, size / 6), SIFT[f"phow_smooth_camera_97x131_size{size}"], atol=1e-6)
 
 
 def by_definition(gray, x, y, size, window_size):

@@ -90,7 +90,7 @@ def test_images_of_any_shapes_stay_in_their_order():
 def test_batches_that_do_not_fit_are_divided(memory, monkeypatch):
     images = drawn(0, (5, 40, 30), np.float32)
     at_once = dense_sift_batch(images, device="cpu")
-    monkeypatch.setattr(exact_torch, "MEMORY", memory)
+    monkeypatch.setattr(exact_torch, "BATCH_BYTES", memory)
     sizes = []
     monkeypatch.setattr(
         torch, "from_numpy", lambda array, make=torch.from_numpy: sizes.append(array.shape) or make(array)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from imgtool.errors import ParameterError
 from imgtool.features.encoding import LocalSettings
 from imgtool.features.pyramid import cells
-from imgtool.features.sparse import PENALTY, learned_dictionary, llc_codes, objective, pooled, sparse_codes
+from imgtool.features.sparse import PENALTY, learn_dictionary, llc_codes, max_pool, objective, sparse_codes
 from locations import REFERENCE
 
 CAMERA = np.load(REFERENCE / "images.npz")["camera_256"]
@@ -107,7 +107,7 @@ def test_a_learned_dictionary_codes_nearly_as_well_as_what_made_the_descriptors(
     mixing = np.where(generator.random((3000, 12)) < 0.15, generator.uniform(1, 2, (3000, 12)), 0)
     data = (mixing @ truth).astype(np.float32)
     told = []
-    learned = learned_dictionary(data, atoms=12, penalty=0.1, passes=6, progress=lambda *what: told.append(what))
+    learned = learn_dictionary(data, atoms=12, penalty=0.1, passes=6, progress=lambda *what: told.append(what))
     assert told[-1][:2] == (len(told), len(told))
     np.testing.assert_allclose(np.linalg.norm(learned, axis=1), 1, atol=1e-5)
     rows = data[data.any(axis=1)]
@@ -117,8 +117,8 @@ def test_a_learned_dictionary_codes_nearly_as_well_as_what_made_the_descriptors(
         return objective(rows, sparse_codes(rows, dictionary, penalty=0.1), dictionary, penalty=0.1).mean()
 
     assert cost(learned) < 1.15 * cost(truth) < 0.75 * cost(rows[:12])
-    np.testing.assert_array_equal(learned, learned_dictionary(data, atoms=12, penalty=0.1, passes=6))
-    assert not np.array_equal(learned, learned_dictionary(data, atoms=12, penalty=0.1, passes=6, seed=1))
+    np.testing.assert_array_equal(learned, learn_dictionary(data, atoms=12, penalty=0.1, passes=6))
+    assert not np.array_equal(learned, learn_dictionary(data, atoms=12, penalty=0.1, passes=6, seed=1))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30))
@@ -127,7 +127,7 @@ def test_pooling_takes_the_largest_of_each_cell(seed, count):
     generator = np.random.default_rng(seed)
     codes = generator.standard_normal((count, 4)).astype(np.float32)
     where = generator.uniform(-0.5, 0.5, (count, 2))
-    vector = pooled(codes, where)
+    vector = max_pool(codes, where)
     assert vector.shape == (21 * 4,)
     expected = [[max((abs(codes[n, k]) for n in np.flatnonzero(inside)), default=0) for k in range(4)]
                 for inside in cells(where, ("1x1", "2x2", "4x4"))]  # fmt: skip
@@ -143,4 +143,4 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ParameterError, match="neighbors"):
         llc_codes(np.zeros((3, 5)), np.zeros((4, 5)))
     with pytest.raises(ParameterError, match="need as many descriptors"):
-        learned_dictionary(np.ones((3, 5)), atoms=4)
+        learn_dictionary(np.ones((3, 5)), atoms=4)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import BORDERS, indices
 from imgtool.filters.convolve import convolve, convolve_padded, margins
-from imgtool.filters.engine.plan import METHODS, separated
+from imgtool.filters.engine.plan import METHODS, separate
 from imgtool.filters.gradient import gradient, magnitude, phase
 from locations import REFERENCE
 
@@ -27,7 +27,7 @@ def assert_close(actual, expected, relative=1e-12):
 
 
 def methods_for(kernel):
-    return [method for method in METHODS if method != "separable" or separated(kernel)]
+    return [method for method in METHODS if method != "separable" or separate(kernel)]
 
 
 def test_there_are_reference_arrays():
@@ -189,8 +189,8 @@ def test_F12_holes_in_images_that_fill_the_registers_of_a_processor(name, dtype,
 
 
 def test_separable_needs_rank_one():
-    assert separated(np.outer([1, 2, 1], [1, 0, -1]).astype(float)) is not None
-    assert separated(np.eye(3)) is None
+    assert separate(np.outer([1, 2, 1], [1, 0, -1]).astype(float)) is not None
+    assert separate(np.eye(3)) is None
     with pytest.raises(ParameterError, match="product"):
         convolve(np.zeros((3, 3)), np.eye(3), method="separable")
 

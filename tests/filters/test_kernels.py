@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from imgtool.errors import ParameterError
 from imgtool.filters import kernels
 from imgtool.filters.convolve import convolve
-from imgtool.filters.engine.plan import separated
-from imgtool.filters.kernels import KERNELS, kernel, normalized
+from imgtool.filters.engine.plan import separate
+from imgtool.filters.kernels import KERNELS, kernel, normalize_taps
 
 DERIVATIVES = [name for name in KERNELS if name.endswith(("-x", "-y"))]
 SMOOTH = ["box", "gaussian", "motion"]
@@ -137,7 +137,7 @@ def test_derivative_of_gaussian_is_scipys(sigma):
     for name, order in (("gaussian-x", (0, 1)), ("gaussian-y", (1, 0))):
         expected = impulse(sigma, scipy.ndimage.gaussian_filter, order=order)
         np.testing.assert_allclose(kernel(name, sigma=sigma), expected, atol=1e-12)
-    assert separated(kernel("gaussian-x", sigma=sigma)) is not None
+    assert separate(kernel("gaussian-x", sigma=sigma)) is not None
 
 
 @given(st.floats(0.8, 6))
@@ -237,11 +237,11 @@ def test_emboss_lights_slopes_that_face_the_upper_left():
 
 def test_normalized():
     taps = np.array([[1.0, 2.0, -1.0]])
-    assert normalized(taps, "none").sum() == 2
-    assert normalized(taps, "sum").sum() == pytest.approx(1)
-    assert np.abs(normalized(taps, "abs")).sum() == pytest.approx(1)
+    assert normalize_taps(taps, "none").sum() == 2
+    assert normalize_taps(taps, "sum").sum() == pytest.approx(1)
+    assert np.abs(normalize_taps(taps, "abs")).sum() == pytest.approx(1)
     with pytest.raises(ParameterError, match="abs"):
-        normalized(np.array([[1.0, -1.0]]), "sum")
+        normalize_taps(np.array([[1.0, -1.0]]), "sum")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from imgtool.filters.borders import BORDERS
 from imgtool.filters.convolve import cannot_clip, convolve, convolve_padded, margins
-from imgtool.filters.engine.plan import METHODS, separated
-from imgtool.filters.engine.tiles import SIDES, tile_sides
+from imgtool.filters.engine.plan import METHODS, separate
+from imgtool.filters.engine.tiles import SAMPLE_NANOSECONDS, tile_sides
 from imgtool.filters.kernels import gaussian
 
 LIMITS = {np.uint8: (0, 255), np.uint16: (0, 65535), np.int16: (-32768, 32767)}
@@ -58,7 +58,7 @@ def test_integer_results_are_the_float64_ones_rounded(name, source, result):
     image, kernel = image_of(source), KERNELS[name]
     exact = convolve(image, kernel)
     expected = np.rint(exact).clip(*LIMITS[np.dtype(result).type])
-    for method in ["auto"] + (["separable"] if separated(kernel) else []):
+    for method in ["auto"] + (["separable"] if separate(kernel) else []):
         actual = convolve(image, kernel, method=method, dtype=result)
         assert actual.dtype == result
         difference = np.abs(actual - expected)
@@ -145,7 +145,7 @@ def test_threads_and_strips_change_no_bit(name, border):
 
 
 def uses_fft(kernel, result):
-    return separated(kernel) is None and kernel.size >= 50
+    return separate(kernel) is None and kernel.size >= 50
 
 
 def by_strips_of(image, kernel, border, dtype, rows):
@@ -174,7 +174,7 @@ def test_every_method_gives_every_type(shape, size, border, source, result, flat
     if kind.kind != "f":
         exact = exact.clip(*LIMITS[kind.type])
     for method in METHODS:
-        if method != "separable" or separated(kernel):
+        if method != "separable" or separate(kernel):
             actual = convolve(image, kernel, border=border, method=method, dtype=result)
             assert actual.dtype == result
             assert actual.shape == image.shape
@@ -191,4 +191,4 @@ sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 def test_a_tile_holds_more_than_the_kernel(shape, taps):
     for side, size, reach in zip(tile_sides(shape, taps), shape, taps, strict=True):
         assert side >= reach
-        assert side in SIDES or size + reach - 1 <= side <= 1.3 * (size + reach)
+        assert side in SAMPLE_NANOSECONDS or size + reach - 1 <= side <= 1.3 * (size + reach)

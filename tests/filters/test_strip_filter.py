@@ -11,8 +11,8 @@ from imgtool.filters import strip_filter as local_filters
 from imgtool.filters.borders import BORDERS
 from imgtool.filters.convolve import convolve
 from imgtool.filters.gradient import OPERATORS, gradient, magnitude, reach
-from imgtool.filters.strip_filter import LocalFilter, joined
-from imgtool.image.pixels import Stored, extremes_of, to_pixels
+from imgtool.filters.strip_filter import StripFilter, merge_extremes
+from imgtool.image.pixels import Pixels, extremes_of, to_pixels
 
 
 def in_strips(local, image):
@@ -20,10 +20,10 @@ def in_strips(local, image):
     parts = list(local.strips(image))
     extremes = None
     for rows in parts:
-        extremes = joined(extremes, local.strip_extremes(image, rows))
+        extremes = merge_extremes(extremes, local.strip_extremes(image, rows))
     made = [local.strip_pixels(image, rows, extremes) for rows in parts]
     counts = (sum(each.clipped for each in made), sum(each.not_finite for each in made))
-    return Stored(np.concatenate([each.pixels for each in made]), *counts), len(parts)
+    return Pixels(np.concatenate([each.pixels for each in made]), *counts), len(parts)
 
 
 def assert_same(local, image, *, rtol=0.0):
@@ -47,13 +47,13 @@ def filtered(kernel, border, *, range="clip", method="auto", correlate=False, si
         return to_pixels(numbers, range, like=image.dtype, signed=signed, extremes=extremes)
 
     measure = extremes_of if range == "stretch" else None
-    return LocalFilter(values, pixels, reach=len(kernel) // 2, wraps=border == "wrap", measure=measure)
+    return StripFilter(values, pixels, reach=len(kernel) // 2, wraps=border == "wrap", measure=measure)
 
 
 @pytest.fixture(autouse=True)
 def short_strips(monkeypatch):
-    monkeypatch.setattr(local_filters, "FEW", 64)  # strips of as many rows as the kernel reaches
-    monkeypatch.setattr(local_filters, "BYTES", 1)
+    monkeypatch.setattr(local_filters, "SHORT_REACH_STRIP_BYTES", 64)  # strips of as many rows as the kernel reaches
+    monkeypatch.setattr(local_filters, "STRIP_BYTES", 1)
 
 
 @settings(max_examples=150)
@@ -125,7 +125,7 @@ def test_gradients(operator, border, sigma, height):
     def pixels(numbers, part, extremes):
         return to_pixels(numbers, "raw", like=part.dtype)
 
-    assert_same(LocalFilter(values, pixels, reach=reach(operator, sigma), wraps=border == "wrap"), image)
+    assert_same(StripFilter(values, pixels, reach=reach(operator, sigma), wraps=border == "wrap"), image)
 
 
 def test_a_reach_that_is_too_short_is_noticed():

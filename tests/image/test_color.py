@@ -62,7 +62,7 @@ def test_back_to_rgb_equals_scikit_image(name):
     np.testing.assert_allclose(getattr(color, f"from_{name}")(numbers), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("space", list(color.NUMBERS))
+@pytest.mark.parametrize("space", list(color.NUMBER_SPACES))
 @given(image=hnp.arrays(np.uint8, (3, 4, 3)))
 def test_there_and_back_is_the_same_picture(space, image):
     there = color.convert(image, space)

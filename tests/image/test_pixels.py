@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ParameterError
-from imgtool.image.pixels import phase_pixels, to_pixels, with_depth
+from imgtool.image.pixels import convert_depth, phase_pixels, to_pixels
 
 U8, U16, F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
 
@@ -64,13 +64,13 @@ def test_largest_numbers_are_no_trouble(dtype, range):
 
 @given(hnp.arrays(np.uint8, (5, 4)))
 def test_depths_keep_black_and_white(image):
-    deep = with_depth(image, "16")
+    deep = convert_depth(image, "16")
     np.testing.assert_array_equal(deep, image.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(with_depth(deep, "8"), image)
-    unit = with_depth(image, "float")
+    np.testing.assert_array_equal(convert_depth(deep, "8"), image)
+    unit = convert_depth(image, "float")
     assert unit.dtype == np.float32
     np.testing.assert_allclose(unit, image / 255, rtol=1e-6)
-    np.testing.assert_array_equal(with_depth(unit, "8"), image)
+    np.testing.assert_array_equal(convert_depth(unit, "8"), image)
 
 
 @given(hnp.arrays(np.float64, 6, elements=st.floats(-1e6, 1e6)), st.sampled_from([U8, U16]))

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from imgtool.image.shared_setting import Switch
+from imgtool.image.shared_setting import SharedSetting
 
 
 def test_nobody_meets_the_setting_otherwise_than_wanted():
     state = [False]
-    switch = Switch(lambda on: state.__setitem__(0, on))
+    switch = SharedSetting(lambda on: state.__setitem__(0, on))
 
     def work(number):
         wanted = number % 3 == 0
@@ -25,7 +25,7 @@ def test_nobody_meets_the_setting_otherwise_than_wanted():
 
 def test_those_who_want_it_alike_go_together_and_it_is_off_after_an_error():
     turned = []
-    switch = Switch(turned.append)
+    switch = SharedSetting(turned.append)
     meeting = threading.Barrier(2, timeout=10)
 
     def work():

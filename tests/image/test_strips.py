@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from imgtool.errors import ImageError
 from imgtool.image import encode, read
 from imgtool.image.strips import ROW_FORMATS, NewRows, open_rows
-from imgtool.image.write import CAPACITY, check
+from imgtool.image.write import CAPACITY, storage_type
 
 MANY = 10**9
 
@@ -46,7 +46,7 @@ def test_rows_are_those_of_the_whole_image(tmp_path, name, channels, dtype):
 def test_a_file_written_by_rows_is_the_one_written_at_once(name, channels, dtype, order):
     image = example((23, 7) + ((channels,) if channels > 1 else ()), dtype)
     file = io.BytesIO()
-    target = NewRows(file, name, image.shape, check(name, image.shape, image.dtype))
+    target = NewRows(file, name, image.shape, storage_type(name, image.shape, image.dtype))
     for begin in range(0, 23, 5)[::order]:
         target[begin : begin + 5] = image[begin : begin + 5]
     assert file.getvalue() == encode(image, name)

@@ -169,7 +169,7 @@ def merge(files: tuple[str, ...], output: str, force: bool) -> None:
 
     feature_file.check_suffix(output)
     _check_new(output, files, force)
-    table = feature_file.merged([feature_file.read_blocks(path) for path in files], files)
+    table = feature_file.merge([feature_file.read_blocks(path) for path in files], files)
     feature_file.write(output, table, overwrite=force)
     complain(f"{output}: {table.images} images")
 

@@ -17,7 +17,7 @@ from imgtool.filters.borders import border_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from imgtool.image.pixels import Extremes, Stored
+    from imgtool.image.pixels import Extremes, Pixels
 
 EXAMPLES = """
 imgtool filter --kernel sobel-x photo.jpg
@@ -59,12 +59,12 @@ def command(
     import numpy as np
 
     from imgtool.filters.kernels import is_derivative
-    from imgtool.filters.strip_filter import LocalFilter, number_type
+    from imgtool.filters.strip_filter import StripFilter, convolution_type
     from imgtool.image.color import join_alpha, split_alpha
     from imgtool.image.pixels import extremes_of, to_pixels
 
     taps = chosen.taps
-    numbers_of = functools.partial(number_type, taps, range=value_range, depth=depth)
+    numbers_of = functools.partial(convolution_type, taps, range=value_range, depth=depth)
     if taps is None:
         applied, reach = _neighborhood(chosen, border, method, correlate)
     else:
@@ -74,12 +74,12 @@ def command(
     def values(image: np.ndarray) -> np.ndarray:
         return applied(split_alpha(image)[0])
 
-    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Stored:
+    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Pixels:
         signed = taps is not None and is_derivative(taps)
         stored = to_pixels(numbers, value_range, depth=depth, like=image.dtype, signed=signed, extremes=extremes)
         return stored._replace(pixels=join_alpha(stored.pixels, split_alpha(image)[1]))
 
-    filtered = LocalFilter(
+    filtered = StripFilter(
         values,
         pixels,
         reach=reach or 0,

@@ -68,10 +68,10 @@ def command(
 
     def draw(image: np.ndarray, values: np.ndarray) -> np.ndarray:
         from imgtool.features.drawing import gist_picture
-        from imgtool.features.gist import described_square, window_energies
+        from imgtool.features.gist import contrast_square, window_energies
 
         energies = window_energies(values, settings["orientations"], settings["blocks"])
-        return gist_picture(energies, settings["orientations"], described_square(image, settings["size"]))
+        return gist_picture(energies, settings["orientations"], contrast_square(image, settings["size"]))
 
     drawing = Drawing(visualize, draw) if visualize else None
     vectors.write(images, describe, descriptor="gist", drawing=drawing, **settings)

@@ -14,8 +14,8 @@ from imgtool.filters.borders import border_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from imgtool.filters.strip_filter import LocalFilter
-    from imgtool.image.pixels import Extremes, Stored
+    from imgtool.filters.strip_filter import StripFilter
+    from imgtool.image.pixels import Extremes, Pixels
 
 EXAMPLES = """
 imgtool gradient photo.jpg
@@ -97,15 +97,15 @@ def _shown(
     degrees: bool,
     value_range: str,
     depth: str,
-) -> LocalFilter:
+) -> StripFilter:
     """Return what makes of an image what is to be shown; alpha is dropped."""
     import numpy as np
 
     from imgtool.filters.engine.magnitude import magnitude_by
     from imgtool.filters.gradient import color_gradient, magnitude, operator_kernels, phase, reach
-    from imgtool.filters.strip_filter import LocalFilter
+    from imgtool.filters.strip_filter import StripFilter
     from imgtool.image.color import direction_picture, split_alpha
-    from imgtool.image.pixels import DEPTHS, Stored, extremes_of, phase_pixels, to_pixels
+    from imgtool.image.pixels import DEPTH_TYPES, Pixels, extremes_of, phase_pixels, to_pixels
 
     kernels = operator_kernels(operator, sigma)
     smooths = bool(sigma) and operator != "gaussian"
@@ -122,13 +122,13 @@ def _shown(
             return np.stack([magnitude(gx, gy), phase(gx, gy)], axis=2)
         return magnitude(gx, gy) if show == "magnitude" else phase(gx, gy)
 
-    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Stored:
+    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Pixels:
         if show == "picture":
-            return Stored(direction_picture(numbers[:, :, 0], numbers[:, :, 1], extremes))
+            return Pixels(direction_picture(numbers[:, :, 0], numbers[:, :, 1], extremes))
         if show == "phase" and value_range == "raw":
-            return Stored(np.degrees(numbers) if degrees else numbers)
+            return Pixels(np.degrees(numbers) if degrees else numbers)
         if show == "phase":
-            return Stored(phase_pixels(numbers, DEPTHS.get(depth, image.dtype)))
+            return Pixels(phase_pixels(numbers, DEPTH_TYPES.get(depth, image.dtype)))
         signed = show != "magnitude"
         return to_pixels(numbers, value_range, depth=depth, like=image.dtype, signed=signed, extremes=extremes)
 
@@ -138,4 +138,4 @@ def _shown(
     elif value_range == "stretch" and show != "phase":
         measure = extremes_of
     size = 4 if one_pass else 8
-    return LocalFilter(values, pixels, reach(operator, sigma), wraps=border == "wrap", measure=measure, size=size)
+    return StripFilter(values, pixels, reach(operator, sigma), wraps=border == "wrap", measure=measure, size=size)

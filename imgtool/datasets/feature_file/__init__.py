@@ -20,7 +20,7 @@ import numpy as np
 
 from imgtool.batch.outputs import is_special, new_file
 from imgtool.datasets.feature_file import numpy_files, parquet, text_files
-from imgtool.datasets.feature_file.table import Blocks, FeatureTable, merged
+from imgtool.datasets.feature_file.table import Blocks, FeatureTable, merge
 from imgtool.errors import DataError, OutputError, ParameterError
 
 __all__ = [
@@ -30,9 +30,9 @@ __all__ = [
     "check_suffix",
     "finisher",
     "load",
-    "merged",
+    "merge",
     "read_blocks",
-    "room_before_rows",
+    "rows_offset",
     "save",
     "write",
 ]
@@ -53,8 +53,8 @@ _READERS = {
 }
 # Formats that hold features as rows of float32: how many bytes before them, and what writes the rest.
 _IN_PLACE = {
-    ".npz": (numpy_files.NPZ_ROOM, numpy_files.finish_npz),
-    ".npy": (numpy_files.NPY_ROOM, numpy_files.finish_npy),
+    ".npz": (numpy_files.NPZ_HEADER_BYTES, numpy_files.finish_npz),
+    ".npy": (numpy_files.NPY_HEADER_BYTES, numpy_files.finish_npy),
 }
 SUFFIXES = tuple(_WRITERS)
 
@@ -95,7 +95,7 @@ def write(path: str | os.PathLike[str], table: Blocks, *, overwrite: bool = Fals
         _WRITERS[suffix](file, table)
 
 
-def room_before_rows(path: str) -> int:
+def rows_offset(path: str) -> int:
     """Return how many bytes come before the features of a file that is made from its rows; 0 for one that is not."""
     return _IN_PLACE[suffix][0] if (suffix := check_suffix(path)) in _IN_PLACE else 0
 
@@ -118,26 +118,26 @@ def read_blocks(path: str | os.PathLike[str]) -> Blocks:
     """
     name = os.fspath(path)
     suffix = check_suffix(path)
-    with _naming(name):
+    with _name_in_errors(name):
         if os.path.exists(name) and not os.path.isfile(name):
             raise DataError("is no regular file")
         table = _READERS[suffix](name)
-    local = table.local and replace(table.local, frames=_named(name, table.local.frames))
-    return replace(table, features=_named(name, table.features), local=local)
+    local = table.local and replace(table.local, frames=_with_name(name, table.local.frames))
+    return replace(table, features=_with_name(name, table.features), local=local)
 
 
-def _named(name: str, blocks: Callable[[], Iterator[np.ndarray]]) -> Callable[[], Iterator[np.ndarray]]:
+def _with_name(name: str, blocks: Callable[[], Iterator[np.ndarray]]) -> Callable[[], Iterator[np.ndarray]]:
     """Return what yields the same blocks, with the file's name in errors."""
 
-    def named() -> Iterator[np.ndarray]:
-        with _naming(name):
+    def blocks_with_name() -> Iterator[np.ndarray]:
+        with _name_in_errors(name):
             yield from blocks()
 
-    return named
+    return blocks_with_name
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
+def _name_in_errors(name: str) -> Iterator[None]:
     """Put the file's name before what is wrong with it."""
     try:
         yield

@@ -15,10 +15,10 @@ from imgtool.batch.outputs import made_folder
 from imgtool.errors import OutputError
 
 MAGIC = b"imgtool journal 2\n"
-FRAME = struct.Struct("<QI")  # length and CRC-32 of what follows
+RECORD_HEADER = struct.Struct("<QI")  # length and CRC-32 of what follows
 
 
-def opened(path: str) -> BinaryIO:
+def open_journal(path: str) -> BinaryIO:
     """Open a journal, which may be there, for reading and writing; raises OutputError while another process has it."""
     if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
         raise OutputError(f"{path}: is no regular file")
@@ -42,12 +42,12 @@ def opened(path: str) -> BinaryIO:
     return file
 
 
-def framed(record: bytes) -> bytes:
+def journal_record(record: bytes) -> bytes:
     """Return a record as it stands in a journal."""
-    return FRAME.pack(len(record), zlib.crc32(record)) + record
+    return RECORD_HEADER.pack(len(record), zlib.crc32(record)) + record
 
 
-def cut(file: BinaryIO, end: int) -> None:
+def truncate_file(file: BinaryIO, end: int) -> None:
     """Throw away what a file holds from a place on, and go on writing there."""
     file.truncate(end)
     file.seek(end)
@@ -65,9 +65,9 @@ def records(path: str, start: int) -> Iterator[tuple[bytes, int]]:
     with open(path, "rb") as file:
         file.seek(start)
         end, size = start, os.fstat(file.fileno()).st_size
-        while len(frame := file.read(FRAME.size)) == FRAME.size:
-            length, checksum = FRAME.unpack(frame)
-            if length > size - end - FRAME.size or zlib.crc32(record := file.read(length)) != checksum:
+        while len(frame := file.read(RECORD_HEADER.size)) == RECORD_HEADER.size:
+            length, checksum = RECORD_HEADER.unpack(frame)
+            if length > size - end - RECORD_HEADER.size or zlib.crc32(record := file.read(length)) != checksum:
                 return
-            end += FRAME.size + length
+            end += RECORD_HEADER.size + length
             yield record, end

@@ -16,17 +16,17 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from imgtool.batch.pool import batched
-from imgtool.datasets.feature_file.table import Blocks, Header, Local, check_parts, checked
+from imgtool.datasets.feature_file.table import Blocks, Header, Local, check_blocks, check_parts
 from imgtool.errors import DataError
 
 FORMAT = 1
 FIELDS = ("features", "paths", "labels", "meta")
 LOCAL_FIELDS = ("frames", "offsets")
-NPY_ROOM = 128  # bytes before the features of an .npy file
-NPZ_ROOM = 190  # and of an .npz file, whose first member they are
+NPY_HEADER_BYTES = 128  # bytes before the features of an .npy file
+NPZ_HEADER_BYTES = 190  # and of an .npz file, whose first member they are
 LARGEST_RATIO = 200  # of unpacked to packed size; more is an attack, not features
-_NAMES_AT_ONCE = 1024
-_NUMBERS_AT_ONCE = 1 << 20
+_BLOCK_NAMES = 1024
+_BLOCK_VALUES = 1 << 20
 
 
 def write_npz(file: BinaryIO, table: Blocks) -> None:
@@ -37,7 +37,7 @@ def write_npz(file: BinaryIO, table: Blocks) -> None:
 
 
 def finish_npz(file: BinaryIO, table: Blocks, checksum: int) -> None:
-    """Write what `write_npz` does around features that stand in the file already, after NPZ_ROOM bytes.
+    """Write what `write_npz` does around features that stand in the file already, after NPZ_HEADER_BYTES bytes.
 
     checksum: the features' CRC-32.
     """
@@ -45,17 +45,17 @@ def finish_npz(file: BinaryIO, table: Blocks, checksum: int) -> None:
     member = zipfile.ZipInfo("features.npy")
     member.header_offset, member.external_attr = 0, 0o600 << 16  # as zipfile does
     member.file_size = member.compress_size = len(header) + size
-    member.CRC = crc_of_joined(zlib.crc32(header), checksum, size)
+    member.CRC = crc_of_concatenation(zlib.crc32(header), checksum, size)
     file.seek(0)
     file.write(member.FileHeader(zip64=True) + header)
-    file.seek(NPZ_ROOM + size)
+    file.seek(NPZ_HEADER_BYTES + size)
     with zipfile.ZipFile(file, "w") as archive:
         archive.filelist.append(member)
         _write_what_follows(archive, table)
 
 
 def finish_npy(file: BinaryIO, table: Blocks, _checksum: int) -> None:
-    """Write what comes before features that stand in the file already, after NPY_ROOM bytes."""
+    """Write what comes before features that stand in the file already, after NPY_HEADER_BYTES bytes."""
     file.seek(0)
     file.write(_features_header(table))
 
@@ -67,7 +67,7 @@ def _features_header(table: Blocks) -> bytes:
     return header.getvalue()
 
 
-def crc_of_joined(first: int, second: int, length: int) -> int:
+def crc_of_concatenation(first: int, second: int, length: int) -> int:
     """Return the CRC-32 of two byte strings, one after the other, from those of each and the length of the second.
 
     What comes first counts times x^(8 length), modulo the polynomial of CRC-32 (as zlib's crc32_combine).
@@ -119,7 +119,7 @@ def _write_member(
 def _write_texts(archive: zipfile.ZipFile, name: str, count: int, texts: Callable[[], Iterator[str]]) -> None:
     """Write a list of texts, which NumPy stores as long as the longest."""
     dtype = np.dtype(f"U{max(1, max(map(len, texts()), default=1))}")
-    blocks = (np.array(part, dtype) for part in batched(texts(), _NAMES_AT_ONCE))
+    blocks = (np.array(part, dtype) for part in batched(texts(), _BLOCK_NAMES))
     _write_member(archive, name, dtype, (count,), blocks)
 
 
@@ -134,7 +134,7 @@ def _write_array(file: Any, dtype: np.dtype, shape: tuple[int, ...], blocks: Ite
 def read_npz(path: str) -> Blocks:
     """Check an archive and read all but features and frames, which are read when they are asked for."""
     arrays, large = dict[str, np.ndarray](), dict[str, Header]()
-    with _opened(path) as (archive, members):
+    with _open(path) as (archive, members):
         for name, member in members.items():
             with archive.open(member) as stream:
                 header = _header(stream, member.file_size, name)
@@ -154,15 +154,15 @@ def read_npz(path: str) -> Blocks:
     return Blocks(
         len(paths),
         features.shape,
-        lambda: checked(_member_blocks(path, "features", features), features.shape[0]),
+        lambda: check_blocks(_member_blocks(path, "features", features), features.shape[0]),
         lambda: zip(paths, labels, strict=True),
-        parsed_meta(meta.item() if meta.shape == () and meta.dtype.kind == "U" else ""),
+        parse_meta(meta.item() if meta.shape == () and meta.dtype.kind == "U" else ""),
         local,
     )
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+def _open(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """Hold open an archive, with its members by their names; what shows it to be broken becomes a DataError."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -189,7 +189,7 @@ def _check_members(members: dict[str, zipfile.ZipInfo], size: int) -> None:
 
 def _member_blocks(path: str, name: str, header: Header) -> Iterator[np.ndarray]:
     """Yield the rows of one array of an archive; its checksum is checked with the last ones."""
-    with _opened(path) as (archive, members), archive.open(members[name]) as stream:
+    with _open(path) as (archive, members), archive.open(members[name]) as stream:
         yield from _blocks(stream, members[name].file_size, header, name)
 
 
@@ -198,7 +198,7 @@ def _blocks(stream: IO[bytes], size: int, header: Header, name: str) -> Iterator
     if _header(stream, size, name) != header:
         raise DataError(f"{name} changed while they were read")
     rows, width = header.shape
-    height = max(rows if header.fortran else _NUMBERS_AT_ONCE // max(width, 1), 1)
+    height = max(rows if header.fortran else _BLOCK_VALUES // max(width, 1), 1)
     for start in range(0, rows, height):
         with np.errstate(over="ignore"):
             block = _read(stream, (min(height, rows - start), width), header, name).astype(np.float32, copy=False)
@@ -232,7 +232,7 @@ def _read(stream: IO[bytes], shape: tuple[int, ...], header: Header, name: str) 
     return np.ascontiguousarray(array).reshape(shape).astype(header.dtype, copy=False)
 
 
-def parsed_meta(text: str) -> dict[str, Any]:
+def parse_meta(text: str) -> dict[str, Any]:
     """Parse the JSON text and check its format number."""
     try:
         meta = json.loads(text)
@@ -262,6 +262,6 @@ def read_npy(path: str) -> Blocks:
 
     def blocks() -> Iterator[np.ndarray]:
         with open(path, "rb") as file:
-            yield from checked(_blocks(file, os.path.getsize(path), header, "features"), len(names))
+            yield from check_blocks(_blocks(file, os.path.getsize(path), header, "features"), len(names))
 
     return Blocks(len(names), header.shape, blocks, lambda: zip(names, names, strict=True), {})

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from imgtool.batch.pool import batched
-from imgtool.datasets.feature_file.numpy_files import LARGEST_RATIO, meta_text, parsed_meta
-from imgtool.datasets.feature_file.table import Blocks, Header, check_parts, checked
+from imgtool.datasets.feature_file.numpy_files import LARGEST_RATIO, meta_text, parse_meta
+from imgtool.datasets.feature_file.table import Blocks, Header, check_blocks, check_parts
 from imgtool.datasets.feature_file.text_files import is_unicode
 from imgtool.errors import DataError, MissingExtraError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 META = b"imgtool"
 COLUMNS = ("path", "label", "features")
-_GROUP = 2**22  # numbers in a row group, which is in memory at once
+_GROUP_VALUES = 2**22  # numbers in a row group, which is in memory at once
 
 
 def require() -> None:
@@ -42,7 +42,7 @@ def write_parquet(file: BinaryIO, table: Blocks) -> None:
 
     odd = any(not is_unicode(path) for path, _ in table.names())
     schema = _schema(table.shape[1], odd).with_metadata({META: meta_text(table.meta)})
-    rows = max(_GROUP // max(table.shape[1], 1), 1)
+    rows = max(_GROUP_VALUES // max(table.shape[1], 1), 1)
     vectors = (row for block in table.features() for row in block)
     with parquet.ParquetWriter(file, schema, compression="none", use_dictionary=["label"]) as writer:
         for part in batched(zip(table.names(), vectors, strict=True), rows):
@@ -73,8 +73,8 @@ def _batch(pa: Any, schema: pyarrow.Schema, names: tuple[tuple[str, str], ...], 
 def read_parquet(path: str) -> Blocks:
     """Check the columns and read names; features are read, row group by row group, when they are asked for."""
     paths, labels = list[str](), list[str]()
-    with _opened(path) as content:
-        width = _checked_width(content, os.path.getsize(path))
+    with _open(path) as content:
+        width = _require_width(content, os.path.getsize(path))
         names = [name for name in content.schema_arrow.names if name != "features"]
         for group in range(content.num_row_groups):
             rows = content.read_row_group(group, columns=names)
@@ -88,14 +88,14 @@ def read_parquet(path: str) -> Blocks:
     return Blocks(
         len(paths),
         shape,
-        lambda: checked(_row_groups(path, width), shape[0]),
+        lambda: check_blocks(_row_groups(path, width), shape[0]),
         lambda: zip(paths, labels, strict=True),
-        parsed_meta(meta.decode("utf-8", "replace")) if meta else {},
+        parse_meta(meta.decode("utf-8", "replace")) if meta else {},
     )
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def _open(path: str) -> Iterator[Any]:
     """Hold open a file; what shows it to be broken becomes a DataError."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -112,12 +112,12 @@ def _opened(path: str) -> Iterator[Any]:
 
 def _row_groups(path: str, width: int) -> Iterator[np.ndarray]:
     """Yield the numbers of each row group."""
-    with _opened(path) as content:
+    with _open(path) as content:
         for group in range(content.num_row_groups):
             yield _numbers(content.read_row_group(group, columns=["features"]), width)
 
 
-def _checked_width(content: Any, size: int) -> int:
+def _require_width(content: Any, size: int) -> int:
     """Return how many numbers a row has; refuse other columns than ours, and rows that the file is too small for."""
     import pyarrow as pa
 

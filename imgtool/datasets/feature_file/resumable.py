@@ -25,13 +25,21 @@ import numpy as np
 
 from imgtool.batch.inputs import Input
 from imgtool.batch.outputs import identity, put_in_place
-from imgtool.datasets.feature_file import check_free, finisher, room_before_rows, write
-from imgtool.datasets.feature_file.journal import FRAME, MAGIC, append, cut, framed, opened, records
+from imgtool.datasets.feature_file import check_free, finisher, rows_offset, write
+from imgtool.datasets.feature_file.journal import (
+    MAGIC,
+    RECORD_HEADER,
+    append,
+    journal_record,
+    open_journal,
+    records,
+    truncate_file,
+)
 from imgtool.datasets.feature_file.table import Blocks, Local
 from imgtool.errors import DataError, OutputError, ParameterError
 
 _DESCRIBED = struct.Struct("<cIIII")  # d, rows, width of frames and of rows in numbers, checksum of all rows so far
-_growing: set[GrowingFile] = set()
+_open_files: set[ResumableFile] = set()
 
 
 class _Part(NamedTuple):
@@ -67,7 +75,7 @@ class _Part(NamedTuple):
         return cls(frames, width, checksum)
 
 
-class GrowingFile:
+class ResumableFile:
     """Rows of a feature file in the order of the inputs, kept until it is whole.
 
     done: how many of `total` inputs have a record; failures: (index, reason) of what an earlier run could not describe.
@@ -87,26 +95,26 @@ class GrowingFile:
         self._failed = bytearray()  # 1 for each input that could not be described
         self._counts = array("q")  # rows of each that could
         self._first: tuple[int, tuple[int, int]] | None = None  # index, and widths of frames (0: a vector) and rows
-        self._room, self._checksum = room_before_rows(path), 0
-        head = MAGIC + framed(json.dumps(_identity(inputs, self._meta), sort_keys=True).encode())
+        self._room, self._checksum = rows_offset(path), 0
+        head = MAGIC + journal_record(json.dumps(_identity(inputs, self._meta), sort_keys=True).encode())
         self._start = len(head)
         is_left = os.path.lexists(self.journal)
         self._overwrite = force or (resume and is_left)  # the run that began the journal was let to write the file
         check_free(path, overwrite=self._overwrite)
         check_free(self.rows, overwrite=force or is_left)
         with contextlib.ExitStack() as files:
-            self._file = files.enter_context(opened(self.journal))
+            self._file = files.enter_context(open_journal(self.journal))
             if is_left and not (resume or force):
                 raise OutputError(
                     f"{self.journal}: is left of a run that did not end; --resume goes on from it, --force begins anew"
                 )
             if identity(self.rows) == identity(path):
                 os.unlink(self.rows)  # a run was ended after it had named the file, before it took the old name away
-            self._rows = files.enter_context(opened(self.rows))
+            self._rows = files.enter_context(open_journal(self.rows))
             self._begin(head, resume=resume)
             self._go_on()
             self._files = files.pop_all()
-        _growing.add(self)
+        _open_files.add(self)
 
     def _begin(self, head: bytes, *, resume: bool) -> None:
         """Write the first record, unless it is there. Raises DataError for one of other images or settings."""
@@ -114,7 +122,7 @@ class GrowingFile:
         if found != head:
             if not head.startswith(found):
                 raise DataError(f"{self.journal}: {_difference(self.journal, head)}; --force begins anew")
-            cut(self._file, 0)
+            truncate_file(self._file, 0)
             append(self._file, head)
 
     def _go_on(self) -> None:
@@ -133,8 +141,8 @@ class GrowingFile:
             else:
                 break
             end = place
-        cut(self._file, end)
-        cut(self._rows, rows_end)
+        truncate_file(self._file, end)
+        truncate_file(self._rows, rows_end)
 
     def _is_there(self, part: _Part) -> bool:
         """Tell whether the rows of an image that the journal names come next, whole and fit to be stored."""
@@ -173,12 +181,12 @@ class GrowingFile:
         rows = values.reshape(-1).view(np.uint8).data
         part = _Part(np.asarray(frames, np.float32), values.shape[1], zlib.crc32(rows, self._checksum))
         self._append(self._rows, rows)
-        self._append(self._file, framed(part.record()))
+        self._append(self._file, journal_record(part.record()))
         self._count(part)
 
     def add_failure(self, reason: str) -> None:
         """Say why the next input could not be described."""
-        self._append(self._file, framed(b"e" + reason.encode("utf-8", "replace")))
+        self._append(self._file, journal_record(b"e" + reason.encode("utf-8", "replace")))
         self._count_failure()
 
     def _append(self, file: BinaryIO, data: bytes | memoryview) -> None:
@@ -240,20 +248,20 @@ class GrowingFile:
 
     def discard(self) -> None:
         """Remove the journal, last, and the rows."""
-        _growing.discard(self)
+        _open_files.discard(self)
         self._files.close()
         for name in (self.rows, self.journal):
             with contextlib.suppress(OSError):
                 os.unlink(name)
 
-    def __enter__(self) -> GrowingFile:
+    def __enter__(self) -> ResumableFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Keep the journal of what may go on; not one with nothing in it, or that would fail in the same way again."""
         if not self.done or isinstance(error, DataError | ParameterError):
             self.discard()
-        _growing.discard(self)
+        _open_files.discard(self)
         self._files.close()
 
 
@@ -262,10 +270,10 @@ def companions(path: str) -> tuple[str, str]:
     return f"{path}.partial", f"{path}.rows"
 
 
-def interrupted() -> list[str]:
+def interruption_lines() -> list[str]:
     """Return a line about each file that grows; called when the process ends early."""
     lines = []
-    for each in list(_growing):
+    for each in list(_open_files):
         if each.done:
             lines.append(f"{each.path}: {each.done} of {each.total} images are done; --resume goes on")
         else:
@@ -307,7 +315,8 @@ def _difference(journal: str, head: bytes) -> str:
         with open(journal, "rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 return "is no journal of imgtool"
-        theirs, ours = (json.loads(record) for record in (_first_record(journal), head[len(MAGIC) + FRAME.size :]))
+        own_record = head[len(MAGIC) + RECORD_HEADER.size :]
+        theirs, ours = (json.loads(record) for record in (_first_record(journal), own_record))
         kinds = {"images": "was begun with other images", "codebook": "was begun with another codebook"}
         for key, difference in kinds.items():
             if theirs[key] != ours[key]:

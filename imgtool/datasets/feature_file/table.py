@@ -137,7 +137,7 @@ def _check_local(rows: int, images: int, frames: np.ndarray | Header, offsets: n
         raise DataError(f"offsets must rise from 0 to {rows}")
 
 
-def checked(blocks: Iterator[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+def check_blocks(blocks: Iterator[np.ndarray], rows: int) -> Iterator[np.ndarray]:
     """Yield blocks of features as they are read. Raises DataError for NaN and infinity, or other than so many rows."""
     left = rows
     for block in blocks:
@@ -155,7 +155,7 @@ def _require_finite(features: np.ndarray) -> None:
         raise DataError("features hold NaN or infinity")
 
 
-def merged(tables: Sequence[Blocks], names: Sequence[str]) -> Blocks:
+def merge(tables: Sequence[Blocks], names: Sequence[str]) -> Blocks:
     """Return the images of all tables, one table after the other.
 
     names: of the files, for errors. Raises DataError when two were made by different descriptors or parameters.

@@ -81,7 +81,7 @@ def read_jsonl(path: str) -> Blocks:
     objects = []
     for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
         try:
-            objects.append(_checked_object(json.loads(line)))
+            objects.append(_require_object(json.loads(line)))
         except (ValueError, RecursionError):
             raise DataError(f"line {number} is no JSON object with path, label and values") from None
     widths = {len(each["values"]) for each in objects}
@@ -94,7 +94,7 @@ def read_jsonl(path: str) -> Blocks:
     ).blocks()
 
 
-def _checked_object(row: Any) -> dict[str, Any]:
+def _require_object(row: Any) -> dict[str, Any]:
     """Return a row of JSON with its path as text. Raises ValueError when it lacks something."""
     if not isinstance(row, dict):
         raise ValueError("no object")

@@ -11,36 +11,36 @@ import math
 import cv2
 import numpy as np
 
-from imgtool.filters.engine.padded_view import Framed
+from imgtool.filters.engine.padded_view import PaddedView
 from imgtool.filters.engine.rounding import store
-from imgtool.filters.engine.strips import Fill, by_strips
+from imgtool.filters.engine.strips import Fill, fill_by_strips
 
 # Rows of a band. A result is bit for bit the same by whatever strips of whole bands it is computed: within one, sums
 # begin at a row of the matrix, and where a product breaks a long sum depends on that.
-BAND = 64
-STRIP = 4 * BAND  # rows made floating at a time, each for all the bands that need it
+BAND_ROWS = 64
+STRIP_ROWS = 4 * BAND_ROWS  # rows made floating at a time, each for all the bands that need it
 
 
-def banded(
-    framed: Framed, factors: tuple[np.ndarray, np.ndarray], wide: np.dtype, dtype: np.dtype, threads: int
+def correlate_banded(
+    view: PaddedView, factors: tuple[np.ndarray, np.ndarray], wide: np.dtype, dtype: np.dtype, threads: int
 ) -> np.ndarray:
     """Return the correlation with a column and a row, added up as `wide`."""
-    down, across = (toeplitz(factor.ravel(), BAND).astype(wide) for factor in factors)
+    down, across = (toeplitz(factor.ravel(), BAND_ROWS).astype(wide) for factor in factors)
     across = np.ascontiguousarray(across.T)  # as a transposed view it costs OpenBLAS nearly twice the time
-    out = np.empty(framed.shape, dtype)
-    width, channels = framed.shape[1], framed.shape[2:]
+    out = np.empty(view.shape, dtype)
+    width, channels = view.shape[1], view.shape[2:]
 
     def make() -> Fill:
-        lines = np.empty((BAND, framed.array.shape[1], *channels), wide)
-        planes = [np.empty((BAND, width), wide) for _ in range(math.prod(channels))]
+        lines = np.empty((BAND_ROWS, view.array.shape[1], *channels), wide)
+        planes = [np.empty((BAND_ROWS, width), wide) for _ in range(math.prod(channels))]
 
         def fill(begin: int, end: int) -> None:
-            rows = framed.lines(begin, end).astype(wide, copy=False)
-            for top in range(begin, end, BAND):
-                high = min(BAND, end - top)
-                band = rows[top - begin : top - begin + high + sum(framed.rows)]
+            rows = view.lines(begin, end).astype(wide, copy=False)
+            for top in range(begin, end, BAND_ROWS):
+                high = min(BAND_ROWS, end - top)
+                band = rows[top - begin : top - begin + high + sum(view.rows)]
                 np.matmul(down[:high, : len(band)], band.reshape(len(band), -1), out=lines[:high].reshape(high, -1))
-                parts = cv2.split(framed.across(lines[:high])) if channels else [framed.across(lines[:high])]
+                parts = cv2.split(view.across(lines[:high])) if channels else [view.across(lines[:high])]
                 for part, plane in zip(parts, planes, strict=True):
                     _along_rows(part, across, plane[:high])
                 done = [plane[:high] for plane in planes]
@@ -48,7 +48,7 @@ def banded(
 
         return fill
 
-    by_strips(framed.shape[0], STRIP, make, threads)
+    fill_by_strips(view.shape[0], STRIP_ROWS, make, threads)
     return out
 
 
@@ -60,11 +60,11 @@ def toeplitz(taps: np.ndarray, rows: int) -> np.ndarray:
 
 def _along_rows(lines: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
     """Fill `out`, as many rows, with every row of `lines` times the matrix (taps lie in its columns), band by band."""
-    bands, rest = divmod(out.shape[1], BAND)
+    bands, rest = divmod(out.shape[1], BAND_ROWS)
     if bands:
-        windows = np.lib.stride_tricks.sliding_window_view(lines, len(matrix), axis=1)[:, ::BAND].swapaxes(0, 1)
-        targets = out[:, : bands * BAND].reshape(len(out), bands, BAND).swapaxes(0, 1)
+        windows = np.lib.stride_tricks.sliding_window_view(lines, len(matrix), axis=1)[:, ::BAND_ROWS].swapaxes(0, 1)
+        targets = out[:, : bands * BAND_ROWS].reshape(len(out), bands, BAND_ROWS).swapaxes(0, 1)
         np.matmul(windows[:bands], matrix, out=targets)
     if rest:
-        begin = bands * BAND
+        begin = bands * BAND_ROWS
         np.matmul(lines[:, begin:], matrix[: lines.shape[1] - begin, :rest], out=out[:, begin:])

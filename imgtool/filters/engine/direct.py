@@ -10,103 +10,107 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from imgtool.filters.engine.padded_view import NATIVE, Framed
-from imgtool.filters.engine.rounding import DEPTHS, store
-from imgtool.filters.engine.strips import Fill, by_strips, strip_of
+from imgtool.filters.engine.padded_view import NATIVE, PaddedView
+from imgtool.filters.engine.rounding import OPENCV_DEPTHS, store
+from imgtool.filters.engine.strips import Fill, fill_by_strips, strip_rows
 
-FEW = 16
-STRIP = 128  # rows at least: fewer would repeat too many, more not stay in the cache until they are rounded
+INTEGER_MAX_TAPS = 16
+STRIP_ROWS = 128  # rows at least: fewer would repeat too many, more not stay in the cache until they are rounded
 Operation = Callable[[np.ndarray, int, np.ndarray | None], np.ndarray]  # (rows, OpenCV's border, where to) -> as many
 Factors = tuple[np.ndarray, np.ndarray]  # a column and a row
 
 
-def dense(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
+def correlate_dense(view: PaddedView, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
     """Add up the whole kernel.
 
     OpenCV adds floats up faster than integers; only few taps do not repay making strips floating first, and rounding
     them while they are in the cache.
     """
-    anchor = (framed.columns[0], framed.rows[0])
-    few = wide == np.float32 and taps.size <= FEW
-    if framed.array.dtype == dtype and (dtype == wide or (dtype == np.uint8 and few)):
+    anchor = (view.columns[0], view.rows[0])
+    few = wide == np.float32 and taps.size <= INTEGER_MAX_TAPS
+    if view.array.dtype == dtype and (dtype == wide or (dtype == np.uint8 and few)):
 
         def whole(rows: np.ndarray, border: int, dst: np.ndarray | None) -> np.ndarray:
             return np.asarray(cv2.filter2D(rows, -1, taps, dst=dst, anchor=anchor, borderType=border))
 
-        return _whole(framed, whole, dtype, dtype, threads)
-    out = np.empty(framed.shape, dtype)
-    reach, width, strip = sum(framed.rows), framed.shape[1], strip_of(STRIP, framed.shape)
+        return _run_whole(view, whole, dtype, dtype, threads)
+    out = np.empty(view.shape, dtype)
+    reach, width, strip = sum(view.rows), view.shape[1], strip_rows(STRIP_ROWS, view.shape)
 
     def make() -> Fill:
-        shape = (min(strip, len(out)) + reach, width + sum(framed.columns), *framed.shape[2:])
+        shape = (min(strip, len(out)) + reach, width + sum(view.columns), *view.shape[2:])
         floating, sums = np.empty((2, *shape), wide)  # one piece of memory: two are taken back and forth by the system
 
         def fill(begin: int, end: int) -> None:
             rows, result = floating[: end - begin + reach], sums[: end - begin + reach]
-            np.copyto(rows, framed.block(begin, end))
+            np.copyto(rows, view.block(begin, end))
             cv2.filter2D(rows, -1, taps, dst=result, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
             store(result[: end - begin, :width], out[begin:end])
 
         return fill
 
-    by_strips(len(out), strip, make, threads)
+    fill_by_strips(len(out), strip, make, threads)
     return out
 
 
-def separable(framed: Framed, factors: Factors, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
+def correlate_separable(
+    view: PaddedView, factors: Factors, wide: np.dtype, dtype: np.dtype, threads: int
+) -> np.ndarray:
     """A column and a row, one after the other. Of sums in float32, OpenCV rounds those of 8-bit images itself."""
     column, row = (factor.ravel() for factor in factors)
-    anchor = (framed.columns[0], framed.rows[0])
-    given = dtype if framed.array.dtype == np.uint8 and wide == np.float32 else wide
+    anchor = (view.columns[0], view.rows[0])
+    given = dtype if view.array.dtype == np.uint8 and wide == np.float32 else wide
 
     def whole(rows: np.ndarray, border: int, dst: np.ndarray | None) -> np.ndarray:
-        done = cv2.sepFilter2D(rows, DEPTHS[given], row, column, dst=dst, anchor=anchor, borderType=border)
+        done = cv2.sepFilter2D(rows, OPENCV_DEPTHS[given], row, column, dst=dst, anchor=anchor, borderType=border)
         return np.asarray(done)
 
-    return _whole(framed, whole, given, dtype, threads)
+    return _run_whole(view, whole, given, dtype, threads)
 
 
-def box(framed: Framed, tap: float, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
+def correlate_box(view: PaddedView, tap: float, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
     """Every tap the same, 1 or 1 / their number: by running sums, which for pixels that are integers are exact.
 
     OpenCV rounds a mean just between two levels up; where it may be there, we round.
     """
-    anchor, size = (framed.columns[0], framed.rows[0]), (sum(framed.columns) + 1, sum(framed.rows) + 1)
+    anchor, size = (view.columns[0], view.rows[0]), (sum(view.columns) + 1, sum(view.rows) + 1)
     odd = size[0] * size[1] % 2 == 1
-    given = dtype if framed.array.dtype == np.uint8 and (odd or dtype.kind == "f") else wide
+    given = dtype if view.array.dtype == np.uint8 and (odd or dtype.kind == "f") else wide
 
     def whole(rows: np.ndarray, border: int, dst: np.ndarray | None) -> np.ndarray:
-        mean = cv2.boxFilter(rows, DEPTHS[given], size, dst=dst, anchor=anchor, normalize=tap != 1, borderType=border)
+        mean = cv2.boxFilter(
+            rows, OPENCV_DEPTHS[given], size, dst=dst, anchor=anchor, normalize=tap != 1, borderType=border
+        )
         return np.asarray(mean)
 
-    return _whole(framed, whole, given, dtype, threads)
+    return _run_whole(view, whole, given, dtype, threads)
 
 
-def _whole(framed: Framed, operation: Operation, given: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
+def _run_whole(view: PaddedView, operation: Operation, given: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
     """Let OpenCV see to the border where it can: in one call, a piece for each thread, or strips to be rounded."""
-    framed = framed.for_opencv()
-    border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
-    height, width = framed.shape[:2]
-    left, strip = framed.columns[0] if framed.carries[1] else 0, max(STRIP, 8 * sum(framed.rows))
+    view = view.for_opencv()
+    border = NATIVE.get(view.border, cv2.BORDER_CONSTANT)
+    height, width = view.shape[:2]
+    left, strip = view.columns[0] if view.carries[1] else 0, max(STRIP_ROWS, 8 * sum(view.rows))
     pieces = min(threads, height // strip)
     if given == dtype and pieces <= 1:
-        rows, skipped = framed.seen(0, height)
+        rows, skipped = view.source_rows(0, height)
         return operation(rows, border, None)[skipped : skipped + height, left : left + width]
-    out = np.empty(framed.shape, dtype)
+    out = np.empty(view.shape, dtype)
 
     def fill(begin: int, end: int) -> None:
-        rows, skipped = framed.seen(begin, end)
+        rows, skipped = view.source_rows(begin, end)
         done = operation(rows, border, None)[skipped : skipped + end - begin, left : left + width]
         store(done, out[begin:end])
 
     def fill_all_but_seams(begin: int, end: int) -> None:
-        operation(framed.array[begin:end], border, out[begin:end])
+        operation(view.array[begin:end], border, out[begin:end])
 
-    if given != dtype or any(framed.carries):
-        by_strips(height, strip, lambda: fill, threads)
+    if given != dtype or any(view.carries):
+        fill_by_strips(height, strip, lambda: fill, threads)
         return out
     piece = -(-height // pieces)
-    by_strips(height, piece, lambda: fill_all_but_seams, threads)
-    for seam in range(piece, height, piece) if sum(framed.rows) else ():
-        fill(seam - framed.rows[1], seam + framed.rows[0])
+    fill_by_strips(height, piece, lambda: fill_all_but_seams, threads)
+    for seam in range(piece, height, piece) if sum(view.rows) else ():
+        fill(seam - view.rows[1], seam + view.rows[0])
     return out

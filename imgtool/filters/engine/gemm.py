@@ -11,9 +11,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from imgtool.filters.engine.padded_view import Framed
+from imgtool.filters.engine.padded_view import PaddedView
 from imgtool.filters.engine.rounding import store
-from imgtool.filters.engine.strips import by_strips
+from imgtool.filters.engine.strips import fill_by_strips
 
 COLUMN_VALUES = 1 << 20  # at most so many values, or one window, are laid out in columns at a time
 Pair = int | tuple[int, int]
@@ -79,17 +79,17 @@ def _positions(shape: tuple[int, ...], size: Pair, stride: Pair, padding: Pair, 
     return rows, columns
 
 
-def by_gemm(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
+def correlate_gemm(view: PaddedView, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
     """Correlate an image with one kernel: each channel is an image of a batch."""
-    width = min(framed.shape[1], max(1, COLUMN_VALUES // taps.size))
-    weights, out = taps.astype(wide)[None, None], np.empty(framed.shape, dtype)
+    width = min(view.shape[1], max(1, COLUMN_VALUES // taps.size))
+    weights, out = taps.astype(wide)[None, None], np.empty(view.shape, dtype)
 
     def fill(begin: int, end: int) -> None:
-        block = framed.block(begin, end).astype(wide, copy=False)
+        block = view.block(begin, end).astype(wide, copy=False)
         planes = np.moveaxis(block, 2, 0) if block.ndim > 2 else block[None]
-        for x in range(0, framed.shape[1], width):
+        for x in range(0, view.shape[1], width):
             sums = correlate_batch(planes[:, None, :, x : x + width + taps.shape[1] - 1], weights)[:, 0]
             store(cv2.merge(list(sums)), out[begin:end, x : x + width])
 
-    by_strips(framed.shape[0], max(1, COLUMN_VALUES // (taps.size * width)), lambda: fill, threads)
+    fill_by_strips(view.shape[0], max(1, COLUMN_VALUES // (taps.size * width)), lambda: fill, threads)
     return out

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from imgtool.errors import ParameterError
-from imgtool.filters.convolve import convolve_framed, known, margins
-from imgtool.filters.engine.padded_view import MARGINS, NATIVE, Framed
-from imgtool.filters.engine.plan import separated
-from imgtool.filters.engine.rounding import rounded
-from imgtool.filters.engine.strips import Fill, aligned, by_strips, strip_of
+from imgtool.filters.convolve import convolve_view, margins, to_filter_type
+from imgtool.filters.engine.padded_view import MARGINS, NATIVE, PaddedView
+from imgtool.filters.engine.plan import separate
+from imgtool.filters.engine.rounding import cast_saturating
+from imgtool.filters.engine.strips import Fill, empty_aligned, fill_by_strips, strip_rows
 
-STRIP, PIXELS = 64, 1 << 16  # rows of a strip, at least; and pixels, unless its rows are too long
-FEW = 9  # taps of a float image that are added up as they stand as fast as by a column and a row
+STRIP_ROWS, STRIP_PIXELS = 64, 1 << 16  # rows of a strip, at least; and pixels, unless its rows are too long
+DIRECT_MAX_TAPS = 9  # taps of a float image that are added up as they stand as fast as by a column and a row
 SOBEL = np.outer([1.0, 2, 1], [-1, 0, 1])  # as it lies on the image
-ONE_PASS = {np.dtype(np.uint8), np.dtype(np.float32)}
+ONE_PASS_TYPES = {np.dtype(np.uint8), np.dtype(np.float32)}
 Derivatives = Callable[[int, int], Sequence[np.ndarray]]
 Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (rows, where to) -> as many rows
 
@@ -41,8 +41,8 @@ def magnitude_by(
     """
     if border not in MARGINS:
         raise ParameterError(f"no border {border!r}; there are {', '.join(MARGINS)}")
-    taps, rows, columns = _on_one_frame(across, down)
-    return _magnitude(Framed(known(image), rows, columns, border), taps, dtype, threads)
+    taps, rows, columns = _align_kernels(across, down)
+    return _magnitude(PaddedView(to_filter_type(image), rows, columns, border), taps, dtype, threads)
 
 
 def magnitude_padded(
@@ -55,36 +55,36 @@ def magnitude_padded(
     threads: int = 1,
 ) -> np.ndarray:
     """Return the same, bit for bit, of a strip that carries its `magnitude_margins`, but no columns beyond its own."""
-    taps, rows, columns = _on_one_frame(across, down)
-    return _magnitude(Framed(known(padded), rows, columns, border, (True, False)), taps, dtype, threads)
+    taps, rows, columns = _align_kernels(across, down)
+    return _magnitude(PaddedView(to_filter_type(padded), rows, columns, border, (True, False)), taps, dtype, threads)
 
 
 def magnitude_margins(across: np.ndarray, down: np.ndarray) -> tuple[int, int]:
     """Return how many rows above and below a pixel the kernels reach."""
-    return _on_one_frame(across, down)[1]
+    return _align_kernels(across, down)[1]
 
 
-def _magnitude(framed: Framed, taps: list[np.ndarray], dtype: DTypeLike | None, threads: int) -> np.ndarray:
-    source = framed.array.dtype
+def _magnitude(view: PaddedView, taps: list[np.ndarray], dtype: DTypeLike | None, threads: int) -> np.ndarray:
+    source = view.array.dtype
     floating = np.dtype(np.float32 if source == np.float32 else np.float64)
     wanted = floating if dtype is None else np.dtype(dtype)
-    if {source, wanted} <= ONE_PASS and framed.shape[2:] in ((), (2,), (3,), (4,)):
-        result = _one_pass(framed, taps, wanted if source == np.uint8 else floating, threads)
+    if {source, wanted} <= ONE_PASS_TYPES and view.shape[2:] in ((), (2,), (3,), (4,)):
+        result = _one_pass(view, taps, wanted if source == np.uint8 else floating, threads)
         if source == np.uint8 or math.isfinite(result.max()):
-            return result if result.dtype == wanted else rounded(result, wanted)
-    gx, gy = (convolve_framed(framed, each, correlate=True, threads=threads) for each in taps)
+            return result if result.dtype == wanted else cast_saturating(result, wanted)
+    gx, gy = (convolve_view(view, each, correlate=True, threads=threads) for each in taps)
     with np.errstate(over="ignore", invalid="ignore"):
-        return rounded(np.hypot(gx, gy), wanted)
+        return cast_saturating(np.hypot(gx, gy), wanted)
 
 
-def _one_pass(framed: Framed, taps: list[np.ndarray], dtype: np.dtype, threads: int) -> np.ndarray:
-    shape = framed.shape
-    strip = strip_of(STRIP, shape, PIXELS)
+def _one_pass(view: PaddedView, taps: list[np.ndarray], dtype: np.dtype, threads: int) -> np.ndarray:
+    shape = view.shape
+    strip = strip_rows(STRIP_ROWS, shape, STRIP_PIXELS)
     # Where in memory a row begins decides, in cv2.magnitude, about last bits; in strips of 64 rows all begin alike.
-    out = aligned(shape, dtype)
+    out = empty_aligned(shape, dtype)
 
     def make() -> Fill:
-        derivatives = _derivatives(framed, taps, strip)
+        derivatives = _derivatives(view, taps, strip)
 
         def fill(begin: int, end: int) -> None:
             gx, gy = derivatives(begin, end)
@@ -95,11 +95,11 @@ def _one_pass(framed: Framed, taps: list[np.ndarray], dtype: np.dtype, threads: 
 
         return fill
 
-    by_strips(shape[0], strip, make, threads)
+    fill_by_strips(shape[0], strip, make, threads)
     return out
 
 
-def _on_one_frame(*kernels: np.ndarray) -> tuple[list[np.ndarray], tuple[int, int], tuple[int, int]]:
+def _align_kernels(*kernels: np.ndarray) -> tuple[list[np.ndarray], tuple[int, int], tuple[int, int]]:
     """Return the kernels as they lie on the image, zeros around them so that all reach equally far, and how far."""
     reaches = [margins(kernel) for kernel in kernels]
     if reaches[0] == reaches[1]:
@@ -112,29 +112,29 @@ def _on_one_frame(*kernels: np.ndarray) -> tuple[list[np.ndarray], tuple[int, in
     return taps, (above, below), (left, right)
 
 
-def _derivatives(framed: Framed, taps: list[np.ndarray], strip: int) -> Derivatives:
+def _derivatives(view: PaddedView, taps: list[np.ndarray], strip: int) -> Derivatives:
     """Return a function that gives both derivatives of the rows begin..end-1, float32."""
-    shape, (above, below), (left, _) = framed.shape, framed.rows, framed.columns
+    shape, (above, below), (left, _) = view.shape, view.rows, view.columns
     float32 = np.dtype(np.float32)
-    if framed.array.dtype == np.uint8 and len(shape) == 2 and _are_sobel(taps):
-        results = aligned((2, strip, shape[1]), float32)
+    if view.array.dtype == np.uint8 and len(shape) == 2 and _are_sobel(taps):
+        results = empty_aligned((2, strip, shape[1]), float32)
 
         def sobel(begin: int, end: int) -> Sequence[np.ndarray]:
             inside = slice(above, above + end - begin), slice(left, left + shape[1])
-            for each, result in zip(cv2.spatialGradient(framed.block(begin, end)), results, strict=True):
+            for each, result in zip(cv2.spatialGradient(view.block(begin, end)), results, strict=True):
                 np.copyto(result[: end - begin], each[inside])
             return [result[: end - begin] for result in results]
 
         return sobel
-    framed = framed.for_opencv()
-    border = NATIVE.get(framed.border, cv2.BORDER_CONSTANT)
-    operations = [_correlation(each, (left, above), border, framed.array.dtype) for each in taps]
+    view = view.for_opencv()
+    border = NATIVE.get(view.border, cv2.BORDER_CONSTANT)
+    operations = [_correlation(each, (left, above), border, view.array.dtype) for each in taps]
     lead = -(-2 * (above + below) // 16) * 16  # 16 rows of anything are a multiple of 64 bytes
-    results = aligned((2, lead + strip + lead, *framed.array.shape[1:]), float32)
-    inside = slice(left, left + shape[1]) if framed.carries[1] else slice(None)
+    results = empty_aligned((2, lead + strip + lead, *view.array.shape[1:]), float32)
+    inside = slice(left, left + shape[1]) if view.carries[1] else slice(None)
 
     def general(begin: int, end: int) -> Sequence[np.ndarray]:
-        rows, skipped = framed.seen(begin, end)
+        rows, skipped = view.source_rows(begin, end)
         place = slice(lead - skipped, lead - skipped + len(rows))
         for operation, result in zip(operations, results, strict=True):
             operation(rows, result[place])
@@ -148,7 +148,7 @@ def _are_sobel(taps: list[np.ndarray]) -> bool:
 
 
 def _correlation(taps: np.ndarray, anchor: tuple[int, int], border: int, dtype: np.dtype) -> Operation:
-    factors = None if dtype == np.float32 and taps.size <= FEW else separated(taps)
+    factors = None if dtype == np.float32 and taps.size <= DIRECT_MAX_TAPS else separate(taps)
     if factors is None:
         return lambda lines, dst: cv2.filter2D(lines, cv2.CV_32F, taps, dst=dst, anchor=anchor, borderType=border)
     column, row = factors

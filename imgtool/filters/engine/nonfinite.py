@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 
-def any_infinite(values: np.ndarray) -> bool:
+def any_nonfinite(values: np.ndarray) -> bool:
     """Return whether NaN or infinity may be among the values: it may say yes in vain, never no."""
     return not math.isfinite(cv2.norm(values, cv2.NORM_L1))  # faster than asking every value, or than a sum
 
 
-def around_holes(padded: np.ndarray, taps: np.ndarray, result: np.ndarray) -> np.ndarray:
+def restore_nonfinite(padded: np.ndarray, taps: np.ndarray, result: np.ndarray) -> np.ndarray:
     """Return the result of the finite values, what NaN and infinity reach set to what a sum, tap by tap, would give."""
 
     def reached(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:

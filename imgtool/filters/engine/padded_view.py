@@ -20,7 +20,7 @@ MARGINS = {**NATIVE, "wrap": cv2.BORDER_WRAP}
 
 
 @dataclass(frozen=True)
-class Framed:
+class PaddedView:
     """An image (height, width[, channels]) and how far a kernel reaches beyond it: (above, below), (left, right).
 
     border: what lies there; carries: whether the array has those rows, and those columns, already. The image is what
@@ -40,7 +40,7 @@ class Framed:
         width = self.array.shape[1] - (sum(self.columns) if self.carries[1] else 0)
         return (height, width, *self.array.shape[2:])
 
-    def for_opencv(self) -> Framed:
+    def for_opencv(self) -> PaddedView:
         """Return the same, carrying the rows and columns that OpenCV's filters would not see outside themselves.
 
         They cannot wrap, and reaching past a small image more than once is left to us.
@@ -51,10 +51,10 @@ class Framed:
             sides = (*self.rows, *self.columns)
             array = np.asarray(cv2.copyMakeBorder(self.array, *sides, MARGINS[self.border]))
             return replace(self, array=array, carries=(True, True))
-        framed = self.with_columns() if across else self
-        return framed.with_rows() if down else framed
+        view = self.with_columns() if across else self
+        return view.with_rows() if down else view
 
-    def with_rows(self) -> Framed:
+    def with_rows(self) -> PaddedView:
         """Return the same, its rows above and below carried."""
         return (
             self
@@ -62,7 +62,7 @@ class Framed:
             else replace(self, array=self.lines(0, self.shape[0]), carries=(True, self.carries[1]))
         )
 
-    def with_columns(self) -> Framed:
+    def with_columns(self) -> PaddedView:
         """Return the same, its columns left and right carried."""
         return (
             self if self.carries[1] else replace(self, array=self.across(self.array), carries=(self.carries[0], True))
@@ -78,7 +78,7 @@ class Framed:
         lines = self.array[max(top, 0) : bottom]
         return np.asarray(cv2.copyMakeBorder(lines, *beyond, *self.columns, MARGINS[self.border]))
 
-    def seen(self, begin: int, end: int) -> tuple[np.ndarray, int]:
+    def source_rows(self, begin: int, end: int) -> tuple[np.ndarray, int]:
         """Return rows from which an OpenCV filter gives the rows begin..end-1, after how many others; see `for_opencv`.
 
         Where it sees to the border itself it also needs the rows that lie there mirrored.

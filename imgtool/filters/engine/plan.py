@@ -21,20 +21,22 @@ from numpy.typing import DTypeLike
 
 from imgtool.errors import ParameterError
 from imgtool.filters.engine import direct
-from imgtool.filters.engine.banded import BAND, banded
-from imgtool.filters.engine.gemm import by_gemm
-from imgtool.filters.engine.nonfinite import any_infinite, around_holes
-from imgtool.filters.engine.padded_view import Framed
-from imgtool.filters.engine.rounding import DEPTHS, rounded
-from imgtool.filters.engine.tiles import by_tiles
+from imgtool.filters.engine.banded import BAND_ROWS, correlate_banded
+from imgtool.filters.engine.gemm import correlate_gemm
+from imgtool.filters.engine.nonfinite import any_nonfinite, restore_nonfinite
+from imgtool.filters.engine.padded_view import PaddedView
+from imgtool.filters.engine.rounding import OPENCV_DEPTHS, cast_saturating
+from imgtool.filters.engine.tiles import correlate_tiles
 
 METHODS = ("auto", "direct", "separable", "fft", "gemm")
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-CACHED = 1 << 13  # taps, up to which a plan is kept: for small images making it takes as long as filtering
+CACHED_PLAN_MAX_TAPS = (
+    1 << 13
+)  # taps, up to which a plan is kept: for small images making it takes as long as filtering
 FFT_FROM_TAPS = {FLOAT32: 130, FLOAT64: 130}
-BANDED_FROM = {True: 57, False: 150}  # taps a side, of float32 images and of others
-OPENCV_DFT_FROM = {FLOAT32: 130, FLOAT64: 50}  # taps, of floating images: there its filter2D turns to a DFT
-FEW = 9  # taps of which some are zero: OpenCV leaves those out, and is as fast as by a column and a row
+BANDED_FROM_TAPS = {True: 57, False: 150}  # taps a side, of float32 images and of others
+OPENCV_DFT_FROM_TAPS = {FLOAT32: 130, FLOAT64: 50}  # taps, of floating images: there its filter2D turns to a DFT
+DIRECT_MAX_TAPS = 9  # taps of which some are zero: OpenCV leaves those out, and is as fast as by a column and a row
 
 
 @dataclass(frozen=True)
@@ -54,50 +56,50 @@ class Plan:
     def of(cls, taps: np.ndarray, method: str, image: np.dtype, dtype: DTypeLike | None, threads: int) -> Plan:
         """Complete what was asked for, for an image of a type."""
         wanted = np.dtype(dtype) if dtype is not None else FLOAT32 if image == FLOAT32 else FLOAT64
-        if taps.size <= CACHED:
-            return _planned(taps.tobytes(), taps.shape, method, image, wanted, threads)
-        return cls.made(taps, method, image, wanted, threads)
+        if taps.size <= CACHED_PLAN_MAX_TAPS:
+            return _cached_plan(taps.tobytes(), taps.shape, method, image, wanted, threads)
+        return cls.complete(taps, method, image, wanted, threads)
 
     @classmethod
-    def made(cls, taps: np.ndarray, method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
+    def complete(cls, taps: np.ndarray, method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
         """Do that."""
-        if wanted not in DEPTHS:
-            raise ParameterError(f"no result of type {wanted}; there are {', '.join(map(str, DEPTHS))}")
+        if wanted not in OPENCV_DEPTHS:
+            raise ParameterError(f"no result of type {wanted}; there are {', '.join(map(str, OPENCV_DEPTHS))}")
         small = image == np.uint8 and wanted != FLOAT64 and np.linalg.norm(taps) <= 32
         narrow = FLOAT32 in (wanted, image) or small
-        factors = separated(taps)
+        factors = separate(taps)
         if method == "separable" and factors is None:
             raise ParameterError("this kernel is no product of a column and a row; --method direct or fft")
         wide = FLOAT32 if narrow else FLOAT64
         if method == "auto":
-            method = _chosen(taps, factors, wide if image.kind == "f" else image, wide)
+            method = _choose_method(taps, factors, wide if image.kind == "f" else image, wide)
         divisor = divisor_of(taps) if image.kind != "f" and wanted != FLOAT32 else 0.0
         plan = cls(taps, factors, method, wide, wanted, threads, divisor)
         return replace(plan, spread=plan.least_spread())
 
-    def run(self, framed: Framed) -> np.ndarray:
+    def run(self, view: PaddedView) -> np.ndarray:
         """Return the result; what NaN and infinity reach is set apart."""
-        source = framed.array.dtype
+        source = view.array.dtype
         if self.divisor:
-            return self.divided(framed)
-        if self.dtype.kind != "f" and (source.kind == "f" or self.too_large(source)):
-            return rounded(replace(self, dtype=self.wide).run(framed), self.dtype)
+            return self.run_by_division(view)
+        if self.dtype.kind != "f" and (source.kind == "f" or self.exceeds_int32(source)):
+            return cast_saturating(replace(self, dtype=self.wide).run(view), self.dtype)
         if source.kind != "f":
-            return self.apply(framed)
+            return self.apply(view)
         if source != self.wide:
-            framed = replace(framed, array=framed.array.astype(self.wide))
+            view = replace(view, array=view.array.astype(self.wide))
         with np.errstate(all="ignore"):
-            result = self.apply(framed)
-        if not self.spread or not (any_infinite(result[:: self.spread]) or any_infinite(result[-1:])):
+            result = self.apply(view)
+        if not self.spread or not (any_nonfinite(result[:: self.spread]) or any_nonfinite(result[-1:])):
             return result
-        carried = framed.with_rows().with_columns().array
+        carried = view.with_rows().with_columns().array
         if np.isfinite(carried).all():
             return result
         # Not of `carried`: results that no hole reaches are to be the same bits as those of an image without any.
-        filled = replace(framed, array=np.where(np.isfinite(framed.array), framed.array, 0))
-        return around_holes(carried, self.taps, self.apply(filled))
+        filled = replace(view, array=np.where(np.isfinite(view.array), view.array, 0))
+        return restore_nonfinite(carried, self.taps, self.apply(filled))
 
-    def too_large(self, source: np.dtype) -> bool:
+    def exceeds_int32(self, source: np.dtype) -> bool:
         """Return whether sums of such pixels may leave the integers that OpenCV rounds to on its way."""
         return self.wide == FLOAT64 and bool(np.abs(self.taps).sum() * np.iinfo(source).max >= 2**31)
 
@@ -108,50 +110,54 @@ class Plan:
         just the taps that are not zero, one by one, unless there are many; of a column and a row it adds up zeros too.
         Running sums carry it down to the last row.
         """
-        few = self.taps.size < OPENCV_DFT_FROM[self.wide]
-        if self.method == "direct" and few and self.taps.any() and nonzero_as(self.taps, self.wide):
+        few = self.taps.size < OPENCV_DFT_FROM_TAPS[self.wide]
+        if self.method == "direct" and few and self.taps.any() and stays_nonzero(self.taps, self.wide):
             return 0
         if self.method == "separable" and self.factors and all(each.astype(self.wide).all() for each in self.factors):
             return 0
         if self.method == "box" and self.threads == 1 and self.dtype == self.wide:
-            return BAND
+            return BAND_ROWS
         tall = self.taps.all() or (self.factors and self.factors[0].all() and self.method != "fft")
-        return min(len(self.taps), BAND) if tall else 1
+        return min(len(self.taps), BAND_ROWS) if tall else 1
 
-    def divided(self, framed: Framed) -> np.ndarray:
+    def run_by_division(self, view: PaddedView) -> np.ndarray:
         """Add up whole numbers, exactly, and divide at the end."""
         taps = np.rint(self.taps * self.divisor)
-        whole = replace(self, taps=taps, factors=separated(taps), wide=FLOAT64, dtype=FLOAT64, divisor=0.0)
-        values = np.rint(whole.apply(framed)) / self.divisor
-        return rounded(values, self.dtype)
+        whole = replace(self, taps=taps, factors=separate(taps), wide=FLOAT64, dtype=FLOAT64, divisor=0.0)
+        values = np.rint(whole.apply(view)) / self.divisor
+        return cast_saturating(values, self.dtype)
 
-    def apply(self, framed: Framed) -> np.ndarray:
+    def apply(self, view: PaddedView) -> np.ndarray:
         """Return the result for finite values."""
         settings = (self.wide, self.dtype, self.threads)
         if self.factors and self.method in ("banded", "separable"):
-            return (banded if self.method == "banded" else direct.separable)(framed, self.factors, *settings)
+            correlate = correlate_banded if self.method == "banded" else direct.correlate_separable
+            return correlate(view, self.factors, *settings)
         if self.method == "box":
-            return direct.box(framed, self.taps[0, 0], *settings)
-        return {"fft": by_tiles, "gemm": by_gemm, "direct": direct.dense}[self.method](framed, self.taps, *settings)
+            return direct.correlate_box(view, self.taps[0, 0], *settings)
+        methods = {"fft": correlate_tiles, "gemm": correlate_gemm, "direct": direct.correlate_dense}
+        return methods[self.method](view, self.taps, *settings)
 
 
 @lru_cache(maxsize=32)
-def _planned(taps: bytes, shape: tuple[int, ...], method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
-    return Plan.made(np.frombuffer(taps).reshape(shape), method, image, wanted, threads)
+def _cached_plan(
+    taps: bytes, shape: tuple[int, ...], method: str, image: np.dtype, wanted: np.dtype, threads: int
+) -> Plan:
+    return Plan.complete(np.frombuffer(taps).reshape(shape), method, image, wanted, threads)
 
 
-def _chosen(taps: np.ndarray, factors: direct.Factors | None, image: np.dtype, wide: np.dtype) -> str:
+def _choose_method(taps: np.ndarray, factors: direct.Factors | None, image: np.dtype, wide: np.dtype) -> str:
     """Return what `auto` means here."""
     if factors is None:
         return "fft" if taps.size >= FFT_FROM_TAPS[wide] else "direct"
-    if all_alike(taps) and image != FLOAT64:
+    if is_uniform(taps) and image != FLOAT64:
         return "box"
-    if image == FLOAT32 and taps.size <= FEW and not taps.all():
+    if image == FLOAT32 and taps.size <= DIRECT_MAX_TAPS and not taps.all():
         return "direct"
-    return "banded" if min(taps.shape) >= BANDED_FROM[image == FLOAT32] else "separable"
+    return "banded" if min(taps.shape) >= BANDED_FROM_TAPS[image == FLOAT32] else "separable"
 
 
-def separated(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def separate(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Return a column and a row whose product the kernel is, or None when its rank is not 1.
 
     Rank 1 means that the product differs by no more than 1e-13 of the largest tap.
@@ -169,12 +175,12 @@ def separated(taps: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return (left, right) if max(apart.max(), -apart.min()) <= 1e-13 * abs(peak) else None
 
 
-def nonzero_as(taps: np.ndarray, dtype: np.dtype) -> bool:
+def stays_nonzero(taps: np.ndarray, dtype: np.dtype) -> bool:
     """Return whether no tap is so small that it becomes zero in that type."""
     return bool(np.array_equal(taps.astype(dtype) != 0, taps != 0))
 
 
-def all_alike(taps: np.ndarray) -> bool:
+def is_uniform(taps: np.ndarray) -> bool:
     """Return whether every tap is 1, or every one 1 / their number."""
     tap = float(taps[0, 0])
     return (tap == 1 or abs(tap * taps.size - 1) < 1e-12) and bool((taps == tap).all())

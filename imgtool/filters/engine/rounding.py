@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-DEPTHS = {
+OPENCV_DEPTHS = {
     np.dtype(np.uint8): cv2.CV_8U,
     np.dtype(np.uint16): cv2.CV_16U,
     np.dtype(np.int16): cv2.CV_16S,
@@ -22,15 +22,15 @@ def store(values: np.ndarray, out: np.ndarray) -> None:
     if values.dtype == out.dtype:
         np.copyto(out, values)
     elif values.size <= 16:  # OpenCV may take so few for a scalar
-        np.copyto(out, rounded(values, out.dtype))
+        np.copyto(out, cast_saturating(values, out.dtype))
     elif out.dtype == np.uint8:  # twice as fast as the sum below
         cv2.threshold(values, 0, 0, cv2.THRESH_TOZERO, dst=values)
         cv2.convertScaleAbs(values, dst=out)
     else:
-        cv2.add(values, 0.0, dst=out, dtype=DEPTHS[out.dtype])  # type: ignore[call-overload]
+        cv2.add(values, 0.0, dst=out, dtype=OPENCV_DEPTHS[out.dtype])  # type: ignore[call-overload]
 
 
-def rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def cast_saturating(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return any values in the type, NaN as 0."""
     if dtype.kind == "f":
         return values.astype(dtype)

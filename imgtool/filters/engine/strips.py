@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-PIXELS = 1 << 18  # of a strip, unless its rows are too long: fewer strips of what the cache holds anyway
+STRIP_PIXELS = 1 << 18  # of a strip, unless its rows are too long: fewer strips of what the cache holds anyway
 Fill = Callable[[int, int], None]  # computes the rows begin..end-1 of a result
 
 
-def by_strips(height: int, rows: int, make: Callable[[], Fill], threads: int) -> None:
+def fill_by_strips(height: int, rows: int, make: Callable[[], Fill], threads: int) -> None:
     """Fill strips of so many rows, the last one perhaps shorter; each thread makes a function of its own for that.
 
     What the function keeps between strips saves the system from handing out the same memory again and again.
@@ -36,12 +36,12 @@ def _work(make: Callable[[], Fill], bounds: Iterator[tuple[int, int]]) -> None:
             fill(begin, end)
 
 
-def strip_of(least: int, shape: tuple[int, ...], pixels: int = PIXELS) -> int:
+def strip_rows(least: int, shape: tuple[int, ...], pixels: int = STRIP_PIXELS) -> int:
     """Return how many rows a strip shall have: a multiple of `least`."""
     return least * max(1, pixels // (least * math.prod(shape[1:])))
 
 
-def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Return an empty array that begins at a multiple of 64 bytes."""
     size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + 64, np.uint8)

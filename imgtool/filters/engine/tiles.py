@@ -12,12 +12,12 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from imgtool.filters.engine.padded_view import Framed
+from imgtool.filters.engine.padded_view import PaddedView
 from imgtool.filters.engine.rounding import store
-from imgtool.filters.engine.strips import Fill, by_strips
+from imgtool.filters.engine.strips import Fill, fill_by_strips
 
 # Sides that OpenCV transforms quickly, and nanoseconds a sample for the transform, the product and the inverse.
-SIDES = {
+SAMPLE_NANOSECONDS = {
     32: 4.0,
     64: 2.9,
     96: 2.7,
@@ -39,10 +39,12 @@ SIDES = {
     720: 2.7,
     800: 2.7,
 }
-BEYOND = 9.0  # the same for others, which may leave the cache
-CALLS = 10_000.0  # nanoseconds a tile, whatever its size
-FOR_THREADS = 1 << 22  # pixels of an image that is worth more than one thread
-APART = 16  # samples between the rows of a tile: rows a power of two apart would share the same lines of the cache
+OTHER_SIDE_NANOSECONDS = 9.0  # the same for others, which may leave the cache
+TILE_NANOSECONDS = 10_000.0  # nanoseconds a tile, whatever its size
+THREADS_FROM_PIXELS = 1 << 22  # pixels of an image that is worth more than one thread
+ROW_GAP_SAMPLES = (
+    16  # samples between the rows of a tile: rows a power of two apart would share the same lines of the cache
+)
 
 
 @lru_cache(maxsize=256)
@@ -53,10 +55,12 @@ def tile_sides(shape: tuple[int, int], taps: tuple[int, int]) -> tuple[int, int]
     def cost(tile: tuple[int, int]) -> float:
         pairs = list(zip(shape, taps, tile, strict=True))
         rows, columns = (-(-size // (side - reach + 1)) for size, reach, side in pairs)
-        uneven = rows == 3 and math.prod(shape) >= FOR_THREADS  # two threads take as long for three rows as for four
+        uneven = (
+            rows == 3 and math.prod(shape) >= THREADS_FROM_PIXELS
+        )  # two threads take as long for three rows as for four
         number = (rows + uneven) * columns
-        sample = sum(SIDES.get(side, BEYOND) for side in tile) / 2
-        return (number + 0.5) * (tile[0] * tile[1] * sample + CALLS)  # 0.5: the kernel's own transform
+        sample = sum(SAMPLE_NANOSECONDS.get(side, OTHER_SIDE_NANOSECONDS) for side in tile) / 2
+        return (number + 0.5) * (tile[0] * tile[1] * sample + TILE_NANOSECONDS)  # 0.5: the kernel's own transform
 
     return min(itertools.product(high, wide), key=cost)
 
@@ -64,24 +68,24 @@ def tile_sides(shape: tuple[int, int], taps: tuple[int, int]) -> tuple[int, int]
 def _sides(size: int, taps: int) -> list[int]:
     """Return the sides to choose from: those that give more than they repeat, up to one that holds all."""
     whole = int(cv2.getOptimalDFTSize(size + taps - 1))
-    return [side for side in SIDES if 1.5 * taps <= side < whole] + [whole]
+    return [side for side in SAMPLE_NANOSECONDS if 1.5 * taps <= side < whole] + [whole]
 
 
-def by_tiles(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
+def correlate_tiles(view: PaddedView, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, threads: int) -> np.ndarray:
     """Return the correlation, computed as `wide`."""
-    sides = tile_sides(framed.shape[:2], taps.shape)
-    step, width = sides[0] - taps.shape[0] + 1, framed.shape[1]
+    sides = tile_sides(view.shape[:2], taps.shape)
+    step, width = sides[0] - taps.shape[0] + 1, view.shape[1]
     corner, spectrum = _tiles(2, sides, wide)
     corner[: taps.shape[0], : taps.shape[1]] = taps / (sides[0] * sides[1])
     cv2.dft(corner, dst=spectrum)
-    out = np.empty(framed.shape, dtype)
+    out = np.empty(view.shape, dtype)
 
     def make() -> Fill:
         tiles = _tiles(3, sides, wide)
-        planes = [np.empty((step, width), wide) for _ in range(math.prod(framed.shape[2:])) if out.ndim > 2]
+        planes = [np.empty((step, width), wide) for _ in range(math.prod(view.shape[2:])) if out.ndim > 2]
 
         def fill(begin: int, end: int) -> None:
-            block = framed.block(begin, end)
+            block = view.block(begin, end)
             if block.ndim == 2:
                 _row_of_tiles(block, spectrum, taps.shape[1], tiles, out[begin:end])
                 return
@@ -92,7 +96,7 @@ def by_tiles(framed: Framed, taps: np.ndarray, wide: np.dtype, dtype: np.dtype, 
 
         return fill
 
-    by_strips(framed.shape[0], step, make, threads)
+    fill_by_strips(view.shape[0], step, make, threads)
     return out
 
 
@@ -114,4 +118,4 @@ def _row_of_tiles(block: np.ndarray, spectrum: np.ndarray, taps: int, tiles: np.
 
 
 def _tiles(number: int, sides: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    return np.zeros((number, sides[0], sides[1] + APART), dtype)[:, :, : sides[1]]
+    return np.zeros((number, sides[0], sides[1] + ROW_GAP_SAMPLES), dtype)[:, :, : sides[1]]

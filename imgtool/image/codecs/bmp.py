@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from imgtool.errors import ImageError
-from imgtool.image.codecs.bmp_runs import unrolled
+from imgtool.image.codecs.bmp_runs import unroll
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import require_supported
-from imgtool.image.codecs.photometry import scaled
+from imgtool.image.codecs.photometry import scale_samples
 
 _CORE, _SHORTEST, _INFO = 12, 16, 40  # bytes of the info header: OS/2 1.x, the shortest of OS/2 2.x, Windows 3
 _PLAIN, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS, _RLE24 = 0, 1, 2, 3, 6, -4
@@ -58,7 +58,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     info = _info(data)
     shown = None
     if info.compression in _RUNS:
-        values, shown = unrolled(data[info.offset :], info.bits, info.shape, allow_truncated)
+        values, shown = unroll(data[info.offset :], info.bits, info.shape, allow_truncated)
     else:
         values = _pixels(_rows(data, info, allow_truncated), info)
     if info.bits <= 8:
@@ -162,7 +162,7 @@ def _field(pixels: np.ndarray, mask: int) -> np.ndarray:
     values = (pixels & np.uint32(mask)) >> np.uint32(shift)
     if bits > 8:  # in full precision, rounded once
         return np.asarray((values.astype(np.uint64) * 510 + (1 << bits) - 1) // (2 * ((1 << bits) - 1)), np.uint8)
-    return scaled(values, (1 << bits) - 1)
+    return scale_samples(values, (1 << bits) - 1)
 
 
 def _palette(data: bytes, info: _Info) -> np.ndarray:

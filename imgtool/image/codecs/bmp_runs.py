@@ -14,7 +14,7 @@ from imgtool.errors import ImageError
 _END_OF_ROW, _END, _DELTA = 0, 1, 2
 
 
-def unrolled(data: bytes, bits: int, shape: tuple[int, int], allow_truncated: bool) -> tuple[np.ndarray, np.ndarray]:
+def unroll(data: bytes, bits: int, shape: tuple[int, int], allow_truncated: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return pixels in the order of the file, lowest row first, and which of them the runs cover.
 
     Pixels are (height, width) numbers, or (height, width, 3) RGB of 24 bits. Raises ImageError when the data ends

@@ -17,7 +17,7 @@ from imgtool.errors import ImageError
 from imgtool.image.codecs import pillow
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import require_supported
-from imgtool.image.codecs.photometry import cmyk_to_rgb, scaled, ycbcr_to_rgb
+from imgtool.image.codecs.photometry import cmyk_to_rgb, scale_samples, ycbcr_to_rgb
 
 _START, _TILE, _END = b"\xff\x4f\xff\x51", b"\xff\x90", b"\xff\xd9"
 _TILE_HEADER = 14  # bytes of a tile's shortest header; a length of 0 means up to the end marker
@@ -221,7 +221,7 @@ def _full_range(image: np.ndarray, size: _Size) -> np.ndarray:
     if set(size.bits) == {width} or max(size.bits) > 16:
         return image
     planes = [image] if image.ndim == 2 else list(np.moveaxis(image, 2, 0))
-    planes = [scaled(p >> (width - b), (1 << b) - 1) for p, b in zip(planes, size.bits, strict=True)]
+    planes = [scale_samples(p >> (width - b), (1 << b) - 1) for p, b in zip(planes, size.bits, strict=True)]
     return planes[0] if image.ndim == 2 else np.stack(planes, axis=2)
 
 

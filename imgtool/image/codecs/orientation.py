@@ -22,7 +22,7 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
     return image
 
 
-def turned(orientation: int, height: int, width: int) -> tuple[int, int]:
+def displayed_size(orientation: int, height: int, width: int) -> tuple[int, int]:
     """Return (height, width) as displayed."""
     return (width, height) if orientation >= 5 else (height, width)
 

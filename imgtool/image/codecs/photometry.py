@@ -13,7 +13,7 @@ REC_601 = (0.299, 0.587, 0.114)
 FULL_RANGE = ((0, 255), (128, 255), (128, 255))  # black and white of Y, of Cb, of Cr
 
 
-def scaled(samples: np.ndarray, top: int) -> np.ndarray:
+def scale_samples(samples: np.ndarray, top: int) -> np.ndarray:
     """Scale 0..top to all of uint8, or of uint16 where top is above 255; rounded to the nearest."""
     full, dtype = (255, np.uint8) if top <= 255 else (65535, np.uint16)
     if top == full:
@@ -47,9 +47,9 @@ def ycbcr_to_rgb(
         for (low, high), span in zip(ranges, (255, 127, 127), strict=True)
     )
     of_red, of_blue = 2 - 2 * red, 2 - 2 * blue
-    r = (_fixed(of_red) * cr + _HALF) >> 16
-    b = (_fixed(of_blue) * cb + _HALF) >> 16
-    g_cb, g_cr = -_fixed(blue * of_blue / green) * cb + _HALF, -_fixed(red * of_red / green) * cr
+    r = (_to_fixed_point(of_red) * cr + _HALF) >> 16
+    b = (_to_fixed_point(of_blue) * cb + _HALF) >> 16
+    g_cb, g_cr = -_to_fixed_point(blue * of_blue / green) * cb + _HALF, -_to_fixed_point(red * of_red / green) * cr
     luma = y[image[:, :, 0]]
     rgb = np.empty(image.shape, np.uint8)
     rgb[:, :, 0] = np.clip(luma + r[image[:, :, 2]], 0, 255)
@@ -61,7 +61,7 @@ def ycbcr_to_rgb(
 _HALF = 1 << 15
 
 
-def _fixed(number: float) -> int:
+def _to_fixed_point(number: float) -> int:
     """Return a number in fixed point of 16 bits."""
     return int(number * 65536 + 0.5)
 
@@ -75,7 +75,7 @@ def cielab_to_rgb(image: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(rgb * np.iinfo(image.dtype).max), image.dtype)
 
 
-def unpremultiplied(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def unpremultiply(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Divide color by its alpha; black where alpha is 0."""
     if color.dtype.kind == "f":
         return np.where(alpha > 0, color / np.where(alpha > 0, alpha, 1), 0).astype(color.dtype)

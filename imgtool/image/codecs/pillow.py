@@ -12,9 +12,9 @@ from PIL import Image, ImageFile
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs.header import Header
-from imgtool.image.codecs.orientation import TAG, require_supported, turned, upright
+from imgtool.image.codecs.orientation import TAG, displayed_size, require_supported, upright
 from imgtool.image.codecs.photometry import cmyk_to_rgb
-from imgtool.image.shared_setting import Switch
+from imgtool.image.shared_setting import SharedSetting
 
 FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "jp2": "JPEG2000"}
 _NAMES = {pillow: name for name, pillow in FORMATS.items()}
@@ -28,14 +28,14 @@ def _set_truncation(on: bool) -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = on
 
 
-_truncation = Switch(_set_truncation)
+_truncation = SharedSetting(_set_truncation)
 
 
 def header(data: bytes) -> Header:
     """Read what Pillow says without decoding."""
-    with opened(data, list(FORMATS.values())) as image:
+    with open_image(data, list(FORMATS.values())) as image:
         orientation = _orientation(image)
-        height, width = turned(orientation, image.height, image.width)
+        height, width = displayed_size(orientation, image.height, image.width)
         channels = _CHANNELS.get(image.mode, len(image.getbands()))
         channels += _has_key(image) and image.mode == "P"
         dtype = "uint16" if image.mode.startswith("I;16") else "uint8"
@@ -46,30 +46,30 @@ def header(data: bytes) -> Header:
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the pixels of the first frame, upright."""
-    with opened(data, list(FORMATS.values())) as image:
+    with open_image(data, list(FORMATS.values())) as image:
         orientation = _orientation(image)
-        return upright(_loaded(image, allow_truncated), orientation)
+        return upright(_load(image, allow_truncated), orientation)
 
 
 def profile(data: bytes) -> bytes | None:
     """Return the ICC profile."""
-    with opened(data, list(FORMATS.values())) as image:
+    with open_image(data, list(FORMATS.values())) as image:
         return image.info.get("icc_profile") or None
 
 
 def stored_orientation(data: bytes) -> int:
     """Return the orientation that EXIF or XMP names, 1 without either."""
-    with opened(data, list(FORMATS.values())) as image:
+    with open_image(data, list(FORMATS.values())) as image:
         return _orientation(image)
 
 
 def decode_stored(data: bytes, allow_truncated: bool) -> np.ndarray:
     """Return the pixels as they are stored, neither turned nor with a transparent color."""
-    with opened(data, list(FORMATS.values())) as image:
-        return _loaded(image, allow_truncated)
+    with open_image(data, list(FORMATS.values())) as image:
+        return _load(image, allow_truncated)
 
 
-def _loaded(image: Image.Image, allow_truncated: bool) -> np.ndarray:
+def _load(image: Image.Image, allow_truncated: bool) -> np.ndarray:
     """Decode the pixels."""
     try:
         with _truncation.at(allow_truncated):
@@ -81,7 +81,7 @@ def _loaded(image: Image.Image, allow_truncated: bool) -> np.ndarray:
     return to_array(image)
 
 
-def opened(data: bytes, formats: list[str]) -> Image.Image:
+def open_image(data: bytes, formats: list[str]) -> Image.Image:
     """Open with the decoders of these formats of Pillow's, and no others."""
     try:
         return Image.open(io.BytesIO(data), formats=formats)

@@ -11,7 +11,7 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs.header import Header
-from imgtool.image.codecs.orientation import from_exif, turned, upright
+from imgtool.image.codecs.orientation import displayed_size, from_exif, upright
 from imgtool.image.codecs.png_chunks import TEXTS, PngChunks, is_complete, may_be_complete, minimal, walk
 
 _GRAY_ALPHA = 4
@@ -23,7 +23,7 @@ def header(data: bytes) -> Header:
     chunks = walk(data, check=False)
     channels = _CHANNELS[chunks.color] + (b"tRNS" in chunks.kept and chunks.color in (0, 2, 3))
     orientation = _orientation(data, chunks)
-    height, width = turned(orientation, chunks.height, chunks.width)
+    height, width = displayed_size(orientation, chunks.height, chunks.width)
     dtype = "uint16" if chunks.depth == 16 else "uint8"
     profile = f"{len(chunks.kept[b'iCCP'])} bytes" if b"iCCP" in chunks.kept else None
     return Header("png", height, width, channels, dtype, orientation, profile)

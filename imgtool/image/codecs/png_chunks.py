@@ -19,7 +19,7 @@ _ORIENTED = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # texts in whi
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type -> samples a pixel
 # left, top, and steps to the right and down of Adam7's passes
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_STEP = 256  # bytes that are unpacked at a time: what comes before damage is kept
+_STEP_BYTES = 256  # bytes that are unpacked at a time: what comes before damage is kept
 _LAST_FILTER = 4  # Paeth
 _DEFLATE_RATIO = 1032  # deflate packs at most so many bytes into one
 
@@ -87,12 +87,12 @@ def may_be_complete(chunks: PngChunks) -> bool:
 
 def is_complete(chunks: PngChunks) -> bool:
     """Tell whether the data hold all rows."""
-    return sum(map(len, _unpacked(chunks))) == _length(chunks)
+    return sum(map(len, _unpack(chunks))) == _length(chunks)
 
 
 def minimal(chunks: PngChunks, *, mend: bool) -> bytes:
     """Return a PNG without animation and without what only describes it; rows that are missing are blank if mended."""
-    packed = zlib.compress(_mended(chunks), 0) if mend else b"".join(chunks.data)
+    packed = zlib.compress(_mend(chunks), 0) if mend else b"".join(chunks.data)
     method = bytes([chunks.depth, chunks.color, 0, 0, chunks.interlaced])
     parts = [(b"IHDR", struct.pack(">II", chunks.width, chunks.height) + method)]
     parts += [(name, chunks.kept[name]) for name in (b"PLTE", b"tRNS") if name in chunks.kept and chunks.color == 3]
@@ -102,9 +102,9 @@ def minimal(chunks: PngChunks, *, mend: bool) -> bytes:
     )
 
 
-def _mended(chunks: PngChunks) -> bytes:
+def _mend(chunks: PngChunks) -> bytes:
     """Return the rows that are there, up to the first whose filter there is not, and zeros for the others."""
-    rows = b"".join(_unpacked(chunks))
+    rows = b"".join(_unpack(chunks))
     if not rows:
         raise ImageError("is cut before its first row")
     good = next((start for start in _starts(chunks) if start >= len(rows) or rows[start] > _LAST_FILTER), len(rows))
@@ -120,13 +120,13 @@ def _starts(chunks: PngChunks) -> Iterator[int]:
         position += count * size
 
 
-def _unpacked(chunks: PngChunks) -> Iterator[bytes]:
+def _unpack(chunks: PngChunks) -> Iterator[bytes]:
     """Yield the rows' bytes, piece by piece, as far as they are there and no further than the image needs."""
-    unpack, wanted = zlib.decompressobj(), _length(chunks)
+    inflate, wanted = zlib.decompressobj(), _length(chunks)
     for body in chunks.data:
-        for begin in range(0, len(body), _STEP):
+        for begin in range(0, len(body), _STEP_BYTES):
             try:
-                piece = unpack.decompress(body[begin : begin + _STEP], wanted)
+                piece = inflate.decompress(body[begin : begin + _STEP_BYTES], wanted)
             except zlib.error:
                 return
             yield piece

@@ -61,7 +61,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
         samples = _binary(data, layout, np.dtype(">u2" if layout.maxval > 255 else "u1"), allow_truncated)
     if samples.size and samples.max() > layout.maxval:
         raise ImageError(f"holds the value {samples.max()} above its own maximum {layout.maxval}")
-    return _scaled(samples, layout.maxval).reshape(shape)
+    return _scale_samples(samples, layout.maxval).reshape(shape)
 
 
 def layout_of(data: bytes) -> Layout:
@@ -83,7 +83,7 @@ def layout_of(data: bytes) -> Layout:
     if kind in "Ff":
         return Layout(kind, width, height, channels, 1, offset, _scale(numbers[2]))
     maxval = _whole(numbers[2]) if wanted == 3 else 1
-    return Layout(kind, width, height, channels, _checked_maxval(maxval), offset)
+    return Layout(kind, width, height, channels, _require_maxval(maxval), offset)
 
 
 def _pam_layout(data: bytes) -> Layout:
@@ -105,7 +105,7 @@ def _pam_layout(data: bytes) -> Layout:
     kind = fields.get("TUPLTYPE", "")
     if (kind and _PAM_CHANNELS.get(kind) != depth) or not 1 <= depth <= 4:
         raise ImageError(f"has a feature that imgtool does not read: PAM of type {kind or 'none'} and depth {depth}")
-    return Layout("7", width, height, depth, _checked_maxval(maxval), end.end())
+    return Layout("7", width, height, depth, _require_maxval(maxval), end.end())
 
 
 def _whole(token: bytes) -> int:
@@ -126,7 +126,7 @@ def _scale(token: bytes) -> float:
     return scale
 
 
-def _checked_maxval(maxval: int) -> int:
+def _require_maxval(maxval: int) -> int:
     if not 1 <= maxval <= 65535:
         raise ImageError(f"has the maximum value {maxval}; PNM allows 1 to 65535")
     return maxval
@@ -175,7 +175,7 @@ def _text(data: bytes, layout: Layout, allow_truncated: bool) -> np.ndarray:
     return samples
 
 
-def _scaled(samples: np.ndarray, maxval: int) -> np.ndarray:
+def _scale_samples(samples: np.ndarray, maxval: int) -> np.ndarray:
     """Scale 0..maxval to 0..255 or 0..65535, rounded to the nearest."""
     top, dtype = (65535, np.uint16) if maxval > 255 else (255, np.uint8)
     if maxval == top:

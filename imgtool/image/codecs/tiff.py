@@ -14,17 +14,17 @@ import tifffile
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs.header import Header
-from imgtool.image.codecs.orientation import require_supported, turned, upright
+from imgtool.image.codecs.orientation import displayed_size, require_supported, upright
 from imgtool.image.codecs.photometry import (
     FULL_RANGE,
     REC_601,
     cielab_to_rgb,
     cmyk_to_rgb,
-    scaled,
-    unpremultiplied,
+    scale_samples,
+    unpremultiply,
     ycbcr_to_rgb,
 )
-from imgtool.image.codecs.pillow import opened, to_array
+from imgtool.image.codecs.pillow import open_image, to_array
 from imgtool.image.codecs.tiff_codecs import is_image
 from imgtool.image.codecs.tiff_samples import sample_type, samples
 
@@ -44,7 +44,7 @@ def header(data: bytes) -> Header:
     with _open(data) as file:
         page = _page(file)
         orientation = _orientation(page)
-        height, width = turned(orientation, page.imagelength, page.imagewidth)
+        height, width = displayed_size(orientation, page.imagelength, page.imagewidth)
         channels = 3 if page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB) else 1
         channels += _alpha_kind(page) is not None
         dtype = _shown_type(page)
@@ -140,17 +140,17 @@ def _meaning(page: Any, samples: np.ndarray) -> np.ndarray:
         require_supported(photometric in _PLAIN, "a photometric interpretation of such numbers")
         color, alpha = _as_float(color), None if alpha is None else _as_float(alpha)
         if alpha is not None and _alpha_kind(page) == _ASSOCIATED and samples.dtype.kind == "f":
-            color = unpremultiplied(color, alpha)
-        return _joined(color, alpha)
-    alpha = None if alpha is None else scaled(alpha, (1 << bits) - 1)
+            color = unpremultiply(color, alpha)
+        return _join(color, alpha)
+    alpha = None if alpha is None else scale_samples(alpha, (1 << bits) - 1)
     if photometric == _PALETTE:
         color = _by_palette(page, color[:, :, 0])
         alpha = None if alpha is None else alpha.astype(np.uint8)
     else:
-        color = _colors(page, scaled(color, (1 << bits) - 1))
+        color = _colors(page, scale_samples(color, (1 << bits) - 1))
     if alpha is not None and _alpha_kind(page) == _ASSOCIATED:
-        color = unpremultiplied(color, alpha)
-    return _joined(color, alpha)
+        color = unpremultiply(color, alpha)
+    return _join(color, alpha)
 
 
 def _colors(page: Any, color: np.ndarray) -> np.ndarray:
@@ -203,7 +203,7 @@ def _by_palette(page: Any, indices: np.ndarray) -> np.ndarray:
     return np.asarray(colors[:, indices].transpose(1, 2, 0))
 
 
-def _joined(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+def _join(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     """Return (height, width) or (height, width, channels)."""
     if alpha is not None:
         return np.concatenate([color, alpha], axis=2)
@@ -214,6 +214,6 @@ def _by_pillow(data: bytes, page: Any) -> np.ndarray:
     """Decode the old kind of JPEG compression, whose tables lie anywhere in the file; Pillow also turns it upright."""
     plain = page.photometric in (_BLACK_IS_ZERO, _RGB, _YCBCR) and page.planarconfig == 1 and page.bitspersample == 8
     require_supported(plain, "old-style JPEG-compressed TIFF of such samples")
-    with opened(data, ["TIFF"]) as image:
+    with open_image(data, ["TIFF"]) as image:
         image.load()
         return to_array(image)

@@ -18,7 +18,7 @@ from PIL import TiffImagePlugin
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs.orientation import require_supported
-from imgtool.image.codecs.pillow import opened
+from imgtool.image.codecs.pillow import open_image
 
 Bytes = memoryview | bytes
 _NONE, _FAX, _JPEG, _LZMA = 1, {2, 3, 4}, {7, 99}, 34925
@@ -52,7 +52,7 @@ def require_codec(page: Any) -> None:
     )
 
 
-def unpacked(strip: Bytes, page: Any, rows: int, row_bytes: int, width: int) -> Bytes:
+def unpack(strip: Bytes, page: Any, rows: int, row_bytes: int, width: int) -> Bytes:
     """Return the rows that a strip holds, uncompressed; fewer bytes than rows * row_bytes when it is cut.
 
     Raises ImageError when the strip is broken.
@@ -100,13 +100,13 @@ def _libtiff(strip: Bytes, name: str, width: int, rows: int, bits: int, tags: di
     content = bytes(strip) + bytes(len(strip) % 2)
     file = struct.pack("<2sHI", b"II", 42, 8 + len(content)) + content + directory
     try:
-        with opened(file, ["TIFF"]) as image:
+        with open_image(file, ["TIFF"]) as image:
             return np.asarray(image.convert("L") if image.mode == "1" else image)
     except OSError as error:
         raise ImageError(f"has a strip or tile that is cut or damaged: {error}") from None
 
 
-def decoded(strip: memoryview, page: Any) -> np.ndarray:
+def decode_strip(strip: memoryview, page: Any) -> np.ndarray:
     """Return the pixels (rows, width, samples) of a strip or tile that is an image file of its own."""
     from imgtool.image.codecs import jp2, png
 
@@ -118,7 +118,7 @@ def decoded(strip: memoryview, page: Any) -> np.ndarray:
     else:
         file = _whole_jpeg(file, page) if kind in _JPEG else file
         try:
-            with opened(file, ["JPEG", "WEBP"]) as picture:
+            with open_image(file, ["JPEG", "WEBP"]) as picture:
                 image = np.asarray(picture)
                 image = 255 - image if picture.mode == "CMYK" else image  # Pillow takes it for Adobe's, inverted
         except OSError as error:

@@ -14,11 +14,11 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs.orientation import require_supported
-from imgtool.image.codecs.tiff_codecs import PREDICTABLE, decoded, is_image, require_codec, unpacked
+from imgtool.image.codecs.tiff_codecs import PREDICTABLE, decode_strip, is_image, require_codec, unpack
 
 _UNSIGNED, _SIGNED, _FLOAT, _VOID = 1, 2, 3, 4
 _HORIZONTAL, _FLOATING = 2, 3
-_BLOCK = 64  # rows that are taken apart into bits at a time
+_BLOCK_ROWS = 64  # rows that are taken apart into bits at a time
 _YCBCR = 6
 
 
@@ -97,18 +97,18 @@ def _places(page: Any, planes: int) -> Iterator[_Place]:
 def _part(strip: memoryview, page: Any, place: _Place, count: int, allow_truncated: bool) -> np.ndarray:
     """Return the samples (rows, columns, count) of a strip or tile."""
     if is_image(page):
-        return _fitting(decoded(strip, page), page, place, count)
+        return _fit(decode_strip(strip, page), page, place, count)
     steps = subsampling(page)
     if steps != (1, 1):
-        return _subsampled(strip, page, place, steps, allow_truncated)
+        return _subsample(strip, page, place, steps, allow_truncated)
     bits = int(page.bitspersample)
     row_bytes = (place.columns * count * bits + 7) // 8
     rows = _rows(strip, page, place.rows, row_bytes, place.columns, allow_truncated)
-    values = _unpredicted(rows, page, count, place.columns)
+    values = _unpredict(rows, page, count, place.columns)
     return values.reshape(place.rows, place.columns, count)
 
 
-def _fitting(part: np.ndarray, page: Any, place: _Place, count: int) -> np.ndarray:
+def _fit(part: np.ndarray, page: Any, place: _Place, count: int) -> np.ndarray:
     """Return the pixels of a strip or tile that is an image file; these must be as many as the header says."""
     rows = min(place.rows, page.imagelength - place.top)
     if part.shape[0] < rows or part.shape[1] < place.columns:
@@ -123,7 +123,7 @@ def _fitting(part: np.ndarray, page: Any, place: _Place, count: int) -> np.ndarr
 
 def _rows(strip: memoryview, page: Any, rows: int, row_bytes: int, width: int, allow_truncated: bool) -> np.ndarray:
     """Return the uncompressed bytes of a strip (rows, bytes)."""
-    found = unpacked(strip, page, rows, row_bytes, width)
+    found = unpack(strip, page, rows, row_bytes, width)
     missing = rows * row_bytes - len(found)
     if missing and not (allow_truncated and found):
         raise ImageError(f"is cut: a strip holds {len(found)} of {rows * row_bytes} bytes")
@@ -131,14 +131,14 @@ def _rows(strip: memoryview, page: Any, rows: int, row_bytes: int, width: int, a
     return np.frombuffer(whole, np.uint8).reshape(rows, row_bytes)
 
 
-def _unpredicted(rows: np.ndarray, page: Any, count: int, columns: int) -> np.ndarray:
+def _unpredict(rows: np.ndarray, page: Any, count: int, columns: int) -> np.ndarray:
     """Return the samples of rows of bytes (rows, columns * count), prediction undone."""
     bits, predictor = int(page.bitspersample), int(page.predictor) if int(page.compression) in PREDICTABLE else 1
     require_supported(predictor in (1, _HORIZONTAL, _FLOATING), f"the predictor {predictor}")
     dtype = sample_type(page)
     if predictor == _FLOATING:
         require_supported(dtype.kind == "f", "prediction of floats for integers")
-        return _float_unpredicted(rows, count, dtype)
+        return _unpredict_floats(rows, count, dtype)
     if bits not in (8, 16, 32, 64):
         require_supported(predictor == 1, f"prediction of {bits} bits")
         return _bits(rows, bits, columns * count, page.parent.byteorder)
@@ -149,7 +149,7 @@ def _unpredicted(rows: np.ndarray, page: Any, count: int, columns: int) -> np.nd
     return np.cumsum(whole, axis=1, dtype=whole.dtype).reshape(len(rows), -1).view(dtype)
 
 
-def _float_unpredicted(rows: np.ndarray, count: int, dtype: np.dtype) -> np.ndarray:
+def _unpredict_floats(rows: np.ndarray, count: int, dtype: np.dtype) -> np.ndarray:
     """Undo the prediction of floats: their bytes, the highest of all first, are differences along the row."""
     bytes_of = np.cumsum(rows.reshape(len(rows), -1, count), axis=1, dtype=np.uint8)
     planes = bytes_of.reshape(len(rows), dtype.itemsize, -1)
@@ -166,10 +166,10 @@ def _bits(rows: np.ndarray, bits: int, across: int, byteorder: str) -> np.ndarra
         return low | middle << 8 | high << 16 if byteorder == "<" else high | middle << 8 | low << 16
     dtype = np.dtype(np.uint8 if bits < 8 else np.uint16 if bits < 16 else np.uint32)
     values = np.zeros((len(rows), across), dtype)
-    for begin in range(0, len(rows), _BLOCK):
-        single = np.unpackbits(rows[begin : begin + _BLOCK], axis=1)[:, : across * bits].reshape(-1, across, bits)
+    for begin in range(0, len(rows), _BLOCK_ROWS):
+        single = np.unpackbits(rows[begin : begin + _BLOCK_ROWS], axis=1)[:, : across * bits].reshape(-1, across, bits)
         for bit in range(bits):
-            values[begin : begin + _BLOCK] |= single[:, :, bit].astype(dtype) << dtype.type(bits - 1 - bit)
+            values[begin : begin + _BLOCK_ROWS] |= single[:, :, bit].astype(dtype) << dtype.type(bits - 1 - bit)
     return values
 
 
@@ -183,7 +183,7 @@ def subsampling(page: Any) -> tuple[int, int]:
     return int(across), int(down)
 
 
-def _subsampled(
+def _subsample(
     strip: memoryview, page: Any, place: _Place, steps: tuple[int, int], allow_truncated: bool
 ) -> np.ndarray:
     """Return Y, Cb, Cr of every pixel; a unit of the file holds the Ys of a block, then one Cb and one Cr."""
