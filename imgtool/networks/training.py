@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import pickle
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,10 +16,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from imgtool.batch.outputs import new_file
-from imgtool.errors import DataError, TrainingError
+from imgtool.errors import TrainingError
 from imgtool.events import Epoch, Events, Step
 from imgtool.networks.augment import augment
+from imgtool.networks.checkpoint import Checkpoint, describe, load, save
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples
 from imgtool.networks.schedules import one_cycle
@@ -59,28 +58,33 @@ def train(
     training.
     """
     module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = _Run(module, samples, recipe, augmentation, seed, device, events)
-    identity = {
-        "recipe": recipe.to_json(),
-        "augmentation": augmentation.to_json(),
-        "seed": seed,
-        "data": samples.digest(),
-        "validation": validation.digest() if validation else "",
-        "tensors": _shapes(module),
-    }
-    history = _resume(checkpoint, identity, run) if checkpoint else []
-    with _threads(threads or default_threads(multiply_adds * recipe.batch)), _dropout_generator(device):
+    run = _Run(module, samples, recipe, augmentation, seed, device, validation, events)
+    identity, history = run.identity() if checkpoint else {}, []
+    if checkpoint and checkpoint.exists():
+        stored = load(checkpoint, identity, threads)
+        threads, history = stored.threads, stored.history
+        run.restore(stored.arrays)
+    threads = threads or default_threads(multiply_adds * recipe.batch)
+    with _threads(threads), _dropout_generator(device):
         for epoch in range(len(history), recipe.epochs):
-            with _within_memory(recipe.batch):
-                history.append(run.epoch(epoch, validation))
-            if validation and best_epoch(history) == epoch + 1:
-                run.best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+            try:
+                history.append(run.epoch(epoch))
+            except _NotFiniteError:
+                # Going on from the checkpoint would end here again, and it would stand in a lower rate's way.
+                if checkpoint and history:
+                    checkpoint.unlink(missing_ok=True)
+                raise
+            if best_epoch(history) == epoch + 1:
+                run.keep()
             if checkpoint:
-                _save(checkpoint, identity, run, history)
+                save(checkpoint, Checkpoint(identity, threads, history, run.arrays()))
             run.report(history[-1])
-    if run.best:
-        module.load_state_dict(run.best)
+    run.restore_best()
     return history
+
+
+class _NotFiniteError(TrainingError):
+    """The loss or its gradient is not finite."""
 
 
 def batch(samples: Samples, indices: np.ndarray) -> torch.Tensor:
@@ -125,6 +129,7 @@ class _Nesterov:
     """
 
     def __init__(self, module: torch.nn.Module, recipe: Recipe) -> None:
+        self.names = [name for name, _ in module.named_parameters()]
         self.parameters: list[torch.Tensor] = list(module.parameters())
         self.momenta = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.recipe = recipe
@@ -156,19 +161,61 @@ class _Run:
         augmentation: Augmentation,
         seed: int,
         device: str,
+        validation: Samples | None,
         events: Events | None,
     ) -> None:
         self.module, self.samples, self.recipe, self.augmentation = module, samples, recipe, augmentation
-        self.seed, self.device, self.events = seed, device, events
+        self.seed, self.device, self.validation, self.events = seed, device, validation, events
         self.optimizer = _Nesterov(module, recipe)
-        self.best: dict[str, torch.Tensor] = {}  # weights of the best epoch, with validation images
+        self.best: dict[str, torch.Tensor] = {}  # with validation images, the tensors of the best epoch
+        self.keep()
 
-    def epoch(self, epoch: int, validation: Samples | None) -> dict[str, float]:
+    def identity(self) -> dict[str, Any]:
+        """Return what makes two trainings the same one, as JSON has it."""
+        return {
+            "recipe": self.recipe.to_json(),
+            "augmentation": self.augmentation.to_json(),
+            "seed": self.seed,
+            "data": self.samples.digest(),
+            "validation": self.validation.digest() if self.validation else "",
+            "tensors": describe({name: array for name, array in self.arrays().items() if not name.startswith("best.")}),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all numbers that training changes, by name."""
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the numbers that `arrays` gave."""
+        with torch.no_grad():
+            for name, tensor in self._tensors().items():
+                tensor.copy_(torch.from_numpy(arrays[name]))
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """Return the tensors themselves: the module's, the momenta, and those of the best epoch."""
+        momenta = zip(self.optimizer.names, self.optimizer.momenta, strict=True)
+        parts = {"module": self.module.state_dict(), "momentum": dict(momenta), "best": self.best}
+        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+    def keep(self) -> None:
+        """Remember the module as it is as that of the best epoch, where there are validation images."""
+        if self.validation is not None:
+            self.best = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
+
+    def restore_best(self) -> None:
+        """Give the module the tensors of the best epoch."""
+        if self.best:
+            self.module.load_state_dict(self.best)
+
+    def epoch(self, epoch: int) -> dict[str, float]:
         """Go once through the samples in random order; return the row of the history."""
         start = time.perf_counter()
-        row: dict[str, float] = {"epoch": epoch + 1, **self._steps(epoch)}
-        if validation is not None:
-            row["validation_loss"], row["validation_error"] = loss_and_error(self.module, validation, self.device)
+        with _within_memory(self.recipe.batch):
+            row: dict[str, float] = {"epoch": epoch + 1, **self._steps(epoch)}
+            if self.validation is not None:
+                row["validation_loss"], row["validation_error"] = loss_and_error(
+                    self.module, self.validation, self.device
+                )
         row["seconds"] = time.perf_counter() - start
         return row
 
@@ -198,7 +245,7 @@ class _Run:
             labels = torch.from_numpy(self.samples.labels[indices]).to(self.device)
             loss, mistakes = self._step(normalize(images, self.samples), labels, self.rate(epoch + step / len(batches)))
             if not math.isfinite(loss):
-                raise TrainingError(
+                raise _NotFiniteError(
                     f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; "
                     f"try a lower learning rate than {self.recipe.learning_rate:g}"
                 )
@@ -272,40 +319,3 @@ def loss_and_error(module: torch.nn.Module, samples: Samples, device: str = "cpu
     logits = predict(module, samples, device)
     loss = functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(samples.labels))
     return loss.item(), float((logits.argmax(1) != samples.labels).mean())
-
-
-def _shapes(module: torch.nn.Module) -> dict[str, list[int]]:
-    """Return the shape of every tensor by its name."""
-    return {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-
-
-def _save(path: Path, identity: dict[str, Any], run: _Run, history: History) -> None:
-    """Write a checkpoint whole or not at all. Raises OutputError when it cannot be written."""
-    state = {
-        "identity": identity,
-        "history": history,
-        "module": run.module.state_dict(),
-        "momenta": run.optimizer.momenta,
-        "best": run.best,
-    }
-    with new_file(path, overwrite=True) as file:
-        torch.save(state, file)
-
-
-def _resume(path: Path, identity: dict[str, Any], run: _Run) -> History:
-    """Restore module and momenta from a checkpoint, if there is one, and return its history."""
-    if not path.exists():
-        return []
-    try:
-        state = torch.load(path, weights_only=True)  # tensors, numbers and texts; no code
-        stored = state["identity"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: is no checkpoint of imgtool") from None
-    if stored != identity:
-        raise DataError(f"{path}: is the checkpoint of another training (other data, seed, settings or network)")
-    run.module.load_state_dict(state["module"])
-    for momentum, value in zip(run.optimizer.momenta, state["momenta"], strict=True):
-        momentum.copy_(value)
-    run.best = state["best"]
-    history: History = state["history"]
-    return history
