@@ -47,10 +47,9 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         yield from walk(f"imgtool {name}", command)
 
 
-def paragraphs(command: click.Command) -> Iterator[tuple[str, bool]]:
-    """Yield the paragraphs of a command's help and epilog, and whether each is shown line by line."""
-    text = inspect.cleandoc("\n\n".join(filter(None, (command.help, command.epilog))))
-    for part in re.split(r"\n\s*\n", text):
+def paragraphs(text: str | None) -> Iterator[tuple[str, bool]]:
+    """Yield the paragraphs of a command's help or epilog, and whether each is shown line by line."""
+    for part in re.split(r"\n\s*\n", inspect.cleandoc(text or "")):
         literal = "\b" in part
         lines = [line for line in part.replace("\b", "").splitlines() if line.strip()]
         if lines:
@@ -59,7 +58,7 @@ def paragraphs(command: click.Command) -> Iterator[tuple[str, bool]]:
 
 def examples(command: click.Command) -> list[str]:
     """Return the command lines that a command's help shows."""
-    lines = [line.strip() for text, literal in paragraphs(command) if literal for line in text.splitlines()]
+    lines = [line.strip() for text, literal in paragraphs(command.help) if literal for line in text.splitlines()]
     return [line for line in lines if re.search(r"(^|\| )imgtool ", line)]
 
 
@@ -87,24 +86,45 @@ def command_page(name: str) -> str:
 
 
 def _section(name: str, command: click.Command, level: int) -> str:
-    parts = [f"{'#' * level} {name}"]
-    for text, literal in paragraphs(command):
-        if not literal:
-            parts.append(plain(text))
-        elif "imgtool " in text:
-            parts.append("```console\n" + "\n".join(f"$ {line.strip()}" for line in text.splitlines()) + "\n```")
-        else:
-            parts.append(f"```text\n{text}\n```")
-    usage = command.collect_usage_pieces(click.Context(command, info_name=name))
-    parts.append(f"```text\n{' '.join([name, *usage])}\n```")
-    parts.append(f"```{{program}} {name}\n```")
-    parts += map(_option, options(command))
-    return "\n\n".join(parts)
+    """Return a command's summary, usage, examples, explanation, options, and what stands at its help's end."""
+    summary, *rest = map(_paragraph, paragraphs(command.help))
+    usage = " ".join([name, *command.collect_usage_pieces(click.Context(command, info_name=name))])
+    parts = [f"{'#' * level} {name}", summary, f"```text\n{usage}\n```", *rest]
+    if found := options(command):
+        parts += [f"{'#' * (level + 1)} Options", f"```{{program}} {name}\n```", *map(_option, found)]
+    return "\n\n".join([*parts, *map(_paragraph, paragraphs(command.epilog))])
+
+
+def _paragraph(paragraph: tuple[str, bool]) -> str:
+    """Return a paragraph in Markdown: text, command lines, or lines that stand as they are."""
+    text, literal = paragraph
+    if not literal:
+        return plain(text)
+    if "imgtool " not in text:
+        return f"```text\n{text}\n```"
+    return "```console\n" + "\n".join(f"$ {line.strip()}" for line in text.splitlines()) + "\n```"
+
+
+def _metavar(option: click.Option) -> str:
+    """Return what stands for an option's value."""
+    if isinstance(option.type, (click.IntRange, click.FloatRange)):
+        return option.metavar or "N"
+    return option.metavar or option.make_metavar(click.Context(program))
+
+
+def _range(kind: click.IntRange | click.FloatRange) -> str:
+    """Return a range in words."""
+    low, high = kind.min, kind.max
+    if low is not None and high is not None:
+        return f"From {low} to {high}."
+    if low is None:
+        return f"At most {high}." if not kind.max_open else f"Below {high}."
+    return f"At least {low}." if not kind.min_open else f"Above {low}."
 
 
 def _option(option: click.Option) -> str:
     """Return an option as Sphinx describes one: how it is spelled, what it takes, its default."""
-    metavar = "" if option.is_flag else f" {option.metavar or option.make_metavar(click.Context(program))}"
+    metavar = "" if option.is_flag else f" {_metavar(option)}"
     heading = ", ".join(f"{each}{metavar}" for each in spellings(option))
     text, default = option.help or "", None
     if found := DEFAULT.search(text):
@@ -114,7 +134,9 @@ def _option(option: click.Option) -> str:
     if isinstance(kind, click.Choice) and not all(str(each) in text for each in kind.choices):
         lines.append(f"One of {', '.join(f'`{each}`' for each in kind.choices)}.")
     if isinstance(kind, (click.IntRange, click.FloatRange)):
-        lines.append(f"Range: {plain(kind._describe_range())}.")
+        lines.append(_range(kind))
+    if default is None and option.secondary_opts:
+        default = (option.opts if option.default else option.secondary_opts)[-1]
     if default is None and not option.is_flag and isinstance(option.default, (int, float, str)):
         default = str(option.default)
     if default:
