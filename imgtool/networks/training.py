@@ -93,10 +93,16 @@ def batch(samples: Samples, indices: np.ndarray) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
-def normalize(images: torch.Tensor, samples: Samples) -> torch.Tensor:
-    """Subtract the mean, divide by the standard deviation."""
-    mean, deviation = (torch.tensor(each).view(1, -1, 1, 1).to(images) for each in (samples.mean, samples.deviation))
-    return ((images - mean) / deviation).contiguous(memory_format=torch.channels_last)
+class Normalization:
+    """Subtracts the mean of each channel and divides by its deviation: one multiplication and one addition."""
+
+    def __init__(self, samples: Samples, device: str = "cpu") -> None:
+        mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (samples.mean, samples.deviation))
+        self.scale, self.offset = (1 / deviation).to(device), (-mean / deviation).to(device)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (n, channels, height, width) in PyTorch's channels_last."""
+        return torch.addcmul(self.offset, images, self.scale).contiguous(memory_format=torch.channels_last)
 
 
 def best_epoch(history: Sequence[dict[str, float]]) -> int:
@@ -121,7 +127,7 @@ def default_threads(multiply_adds: int) -> int:
     return threads
 
 
-class _Nesterov:
+class Nesterov:
     """Gradient descent with weight decay and Nesterov's momentum: the numbers of `torch.optim.SGD(nesterov=True)`.
 
     That class itself is not used because the first optimizer of a process imports 800 modules of PyTorch's compiler,
@@ -133,6 +139,11 @@ class _Nesterov:
         self.parameters: list[torch.Tensor] = list(module.parameters())
         self.momenta = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.recipe = recipe
+
+    def forget_gradients(self) -> None:
+        """Drop the gradients of the last step."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     @torch.no_grad()
     def step(self, rate: float) -> bool:
@@ -166,7 +177,7 @@ class _Run:
     ) -> None:
         self.module, self.samples, self.recipe, self.augmentation = module, samples, recipe, augmentation
         self.seed, self.device, self.validation, self.events = seed, device, validation, events
-        self.optimizer = _Nesterov(module, recipe)
+        self.optimizer = Nesterov(module, recipe)
         self.best: dict[str, torch.Tensor] = {}  # with validation images, the tensors of the best epoch
         self.keep()
 
@@ -239,11 +250,12 @@ class _Run:
         torch.manual_seed(self.seed * 100_003 + epoch)  # dropout has no generator argument
         batches = np.array_split(order, max(1, math.ceil(len(order) / self.recipe.batch)))
         loss_sum, wrong, seen = 0.0, 0.0, 0
+        normalize = Normalization(self.samples, self.device)
         for step, indices in enumerate(batches):
             images = batch(self.samples, indices).to(self.device)
             images = augment(images, self.augmentation, generator, self.recipe.training_side)
             labels = torch.from_numpy(self.samples.labels[indices]).to(self.device)
-            loss, mistakes = self._step(normalize(images, self.samples), labels, self.rate(epoch + step / len(batches)))
+            loss, mistakes = self._step(normalize(images), labels, self.rate(epoch + step / len(batches)))
             if not math.isfinite(loss):
                 raise _NotFiniteError(
                     f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; "
@@ -259,7 +271,7 @@ class _Run:
         with _precision(images.device.type, self.recipe.bf16):
             logits = self.module(images)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        self.module.zero_grad(set_to_none=True)
+        self.optimizer.forget_gradients()
         loss.backward()  # type: ignore[no-untyped-call]
         value = loss.item()
         if not math.isfinite(value) or not self.optimizer.step(rate):
@@ -309,9 +321,8 @@ def predict(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> n
     module.eval()
     count = len(samples.labels)
     parts = np.array_split(np.arange(count), max(1, math.ceil(count / VALIDATION_BATCH)))
-    return np.concatenate(
-        [module(normalize(batch(samples, part).to(device), samples)).float().cpu().numpy() for part in parts]
-    )
+    normalize = Normalization(samples, device)
+    return np.concatenate([module(normalize(batch(samples, part).to(device))).float().cpu().numpy() for part in parts])
 
 
 def loss_and_error(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> tuple[float, float]:
