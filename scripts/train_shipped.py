@@ -28,7 +28,7 @@ from imgtool.datasets.split import split
 from imgtool.evaluation.statistics import wilson
 from imgtool.events import Event
 from imgtool.networks.samples import Samples
-from imgtool.networks.torch_backend import build, load_weights, weights_of
+from imgtool.networks.torch_backend import arrays_of, build, load_arrays
 from imgtool.networks.training import train
 
 SEED = 0
@@ -127,13 +127,13 @@ def fitted(
         watched = Samples(model.samples(held).images, held.labels, samples.mean, samples.deviation)
     module = build(model.network(), seed=SEED)
     if start:
-        load_weights(module, start)
+        load_arrays(module, start)
     begin = time.monotonic()
     recipe, augmentation = model.recipe()
     history = train(
         module, samples, recipe, augmentation, seed=SEED, validation=watched, checkpoint=checkpoint, events=Reporter()
     )
-    model._take(weights_of(module), rest, samples.mean, samples.deviation, SEED, history)
+    model._take(arrays_of(module), rest, samples.mean, samples.deviation, SEED, history)
     print(f"trained in {time.monotonic() - begin:.0f} s: {history[-1]}")
 
 

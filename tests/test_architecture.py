@@ -1,4 +1,4 @@
-"""The order of the floors: who imports whom, and what is imported late (docs/architecture.md)."""
+"""The order of the layers: who imports whom, and what is imported late (docs/dev/architecture.md)."""
 
 import ast
 import subprocess
@@ -9,16 +9,16 @@ import pytest
 
 from locations import ROOT
 
-FLOORS = [
+LAYERS = [
     {"errors"}, {"device", "events", "parameters", "arrays"}, {"image"}, {"filters", "batch"}, {"datasets"},
     {"features", "networks"}, {"classifiers"}, {"pipelines"}, {"evaluation"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 FILES = sorted((ROOT / "imgtool").rglob("*.py"))
 TORCH = {"networks/torch_backend.py", "networks/training.py", "networks/augment.py", "classifiers/network.py"}
 
 
-def room_of(path):
+def package_of(path):
     parts = path.relative_to(ROOT / "imgtool").parts
     return parts[0].removesuffix(".py")
 
@@ -53,17 +53,17 @@ def is_module(package, name):
     return (folder / f"{name}.py").exists() or (folder / name / "__init__.py").exists()
 
 
-def test_every_room_stands_on_a_floor():
-    assert {room_of(path) for path in FILES} - {"__init__"} <= FLOOR.keys()
+def test_every_package_has_a_layer():
+    assert {package_of(path) for path in FILES} - {"__init__"} <= LAYER.keys()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_rooms_import_from_floors_below_only(path):
-    here = room_of(path)
+def test_packages_import_from_layers_below_only(path):
+    here = package_of(path)
     for module in imports(path):
         parts = module.split(".")
-        if parts[0] == "imgtool" and len(parts) > 1 and parts[1] in FLOOR and parts[1] != here:
-            assert FLOOR[parts[1]] < FLOOR[here], f"{here} imports {module}"
+        if parts[0] == "imgtool" and len(parts) > 1 and parts[1] in LAYER and parts[1] != here:
+            assert LAYER[parts[1]] < LAYER[here], f"{here} imports {module}"
 
 
 def test_no_file_imports_itself_through_others():
@@ -74,13 +74,13 @@ def test_no_file_imports_itself_through_others():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_libraries_stay_in_their_rooms(path):
-    name, room = str(path.relative_to(ROOT / "imgtool")), room_of(path)
+def test_libraries_stay_in_their_packages(path):
+    name, package = str(path.relative_to(ROOT / "imgtool")), package_of(path)
     found = {module.split(".")[0] for module in imports(path)}
     early = {module.split(".")[0] for module in imports(path, top_level=True)}
-    if room != "cli":
+    if package != "cli":
         assert not found & {"click", "rich"}
-    if room != "image":
+    if package != "image":
         assert not found & {"PIL", "tifffile"}
     if name not in TORCH and not name.endswith("_torch.py"):
         assert "torch" not in found

@@ -22,8 +22,9 @@ from imgtool.events import Epoch, Event, Step
 from imgtool.image.color import to_gray, to_rgb
 from imgtool.image.pixels import convert_depth
 from imgtool.image.resize import fit_crop
-from imgtool.networks.declaration import Network
-from imgtool.networks.numpy_backend import NumpyNetwork, draw_weights
+from imgtool.networks import declaration
+from imgtool.networks.initialization import draw_arrays
+from imgtool.networks.numpy_backend import NumpyRunner
 from imgtool.networks.numpy_training import train_by_hand
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples, channel_statistics
@@ -71,11 +72,11 @@ class NetworkClassifier(Classifier):
             allowed = " or ".join(map(str, self.channels))
             raise ParameterError(f"{name}: channels must be {allowed}, got {self.settings['channels']}")
         self._weights: dict[str, np.ndarray] = {}
-        self._numpy: NumpyNetwork | None = None
+        self._numpy: NumpyRunner | None = None
         self._torch: Any = None
 
     @abstractmethod
-    def network(self) -> Network:
+    def network(self) -> declaration.Sequence:
         """Return the declaration for this classifier's classes and settings."""
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
@@ -98,8 +99,7 @@ class NetworkClassifier(Classifier):
 
     def decide(self, features: np.ndarray) -> np.ndarray:
         """Return softmax probabilities of the last layer."""
-        network = self._network()
-        return softmax(network.layers[network.last].forward(features))
+        return softmax(self._network().logits(features))
 
     def _normalise(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Return (n, channels, side, side) float32, mean 0 and deviation 1 over the training images."""
@@ -109,31 +109,25 @@ class NetworkClassifier(Classifier):
         images = (np.stack(list(batch)).astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
-    def _network(self) -> NumpyNetwork:
+    def _network(self) -> NumpyRunner:
         """Return the NumPy form, built once."""
         if self._numpy is None:
             if not self._weights:
                 raise ParameterError(f"{self.name} is not trained yet")
-            self._numpy = NumpyNetwork(self.network(), self._weights)
+            self._numpy = NumpyRunner(self.network(), self._weights)
         return self._numpy
 
     def _by_numpy(self, images: np.ndarray) -> np.ndarray:
-        network = self._network()
-        return network.forward(images, stop_before=network.last)
+        return self._network().features(images)
 
     def _by_torch(self, images: np.ndarray) -> np.ndarray:
         """Run all layers but the last in PyTorch."""
-        torch = _torch(f"--backend torch of {self.name}")
-        from imgtool.networks.torch_backend import build, load_weights
+        _torch(f"--backend torch of {self.name}")
+        from imgtool.networks.torch_backend import TorchRunner
 
         if self._torch is None:
-            module = build(self.network())
-            load_weights(module, self._weights)
-            parts = list(module.children())
-            head = [*parts[:-1], *(list(parts[-1].children())[:-1] if list(parts[-1].children()) else [])]
-            self._torch = torch.nn.Sequential(*head).eval().to(self.device)
-        with torch.inference_mode():
-            result: np.ndarray = self._torch(torch.from_numpy(images).to(self.device)).float().cpu().numpy()
+            self._torch = TorchRunner(self.network(), self._weights, self.device)
+        result: np.ndarray = self._torch.features(images)
         return result
 
     def fit(
@@ -148,7 +142,7 @@ class NetworkClassifier(Classifier):
         """Train from fresh weights with stochastic gradient descent."""
         _torch(f"training {self.name}")
         device = resolve(device)
-        from imgtool.networks.torch_backend import build, weights_of
+        from imgtool.networks.torch_backend import arrays_of, build
         from imgtool.networks.training import train
 
         def tell(event: Event) -> None:
@@ -161,13 +155,12 @@ class NetworkClassifier(Classifier):
         module = build(self.network(), seed=seed)
         recipe, augmentation = self.recipe()
         side = samples.images.shape[1]
-        shapes = self.network().shapes((samples.images.shape[3], side, side))
         rows = train(
             module, samples, recipe, augmentation, seed=seed, device=device, checkpoint=resume, events=tell,
-            multiply_adds=sum(layer.multiply_adds(shape) for _, layer, shape, _ in shapes),
+            multiply_adds=self.network().multiply_adds((samples.images.shape[3], side, side)),
         )  # fmt: skip
         history = [{"epoch": row["epoch"], "loss": row["loss"]} for row in rows]
-        self._take(weights_of(module), dataset, samples.mean, samples.deviation, seed, history)
+        self._take(arrays_of(module), dataset, samples.mean, samples.deviation, seed, history)
         return self
 
     def samples(self, dataset: Dataset) -> Samples:
@@ -242,7 +235,7 @@ class TwoLayer(NetworkClassifier):
     keeps_checkpoints: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {"side": 32, "channels": 3, "hidden": 100, **_DESCENT, "decay": 1e-3}
 
-    def network(self) -> Network:
+    def network(self) -> declaration.Sequence:
         """Return linear, ReLU, linear."""
         from imgtool.networks.two_layer import two_layer
 
@@ -268,7 +261,7 @@ class TwoLayer(NetworkClassifier):
         samples, own = self.samples(dataset), self.settings
         recipe = Recipe(own["epochs"], own["batch"], own["rate"], weight_decay=own["decay"])
         flip = Augmentation(own["mirror"])
-        weights = draw_weights(self.network(), seed)
+        weights = draw_arrays(self.network(), seed)
         weights, rows = train_by_hand(self.network(), weights, samples, recipe, flip, seed=seed, events=tell)
         history = [{"epoch": row["epoch"], "loss": row["loss"]} for row in rows]
         self._take(weights, dataset, samples.mean, samples.deviation, seed, history)
@@ -281,7 +274,7 @@ class LeNet(NetworkClassifier):
     defaults: ClassVar[Mapping[str, Any]] = {"channels": 3, **COMMON, "side": 32, "shift": 0.1}
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {**RANGES, "side": (32, 35)}  # its fc1 has 5 x 5 x 16 inputs
 
-    def network(self) -> Network:
+    def network(self) -> declaration.Sequence:
         """Return LeNet."""
         from imgtool.networks.lenet import lenet
 
@@ -307,7 +300,7 @@ class AlexNet(NetworkClassifier):
         "smoothing": 0.1,
     }
 
-    def network(self) -> Network:
+    def network(self) -> declaration.Sequence:
         """Return AlexNet."""
         from imgtool.networks.alexnet import alexnet
 

@@ -1,1 +1,1 @@
-"""The command line: the only room that imports click and prints."""
+"""The command line: the only package that imports click and prints."""

@@ -46,26 +46,6 @@ def convolve(
     return convolve_view(view, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
 
-def convolve_padded(
-    padded: np.ndarray,
-    kernel: np.ndarray,
-    *,
-    border: str | None = None,
-    method: str = "auto",
-    correlate: bool = False,
-    dtype: DTypeLike | None = None,
-    threads: int = 1,
-) -> np.ndarray:
-    """Return the convolution of an image whose array carries its `margins`: rows, and columns unless a border is given.
-
-    A large image may so be convolved strip by strip. With its border, strips that begin at multiples of 64 rows give
-    bit for bit what the whole gives by `auto`, `direct` and `separable` (1e-5 relative with an FFT).
-    """
-    down, across = margins(kernel, correlate=correlate)
-    view = PaddedView(to_filter_type(padded), down, across, border or "clip", (True, border is None))
-    return convolve_view(view, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
-
-
 def cannot_clip(kernel: np.ndarray) -> bool:
     """Return whether no result can leave the range of the image's pixels: taps of 0 or more that add up to at most 1.
 

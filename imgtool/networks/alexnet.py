@@ -1,4 +1,4 @@
-"""AlexNet in the layout of torchvision: one tower, no local response normalisation.
+"""AlexNet in the layout of torchvision: one tower, no local response normalization.
 
 Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012; the
 single tower is Krizhevsky's "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997.
@@ -6,16 +6,17 @@ single tower is Krizhevsky's "One weird trick for parallelizing convolutional ne
 
 from __future__ import annotations
 
-from imgtool.networks.declaration import AdaptiveAvgPool, Conv, Dropout, Flatten, Linear, MaxPool, Network, ReLU
+from imgtool.networks.declaration import AdaptiveAvgPool, Conv, Dropout, Flatten, Linear, MaxPool, ReLU, Sequence
 
 
-def alexnet(classes: int = 1000, *, rank: int | None = None) -> Network:
+def alexnet(classes: int = 1000, *, rank: int | None = None, dropout: float = 0.5) -> Sequence:
     """(3, 224, 224), or any sides of 63 pixels and more -> (classes,) logits.
 
-    rank: write the first two linear layers, 54 of the 61 million weights, as products of two matrices that thin.
+    rank: write the first two linear layers, 54 of the 61 million weights, as products of low-rank factors.
+    dropout: the probability before both of them.
     """
-    return Network(
-        features=(
+    return Sequence(
+        features=Sequence(
             Conv(3, 64, 11, stride=4, padding=2), ReLU(), MaxPool(3, 2),
             Conv(64, 192, 5, padding=2), ReLU(), MaxPool(3, 2),
             Conv(192, 384, 3, padding=1), ReLU(),
@@ -24,9 +25,9 @@ def alexnet(classes: int = 1000, *, rank: int | None = None) -> Network:
         ),
         avgpool=AdaptiveAvgPool(6),
         flatten=Flatten(),
-        classifier=(
-            Dropout(), Linear(256 * 6 * 6, 4096, rank), ReLU(),
-            Dropout(), Linear(4096, 4096, rank), ReLU(),
+        classifier=Sequence(
+            Dropout(dropout), Linear(256 * 6 * 6, 4096, rank), ReLU(),
+            Dropout(dropout), Linear(4096, 4096, rank), ReLU(),
             Linear(4096, classes),
         ),
     )  # fmt: skip

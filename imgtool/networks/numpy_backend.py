@@ -1,134 +1,321 @@
 """Networks by hand: each layer forwards and backwards, in NumPy alone.
 
-A layer maps a batch (n, *shape) to a batch and remembers what its `backward` needs: given the gradient of a loss with
-respect to its output, that returns the gradient with respect to its input and keeps those of its tensors in
-`gradients`. Everything is computed in the type of the weights, float32 or float64.
-
-`forward` never reads what it remembers, so threads may share a network to predict; training takes one thread.
+A layer maps a batch (n, *shape) to a batch. What its `backward` will need it puts on the pass's tape; given the
+gradient of a loss with respect to its output, `backward` takes that off again, last in first out, keeps the gradients
+of the layer's tensors in `gradients` and returns the gradient with respect to its input. Without a tape nothing is
+kept, so that threads may share a network to predict and memory does not grow with depth; training takes one thread.
+Everything is computed in the type of the weights, float32 or float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from imgtool.errors import DataError
-from imgtool.filters.engine.gemm import col2im, correlate_batch, im2col
+from imgtool.errors import ParameterError
+from imgtool.filters.engine.gemm import col2im, im2col
 from imgtool.networks import declaration as declared
-from imgtool.networks.declaration import Network
+from imgtool.networks.declaration import require_arrays
 
 Arrays = dict[str, np.ndarray]
+Margins = Sequence[tuple[int, int]]  # what is added before and after rows, and before and after columns
+
+COLUMN_VALUES = 1 << 20  # windows of at most so many values, or of one image, are laid out in columns at a time
+
+
+@dataclass
+class Tape:
+    """What one forward pass keeps for its backward pass, and how it is done.
+
+    training: batch normalization takes the batch's statistics and moves the running ones towards them by `momentum`;
+    dropout drops, where there is a generator.
+    """
+
+    training: bool = False
+    generator: np.random.Generator | None = None
+    momentum: float = 0.1
+    memory: list[Any] = field(default_factory=list)
 
 
 class Layer:
     """A layer without tensors; `declared` says its sizes."""
 
-    def __init__(self, layer: Any, tensors: Arrays) -> None:
+    def __init__(self, layer: Any, arrays: Arrays) -> None:
         self.declared = layer
-        self.tensors = tensors
+        self.arrays = arrays
         self.gradients: Arrays = {}
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Return the output for a batch."""
         return x
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """Return the loss's gradient with respect to the last input."""
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return the loss's gradient with respect to the input of the pass on the tape."""
         return gradient
 
 
+class Chain(Layer):
+    """One layer after the other."""
+
+    def __init__(self, layers: list[Layer]) -> None:
+        super().__init__(None, {})
+        self.layers = layers
+
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """Hand each output to the next layer."""
+        for layer in self.layers:
+            x = layer.forward(x, tape)
+        return x
+
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
+        """Hand each gradient to the layer before."""
+        for layer in reversed(self.layers):
+            gradient = layer.backward(gradient, tape)
+        return gradient
+
+
+class Sum(Chain):
+    """The sum of what the branches give."""
+
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """Hand the input to each branch, add the outputs."""
+        return reduce(np.add, [branch.forward(x, tape) for branch in self.layers])
+
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
+        """Hand the gradient to each branch; at the shared input gradients add."""
+        return reduce(np.add, [branch.backward(gradient, tape) for branch in reversed(self.layers)])
+
+
+class Concat(Chain):
+    """What the branches give, side by side along the channels."""
+
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """Hand the input to each branch, join the outputs."""
+        outputs = [branch.forward(x, tape) for branch in self.layers]
+        if tape:
+            tape.memory.append(np.cumsum([output.shape[1] for output in outputs])[:-1])
+        return np.concatenate(outputs, axis=1)
+
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
+        """Hand each branch its channels' gradient; at the shared input gradients add."""
+        parts = np.split(gradient, tape.memory.pop(), axis=1)
+        pairs = zip(reversed(self.layers), reversed(parts), strict=True)
+        return reduce(np.add, [branch.backward(part, tape) for branch, part in pairs])
+
+
 class Linear(Layer):
-    """y = x W^T + b; with thin matrices y = (x R^T) L^T + b."""
+    """y = x W^T + b; with low-rank factors y = (x R^T) L^T + b."""
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Map (n, inputs) to (n, outputs)."""
-        self._x = x
-        if "weight" in self.tensors:
-            return np.asarray(x @ self.tensors["weight"].T + self.tensors["bias"])
-        self._thin = thin = x @ self.tensors["right"].T
-        return np.asarray(thin @ self.tensors["left"].T + self.tensors["bias"])
+        for name in ("weight",) if self.declared.rank is None else ("right", "left"):
+            if tape:
+                tape.memory.append(x)
+            x = x @ self.arrays[name].T
+        return np.asarray(x + self.arrays["bias"])
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Keep the gradients of weight (or left and right) and bias."""
         self.gradients["bias"] = gradient.sum(axis=0)
-        if "weight" in self.tensors:
-            self.gradients["weight"] = gradient.T @ self._x
-            return np.asarray(gradient @ self.tensors["weight"])
-        self.gradients["left"] = gradient.T @ self._thin
-        inner = gradient @ self.tensors["left"]
-        self.gradients["right"] = inner.T @ self._x
-        return np.asarray(inner @ self.tensors["right"])
+        for name in ("weight",) if self.declared.rank is None else ("left", "right"):
+            self.gradients[name] = gradient.T @ tape.memory.pop()
+            gradient = gradient @ self.arrays[name]
+        return gradient
 
 
 class Conv(Layer):
-    """Correlation with zeros outside, as one matrix product of the kernels with the windows' columns."""
+    """Correlation with zeros outside, as one matrix product of the kernels with the windows' columns.
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    Weights are (groups, outputs / groups, values of a window), columns (n, groups, values of a window, positions).
+    """
+
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Map (n, inputs, rows, columns) to (n, outputs, rows, columns)."""
-        layer = self.declared
-        self._x = x
-        y = correlate_batch(x, self.tensors["weight"], stride=layer.stride, padding=layer.padding)
-        y += self.tensors["bias"][:, None, None]
-        return y
+        if tape:
+            tape.memory.append(x)
+        layer, weight = self.declared, self._weight()
+        shape = layer.output_shape(x.shape[1:])
+        padded = _padded(x, self._margins(x))
+        step = max(1, COLUMN_VALUES // (layer.groups * weight.shape[2] * shape[1] * shape[2]))
+        parts = [weight @ self._columns(padded[i : i + step]) for i in range(0, len(x), step)]
+        y = (parts[0] if len(parts) == 1 else np.concatenate(parts)).reshape(len(x), *shape)
+        if layer.bias:
+            y += self.arrays["bias"][:, None, None]
+        return np.asarray(y)
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Keep the gradients of weight and bias; add the columns' gradient up at their places."""
-        layer, weight = self.declared, self.tensors["weight"]
-        settings = {"stride": layer.stride, "padding": layer.padding}
-        flat = gradient.reshape(len(gradient), layer.outputs, -1)
-        columns = im2col(self._x, layer.size, **settings)
-        self.gradients["bias"] = flat.sum(axis=(0, 2))
-        self.gradients["weight"] = np.einsum("nop,nkp->ok", flat, columns, optimize=True).reshape(weight.shape)
-        return col2im(weight.reshape(layer.outputs, -1).T @ flat, self._x.shape, layer.size, **settings)
+        layer, weight, x = self.declared, self._weight(), tape.memory.pop()
+        padded = _padded(x, self._margins(x))
+        flat = gradient.reshape(len(x), layer.groups, weight.shape[1], -1)
+        if layer.bias:
+            self.gradients["bias"] = gradient.sum(axis=(0, 2, 3))
+        products = flat @ self._columns(padded).swapaxes(2, 3)
+        self.gradients["weight"] = products.sum(axis=0).reshape(self.arrays["weight"].shape)
+        columns = (weight.swapaxes(1, 2) @ flat).reshape(len(x), layer.inputs * layer.size**2, -1)
+        return _inside(col2im(columns, padded.shape, layer.size, stride=layer.stride), self._margins(x))
+
+    def _weight(self) -> np.ndarray:
+        return self.arrays["weight"].reshape(self.declared.groups, self.declared.outputs // self.declared.groups, -1)
+
+    def _margins(self, x: np.ndarray) -> Margins:
+        return [self.declared.margins(side) for side in x.shape[2:]]
+
+    def _columns(self, padded: np.ndarray) -> np.ndarray:
+        columns = im2col(padded, self.declared.size, stride=self.declared.stride)
+        return columns.reshape(len(padded), self.declared.groups, -1, columns.shape[2])
+
+
+def _padded(x: np.ndarray, margins: Margins, value: float = 0.0) -> np.ndarray:
+    """Return the images with a frame of this value, or as they are where there is none."""
+    (top, bottom), (left, right) = margins
+    if not (top or bottom or left or right):
+        return x
+    rows, columns = x.shape[2:]
+    padded = np.full((*x.shape[:2], top + rows + bottom, left + columns + right), value, x.dtype)
+    padded[:, :, top : top + rows, left : left + columns] = x
+    return padded
+
+
+def _inside(padded: np.ndarray, margins: Margins) -> np.ndarray:
+    """Return the images without their frame."""
+    (top, bottom), (left, right) = margins
+    return padded[:, :, top : padded.shape[2] - bottom, left : padded.shape[3] - right]
+
+
+class BatchNorm(Layer):
+    """y = weight (x - mean) / sqrt(variance + eps) + bias, each channel by itself."""
+
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """Keep the shape; in training take the batch's mean and variance and move the running ones."""
+        mean, variance = self.arrays["running_mean"], self.arrays["running_var"]
+        if tape and tape.training:
+            mean, variance = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
+            self._move(mean, variance, x.size // x.shape[1], tape.momentum)
+        scale = 1 / np.sqrt(variance + x.dtype.type(self.declared.eps))
+        if tape:
+            tape.memory.append(((x - _spread(mean)) * _spread(scale), scale))
+        factor = self.arrays["weight"] * scale
+        y = x * _spread(factor)
+        y += _spread(self.arrays["bias"] - mean * factor)
+        return np.asarray(y)
+
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
+        """Keep the gradients of weight and bias; in training, mean and variance pass a part of it on."""
+        normalized, scale = tape.memory.pop()
+        self.gradients["bias"] = gradient.sum(axis=(0, 2, 3))
+        self.gradients["weight"] = (gradient * normalized).sum(axis=(0, 2, 3))
+        factor = _spread(self.arrays["weight"] * scale)
+        if not tape.training:
+            return np.asarray(gradient * factor)
+        count = gradient.size // gradient.shape[1]
+        shared = _spread(self.gradients["bias"]) + normalized * _spread(self.gradients["weight"])
+        return np.asarray(factor * (gradient - shared / count))
+
+    def _move(self, mean: np.ndarray, variance: np.ndarray, count: int, momentum: float) -> None:
+        """Move the running statistics in place; the running variance is that of the population, divided by n - 1."""
+        if count < 2:
+            raise ParameterError("batch normalization needs more than one value for each channel in training")
+        for name, value in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
+            self.arrays[name] += momentum * (value - self.arrays[name])
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Return a number for each channel in the form that meets (n, channels, rows, columns)."""
+    return values[:, None, None]
 
 
 class MaxPool(Layer):
     """The largest value of each window; the gradient goes to the first place where it stands."""
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Map (n, channels, rows, columns) to fewer rows and columns."""
-        layer = self.declared
-        n, channels = x.shape[:2]
-        rows, columns = layer.output_shape(x.shape[1:])[1:]
-        best = None
-        for v in range(layer.size):
-            for u in range(layer.size):
-                part = x[:, :, v : v + layer.step * rows : layer.step, u : u + layer.step * columns : layer.step]
-                best = part.copy() if best is None else np.maximum(best, part, out=best)
-        self._x, self._best = x, best
-        return np.asarray(best).reshape(n, channels, rows, columns)
+        margins = [self.declared.margins(side) for side in x.shape[2:]]
+        padded = _padded(x, margins, -np.inf)
+        first, *others = (padded[place] for place in _places(self.declared, x.shape[1:]))
+        best = first.copy()
+        for part in others:
+            np.maximum(best, part, out=best)
+        if tape:
+            tape.memory.append((padded, best, margins, x.shape[1:]))
+        return np.asarray(best)
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Send each gradient to the place of its maximum."""
-        layer, result = self.declared, np.zeros_like(self._x)
-        rows, columns = gradient.shape[2:]
-        open_ = np.ones(gradient.shape, bool)
-        for v in range(layer.size):
-            for u in range(layer.size):
-                place = np.s_[:, :, v : v + layer.step * rows : layer.step, u : u + layer.step * columns : layer.step]
-                here = open_ & (self._x[place] == self._best)
-                result[place] += gradient * here
-                open_ &= ~here
-        return result
+        padded, best, margins, shape = tape.memory.pop()
+        result, unsent = np.zeros_like(padded), np.ones(gradient.shape, bool)
+        for place in _places(self.declared, shape):
+            here = unsent & (padded[place] == best)
+            result[place] += gradient * here
+            unsent &= ~here
+        return _inside(result, margins)
+
+
+class AvgPool(Layer):
+    """The mean of each window."""
+
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """Map (n, channels, rows, columns) to fewer rows and columns."""
+        if tape:
+            tape.memory.append(x.shape)
+        padded = _padded(x, [self.declared.margins(side) for side in x.shape[2:]])
+        first, *others = (padded[place] for place in _places(self.declared, x.shape[1:]))
+        total = first.copy()
+        for part in others:
+            total += part
+        return np.asarray(total / self._counts(x.shape).astype(x.dtype))
+
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
+        """Spread each gradient over its window."""
+        shape = tape.memory.pop()
+        margins = [self.declared.margins(side) for side in shape[2:]]
+        sides = [side + sum(margin) for side, margin in zip(shape[2:], margins, strict=True)]
+        result, share = np.zeros((*shape[:2], *sides), gradient.dtype), gradient / self._counts(shape)
+        for place in _places(self.declared, shape[1:]):
+            result[place] += share
+        return _inside(result, margins)
+
+    def _counts(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return how many values each window's sum is divided by: the padding's count or not, what is past it never."""
+        layer, counts = self.declared, []
+        margin = layer.padding if layer.count_padding else 0
+        for side in shape[2:]:
+            begin = np.arange(layer.windows(side)) * layer.step - layer.padding
+            counts.append(np.minimum(begin + layer.size, side + margin) - np.maximum(begin, -margin))
+        return np.outer(*counts)
+
+
+def _places(pool: Any, shape: tuple[int, ...]) -> list[Any]:
+    """Return, for each place in a window, the index of that place in all windows of the padded images."""
+    _, rows, columns = pool.output_shape(shape)
+    step = pool.step
+    return [
+        np.s_[:, :, v : v + step * (rows - 1) + 1 : step, u : u + step * (columns - 1) + 1 : step]
+        for v in range(pool.size)
+        for u in range(pool.size)
+    ]
 
 
 class AdaptiveAvgPool(Layer):
     """Means over size x size windows that cover the image: a matrix for rows, one for columns."""
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Map (n, channels, rows, columns) to (n, channels, size, size)."""
-        if x.shape[2:] == (self.declared.size, self.declared.size):
-            self._down = self._across = np.eye(self.declared.size, dtype=x.dtype)
-            return x
         down, across = (_means(side, self.declared.size, x.dtype) for side in x.shape[2:])
-        self._down, self._across = down, across
+        if tape:
+            tape.memory.append((down, across))
+        if x.shape[2:] == (self.declared.size, self.declared.size):
+            return x
         return np.asarray(down @ x @ across.T)
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Spread each gradient over its window."""
-        return np.asarray(self._down.T @ gradient @ self._across)
+        down, across = tape.memory.pop()
+        return np.asarray(down.T @ gradient @ across)
 
 
 def _means(side: int, size: int, dtype: Any) -> np.ndarray:
@@ -143,19 +330,20 @@ def _means(side: int, size: int, dtype: Any) -> np.ndarray:
 class LocalResponseNorm(Layer):
     """y_c = x_c s_c^-beta with s_c = k + alpha / size * sum of x^2 over the channels around c."""
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Keep the shape."""
         layer = self.declared
         sums = layer.k + layer.alpha / layer.size * self._around(x**2)
-        self._x, self._sums = x, sums
+        if tape:
+            tape.memory.append((x, sums))
         return np.asarray(x * sums**-layer.beta)
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """dL/dx_c = g_c s_c^-beta - 2 alpha beta / size x_c * sum of (g x s^(-beta - 1)) over the channels around c."""
-        layer = self.declared
-        direct = gradient * self._sums**-layer.beta
-        shared = self._around(gradient * self._x * self._sums ** (-layer.beta - 1), reach=1)
-        return np.asarray(direct - 2 * layer.alpha * layer.beta / layer.size * self._x * shared)
+        layer, (x, sums) = self.declared, tape.memory.pop()
+        direct = gradient * sums**-layer.beta
+        shared = self._around(gradient * x * sums ** (-layer.beta - 1), reach=1)
+        return np.asarray(direct - 2 * layer.alpha * layer.beta / layer.size * x * shared)
 
     def _around(self, x: np.ndarray, reach: int = 0) -> np.ndarray:
         """Return sums over `size` channels; of an even size the longer side is before, or with reach=1 behind."""
@@ -168,63 +356,71 @@ class LocalResponseNorm(Layer):
 class Elementwise(Layer):
     """y = f(x), its derivative a function of y."""
 
-    def __init__(self, layer: Any, tensors: Arrays) -> None:
-        super().__init__(layer, tensors)
+    def __init__(self, layer: Any, arrays: Arrays) -> None:
+        super().__init__(layer, arrays)
         self._function, self._slope = _ELEMENTWISE[type(layer)]
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Apply f."""
-        self._y = y = self._function(x)
+        y = self._function(x)
+        if tape:
+            tape.memory.append(y)
         return y
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Multiply by f'."""
-        return np.asarray(gradient * self._slope(self._y))
+        return np.asarray(gradient * self._slope(tape.memory.pop()))
 
 
 _ELEMENTWISE: dict[type, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
     declared.ReLU: (lambda x: np.maximum(x, 0), lambda y: y > 0),
-    declared.Sigmoid: (lambda x: 1 / (1 + np.exp(-x)), lambda y: y * (1 - y)),
+    declared.ReLU6: (lambda x: np.clip(x, 0, 6), lambda y: (y > 0) & (y < 6)),
+    declared.Sigmoid: (lambda x: 0.5 + 0.5 * np.tanh(0.5 * x), lambda y: y * (1 - y)),  # exp(-x) would overflow
     declared.Tanh: (np.tanh, lambda y: 1 - y * y),
 }
 
 
 class Dropout(Layer):
-    """In training, zero with the declared probability; the generator is given by the network."""
+    """In training, zero with the declared probability."""
 
-    generator: np.random.Generator | None = None
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """Drop values while training, else nothing."""
+        kept = None
+        if tape and tape.training and tape.generator:
+            share = 1 - self.declared.probability
+            kept = (tape.generator.random(x.shape, np.float32) < share).astype(x.dtype) / x.dtype.type(share)
+        if tape:
+            tape.memory.append(kept)
+        return x if kept is None else np.asarray(x * kept)
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Drop values while there is a generator, else nothing."""
-        self._kept = None
-        if self.generator is None:
-            return x
-        keep = 1 - self.declared.probability
-        self._kept = kept = (self.generator.random(x.shape, np.float32) < keep).astype(x.dtype) / x.dtype.type(keep)
-        return np.asarray(x * kept)
-
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Pass on what was kept."""
-        return gradient if self._kept is None else np.asarray(gradient * self._kept)
+        kept = tape.memory.pop()
+        return gradient if kept is None else np.asarray(gradient * kept)
 
 
 class Flatten(Layer):
     """(n, ...) to (n, values)."""
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Reshape."""
-        self._shape = x.shape
+        if tape:
+            tape.memory.append(x.shape)
         return x.reshape(len(x), -1)
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Reshape back."""
-        return gradient.reshape(self._shape)
+        return gradient.reshape(tape.memory.pop())
 
 
+_COMBINATORS: dict[type, type[Chain]] = {declared.Sequence: Chain, declared.Sum: Sum, declared.Concat: Concat}
 _LAYERS: dict[type, type[Layer]] = {
+    declared.Identity: Layer,
     declared.Linear: Linear,
     declared.Conv: Conv,
+    declared.BatchNorm: BatchNorm,
     declared.MaxPool: MaxPool,
+    declared.AvgPool: AvgPool,
     declared.AdaptiveAvgPool: AdaptiveAvgPool,
     declared.LocalResponseNorm: LocalResponseNorm,
     declared.Dropout: Dropout,
@@ -234,57 +430,80 @@ _LAYERS: dict[type, type[Layer]] = {
 
 
 class NumpyNetwork:
-    """A network with its weights. `forward` gives logits; after it, `backward` gives gradients."""
+    """A network with its arrays, which it keeps and, in training, changes in place."""
 
-    def __init__(self, network: Network, weights: Mapping[str, np.ndarray]) -> None:
-        """Build the layers. Raises DataError when names or shapes of the weights are not the network's."""
-        expected = network.tensors()
-        if strange := sorted(expected.keys() ^ weights.keys()):
-            raise DataError(f"weights do not fit: {strange[0]} is {'missing' if strange[0] in expected else 'unknown'}")
-        for name, shape in expected.items():
-            if weights[name].shape != shape:
-                raise DataError(f"weights do not fit: {name} is {weights[name].shape}, not {shape}")
-        self.layers = {
-            name: _LAYERS[type(layer)](layer, {key: weights[f"{name}.{key}"] for key in layer.tensors()})
-            for name, layer in network
-        }
+    def __init__(self, network: declared.Sequence, arrays: Mapping[str, np.ndarray]) -> None:
+        """Build the layers.
 
-    def forward(self, x: np.ndarray, *, stop_before: str | None = None) -> np.ndarray:
-        """Return logits (n, classes), or the input of the layer named by stop_before."""
-        for name, layer in self.layers.items():
-            if name == stop_before:
-                break
-            x = layer.forward(x)
-        return x
+        Raises DataError when names or shapes of the arrays are not the network's, ParameterError when a layer has no
+        NumPy form.
+        """
+        require_arrays(network.arrays(), arrays)
+        self._arrays = {name: arrays[name] for name in network.arrays()}
+        self._leaves: list[tuple[str, Layer]] = []
+        self._root = self._build(network, "")
+        self._tape: Tape | None = None
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the output for a batch; nothing is kept, and threads may share the network."""
+        return self._root.forward(x)
+
+    def forward(
+        self,
+        x: np.ndarray,
+        *,
+        training: bool = False,
+        generator: np.random.Generator | None = None,
+        momentum: float = 0.1,
+    ) -> np.ndarray:
+        """Return the output for a batch and keep what `backward` needs; `Tape` says what training changes."""
+        tape = Tape(training, generator, momentum)
+        y = self._root.forward(x, tape)
+        self._tape = tape
+        return y
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """Return the gradient with respect to the input."""
-        for layer in reversed(self.layers.values()):
-            gradient = layer.backward(gradient)
-        return gradient
+        """Return the gradient with respect to the input of the last `forward`, once for each."""
+        if self._tape is None:
+            raise RuntimeError("backward needs a forward pass before it")
+        tape, self._tape = self._tape, None
+        return self._root.backward(gradient, tape)
 
-    @property
-    def last(self) -> str:
-        """The name of the layer that decides."""
-        return list(self.layers)[-1]
-
-    def weights(self) -> Arrays:
-        """Return every tensor by its full name."""
-        return {f"{name}.{key}": array for name, layer in self.layers.items() for key, array in layer.tensors.items()}
+    def arrays(self) -> Arrays:
+        """Return every tensor and buffer by its full name."""
+        return dict(self._arrays)
 
     def gradients(self) -> Arrays:
-        """Return the gradients of the last backward pass, named as the weights."""
-        return {f"{name}.{key}": array for name, layer in self.layers.items() for key, array in layer.gradients.items()}
+        """Return the gradients of the last backward pass, named as the tensors."""
+        return {prefix + key: array for prefix, leaf in self._leaves for key, array in leaf.gradients.items()}
+
+    def _build(self, layer: declared.Layer, prefix: str) -> Layer:
+        """Return a layer's NumPy form, its arrays being those whose names begin with the prefix."""
+        if isinstance(layer, declared.Combinator):
+            return _COMBINATORS[type(layer)]([self._build(part, prefix + inner) for inner, part in layer.children()])
+        if type(layer) not in _LAYERS:
+            raise ParameterError(f"{type(layer).__name__} has no NumPy form: the network needs PyTorch")
+        leaf = _LAYERS[type(layer)](layer, {key: self._arrays[prefix + key] for key in layer.arrays()})
+        self._leaves.append((prefix, leaf))
+        return leaf
 
 
-def draw_weights(network: Network, seed: int, dtype: Any = np.float32) -> Arrays:
-    """Return fresh weights: normal with variance 2 / inputs (He et al., ICCV 2015), the last 1 / inputs, biases 0."""
-    generator = np.random.default_rng(seed)
-    shapes = network.tensors()
-    last = [name for name in shapes if not name.endswith("bias")][-1]
-    weights = {}
-    for name, shape in shapes.items():
-        deviation = np.sqrt((1 if name == last else 2) / max(1, int(np.prod(shape[1:]))))
-        values = np.zeros(shape) if name.endswith("bias") else generator.normal(0, deviation, shape)
-        weights[name] = values.astype(dtype)
-    return weights
+class NumpyRunner:
+    """A network that predicts in NumPy; threads may share it."""
+
+    def __init__(self, network: declared.Sequence, arrays: Mapping[str, np.ndarray]) -> None:
+        """Build trunk and head. Raises as NumpyNetwork does."""
+        require_arrays(network.arrays(), arrays)
+        trunk, (name, head) = network.trunk(), network.head()
+        self._trunk = NumpyNetwork(trunk, {key: arrays[key] for key in trunk.arrays()})
+        self._head = NumpyNetwork(
+            declared.Sequence(head), {f"0.{key}": arrays[f"{name}.{key}"] for key in head.arrays()}
+        )
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Map images (n, channels, rows, columns) float32 to what the last layer sees, (n, D) float32."""
+        return self._trunk.predict(images)
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Map (n, D) to logits (n, classes) float32."""
+        return self._head.predict(features)

@@ -12,7 +12,7 @@ import numpy as np
 
 from imgtool.errors import ParameterError, TrainingError
 from imgtool.events import Epoch, Events, Step
-from imgtool.networks.declaration import Network
+from imgtool.networks.declaration import Sequence
 from imgtool.networks.numpy_backend import NumpyNetwork
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples
@@ -23,7 +23,7 @@ History = list[dict[str, float]]
 
 
 def train_by_hand(
-    network: Network,
+    network: Sequence,
     arrays: Mapping[str, np.ndarray],
     samples: Samples,
     recipe: Recipe,
@@ -61,7 +61,7 @@ def _epoch(
     """Take a step for each batch; return mean loss and error."""
     seen, loss, wrong = 0, 0.0, 0
     for step, (inputs, labels) in enumerate(batches, start=1):
-        logits = model.forward(inputs)
+        logits = model.forward(inputs, training=True)
         mean, gradient = cross_entropy(logits, labels)
         model.backward(gradient)
         sgd.step(model.gradients())
@@ -121,8 +121,9 @@ class Momentum:
 
     def step(self, gradients: Mapping[str, np.ndarray]) -> None:
         """Change the arrays in place by their gradients."""
-        for name, weight in self.arrays.items():
-            gradient = gradients[name] + self.recipe.weight_decay * weight
+        for name, slope in gradients.items():
+            weight = self.arrays[name]
+            gradient = slope + self.recipe.weight_decay * weight
             velocity = self._velocity.get(name)
             self._velocity[name] = gradient if velocity is None else self.recipe.momentum * velocity + gradient
             weight -= self.recipe.learning_rate * self._velocity[name]

@@ -1,96 +1,242 @@
-"""A declared network as a PyTorch module, with the declaration's tensor names (torchvision's for AlexNet).
+"""A declared network as a PyTorch module, with the declaration's tensor names: torchvision's, where it has the network.
 
 Imported late: importing this module imports PyTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
-from imgtool.errors import DataError
 from imgtool.networks import declaration as declared
-from imgtool.networks.declaration import Network
+from imgtool.networks.declaration import Sequence, Shape, require_arrays
+from imgtool.networks.initialization import draw_arrays
+
+Step = Callable[[torch.Tensor], torch.Tensor]
 
 
-class ThinLinear(nn.Module):
-    """x -> left @ (right @ x) + bias: a linear layer whose weight is a product of two thin matrices."""
+class Chain(nn.Module):
+    """Steps one after the other; the modules among them are registered where the declaration's names say."""
 
-    def __init__(self, inputs: int, outputs: int, rank: int) -> None:
+    def __init__(self, network: Sequence) -> None:
         super().__init__()
-        self.left = nn.Parameter(torch.empty(outputs, rank))
-        self.right = nn.Parameter(torch.empty(rank, inputs))
-        self.bias = nn.Parameter(torch.empty(outputs))
+        self._run = _run_of(network, self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Hand each output to the next step."""
+        return self._run(x)
+
+
+class Run:
+    """Steps one after the other, which are registered elsewhere."""
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.steps = steps
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Hand each output to the next step."""
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+class SumOf(Run):
+    """The sum of what the steps make of one input."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Hand the input to each step, add the outputs."""
+        return reduce(torch.add, [step(x) for step in self.steps])
+
+
+class ConcatOf(Run):
+    """What the steps make of one input, side by side along the channels."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Hand the input to each step, join the outputs."""
+        return torch.cat([step(x) for step in self.steps], 1)
+
+
+def _run_of(network: Sequence, space: nn.Module) -> Run:
+    """Return the steps of a sequence, its modules registered in `space`."""
+    steps, before = [], None
+    for name, part in network.parts:
+        # What convolutions and their kin give is nobody else's: ReLU may write over it. A branch's input is shared.
+        in_place = isinstance(before, (declared.Conv, declared.Linear, declared.BatchNorm))
+        steps.append(_step_of(part, name, space, in_place=in_place))
+        before = part
+    return Run(steps)
+
+
+def _step_of(part: declared.Layer, name: str, space: nn.Module, *, in_place: bool = False) -> Step:
+    """Return what computes a part, its modules registered in `space` under the name."""
+    if isinstance(part, (declared.Sum, declared.Concat)):
+        branches = [_step_of(b, key, space) if key else _unnamed(b, name, space) for key, b in part.branches]
+        return SumOf(branches) if isinstance(part, declared.Sum) else ConcatOf(branches)
+    if isinstance(part, Sequence):
+        module: nn.Module = Chain(part)
+    elif in_place and isinstance(part, (declared.ReLU, declared.ReLU6)):
+        module = (nn.ReLU if isinstance(part, declared.ReLU) else nn.ReLU6)(inplace=True)
+    else:
+        module = _MODULES[type(part)](part)
+    while name in dict(
+        space.named_children()
+    ):  # a layer without arrays may have the name of another: body and block both have `relu`
+        name += "_"
+    space.add_module(name, module)
+    return module
+
+
+def _unnamed(branch: declared.Layer, name: str, space: nn.Module) -> Step:
+    """Return what computes a positional branch, which adds no name."""
+    return _run_of(branch, space) if isinstance(branch, Sequence) else _step_of(branch, name, space)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization without PyTorch's count of batches, which nothing uses."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
+    def __init__(self, layer: declared.BatchNorm) -> None:
+        super().__init__()
+        self.eps = layer.eps
+        for name, shape in layer.tensors().items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
+        for name, shape in layer.buffers().items():
+            self.register_buffer(name, torch.empty(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Keep the shape."""
+        statistics, affine = (self.running_mean, self.running_var), (self.weight, self.bias)
+        return functional.batch_norm(x, *statistics, *affine, self.training, momentum=0.1, eps=self.eps)
+
+
+class SameConv(nn.Conv2d):
+    """A convolution with TensorFlow's padding, which depends on the sides of its input."""
+
+    def __init__(self, layer: declared.Conv) -> None:
+        super().__init__(*_sizes(layer), 0, bias=layer.bias, groups=layer.groups)
+        self.declared = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pad and correlate."""
+        rows, columns = (self.declared.margins(side) for side in x.shape[2:])
+        return super().forward(functional.pad(x, (*columns, *rows)))
+
+
+class LowRankLinear(nn.Module):
+    """x -> left @ (right @ x) + bias: a linear layer whose weight is a product of two low-rank factors."""
+
+    left: torch.Tensor
+    right: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, layer: declared.Linear) -> None:
+        super().__init__()
+        for name, shape in layer.tensors().items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, inputs) to (n, outputs)."""
-        return nn.functional.linear(nn.functional.linear(x, self.right), self.left, self.bias)
+        return functional.linear(functional.linear(x, self.right), self.left, self.bias)
+
+
+def _sizes(layer: declared.Conv) -> tuple[int, int, int, int]:
+    return layer.inputs, layer.outputs, layer.size, layer.stride
+
+
+def _conv(layer: declared.Conv) -> nn.Module:
+    """Return the convolution for the layer's padding."""
+    if layer.padding == "same":
+        return SameConv(layer)
+    return nn.Conv2d(*_sizes(layer), layer.padding, bias=layer.bias, groups=layer.groups)
 
 
 def _linear(layer: declared.Linear) -> nn.Module:
-    """Return the full or the thin form."""
-    if layer.rank is None:
-        return nn.Linear(layer.inputs, layer.outputs)
-    return ThinLinear(layer.inputs, layer.outputs, layer.rank)
+    """Return the full or the low-rank form."""
+    return LowRankLinear(layer) if layer.rank else nn.Linear(layer.inputs, layer.outputs)
 
 
-_MODULES = {
-    declared.ReLU: lambda layer: nn.ReLU(inplace=True),
+_MODULES: dict[type, Callable[..., nn.Module]] = {
+    declared.Identity: lambda layer: nn.Identity(),
+    declared.ReLU: lambda layer: nn.ReLU(),
+    declared.ReLU6: lambda layer: nn.ReLU6(),
     declared.Sigmoid: lambda layer: nn.Sigmoid(),
     declared.Tanh: lambda layer: nn.Tanh(),
     declared.Dropout: lambda layer: nn.Dropout(layer.probability),
     declared.Flatten: lambda layer: nn.Flatten(),
     declared.LocalResponseNorm: lambda layer: nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k),
-    declared.Conv: lambda layer: nn.Conv2d(layer.inputs, layer.outputs, layer.size, layer.stride, layer.padding),
-    declared.MaxPool: lambda layer: nn.MaxPool2d(layer.size, layer.step),
+    declared.BatchNorm: BatchNorm,
+    declared.Conv: _conv,
+    declared.MaxPool: lambda layer: nn.MaxPool2d(layer.size, layer.step, layer.padding, ceil_mode=layer.ceil),
+    declared.AvgPool: lambda layer: nn.AvgPool2d(
+        layer.size, layer.step, layer.padding, layer.ceil, layer.count_padding
+    ),
     declared.AdaptiveAvgPool: lambda layer: nn.AdaptiveAvgPool2d(layer.size),
     declared.Linear: _linear,
 }
 
 
-def build(network: Network, *, seed: int = 0) -> nn.Sequential:
-    """Return the network as a module with freshly drawn weights.
+def build(network: Sequence, *, seed: int = 0, shape: Shape | None = None) -> nn.Module:
+    """Return the network as a module with fresh arrays; seed and shape as in `draw_arrays`.
 
-    Weights are normal with variance 2 / inputs (He et al., ICCV 2015), those of the last layer 1 / inputs; biases
-    are zero. The module maps (n, *input shape) float32 to (n, classes) logits.
+    The module maps (n, *input shape) float32 to (n, classes) logits.
     """
-    module = nn.Sequential()
-    for name, part in network.parts.items():
-        if isinstance(part, tuple):
-            module.add_module(name, nn.Sequential(*(_MODULES[type(layer)](layer) for layer in part)))
-        else:
-            module.add_module(name, _MODULES[type(part)](part))
-    _initialise(module, torch.Generator().manual_seed(seed))
+    return _module(network, draw_arrays(network, seed, shape))
+
+
+def load_arrays(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy named arrays into the module. Raises DataError when names or shapes are not the network's."""
+    require_arrays({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, arrays)
+    module.load_state_dict(_tensors(arrays))
+
+
+def arrays_of(module: nn.Module) -> dict[str, np.ndarray]:
+    """Return the module's tensors and buffers by name, as float32 arrays of their own."""
+    return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+
+
+class TorchRunner:
+    """A network that predicts in PyTorch; threads may share it."""
+
+    def __init__(self, network: Sequence, arrays: Mapping[str, np.ndarray], device: str = "cpu") -> None:
+        """Build trunk and head on the device. Raises DataError when names or shapes are not the network's."""
+        require_arrays(network.arrays(), arrays)
+        trunk, (name, head) = network.trunk(), network.head()
+        own = {f"0.{key}": arrays[f"{name}.{key}"] for key in head.arrays()}
+        self.device = device
+        self._trunk = _module(trunk, {key: arrays[key] for key in trunk.arrays()}).eval().to(device)
+        self._head = _module(Sequence(head), own).eval().to(device)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Map images (n, channels, rows, columns) float32 to what the last layer sees, (n, D) float32."""
+        return self._run(self._trunk, images)
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Map (n, D) to logits (n, classes) float32."""
+        return self._run(self._head, features)
+
+    def _run(self, module: nn.Module, batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            result: np.ndarray = module(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
+        return result
+
+
+def _module(network: Sequence, arrays: Mapping[str, np.ndarray]) -> nn.Module:
+    """Return the network with these arrays. It is built without memory first: PyTorch would draw what nobody needs."""
+    with torch.device("meta"):
+        module = Chain(network)
+    module.load_state_dict(_tensors(arrays), assign=True)
     return module
 
 
-@torch.no_grad()
-def _initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw weights, set biases to zero."""
-    weights = [(name, tensor) for name, tensor in module.named_parameters() if not name.endswith("bias")]
-    for name, tensor in module.named_parameters():
-        if name.endswith("bias"):
-            tensor.zero_()
-    for index, (_, tensor) in enumerate(weights):
-        gain = 1.0 if index == len(weights) - 1 else 2.0
-        tensor.normal_(0.0, (gain / tensor[0].numel()) ** 0.5, generator=generator)
-
-
-def load_weights(module: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
-    """Copy named arrays into the module. Raises DataError when names or shapes are not the network's."""
-    own = module.state_dict()
-    if own.keys() != weights.keys():
-        strange = min(own.keys() ^ weights.keys())
-        raise DataError(f"weights do not fit the network: {strange} is {'missing' if strange in own else 'unknown'}")
-    for name, tensor in own.items():
-        if tuple(tensor.shape) != weights[name].shape:
-            raise DataError(f"weights do not fit: {name} is {weights[name].shape}, not {tuple(tensor.shape)}")
-    module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
-
-
-def weights_of(module: nn.Module) -> dict[str, np.ndarray]:
-    """Return the module's tensors by name, as float32 arrays of their own."""
-    return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Return copies as tensors."""
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from imgtool.networks.declaration import Flatten, Linear, Network, ReLU
+from imgtool.networks.declaration import Flatten, Linear, ReLU, Sequence
 
 
-def two_layer(classes: int = 10, channels: int = 3, side: int = 32, hidden: int = 100) -> Network:
+def two_layer(classes: int = 10, channels: int = 3, side: int = 32, hidden: int = 100) -> Sequence:
     """(channels, side, side) -> (classes,) logits."""
-    return Network(
+    return Sequence(
         flatten=Flatten(),
         fc1=Linear(channels * side * side, hidden), relu1=ReLU(),
         fc2=Linear(hidden, classes),

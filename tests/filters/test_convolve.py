@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import BORDERS, indices
-from imgtool.filters.convolve import convolve, convolve_padded, margins
+from imgtool.filters.convolve import convolve, margins
 from imgtool.filters.engine.plan import METHODS, separate
 from imgtool.filters.gradient import gradient, magnitude, phase
 from locations import REFERENCE
@@ -199,16 +199,3 @@ def test_separable_needs_rank_one():
 def test_unknown_names_are_refused_with_the_known_ones(wrong):
     with pytest.raises(ParameterError, match="there are"):
         convolve(np.zeros((3, 3)), np.ones((1, 1)), **wrong)
-
-
-@pytest.mark.parametrize("correlate", [False, True])
-@pytest.mark.parametrize("size", [(3, 3), (4, 7), (1, 6)])
-def test_an_array_that_carries_its_margins_gives_the_same(size, correlate):
-    rng = np.random.default_rng(0)
-    image, kernel = rng.random((20, 23)), rng.standard_normal(size)
-    down, across = margins(kernel, correlate=correlate)
-    padded = np.pad(image, (down, across), "symmetric")
-    expected = convolve(image, kernel, correlate=correlate)
-    np.testing.assert_allclose(convolve_padded(padded, kernel, correlate=correlate), expected, rtol=1e-12)
-    pixels = convolve_padded(padded * 300, kernel, correlate=correlate, dtype=np.uint8)
-    assert_close(pixels, np.rint(expected * 300).clip(0, 255))

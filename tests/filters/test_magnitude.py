@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import BORDERS
 from imgtool.filters.convolve import convolve
-from imgtool.filters.engine.magnitude import magnitude_by, magnitude_margins, magnitude_padded
+from imgtool.filters.engine.magnitude import magnitude_by
 from imgtool.filters.kernels import gaussian, kernel
 
 OPERATORS = ("sobel", "scharr", "prewitt", "central", "forward", "backward")
@@ -75,16 +75,3 @@ def test_holes_reach_what_a_tap_brings_them_to(bad):
 def test_unknown_borders_are_refused():
     with pytest.raises(ParameterError, match="there are"):
         magnitude_by(np.zeros((3, 3), np.uint8), *PAIRS["sobel"], border="black")
-
-
-@pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize("name", PAIRS)
-def test_strips_change_no_bit(name, border):
-    above, below = magnitude_margins(*PAIRS[name])
-    for dtype in ("uint8", "uint16", "float32"):
-        image = (np.random.default_rng(0).random((300, 77)) * 255).astype(dtype)
-        lines = np.pad(image, ((above, below), (0, 0)), BORDERS[border].numpy)
-        strips = [lines[begin : min(begin + 64, 300) + above + below] for begin in range(0, 300, 64)]
-        done = [magnitude_padded(strip, *PAIRS[name], border=border, dtype=dtype) for strip in strips]
-        whole = magnitude_by(image, *PAIRS[name], border=border, dtype=dtype)
-        np.testing.assert_array_equal(np.concatenate(done), whole)

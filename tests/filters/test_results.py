@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgtool.filters.borders import BORDERS
-from imgtool.filters.convolve import cannot_clip, convolve, convolve_padded, margins
+from imgtool.filters.convolve import cannot_clip, convolve
 from imgtool.filters.engine.plan import METHODS, separate
 from imgtool.filters.engine.tiles import SAMPLE_NANOSECONDS, tile_sides
 from imgtool.filters.kernels import gaussian
+from imgtool.filters.strip_filter import StripFilter
+from imgtool.image.pixels import Pixels
 
 LIMITS = {np.uint8: (0, 255), np.uint16: (0, 65535), np.int16: (-32768, 32767)}
 
@@ -149,10 +151,14 @@ def uses_fft(kernel, result):
 
 
 def by_strips_of(image, kernel, border, dtype, rows):
-    above, below = margins(kernel)[0]
-    lines = np.pad(image, ((above, below), (0, 0)), BORDERS[border].numpy)
-    parts = [lines[begin : min(begin + rows, len(image)) + above + below] for begin in range(0, len(image), rows)]
-    return np.concatenate([convolve_padded(part, kernel, border=border, dtype=dtype) for part in parts])
+    local = StripFilter(
+        lambda part: convolve(part, kernel, border=border, dtype=dtype),
+        lambda numbers, part, extremes: Pixels(numbers),
+        reach=len(kernel) // 2,
+        wraps=border == "wrap",
+    )
+    strips = [slice(begin, min(begin + rows, len(image))) for begin in range(0, len(image), rows)]
+    return np.concatenate([local.strip_pixels(image, strip, None).pixels for strip in strips])
 
 
 @given(

@@ -5,7 +5,8 @@ import pytest
 
 from imgtool.errors import ParameterError, TrainingError
 from imgtool.events import Epoch, Step
-from imgtool.networks.numpy_backend import NumpyNetwork, draw_weights
+from imgtool.networks.initialization import draw_arrays
+from imgtool.networks.numpy_backend import NumpyNetwork
 from imgtool.networks.numpy_training import Momentum, cross_entropy, train_by_hand
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples
@@ -57,7 +58,7 @@ def test_momentum_equals_pytorchs_sgd():
 def test_steps_are_those_of_pytorch():
     torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     data, recipe = samples(), Recipe(epochs=5, batch=90, learning_rate=0.1, weight_decay=0.01)
-    start = draw_weights(NETWORK, 1)
+    start = draw_arrays(NETWORK, 1)
     ours, history = train_by_hand(NETWORK, start, data, recipe, STILL)
     weights = [torch.nn.Parameter(torch.from_numpy(array.copy())) for array in start.values()]
     inputs = torch.from_numpy((data.images.reshape(90, -1) / np.float32(255) - np.float32(0.4)) / np.float32(0.3))
@@ -75,7 +76,7 @@ def test_steps_are_those_of_pytorch():
 
 
 def test_it_learns_and_leaves_the_arrays_it_started_from():
-    start = draw_weights(NETWORK, 0)
+    start = draw_arrays(NETWORK, 0)
     copies = {name: array.copy() for name, array in start.items()}
     arrays, history = train_by_hand(NETWORK, start, samples(), Recipe(epochs=60, batch=30, learning_rate=0.05), STILL)
     assert history[-1]["loss"] < 0.05 < history[0]["loss"]
@@ -89,7 +90,7 @@ def test_it_learns_and_leaves_the_arrays_it_started_from():
 
 def test_only_the_seed_decides():
     runs = [
-        train_by_hand(NETWORK, draw_weights(NETWORK, 0), samples(), Recipe(epochs=2), Augmentation(), seed=seed)[0]
+        train_by_hand(NETWORK, draw_arrays(NETWORK, 0), samples(), Recipe(epochs=2), Augmentation(), seed=seed)[0]
         for seed in (4, 4, 5)
     ]
     for name, array in runs[0].items():
@@ -108,14 +109,14 @@ def test_about_half_of_the_images_are_mirrored_where_asked_for(flip, low, high, 
     images = np.zeros((200, 6, 6, 1), np.uint8)
     images[:, :, 0] = 255
     data = Samples(images, np.zeros(200, np.int64), (0.0,), (1.0,))
-    train_by_hand(NETWORK, draw_weights(NETWORK, 0), data, Recipe(epochs=1), Augmentation(horizontal_flip=flip))
+    train_by_hand(NETWORK, draw_arrays(NETWORK, 0), data, Recipe(epochs=1), Augmentation(horizontal_flip=flip))
     assert low <= (np.concatenate(seen)[:, 0, 0, -1] == 1).sum() <= high
 
 
 def test_events_and_rows_say_the_same():
     events = []
     recipe = Recipe(epochs=2, batch=40)
-    _, history = train_by_hand(NETWORK, draw_weights(NETWORK, 0), samples(), recipe, STILL, events=events.append)
+    _, history = train_by_hand(NETWORK, draw_arrays(NETWORK, 0), samples(), recipe, STILL, events=events.append)
     assert [type(event) for event in events] == [Step, Step, Step, Epoch] * 2
     assert [(event.step, event.steps) for event in events[:3]] == [(1, 3), (2, 3), (3, 3)]
     assert events[2].loss == history[0]["loss"] == events[3].loss
@@ -125,7 +126,7 @@ def test_events_and_rows_say_the_same():
 
 def test_a_loss_that_is_not_finite_stops_in_one_line():
     with pytest.raises(TrainingError, match=r"^the loss is not finite in epoch \d+; try .* than 1e\+06$"):
-        train_by_hand(NETWORK, draw_weights(NETWORK, 0), samples(), Recipe(learning_rate=1e6), STILL)
+        train_by_hand(NETWORK, draw_arrays(NETWORK, 0), samples(), Recipe(learning_rate=1e6), STILL)
 
 
 @pytest.mark.parametrize(
@@ -136,4 +137,4 @@ def test_a_loss_that_is_not_finite_stops_in_one_line():
 )  # fmt: skip
 def test_settings_that_it_does_not_know_are_refused(recipe, augmentation, name):
     with pytest.raises(ParameterError, match=f"knows no {name}, got"):
-        train_by_hand(NETWORK, draw_weights(NETWORK, 0), samples(), recipe, augmentation)
+        train_by_hand(NETWORK, draw_arrays(NETWORK, 0), samples(), recipe, augmentation)

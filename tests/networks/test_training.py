@@ -10,12 +10,12 @@ torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed"
 
 from imgtool.errors import TrainingError  # noqa: E402
 from imgtool.events import Epoch, Step  # noqa: E402
-from imgtool.networks.declaration import Dropout, Flatten, Linear, Network, ReLU  # noqa: E402
+from imgtool.networks.declaration import Dropout, Flatten, Linear, ReLU, Sequence  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
 from imgtool.networks.recipe import Augmentation, Recipe  # noqa: E402
 from imgtool.networks.samples import Samples  # noqa: E402
 from imgtool.networks.schedules import one_cycle  # noqa: E402
-from imgtool.networks.torch_backend import build, weights_of  # noqa: E402
+from imgtool.networks.torch_backend import arrays_of, build  # noqa: E402
 from imgtool.networks.training import (  # noqa: E402
     Normalization,
     batch,
@@ -47,7 +47,7 @@ def test_it_learns_and_the_same_seed_learns_the_same_bits():
     for _ in range(2):
         module = build(lenet(3, 1), seed=1)
         history = train(module, samples(), RECIPE, CHANGES, seed=5, validation=samples(seed=9))
-        runs.append((weights_of(module), [{**row, "seconds": 0} for row in history]))
+        runs.append((arrays_of(module), [{**row, "seconds": 0} for row in history]))
     assert history[-1]["loss"] < history[0]["loss"]
     assert history[-1]["error"] < history[0]["error"]
     assert loss_and_error(module, samples(seed=9))[1] < 0.2
@@ -74,8 +74,8 @@ def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps):
         train(cut, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c", events=kill)
     again = build(lenet(3, 1), seed=1)
     train(again, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c")
-    for name, array in weights_of(whole).items():
-        np.testing.assert_array_equal(array, weights_of(again)[name])
+    for name, array in arrays_of(whole).items():
+        np.testing.assert_array_equal(array, arrays_of(again)[name])
 
 
 def softmax_gradient(weight, bias, inputs, labels, smoothing):
@@ -114,8 +114,8 @@ def test_steps_equal_the_formulas_by_hand(std, long, epochs):
     if epochs < 6:
         data = dataclasses.replace(data, images=data.images[[0] * 24], labels=data.labels[[0] * 24])
     recipe = Recipe(epochs, 24 * epochs // 6, learning_rate=0.02, weight_decay=0.05, label_smoothing=0.2)
-    module = build(Network(flatten=Flatten(), fc=Linear(1024, 3)))
-    parameters = [weights_of(module)[name].astype(float) for name in ("fc.weight", "fc.bias")]
+    module = build(Sequence(flatten=Flatten(), fc=Linear(1024, 3)))
+    parameters = [arrays_of(module)[name].astype(float) for name in ("fc.weight", "fc.bias")]
     inputs = (data.images.reshape(24, -1) / 255 - 0.4) / std
     (weight, bias), losses, norms = descend(parameters, inputs, data.labels, 6)
     assert (norms[0] > 5) == long
@@ -123,13 +123,13 @@ def test_steps_equal_the_formulas_by_hand(std, long, epochs):
     history = train(module, data, recipe, STILL)
     expected = np.reshape(losses, (epochs, -1)).mean(axis=1)
     np.testing.assert_allclose([entry["loss"] for entry in history], expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(weights_of(module)["fc.weight"], weight, rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(weights_of(module)["fc.bias"], bias, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(arrays_of(module)["fc.weight"], weight, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(arrays_of(module)["fc.bias"], bias, rtol=1e-3, atol=1e-5)
 
 
 def watched_module(seen):
     """A linear network that keeps what it is shown."""
-    module = build(Network(flatten=Flatten(), fc=Linear(16, 3)))
+    module = build(Sequence(flatten=Flatten(), fc=Linear(16, 3)))
     module.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].clone()))
     return module
 
@@ -164,14 +164,14 @@ def test_products_are_in_bfloat16_only_where_asked_for(bf16, dtype):
 
 
 def test_the_epoch_of_least_error_on_validation_images_is_kept_and_watching_changes_nothing():
-    network = Network(flatten=Flatten(), fc1=Linear(1024, 16), relu=ReLU(), drop=Dropout(0.6), fc2=Linear(16, 3))
+    network = Sequence(flatten=Flatten(), fc1=Linear(1024, 16), relu=ReLU(), drop=Dropout(0.6), fc2=Linear(16, 3))
     validation, epochs = samples(seed=9), ([], [])
     for seen, watched in zip(epochs, (None, validation), strict=True):
         module = build(network)
 
         def keep(event, seen=seen, module=module):
             if isinstance(event, Epoch):
-                seen.append((weights_of(module), event))
+                seen.append((arrays_of(module), event))
 
         history = train(module, samples(), RECIPE, CHANGES, seed=2, validation=watched, events=keep)
     for (alone, _), (weights, _) in zip(*epochs, strict=True):
@@ -181,7 +181,7 @@ def test_the_epoch_of_least_error_on_validation_images_is_kept_and_watching_chan
     assert errors == [(row["validation_error"], row["validation_loss"]) for row in history]
     best = errors.index(min(errors))
     assert best + 1 == best_epoch(history)
-    for name, array in weights_of(module).items():
+    for name, array in arrays_of(module).items():
         np.testing.assert_array_equal(array, epochs[1][best][0][name])
     assert loss_and_error(module, validation) == errors[best][::-1]
     np.testing.assert_array_equal(predict(module, validation), predict(module, validation))
@@ -223,7 +223,7 @@ def test_events_hold_the_mean_loss_so_far_and_the_rows_of_the_history():
 
 def test_the_training_error_is_that_of_the_images_as_they_were_seen():
     seen: list = []
-    module = build(Network(flatten=Flatten(), fc=Linear(1024, 3)))
+    module = build(Sequence(flatten=Flatten(), fc=Linear(1024, 3)))
     module.register_forward_hook(lambda _, __, output: seen.append(output.detach().argmax(1).numpy()))
     data = dataclasses.replace(samples(), labels=np.ones(48, np.int64))
     history = train(module, data, Recipe(epochs=1, batch=16), CHANGES)
@@ -235,7 +235,7 @@ def test_threads_follow_from_the_multiply_adds_alone_and_are_given_back(monkeypa
         1, 1, 1, 2, 8, 8
     ]  # fmt: skip
     before, seen = torch.get_num_threads(), []
-    module = build(Network(flatten=Flatten(), fc=Linear(1024, 3)))
+    module = build(Sequence(flatten=Flatten(), fc=Linear(1024, 3)))
     module.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
     for settings in ({}, {"threads": 3}, {"multiply_adds": 10**9}, {"multiply_adds": 10**9, "threads": 1}):
         train(module, samples(), Recipe(epochs=1, batch=1000), CHANGES, **settings)
@@ -280,7 +280,7 @@ def test_a_gradient_that_is_not_finite_leaves_good_weights_and_nothing_that_bloc
     module = Network(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
     with pytest.raises(TrainingError, match="not finite in epoch 2 at step 3"):
         train(module, samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
-    assert all(np.isfinite(array).all() for array in weights_of(module).values())
+    assert all(np.isfinite(array).all() for array in arrays_of(module).values())
     assert not list(tmp_path.iterdir())
     gentle = dataclasses.replace(RECIPE, learning_rate=0.001)
     assert len(train(build(lenet(3, 1)), samples(), gentle, CHANGES, checkpoint=tmp_path / "c")) == 4

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgtool.cli import options
-from imgtool.cli.images import Images, Rows, each_image
+from imgtool.cli.images import Images, Outcome, Rows, reported
 from imgtool.cli.messages import note
 from imgtool.cli.tables import Row
+from imgtool.errors import ImgtoolError, ParameterError
 
-UNSURE = "unsure"
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.classifiers.protocol import Classifier
+
+UNSURE, THRESHOLD = "unsure", 0.5
 THOUSAND = "published weights for ImageNet's thousand classes: imgtool models fetch (in a later version)"
 EXAMPLES = """
 imgtool classify photo.jpg
@@ -36,47 +43,71 @@ def model_names() -> Iterable[str]:
     shell_complete=options.completer(model_names), help="A model that ships, or a trained one; repeatable.",
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(1), default=1, help="Best labels in the table.  [1]")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, help="Below it a label is 'unsure'.  [0.5]")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Below it a label is 'unsure'.  [the model's, 0.5]")
 @options.device
 @options.backend
 @options.rows
 @options.images
 def command(
-    images: Images, rows: Rows, names: tuple[str, ...], top: int, threshold: float, device: str, backend: str
+    images: Images, rows: Rows, names: tuple[str, ...], top: int, threshold: float | None, device: str, backend: str
 ) -> None:
     """Label images with networks and classic models.
 
     A label is one of the classes that the model knows; the table says how many those are.
     """
     from imgtool.classifiers.registry import locate, open_model
+    from imgtool.evaluation.facts import weights_hash
 
     models = {name: open_model(name, device=device, backend=backend) for name in names}
-    weights = {name: f"{locate(name).resolve().name} {models[name].description['sha256'][:12]}" for name in names}
     for name, model in models.items():
         if not images.quiet:
             note(f"{name}: one of {len(model.classes)} classes: {', '.join(model.classes[:12])}")
     if not images.quiet and any("imagenette" in name or name == "alexnet" for name in names):
         note(THOUSAND)
     columns = ("model", "classes", "label", "score") + (("top",) if top > 1 else ())
+    labels = [
+        functools.partial(
+            _row, name, model, f"{locate(name).resolve().name} {weights_hash(model)[:12]}", top, threshold
+        )
+        for name, model in models.items()
+    ]
+    rows.write_many(reported(images, _outcomes(images, list(models.values()), labels)), columns)
 
-    def labels(image: Any) -> list[Row]:
-        found = ((name, _label(model, image, top, threshold)) for name, model in models.items())
-        return [{"model": name, **label, "weights": weights[name]} for name, label in found]
 
-    rows.write_many(each_image(images, labels), columns)
+def _outcomes(
+    images: Images, models: Sequence[Classifier], labels: Sequence[Callable[[np.ndarray], Row]]
+) -> Iterator[Outcome[list[Row]]]:
+    """Yield what the models say of each image, or why it has no labels. Raises what no other image could help."""
+    from imgtool.pipelines.predict import predict
+
+    def read(index: int) -> np.ndarray:
+        return images.read(images.inputs[index])
+
+    for each in predict(models, len(images.inputs), read, jobs=images.jobs):
+        source, error = images.inputs[each.index], each.error
+        if isinstance(error, MemoryError):
+            error = ImgtoolError("needs more memory than there is")
+        if error is None:
+            found = [row(scores) for row, scores in zip(labels, each.scores, strict=True) if scores is not None]
+            yield Outcome(each.index, source, found)
+        elif isinstance(error, ImgtoolError | OSError) and not isinstance(error, ParameterError):
+            yield Outcome(each.index, source, error=error)
+        else:
+            raise error
 
 
-def _label(model: Any, image: Any, top: int, threshold: float) -> Row:
+def _row(name: str, model: Classifier, weights: str, top: int, threshold: float | None, scores: np.ndarray) -> Row:
     """Return what one model says of one image."""
-    scores = model.scores([image])[0]
     best = (-scores).argsort(kind="stable")[: max(top, 5)]  # of equal ones the first, as `evaluate` counts
     ranked = [{"label": model.classes[index], "score": float(scores[index])} for index in best]
-    score = ranked[0]["score"]
+    score, least = ranked[0]["score"], getattr(model, "threshold", THRESHOLD) if threshold is None else threshold
     return {
+        "model": name,
         "classes": len(model.classes),
-        "label": ranked[0]["label"] if score >= threshold else UNSURE,
+        "label": ranked[0]["label"] if score >= least else UNSURE,
         "score": score,
         "top": Ranking(ranked[:top] if top > 1 else ranked),
+        "weights": weights,
     }
 
 

@@ -31,6 +31,9 @@ OPENCV_WHEELS = (
     "opencv-contrib-python-headless",
 )
 
+# On PyPI this is a signer of firmware images, with the same command and a package of the same name. Ours is imgtool-cv.
+OTHER_PROGRAM = "imgtool"
+
 EXAMPLES = """
 imgtool doctor
 imgtool doctor --json | jq .extras
@@ -89,6 +92,11 @@ def warnings() -> Iterator[str]:
         yield f"{' and '.join(wheels)} overwrite each other's files; uninstall all and install one again"
     if device.cuda_devices() and device.torch_build() == "cpu":
         yield "there is a GPU, but the PyTorch installed here is built for the CPU only"
+    if other := _version(OTHER_PROGRAM):
+        yield (
+            f"the distribution {OTHER_PROGRAM} {other} is installed here, another program with the same command and "
+            f"package; uninstall {OTHER_PROGRAM} and imgtool-cv, then install imgtool-cv again"
+        )
 
 
 def _line(value: object) -> str:

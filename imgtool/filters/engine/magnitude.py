@@ -45,25 +45,6 @@ def magnitude_by(
     return _magnitude(PaddedView(to_filter_type(image), rows, columns, border), taps, dtype, threads)
 
 
-def magnitude_padded(
-    padded: np.ndarray,
-    across: np.ndarray,
-    down: np.ndarray,
-    *,
-    border: str,
-    dtype: DTypeLike | None = None,
-    threads: int = 1,
-) -> np.ndarray:
-    """Return the same, bit for bit, of a strip that carries its `magnitude_margins`, but no columns beyond its own."""
-    taps, rows, columns = _align_kernels(across, down)
-    return _magnitude(PaddedView(to_filter_type(padded), rows, columns, border, (True, False)), taps, dtype, threads)
-
-
-def magnitude_margins(across: np.ndarray, down: np.ndarray) -> tuple[int, int]:
-    """Return how many rows above and below a pixel the kernels reach."""
-    return _align_kernels(across, down)[1]
-
-
 def _magnitude(view: PaddedView, taps: list[np.ndarray], dtype: DTypeLike | None, threads: int) -> np.ndarray:
     source = view.array.dtype
     floating = np.dtype(np.float32 if source == np.float32 else np.float64)

@@ -1,6 +1,6 @@
 """Which way a kernel is applied to an image.
 
-The rule of `auto`, which the table in docs/performance.md justifies:
+The rule of `auto`, which the table in docs/dev/optimizations.md justifies:
 - a kernel of rank 1 whose taps are all 1 / number is a running mean;
 - another of rank 1 is a column and a row: two products with a banded matrix where both are long, else by OpenCV;
   but 3 by 3 taps with zeros, as Sobel's, on a float32 image are not: see `least_spread`;

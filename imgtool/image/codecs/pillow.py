@@ -101,7 +101,7 @@ def _has_key(image: Image.Image) -> bool:
 
 
 def to_array(image: Image.Image) -> np.ndarray:
-    """Return a Pillow image as an array of this room's conventions."""
+    """Return a Pillow image as an array of this package's conventions."""
     if image.mode == "CMYK":
         return cmyk_to_rgb(np.asarray(image))
     if image.mode == "1":

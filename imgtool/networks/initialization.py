@@ -1,0 +1,56 @@
+"""First weights: drawn so that activations keep their size from layer to layer.
+
+Weights are normal with variance 2 / inputs (He et al., ICCV 2015), those of the last layer and of the first of two
+low-rank factors, which no ReLU follows, 1 / inputs; biases are 0. Batch normalization begins with weight 1 and with
+the statistics of one forward pass of random images, so that a network predicts sensibly before its first step.
+
+Each tensor has a generator of its own, seeded by its name: the same name has the same numbers in every network where
+it has the same shape, on both backends.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+
+from imgtool.networks.declaration import Sequence, Shape
+from imgtool.networks.numpy_backend import NumpyNetwork
+
+STATISTICS_IMAGES = 8
+
+
+def draw_arrays(network: Sequence, seed: int, shape: Shape | None = None) -> dict[str, np.ndarray]:
+    """Return fresh float32 arrays, tensors and buffers, by their full names.
+
+    shape: of the images, (channels, rows, columns), for the statistics of batch normalization; without it their means
+    are 0 and their variances 1.
+    """
+    last = [name for name, layer in network.layers() if layer.tensors()][-1:]
+    arrays = {}
+    for name, layer in network.layers():
+        for key, size in layer.arrays().items():
+            full = f"{name}.{key}"
+            if key in ("bias", "running_mean"):
+                arrays[full] = np.zeros(size, np.float32)
+            elif len(size) == 1:
+                arrays[full] = np.ones(size, np.float32)
+            else:
+                gain = 1 if name in last or key == "right" else 2
+                deviation = np.float32(math.sqrt(gain / math.prod(size[1:])))
+                arrays[full] = _generator(seed, full).standard_normal(size, np.float32) * deviation
+    if shape and network.buffers():
+        _set_statistics(network, arrays, seed, shape)
+    return arrays
+
+
+def _set_statistics(network: Sequence, arrays: dict[str, np.ndarray], seed: int, shape: Shape) -> None:
+    """Set the running statistics in place to those of a batch of random images."""
+    images = _generator(seed, "images").standard_normal((STATISTICS_IMAGES, *shape), np.float32)
+    NumpyNetwork(network, arrays).forward(images, training=True, momentum=1.0)
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    """Return the generator of one tensor."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
