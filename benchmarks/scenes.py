@@ -33,7 +33,7 @@ from sklearn.metrics import average_precision_score
 from imgtool.classifiers.svm import fit_svm
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load as load_dataset
-from imgtool.features.codebook import Codebook, fit_codebook, fit_mixture, load, save
+from imgtool.features.codebook import Codebook, fit_codebook, fit_mixture, load_codebook, save_codebook
 from imgtool.features.encoding import LocalSettings, encode_sparsely, fit_dictionary
 from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, unit, vlad
 from imgtool.features.gist import gist
@@ -76,8 +76,8 @@ class Task(NamedTuple):
         """Return a codebook of this split, fitted now unless it was before."""
         path = self.folder / f"{name}-{self.seed}.safetensors"
         if not path.exists():
-            save(path, self._fitted(**settings))
-        return load(path)
+            save_codebook(path, self._fitted(**settings))
+        return load_codebook(path)
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
         """Return descriptors and places, as many of each training image."""
@@ -264,9 +264,14 @@ def sparse_encoders(dataset: Dataset, task: Task) -> dict[str, Callable[[np.ndar
     if not path.exists():
         rows = np.flatnonzero(task.train)
         images = (dataset.image(image) for image in rows)
-        save(path, fit_dictionary(images, len(rows), local=PATCHES, atoms=1024, samples=SAMPLES, seed=task.seed))
+        save_codebook(
+            path, fit_dictionary(images, len(rows), local=PATCHES, atoms=1024, samples=SAMPLES, seed=task.seed)
+        )
     solvers = {"ScSPM, K = 1024": "feature-sign", "LLC, K = 1024": "llc"}
-    return {name: partial(encode_sparsely, dictionary=load(path), solver=solver) for name, solver in solvers.items()}
+    return {
+        name: partial(encode_sparsely, dictionary=load_codebook(path), solver=solver)
+        for name, solver in solvers.items()
+    }
 
 
 def hog_of(image: np.ndarray) -> np.ndarray:

@@ -1,8 +1,146 @@
 """From a photograph to a decision: filter, describe, classify and compare images.
 
-The rooms, from the ground: `imgtool.image`, `imgtool.filters`, `imgtool.batch`, `imgtool.datasets`,
-`imgtool.features`, `imgtool.networks`, `imgtool.classifiers`, `imgtool.evaluation`, `imgtool.cli`.
-Each imports only from those before it. Importing `imgtool` itself imports nothing else.
+    import imgtool
+
+    image = imgtool.read("photo.jpg")
+    edges = imgtool.convolve(image, imgtool.kernel("sobel-x"))
+
+`__all__` names what the library offers; each name is imported when it is asked for, so that `import imgtool` imports
+nothing else. docs/python.md shows them beside the calls of other libraries, docs/architecture.md the packages behind
+them.
 """
 
 __version__ = "0.1.0"
+
+# Name -> the module that defines it. The imports below repeat it for editors and type checkers; a test compares them.
+_MODULES = {
+    "read": "imgtool.image.read",
+    "probe": "imgtool.image.read",
+    "encode": "imgtool.image.write",
+    "write": "imgtool.batch.image_files",
+    "convert": "imgtool.image.color",
+    "to_gray": "imgtool.image.color",
+    "resize": "imgtool.image.resize",
+    "kernel": "imgtool.filters.kernels",
+    "convolve": "imgtool.filters.convolve",
+    "neighborhood": "imgtool.filters.neighborhood",
+    "gradient": "imgtool.filters.gradient",
+    "magnitude": "imgtool.filters.gradient",
+    "phase": "imgtool.filters.gradient",
+    "hog": "imgtool.features.hog",
+    "dalal_triggs": "imgtool.features.dalal_triggs",
+    "uoctti": "imgtool.features.uoctti",
+    "gist": "imgtool.features.gist",
+    "dense_sift": "imgtool.features.sift",
+    "phow": "imgtool.features.sift",
+    "sparse_sift": "imgtool.features.keypoints",
+    "match": "imgtool.features.keypoints",
+    "fisher_vector": "imgtool.features.fisher",
+    "vlad": "imgtool.features.fisher",
+    "bag_of_words": "imgtool.features.fisher",
+    "sparse_codes": "imgtool.features.sparse",
+    "fit_codebook": "imgtool.features.codebook",
+    "load_codebook": "imgtool.features.codebook",
+    "save_codebook": "imgtool.features.codebook",
+    "Codebook": "imgtool.features.codebook",
+    "Dictionary": "imgtool.features.codebook",
+    "ImgtoolError": "imgtool.errors",
+    "ImageError": "imgtool.errors",
+    "OutputError": "imgtool.errors",
+    "DataError": "imgtool.errors",
+    "ClusterError": "imgtool.errors",
+    "TrainingError": "imgtool.errors",
+    "ParameterError": "imgtool.errors",
+    "MissingExtraError": "imgtool.errors",
+    "DeviceError": "imgtool.errors",
+}
+
+TYPE_CHECKING = False  # as type checkers take it; importing `typing` takes longer than all the rest
+if TYPE_CHECKING:
+    from imgtool.batch.image_files import write
+    from imgtool.errors import (
+        ClusterError,
+        DataError,
+        DeviceError,
+        ImageError,
+        ImgtoolError,
+        MissingExtraError,
+        OutputError,
+        ParameterError,
+        TrainingError,
+    )
+    from imgtool.features.codebook import Codebook, Dictionary, fit_codebook, load_codebook, save_codebook
+    from imgtool.features.dalal_triggs import dalal_triggs
+    from imgtool.features.fisher import bag_of_words, fisher_vector, vlad
+    from imgtool.features.gist import gist
+    from imgtool.features.hog import hog
+    from imgtool.features.keypoints import match, sparse_sift
+    from imgtool.features.sift import dense_sift, phow
+    from imgtool.features.sparse import sparse_codes
+    from imgtool.features.uoctti import uoctti
+    from imgtool.filters.convolve import convolve
+    from imgtool.filters.gradient import gradient, magnitude, phase
+    from imgtool.filters.kernels import kernel
+    from imgtool.filters.neighborhood import neighborhood
+    from imgtool.image.color import convert, to_gray
+    from imgtool.image.read import probe, read
+    from imgtool.image.resize import resize
+    from imgtool.image.write import encode
+
+__all__ = [
+    "ClusterError",
+    "Codebook",
+    "DataError",
+    "DeviceError",
+    "Dictionary",
+    "ImageError",
+    "ImgtoolError",
+    "MissingExtraError",
+    "OutputError",
+    "ParameterError",
+    "TrainingError",
+    "bag_of_words",
+    "convert",
+    "convolve",
+    "dalal_triggs",
+    "dense_sift",
+    "encode",
+    "fisher_vector",
+    "fit_codebook",
+    "gist",
+    "gradient",
+    "hog",
+    "kernel",
+    "load_codebook",
+    "magnitude",
+    "match",
+    "neighborhood",
+    "phase",
+    "phow",
+    "probe",
+    "read",
+    "resize",
+    "save_codebook",
+    "sparse_codes",
+    "sparse_sift",
+    "to_gray",
+    "uoctti",
+    "vlad",
+    "write",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is asked for, and keep it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,7 @@ class ImgtoolError(Exception):
     exit_status = 1
 
 
-class ImageError(ImgtoolError):
+class ImageError(ImgtoolError, ValueError):
     """An image cannot be read, or cannot be used as it is."""
 
 
@@ -34,7 +34,7 @@ class TrainingError(ImgtoolError):
     """Training cannot go on, such as after a loss that is not finite."""
 
 
-class ParameterError(ImgtoolError):
+class ParameterError(ImgtoolError, ValueError):
     """A parameter is outside its range, or parameters contradict each other."""
 
     exit_status = 2

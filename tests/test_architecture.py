@@ -11,7 +11,7 @@ from locations import ROOT
 
 LAYERS = [
     {"errors"}, {"device", "events", "parameters", "arrays"}, {"image"}, {"filters", "batch"}, {"datasets"},
-    {"features", "networks"}, {"classifiers"}, {"pipelines"}, {"evaluation"}, {"cli"}, {"__main__"},
+    {"features", "networks"}, {"classifiers"}, {"pipelines"}, {"evaluation"}, {"cli"}, {"__main__", "__init__"},
 ]  # fmt: skip
 LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 FILES = sorted((ROOT / "imgtool").rglob("*.py"))
@@ -70,6 +70,7 @@ def test_no_file_imports_itself_through_others():
     names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
     graph = {names[path]: {module for module in imports(path) if module in names.values()} for path in FILES}
     assert graph["imgtool.cli.commands.filter"] >= {"imgtool.cli.options", "imgtool.filters.convolve"}
+    graph["imgtool"] = set()  # its imports are for type checkers; at run time names are imported when asked for
     list(TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
 
 

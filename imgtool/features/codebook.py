@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import float_array, native_array, whole_number
 from imgtool.batch.outputs import write_file
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 
@@ -43,7 +45,8 @@ class Codebook:
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together or hold impossible numbers."""
         for name in TENSORS:
-            array = getattr(self, name)
+            array = native_array(getattr(self, name))
+            object.__setattr__(self, name, array)
             if array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise DataError(f"the codebook's {name} are not finite floating-point numbers")
         ranks = [getattr(self, name).ndim for name in TENSORS]
@@ -77,16 +80,18 @@ class Codebook:
         """True when each descriptor is followed by its place in the image."""
         return self.dimensions > len(self.pca_basis)
 
-    def project(self, descriptors: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+    def project(self, descriptors: ArrayLike, places: ArrayLike | None = None) -> np.ndarray:
         """Return descriptors (N, L) as they are encoded: projected, and followed by places (N, 2) if so fitted."""
-        if descriptors.ndim != 2 or descriptors.shape[1] != len(self.pca_mean):
-            raise ParameterError(f"the codebook takes descriptors of {len(self.pca_mean)} numbers")
-        projected = np.asarray((descriptors - self.pca_mean) @ self.pca_basis.T)
+        rows = float_array(descriptors, "descriptors", dimensions=2)
+        if rows.shape[1] != len(self.pca_mean):
+            raise ParameterError(f"the codebook takes descriptors of {len(self.pca_mean)} numbers, got {rows.shape[1]}")
+        projected = np.asarray((rows - self.pca_mean) @ self.pca_basis.T)
         if not self.has_places:
             return projected
         if places is None:
             raise ParameterError("the codebook was fitted with places, and none are given")
-        return np.concatenate([projected, places.astype(projected.dtype)], axis=1)
+        where = float_array(places, "places", dimensions=2).astype(projected.dtype, copy=False)
+        return np.concatenate([projected, where], axis=1)
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class Dictionary:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be atoms."""
+        object.__setattr__(self, "atoms", native_array(self.atoms))
         if self.atoms.dtype.kind != "f" or self.atoms.ndim != 2 or not self.atoms.size:
             raise DataError(f"the dictionary's atoms are no rows of numbers: {self.atoms.dtype} {self.atoms.shape}")
         if not np.isfinite(self.atoms).all() or not np.allclose(np.linalg.norm(self.atoms, axis=1), 1, atol=1e-3):
@@ -105,31 +111,74 @@ class Dictionary:
 
 
 def fit_codebook(
-    descriptors: np.ndarray,
+    descriptors: ArrayLike,
     *,
     components: int = 64,
     dimensions: int = 64,
     seed: int = 0,
-    places: np.ndarray | None = None,
+    places: ArrayLike | None = None,
     starts: int = 1,
     iterations: int = 100,
     meta: dict[str, Any] | None = None,
 ) -> Codebook:
-    """Fit a principal component analysis, then a mixture of diagonal Gaussians from k-means, to descriptors (N, L).
+    """Fit a codebook to local descriptors: a principal component analysis, then a mixture of diagonal Gaussians.
 
-    components and dimensions are lowered where the data hold less. starts: how many times k-means and the mixture begin
-    anew; the likeliest is kept. Variances stay above a thousandth of the largest variance of the data. Equal data, seed
-    and number of threads give equal codebooks.
-    Raises MissingExtraError without scikit-learn, DataError if there are no descriptors.
+    Parameters
+    ----------
+    descriptors : array_like, (N, L)
+        Of many images, such as `values` of `dense_sift`.
+    components : int
+        Gaussians; fewer where there are not as many descriptors.
+    dimensions : int
+        Numbers that a descriptor is projected to; fewer where it has not as many.
+    seed : int
+        Of k-means, with which the mixture begins.
+    places : array_like, (N, 2), optional
+        Where each descriptor lies in its image, which follow it as two more numbers.
+    starts : int
+        How many times k-means and the mixture begin anew; the likeliest is kept.
+    iterations : int
+        Of the mixture, at most.
+    meta : dict, optional
+        How the descriptors were taken, as JSON has it; stored with the codebook.
+
+    Returns
+    -------
+    Codebook
+        With `project(descriptors)`, and `means`, `covariances` and `priors` as `fisher_vector` takes them.
+
+    Raises
+    ------
+    DataError
+        There are fewer than 2 descriptors.
+    MissingExtraError
+        scikit-learn is not installed.
+    ParameterError
+        An array is no matrix of numbers, or a number is out of range.
+
+    Notes
+    -----
+    Perronnin, Sanchez and Mensink, ECCV 2010. The mixture is scikit-learn's; variances stay above a thousandth of the
+    largest variance of the data. Equal data, seed and number of threads give equal codebooks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> descriptors = np.random.default_rng(0).random((500, 128), np.float32)
+    >>> book = imgtool.fit_codebook(descriptors, components=4, dimensions=16)  # needs the extra 'classic'
+    >>> imgtool.fisher_vector(book.project(descriptors), book.means, book.covariances, book.priors).shape
+    (128,)
     """
-    if components < 1 or dimensions < 1:
-        raise ParameterError(f"a codebook needs at least 1 component and dimension, got {components} and {dimensions}")
+    components, dimensions = whole_number(components, "components"), whole_number(dimensions, "dimensions")
+    descriptors = float_array(descriptors, "descriptors", dimensions=2)
     if len(descriptors) < 2:
         raise DataError("too few descriptors to fit a codebook; give more or larger images")
     mean, basis = _principal_components(descriptors, min(dimensions, *descriptors.shape))
     projected = (descriptors - mean) @ basis.T
     if places is not None:
-        projected = np.concatenate([projected, places.astype(projected.dtype)], axis=1)
+        where = float_array(places, "places", dimensions=2).astype(projected.dtype, copy=False)
+        projected = np.concatenate([projected, where], axis=1)
     means, covariances, priors = fit_mixture(projected, min(components, len(projected)), seed, starts, iterations)
     mean, basis, means, covariances, priors = (
         np.asarray(part, np.float32) for part in (mean, basis, means, covariances, priors)
@@ -171,16 +220,67 @@ def fit_mixture(
     return mixture.means_, mixture.covariances_, mixture.weights_
 
 
-def save(path: str | os.PathLike[str], book: Codebook | Dictionary, *, overwrite: bool = False) -> None:
-    """Write a codebook to one file, whole or not at all. Raises OutputError when it exists or cannot be written."""
+def save_codebook(path: str | os.PathLike[str], book: Codebook | Dictionary, *, overwrite: bool = False) -> None:
+    """Write a codebook or a dictionary to a file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        One safetensors file.
+    book : Codebook or Dictionary
+        What is written.
+    overwrite : bool
+        Replace a file that is there.
+
+    Returns
+    -------
+    None
+
+    Raises
+    ------
+    OutputError
+        The file exists, or cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import imgtool
+    >>> path = os.path.join(tempfile.mkdtemp(), "atoms.safetensors")
+    >>> imgtool.save_codebook(path, imgtool.Dictionary(np.eye(4)))
+    >>> imgtool.load_codebook(path).atoms.shape
+    (4, 4)
+    """
     kind = "codebook" if isinstance(book, Codebook) else "dictionary"
     tensors = {name: np.ascontiguousarray(getattr(book, name)) for name in KINDS[kind]}
     text = json.dumps({"kind": kind, "format": FORMAT, **book.meta}, sort_keys=True)
     write_file(path, safetensors.numpy.save(tensors, metadata={"imgtool": text}), overwrite=overwrite)
 
 
-def load(path: str | os.PathLike[str]) -> Codebook | Dictionary:
-    """Read a codebook. Raises DataError when the file is not one; nothing in it is executed."""
+def load_codebook(path: str | os.PathLike[str]) -> Codebook | Dictionary:
+    """Read a codebook or a dictionary; nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : path
+        As `save_codebook` wrote it.
+
+    Returns
+    -------
+    Codebook or Dictionary
+
+    Raises
+    ------
+    DataError
+        The file is not there, or is no codebook.
+
+    Examples
+    --------
+    >>> import imgtool
+    >>> imgtool.load_codebook("absent.safetensors")
+    Traceback (most recent call last):
+    imgtool.errors.DataError: absent.safetensors: no such codebook
+    """
     name = os.fspath(path)
     if not os.path.isfile(name):
         raise DataError(f"{name}: {'is no regular file' if os.path.exists(name) else 'no such codebook'}")

@@ -8,39 +8,76 @@ them. A pixel's magnitude is divided linearly between the two nearest orientatio
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from imgtool.errors import ImageError, ParameterError
+from imgtool.arrays import image_array, whole_number
+from imgtool.errors import ImageError
 from imgtool.features.validation import require_finite, require_roots
 from imgtool.filters.gradient import gradient, magnitude, phase
-from imgtool.image.color import split_alpha
+from imgtool.image.color import MAX_CHANNELS, split_alpha
 
 CLIP = np.float32(0.2)
 _STRIP_PIXELS = 1 << 15  # pixels worked on at once: their votes stay in the processor's cache
 
 
 def dalal_triggs(
-    image: np.ndarray, *, orientations: int = 9, cell: int = 8, block: int = 2, sqrt: bool = False, signed: bool = False
+    image: ArrayLike, *, orientations: int = 9, cell: int = 8, block: int = 2, sqrt: bool = False, signed: bool = False
 ) -> np.ndarray:
-    """Return normalized blocks (block columns, block rows, columns, rows of cells, orientations) float32.
+    """Describe an image by histograms of oriented gradients with the paper's trilinear votes and Gaussian window.
 
-    Columns stand before rows, as in OpenCV: 64 x 128 pixels give its 3,780 numbers in its order. image: (height,
-    width[, channels]) on the scale 0..255; alpha is left out, of colors the channel with the largest gradient counts.
-    cell: pixels a side; block: cells a side, one cell apart. sqrt: take the square root of the image first (gamma
-    compression, OpenCV's default); signed: tell opposite directions apart. Pixels at the right and bottom that fill no
-    cell do not vote.
-    Raises ImageError when the image is smaller than one block, holds NaN or infinity, or is negative with sqrt.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Bool, integers or floats on the scale 0 to 255; alpha is left out, and of colors the channel of largest
+        magnitude counts at each pixel.
+    orientations : int
+        Bins of half a turn, or of a whole one if signed.
+    cell : int
+        Pixels of a cell's side.
+    block : int
+        Cells of a block's side; blocks overlap, one cell apart.
+    sqrt : bool
+        Take the square root of the image first (gamma compression, OpenCV's default).
+    signed : bool
+        Tell opposite directions apart.
+
+    Returns
+    -------
+    ndarray, (block columns, block rows, columns of cells, rows of cells, orientations), float32
+        Columns stand before rows, as in OpenCV: 64 x 128 pixels give its 3,780 numbers in its order.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, is smaller than one block, holds NaN or infinity, or is negative with `sqrt`.
+    ParameterError
+        A number is out of range.
+
+    Notes
+    -----
+    Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005, as OpenCV's `HOGDescriptor`
+    computes it. A pixel's magnitude is divided linearly between the two nearest orientations, whose bins are centered
+    at (k + 1/2) 180 / O degrees, and among the cells of each block that it lies in; x to the right, y down. Pixels at
+    the right and bottom that fill no cell do not vote.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> imgtool.dalal_triggs(np.zeros((128, 64), np.uint8)).size
+    3780
     """
-    if min(orientations, cell, block) < 1:
-        raise ParameterError(f"orientations, cell and block must be at least 1, got {orientations}, {cell}, {block}")
-    image = split_alpha(image)[0]
-    (height, width), side = image.shape[:2], cell * block
+    orientations, cell = whole_number(orientations, "orientations"), whole_number(cell, "cell")
+    block = whole_number(block, "block")
+    array = split_alpha(image_array(image, max_channels=MAX_CHANNELS))[0]
+    (height, width), side = array.shape[:2], cell * block
     if min(height, width) < side:
         raise ImageError(f"is {width}x{height} pixels; one block of HoG needs {side}x{side}")
-    require_finite(image, "HoG")
+    require_finite(array, "HoG")
     if sqrt:
-        require_roots(image)
-        image = np.sqrt(image, dtype=np.float64)
-    gx, gy = _strongest(*gradient(image.astype(np.float32), operator="central", border="mirror"))
+        require_roots(array)
+        array = np.sqrt(array, dtype=np.float64)
+    gx, gy = _strongest(*gradient(array.astype(np.float32), operator="central", border="mirror"))
     rows, columns = height // cell - block + 1, width // cell - block + 1
     shares = _shares(cell, block)
     result = np.empty((columns, rows, block, block, orientations), np.float32)

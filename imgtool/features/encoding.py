@@ -10,13 +10,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import image_array
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.features.codebook import Codebook, Dictionary, fit_codebook
 from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, unit, vlad
 from imgtool.features.pyramid import cells, parse_levels, places
 from imgtool.features.sift import WINDOWS, Descriptors, phow, root
 from imgtool.features.sparse import LEVELS, learn_dictionary, llc_codes, max_pool, sparse_codes
+from imgtool.image.color import MAX_CHANNELS
 
 CONTRAST = 0.005  # of pixels in 0..1: flatter patches say nothing and are left out, as VLFeat's phow zeroes them
 WHOLE = ("1x1",)
@@ -45,7 +48,7 @@ class LocalSettings:
         if self.window not in WINDOWS:
             raise ParameterError(f"no window {self.window!r}; there are {', '.join(WINDOWS)}")
 
-    def describe(self, image: np.ndarray) -> Descriptors:
+    def describe(self, image: ArrayLike) -> Descriptors:
         """Return the image's descriptors that have contrast."""
         found = phow(image, step=self.step, sizes=self.bins, window=self.window, contrast=CONTRAST)
         kept = found.norms >= CONTRAST
@@ -75,7 +78,7 @@ class LocalSettings:
 
 
 def encode(
-    image: np.ndarray, codebook: Codebook, *, encoding: str = "fisher", levels: Sequence[str] = WHOLE
+    image: ArrayLike, codebook: Codebook, *, encoding: str = "fisher", levels: Sequence[str] = WHOLE
 ) -> np.ndarray:
     """Return one vector of an image, float32 of unit length; zeros for a flat image.
 
@@ -92,7 +95,7 @@ def encode(
 
 
 def encode_sparsely(
-    image: np.ndarray, dictionary: Dictionary, *, solver: str = "feature-sign", levels: Sequence[str] = LEVELS
+    image: ArrayLike, dictionary: Dictionary, *, solver: str = "feature-sign", levels: Sequence[str] = LEVELS
 ) -> np.ndarray:
     """Return the largest code of each atom in each cell (cells * K), float32 of unit length; zeros for a flat image.
 
@@ -109,10 +112,11 @@ def _require(name: str, known: Mapping[str, object], kind: str) -> None:
         raise ParameterError(f"no {kind} {name!r}; there are {', '.join(known)}")
 
 
-def _describe(image: np.ndarray, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:
+def _describe(image: ArrayLike, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:
     """Return the descriptors (N, 128) that a codebook was fitted to the like of, and their places (N, 2)."""
-    found = LocalSettings.of(codebook).describe(image)
-    return found.values, places(found.frames, *image.shape[:2])
+    array = image_array(image, max_channels=MAX_CHANNELS)
+    found = LocalSettings.of(codebook).describe(array)
+    return found.values, places(found.frames, *array.shape[:2])
 
 
 def length(codebook: Codebook, levels: Sequence[str] = WHOLE) -> int:

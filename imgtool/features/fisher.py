@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import float_array
 from imgtool.errors import ParameterError
 
 SMALLEST_POSTERIOR = 1e-6  # smaller ones, and components of a smaller prior, count as nothing
@@ -22,9 +24,9 @@ _BLOCK_ROWS = 512  # of data at once: their posteriors stay in the processor's c
 _MIN_LOGARITHM = -80.0  # logarithms below it count as it: exp of less is a slow, denormal float32
 
 
-def posteriors(data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray) -> np.ndarray:
+def posteriors(data: ArrayLike, means: ArrayLike, covariances: ArrayLike, priors: ArrayLike) -> np.ndarray:
     """Return (N, K): the probability of each component given each row of data; 0 for components of negligible prior."""
-    data, means, covariances, priors = _same_type(data, means, covariances, priors)
+    data, means, covariances, priors = mixture_arrays(data, means, covariances, priors)
     likely = priors >= SMALLEST_POSTERIOR
     shares = _weights(means, covariances, priors)[likely] @ _terms(data - means.mean(axis=0)).T
     _make_posteriors(shares)
@@ -34,22 +36,59 @@ def posteriors(data: np.ndarray, means: np.ndarray, covariances: np.ndarray, pri
 
 
 def fisher_vector(
-    data: np.ndarray,
-    means: np.ndarray,
-    covariances: np.ndarray,
-    priors: np.ndarray,
+    data: ArrayLike,
+    means: ArrayLike,
+    covariances: ArrayLike,
+    priors: ArrayLike,
     *,
     square_root: bool = True,
     normalized: bool = True,
     fast: bool = False,
 ) -> np.ndarray:
-    """Return the Fisher vector (2KD) of data (N, D): all gradients by the means, then all by the variances.
+    """Encode a set of local descriptors as a Fisher vector.
 
-    square_root and normalized (Euclidean length 1) together are the improved Fisher vector; fast gives each row
-    wholly to its likeliest component. No rows give zeros.
+    Parameters
+    ----------
+    data : array_like, (N, D)
+        Local descriptors; float32 is computed in float32, everything else in float64.
+    means : array_like, (K, D)
+        Of a mixture of K Gaussians.
+    covariances : array_like, (K, D)
+        Their variances, which are positive.
+    priors : array_like, (K,)
+        Their shares, which add up to 1.
+    square_root : bool
+        Take the signed square root of each entry.
+    normalized : bool
+        Bring the vector to Euclidean length 1; with `square_root` this is the improved Fisher vector.
+    fast : bool
+        Give each row wholly to its likeliest component.
+
+    Returns
+    -------
+    ndarray, (2 K D,)
+        All gradients by the means, then all by the variances; zeros for no rows.
+
+    Raises
+    ------
+    ParameterError
+        The arrays are not numbers, or do not fit together.
+
+    Notes
+    -----
+    Perronnin, Sanchez and Mensink, ECCV 2010, with the formulas, order and thresholds of VLFeat's `vl_fisher_encode`.
+    `skimage.feature.fisher_vector` appends the gradient by the weights and turns the variances' sign.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> means = np.array([[0.0, 0.0], [4.0, 4.0]])
+    >>> vector = imgtool.fisher_vector([[0.0, 1.0], [4.0, 4.0]], means, np.ones((2, 2)), [0.5, 0.5])
+    >>> vector.round(3).tolist()
+    [0.0, 0.566, -0.003, -0.002, -0.476, 0.0, -0.476, -0.476]
     """
-    data, means, covariances, priors = _same_type(data, means, covariances, priors)
-    _check_shapes(data, means, covariances, priors)
+    data, means, covariances, priors = mixture_arrays(data, means, covariances, priors)
     by_mean, by_variance = _gradients(data, means, covariances, priors, fast=fast)
     used = np.where(priors >= SMALLEST_POSTERIOR, priors, np.inf)[:, None] * max(len(data), 1) ** 2
     vector = np.concatenate([by_mean / np.sqrt(used), by_variance / np.sqrt(2 * used)]).reshape(-1)
@@ -59,24 +98,61 @@ def fisher_vector(
 
 
 def vlad(
-    data: np.ndarray,
-    means: np.ndarray,
+    data: ArrayLike,
+    means: ArrayLike,
     *,
-    assignment: np.ndarray | None = None,
+    assignment: ArrayLike | None = None,
     mass: bool = False,
     square_root: bool = False,
     components: bool = False,
     normalized: bool = True,
 ) -> np.ndarray:
-    """Return the vector of locally aggregated descriptors (KD) of data (N, D), cluster slowest.
+    """Encode a set of local descriptors as a vector of locally aggregated descriptors (VLAD).
 
-    assignment: (N, K) shares of each row; without it each belongs to the nearest mean. mass: divide each cluster's sum
-    by its number of rows; square_root: of each entry; components: length 1 for each cluster; normalized: for all.
+    Parameters
+    ----------
+    data : array_like, (N, D)
+        Local descriptors; float32 is computed in float32, everything else in float64.
+    means : array_like, (K, D)
+        The words.
+    assignment : array_like, (N, K), optional
+        Shares of each row; without it each belongs to the nearest mean.
+    mass : bool
+        Divide each word's sum by its number of rows.
+    square_root : bool
+        Take the signed square root of each entry.
+    components : bool
+        Bring each word's part to Euclidean length 1.
+    normalized : bool
+        Bring the whole vector to Euclidean length 1.
+
+    Returns
+    -------
+    ndarray, (K D,)
+        Word by word; zeros for no rows.
+
+    Raises
+    ------
+    ParameterError
+        The arrays are not numbers, or do not fit together.
+
+    Notes
+    -----
+    Jegou et al., CVPR 2010, as VLFeat's `vl_vlad_encode` computes it.
+
+    Examples
+    --------
+    >>> import imgtool
+    >>> imgtool.vlad([[1.0, 2.0], [5.0, 4.0]], [[0.0, 0.0], [4.0, 4.0]], normalized=False)
+    array([1., 2., 1., 0.])
     """
-    data, means = _same_type(data, means)
+    data, means = word_arrays(data, means)
     if assignment is None:
-        assignment = _one_hot(nearest_means(data, means), len(means))
-    shares = np.asarray(assignment, data.dtype)
+        shares = _one_hot(nearest_means(data, means), len(means)).astype(data.dtype)
+    else:
+        shares = float_array(assignment, "assignment", dimensions=2).astype(data.dtype, copy=False)
+    if shares.shape != (len(data), len(means)):
+        raise ParameterError(f"the assignment must be {(len(data), len(means))}, got {shares.shape}")
     masses = shares.sum(axis=0)[:, None]
     sums = shares.T @ data - masses * means
     if mass:
@@ -89,16 +165,44 @@ def vlad(
     return unit(vector) if normalized else vector
 
 
-def bag_of_words(data: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Return the share (K) of rows whose nearest mean each is; zeros for no rows."""
-    data, means = _same_type(data, means)
+def bag_of_words(data: ArrayLike, means: ArrayLike) -> np.ndarray:
+    """Encode a set of local descriptors by the share of rows that belong to each word.
+
+    Parameters
+    ----------
+    data : array_like, (N, D)
+        Local descriptors; float32 is computed in float32, everything else in float64.
+    means : array_like, (K, D)
+        The words.
+
+    Returns
+    -------
+    ndarray, (K,)
+        They add up to 1; zeros for no rows.
+
+    Raises
+    ------
+    ParameterError
+        The arrays are not numbers, or do not fit together.
+
+    Notes
+    -----
+    Sivic and Zisserman, ICCV 2003; a row belongs to the nearest mean, the first on ties.
+
+    Examples
+    --------
+    >>> import imgtool
+    >>> imgtool.bag_of_words([[1.0, 2.0], [5.0, 4.0], [9.0, 9.0], [8.0, 8.0]], [[0.0, 0.0], [4.0, 4.0], [9.0, 9.0]])
+    array([0.25, 0.25, 0.5 ])
+    """
+    data, means = word_arrays(data, means)
     counts = np.bincount(nearest_means(data, means), minlength=len(means))
     return (counts / max(len(data), 1)).astype(data.dtype)
 
 
 def nearest_means(data: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Return (N): which of the means (K, D) is nearest to each row of data, the first on ties."""
-    data, means = _same_type(data, means)
+    data, means = word_arrays(data, means)
     middle = means.mean(axis=0)
     means = means - middle
     halves = 0.5 * (means**2).sum(axis=1)
@@ -182,16 +286,28 @@ def _one_hot(chosen: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(chosen[:, None] == np.arange(count))
 
 
-def _same_type(data: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return all arrays in the data's type: float32, or float64 for any other."""
-    kind = np.float32 if data.dtype == np.float32 else np.float64
-    return tuple(np.asarray(each, kind) for each in (data, *others))
+def word_arrays(data: ArrayLike, means: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return data (N, D) and means (K, D) in the data's type: float32, or float64 for any other.
+
+    Raises ParameterError unless they fit together.
+    """
+    rows = float_array(data, "data", dimensions=2)
+    words = float_array(means, "means", dimensions=2).astype(rows.dtype, copy=False)
+    if not words.size:
+        raise ParameterError(f"the codebook has no numbers: its means have the shape {words.shape}")
+    if rows.shape[1] != words.shape[1]:
+        raise ParameterError(f"the codebook takes descriptors of {words.shape[1]} numbers, got {rows.shape[1]}")
+    return rows, words
 
 
-def _check_shapes(data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray) -> None:
-    """Raise ParameterError unless data and codebook fit together."""
-    components, dimensions = means.shape
-    if covariances.shape != means.shape or np.shape(priors) != (components,):
+def mixture_arrays(
+    data: ArrayLike, means: ArrayLike, covariances: ArrayLike, priors: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return data and the parts of a mixture in the data's type. Raises ParameterError unless they fit together."""
+    rows, words = word_arrays(data, means)
+    variances = float_array(covariances, "covariances", dimensions=2).astype(rows.dtype, copy=False)
+    shares = float_array(priors, "priors", dimensions=1).astype(rows.dtype, copy=False)
+    if variances.shape != words.shape or shares.shape != (len(words),):
+        components, dimensions = words.shape
         raise ParameterError(f"a mixture of {components} components in {dimensions} dimensions has other shapes")
-    if data.ndim != 2 or data.shape[1] != dimensions:
-        raise ParameterError(f"the codebook takes descriptors of {dimensions} numbers, got {data.shape[-1]}")
+    return rows, words, variances, shares

@@ -18,11 +18,13 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ParameterError
 from imgtool.features.validation import require_finite
 from imgtool.filters.borders import pad
-from imgtool.image.color import split_alpha, to_rgb
+from imgtool.image.color import MAX_CHANNELS, split_alpha, to_rgb
 
 PRESETS: dict[str, dict[str, Any]] = {
     "lmgist": {"size": 256, "orientations": (8, 8, 8, 8), "blocks": 4, "prefilter": 4.0, "color": False},
@@ -41,7 +43,7 @@ _bank_lock = threading.Lock()
 
 
 def gist(
-    image: np.ndarray,
+    image: ArrayLike,
     *,
     size: int = 256,
     orientations: Sequence[int] = (8, 8, 8, 8),
@@ -49,19 +51,57 @@ def gist(
     prefilter: float = 4.0,
     color: bool = False,
 ) -> np.ndarray:
-    """Return the descriptor, sum(orientations) * blocks^2 numbers float32, three times as many with color.
+    """Describe an image by its GIST: the energy of Gabor filters in the windows of a grid.
 
-    image: (height, width[, channels]) of any size, alpha left out; size: side of the square it is brought to;
-    orientations: how many at each scale, finest first; blocks: windows a side; prefilter: cutoff of the local
-    contrast normalization in cycles per image; color: describe R, G and B apart instead of their mean.
-    Raises ImageError for NaN, infinity and values above 1e15.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Bool, integers or floats of any size; alpha is left out, and of colors the mean counts, unless `color`
+        is true.
+    size : int
+        Pixels of the side of the square that the image is brought to.
+    orientations : sequence of int
+        How many at each scale, the finest first.
+    blocks : int
+        Windows along a side.
+    prefilter : float
+        Cutoff of the local contrast normalization, in cycles per image.
+    color : bool
+        Describe R, G and B apart.
+
+    Returns
+    -------
+    ndarray, (sum(orientations) * blocks^2,), float32
+        Three times as many with `color`: channel, scale, orientation, column of the window, its row fastest.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, or holds NaN, infinity or values above 1e15.
+    ParameterError
+        A number is out of range.
+
+    Notes
+    -----
+    Oliva and Torralba, IJCV 42(3), 2001, as their program LMgist (LabelMe Toolbox) computes it; `imgtool.features.gist`
+    has the settings of others as `PRESETS`. Orientation j answers to gradients at -180 j / O degrees, clockwise from
+    the right: to upright edges first. A constant image, for which the original divides 0 by 0, gives zeros.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> imgtool.gist(np.zeros((48, 64), np.uint8), size=32, orientations=(8, 8, 4)).shape
+    (320,)
     """
-    require_parameters(size, orientations, blocks, prefilter)
-    planes = stretch(square(image, size, color=color))
+    size, blocks = whole_number(size, "size"), whole_number(blocks, "blocks")
+    counts = tuple(whole_number(each, "orientations at each scale") for each in orientations)
+    require_parameters(size, counts, blocks, prefilter)
+    array = image_array(image, max_channels=MAX_CHANNELS)
+    planes = stretch(square(array, size, color=color))
     if not planes.any():
-        return np.zeros(len(planes) * sum(orientations) * blocks**2, np.float32)
-    parts = [energies(plane, tuple(orientations), blocks) for plane in normalize_contrast(planes, prefilter)]
-    return np.concatenate(parts)
+        return np.zeros(len(planes) * sum(counts) * blocks**2, np.float32)
+    return np.concatenate([energies(plane, counts, blocks) for plane in normalize_contrast(planes, prefilter)])
 
 
 def require_parameters(size: int, orientations: Sequence[int], blocks: int, prefilter: float) -> None:

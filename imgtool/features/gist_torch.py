@@ -11,11 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from imgtool.arrays import image_array
 from imgtool.features import gist
 from imgtool.features.exact_torch import batches, by_shape, exact, to_device
 from imgtool.features.validation import require_finite
 from imgtool.filters.borders import indices
-from imgtool.image.color import split_alpha, to_rgb
+from imgtool.image.color import MAX_CHANNELS, split_alpha, to_rgb
 
 _BYTES_A_PIXEL = 64  # of the padded square: its spectrum, a product with a filter, responses
 
@@ -37,6 +38,7 @@ def gist_batch(
     `imgtool.device.resolve` returns it; dtype: float32 agrees to 1e-4 of the largest number, float64 to 1e-5.
     """
     gist.require_parameters(size, orientations, blocks, prefilter)
+    images = [image_array(image, max_channels=MAX_CHANNELS) for image in images]
     for image in images:
         require_finite(image, "GIST")
     colors = [to_rgb(image) if color else split_alpha(image)[0] for image in images]

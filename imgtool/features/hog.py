@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import image_array, whole_number, whole_pair
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.validation import require_finite, require_roots
-from imgtool.image.color import split_alpha
+from imgtool.image.color import MAX_CHANNELS, split_alpha
 
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys", "none")
 EPSILON = np.float32(1e-5)
@@ -30,7 +32,7 @@ _STRIP_PIXELS = 1 << 14  # pixels worked on at once: the intermediate arrays sta
 
 
 def hog(
-    image: np.ndarray,
+    image: ArrayLike,
     *,
     orientations: int = 9,
     cell: Pair = 8,
@@ -38,40 +40,68 @@ def hog(
     norm: str = "L2-Hys",
     sqrt: bool = False,
 ) -> np.ndarray:
-    """Return the normalized blocks (block rows, block columns, rows, columns of cells, orientations) float32.
+    """Describe an image by histograms of oriented gradients, as scikit-image computes them.
 
-    image: (height, width[, channels]); alpha is left out, and of colors the channel with the largest gradient counts at
-    each pixel. cell: pixels, block: cells, each a number or (rows, columns); blocks overlap, one cell apart.
-    norm: L1, L1-sqrt, L2, L2-Hys or none; sqrt: take the square root of the image first (gamma compression).
-    Raises ImageError when the image is smaller than one block, holds NaN or infinity, or is negative with sqrt.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Bool, integers or floats; alpha is left out, and of colors the channel of largest magnitude counts at
+        each pixel.
+    orientations : int
+        Bins of half a turn.
+    cell : int or (int, int)
+        Pixels of a cell: of its side, or (rows, columns).
+    block : int or (int, int)
+        Cells of a block; blocks overlap, one cell apart.
+    norm : {"L2-Hys", "L2", "L1", "L1-sqrt", "none"}
+        How a block is normalized.
+    sqrt : bool
+        Take the square root of the image first (gamma compression).
+
+    Returns
+    -------
+    ndarray, (block rows, block columns, rows of cells, columns of cells, orientations), float32
+
+    Raises
+    ------
+    ImageError
+        The image is no image, is smaller than one block, holds NaN or infinity, or is negative with `sqrt`.
+    ParameterError
+        A norm is unknown, or a number is out of range.
+
+    Notes
+    -----
+    Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005, as `skimage.feature.hog`
+    computes it with `feature_vector=False` (to 1e-6): votes go whole to one orientation and one cell, and blocks have
+    no Gaussian window. `dalal_triggs` is the paper's. Bin k holds angles from 180 k / O degrees on, x to the right, y
+    down. Pixels at the right and bottom that do not fill a cell are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> imgtool.hog(np.zeros((64, 64), np.uint8)).shape
+    (7, 7, 2, 2, 9)
     """
     if norm not in NORMS:
         raise ParameterError(f"no norm {norm!r}; there are {', '.join(NORMS)}")
-    (rows, columns), (high, wide) = _pair(cell, "cell"), _pair(block, "block")
-    height, width = image.shape[:2]
+    array = image_array(image, max_channels=MAX_CHANNELS)
+    (rows, columns), (high, wide) = whole_pair(cell, "cell"), whole_pair(block, "block")
+    height, width = array.shape[:2]
     if height < rows * high or width < columns * wide:
         raise ImageError(f"is {width}x{height} pixels; one block of HoG needs {columns * wide}x{rows * high}")
-    histograms = cell_histograms(image, orientations=orientations, cell=(rows, columns), sqrt=sqrt)
+    histograms = cell_histograms(array, orientations=orientations, cell=(rows, columns), sqrt=sqrt)
     return normalize_blocks(histograms, (high, wide), norm)
 
 
-def _pair(value: Pair, name: str) -> tuple[int, int]:
-    """Return (rows, columns)."""
-    rows, columns = (value, value) if isinstance(value, int) else value
-    if rows < 1 or columns < 1:
-        raise ParameterError(f"{name} must be at least 1, got {value}")
-    return rows, columns
-
-
-def cell_histograms(image: np.ndarray, *, orientations: int = 9, cell: Pair = 8, sqrt: bool = False) -> np.ndarray:
+def cell_histograms(image: ArrayLike, *, orientations: int = 9, cell: Pair = 8, sqrt: bool = False) -> np.ndarray:
     """Return the mean magnitude that votes for each orientation, (cell rows, cell columns, orientations) float64.
 
     Parameters and errors are those of `hog`. Pixels at the right and bottom that do not fill a cell are left out.
     """
-    if orientations < 1:
-        raise ParameterError(f"orientations must be at least 1, got {orientations}")
-    high, wide = _pair(cell, "cell")
-    image = split_alpha(image)[0]
+    orientations = whole_number(orientations, "orientations")
+    high, wide = whole_pair(cell, "cell")
+    image = split_alpha(image_array(image, max_channels=MAX_CHANNELS))[0]
     require_finite(image, "HoG")
     if sqrt:
         require_roots(image)
@@ -148,7 +178,7 @@ def _table(orientations: int) -> np.ndarray:
 def _direct_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's bin and magnitude, those of its strongest channel, for any image."""
     # Differences of float32 are rounded to float32, as in scikit-image.
-    single = strip.image.dtype in (np.float16, np.float32)
+    single = strip.image.dtype == np.float32
     (gx, gy), *others = strip.gradients(np.float32 if single else np.float64)
     if others:
         gx, gy = _strongest([(gx, gy), *others])

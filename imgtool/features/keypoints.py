@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import float_array, image_array
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.sift import Descriptors, normalize
 from imgtool.features.validation import require_finite
-from imgtool.image.color import to_gray
+from imgtool.image.color import MAX_CHANNELS, to_gray
 from imgtool.image.pixels import convert_depth
 
 RATIO = 0.75  # of the distances to the nearest and the second descriptor, below which a match is clear
@@ -38,18 +40,43 @@ class Matches:
     homography: np.ndarray | None
 
 
-def sparse_sift(image: np.ndarray) -> Descriptors:
-    """Return the keypoints: frames (N, 4): x, y, diameter in pixels, angle in degrees clockwise from the right.
+def sparse_sift(image: ArrayLike) -> Descriptors:
+    """Find keypoints, and describe each by SIFT.
 
-    image: (height, width[, channels]); gray of colors (Rec. 601), in 8 bits; floats are taken as 0..1. values: (N, 128)
-    of unit length; norms: the keypoints' contrast (OpenCV's response). Raises ImageError for NaN, infinity and images
-    smaller than 12 pixels a side. No keypoints give no rows.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Floats in 0..1, bool, or integers, brought to 8 bits; alpha is left out, and colors become gray (Rec. 601).
+
+    Returns
+    -------
+    Descriptors
+        `frames` (N, 4): x, y, diameter in pixels, angle in degrees clockwise from the right; `values` (N, 128) float32
+        of unit length; `norms` (N,): the keypoints' contrast. No keypoints give no rows.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, is smaller than 12 pixels a side, or holds NaN or infinity.
+
+    Notes
+    -----
+    Lowe, IJCV 60(2), 2004, as OpenCV's `SIFT` computes it; its values are brought to length 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> imgtool.sparse_sift(np.zeros((32, 32), np.uint8)).values.shape
+    (0, 128)
     """
-    if min(image.shape[:2]) < _MIN_SIDE_PIXELS:
-        size = f"{image.shape[1]}x{image.shape[0]}"
+    array = image_array(image, max_channels=MAX_CHANNELS)
+    if min(array.shape[:2]) < _MIN_SIDE_PIXELS:
+        size = f"{array.shape[1]}x{array.shape[0]}"
         raise ImageError(f"is {size} pixels; SIFT at keypoints needs {_MIN_SIDE_PIXELS}x{_MIN_SIDE_PIXELS}")
-    require_finite(image, "SIFT")
-    found, values = cv2.SIFT.create().detectAndCompute(convert_depth(to_gray(image), "8"), None)
+    if array.dtype.kind == "f":  # integers are divided by what is white, however large
+        require_finite(array, "SIFT")
+    found, values = cv2.SIFT.create().detectAndCompute(convert_depth(to_gray(array), "8"), None)
     frames = np.array([(*each.pt, each.size, each.angle) for each in found], np.float32).reshape(-1, 4)
     norms = np.array([each.response for each in found], np.float32)
     rows = np.zeros((0, 128), np.float32) if values is None else np.asarray(values, np.float32)
@@ -58,20 +85,60 @@ def sparse_sift(image: np.ndarray) -> Descriptors:
 
 
 def match(left: Descriptors, right: Descriptors, *, ratio: float = RATIO) -> Matches:
-    """Return the pairs that pass Lowe's ratio test, and the homography on which most of them agree.
+    """Match the keypoints of two images.
 
-    ratio: a match's distance is below this share of that to the second nearest descriptor. Each right keypoint stands
-    in one pair at most, that of its nearest left one.
+    Parameters
+    ----------
+    left, right : Descriptors
+        As `sparse_sift` gives them: `frames` (N, 2 or more) and `values` (N, D).
+    ratio : float
+        A match's distance is below this share of that to the second nearest descriptor; above 0 and up to 1.
+
+    Returns
+    -------
+    Matches
+        `left` and `right` (M, 2), the points of each pair; `inliers` (M,) bool, those that the homography explains;
+        `homography` (3, 3) from left to right, None when the pairs settle none.
+
+    Raises
+    ------
+    ParameterError
+        The ratio is out of range, or the descriptors are no matrices of numbers that fit together.
+
+    Notes
+    -----
+    Lowe's ratio test, then RANSAC (Fischler and Bolles, 1981), by which a point may lie 3 pixels from where the
+    homography puts it. Each right keypoint stands in one pair at most, that of its nearest left one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> image = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8).repeat(8, 0).repeat(8, 1)
+    >>> found = imgtool.sparse_sift(image)
+    >>> pairs = imgtool.match(found, found)
+    >>> np.allclose(pairs.homography, np.eye(3), atol=1e-6)
+    True
     """
     if not 0 < ratio <= 1:
         raise ParameterError(f"ratio must be above 0 and up to 1, got {ratio}")
-    pairs = _pairs(left.values, right.values, ratio)
-    from_points, to_points = left.frames[pairs[:, 0], :2], right.frames[pairs[:, 1], :2]
+    values = [np.asarray(float_array(each.values, "values", dimensions=2), np.float32) for each in (left, right)]
+    frames = [float_array(each.frames, "frames", dimensions=2) for each in (left, right)]
+    if values[0].shape[1] != values[1].shape[1] or any(map(_differ_in_rows, frames, values)):
+        shapes = ", ".join(f"{each.shape}" for each in (*frames, *values))
+        raise ParameterError(f"descriptors that are matched have equal lengths and a frame each, got {shapes}")
+    pairs = _pairs(values[0], values[1], ratio)
+    from_points, to_points = frames[0][pairs[:, 0], :2], frames[1][pairs[:, 1], :2]
     homography, inliers = None, np.zeros(len(pairs), bool)
     if len(pairs) >= _HOMOGRAPHY_PAIRS:
         homography, mask = cv2.findHomography(from_points, to_points, cv2.RANSAC, TOLERANCE_PIXELS)
         inliers = inliers if homography is None else np.asarray(mask).ravel() > 0
     return Matches(from_points, to_points, inliers, homography)
+
+
+def _differ_in_rows(frames: np.ndarray, values: np.ndarray) -> bool:
+    """Tell whether there are other than one frame for each descriptor, or frames without x and y."""
+    return len(frames) != len(values) or frames.shape[1] < 2
 
 
 def _pairs(left: np.ndarray, right: np.ndarray, ratio: float) -> np.ndarray:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.validation import require_finite
 from imgtool.filters.kernels import gaussian_taps
-from imgtool.image.color import to_gray
+from imgtool.image.color import MAX_CHANNELS, to_gray
 from imgtool.image.pixels import white_level
 
 WINDOWS = ("gaussian", "flat")
@@ -28,7 +30,11 @@ _STRIP_FRAME_ROWS = 8  # rows of frames that are worked on at once
 
 @dataclass(frozen=True)
 class Descriptors:
-    """frames (N, 3): x, y, bin size; values (N, 128) of unit length, zeros where flat; norms (N): contrast."""
+    """Local descriptors of an image.
+
+    frames (N, 3): x, y, bin size, or (N, 4): x, y, diameter, angle; values (N, 128) of unit length, zeros where flat;
+    norms (N): contrast.
+    """
 
     frames: np.ndarray
     values: np.ndarray
@@ -36,7 +42,7 @@ class Descriptors:
 
 
 def dense_sift(
-    image: np.ndarray,
+    image: ArrayLike,
     *,
     step: int = 4,
     bin_size: int = 4,
@@ -45,14 +51,53 @@ def dense_sift(
     bounds: tuple[int, int, int, int] | None = None,
     vlfeat_angles: bool = False,
 ) -> Descriptors:
-    """Return the descriptors of one scale, computed on the image as it is, without smoothing.
+    """Describe the points of a grid by SIFT at one scale, on the image as it is, without smoothing.
 
-    image: (height, width[, channels]), gray of colors (Rec. 601), on any scale of brightness; step: pixels between
-    centers; bin_size: pixels of a spatial bin; window: `gaussian` weights pixels around the center, `flat` weights
-    whole bins and is faster; window_size: its deviation in bins. bounds: x0, y0, x1, y1 (inclusive) of the region.
-    vlfeat_angles: VLFeat's approximate arctangent (off by up to 0.006 rad) instead of the true one.
-    Raises ImageError when no descriptor fits or the image holds NaN or infinity.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Bool, integers or floats on any scale of brightness; alpha is left out, and colors become gray (Rec.
+        601).
+    step : int
+        Pixels between centers.
+    bin_size : int
+        Pixels of a spatial bin's side; a descriptor spans 3 bins between the centers of its outermost ones.
+    window : {"gaussian", "flat"}
+        Weigh pixels around the center, or whole bins, which is faster.
+    window_size : float
+        Standard deviation of the window, in bins.
+    bounds : (int, int, int, int), optional
+        x0, y0, x1, y1 (inclusive) of the region to describe.
+    vlfeat_angles : bool
+        VLFeat's approximate arctangent (off by up to 0.006 rad) instead of the true one.
+
+    Returns
+    -------
+    Descriptors
+        `frames` (N, 3): x, y of the centers and bin size in pixels; `values` (N, 128) float32 of unit length, zeros
+        where flat; `norms` (N,): contrast.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, holds NaN or infinity, or no descriptor fits.
+    ParameterError
+        A window is unknown, or a number is out of range.
+
+    Notes
+    -----
+    Lowe, IJCV 60(2), 2004, on a grid as VLFeat's `vl_dsift` computes it. `values[n, t + 8 (i + 4 j)]`: orientation t
+    fastest (45 t degrees, clockwise from the right), then the bin's column i, then its row j. Frames: x fast, y slow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> found = imgtool.dense_sift(np.zeros((32, 32), np.uint8), step=8)
+    >>> found.values.shape, found.frames[0].tolist()
+    ((9, 128), [6.0, 6.0, 4.0])
     """
+    step, bin_size = whole_number(step, "step"), whole_number(bin_size, "bin size")
     require_parameters(step, bin_size, window, window_size)
     gray = gray_of(image)
     left, top = corners(gray.shape, step, bin_size, bounds)
@@ -70,8 +115,10 @@ def dense_sift(
 
 def require_parameters(step: int, bin_size: int, window: str, window_size: float) -> None:
     """Raise ParameterError for settings that mean nothing."""
-    if step < 1 or bin_size < 1 or window_size <= 0:
+    if step < 1 or bin_size < 1:
         raise ParameterError(f"step and bin must be at least 1, got {step} and {bin_size}")
+    if not window_size > 0:
+        raise ParameterError(f"window size must be positive, got {window_size}")
     if window not in WINDOWS:
         raise ParameterError(f"no window {window!r}; there are {', '.join(WINDOWS)}")
 
@@ -82,7 +129,7 @@ def frames_of(left: np.ndarray, top: np.ndarray, bin_size: int) -> np.ndarray:
     return np.stack([x.ravel(), y.ravel(), np.full(x.size, float(bin_size))], axis=1)
 
 
-def gray_of(image: np.ndarray) -> np.ndarray:
+def gray_of(image: ArrayLike) -> np.ndarray:
     """Return (height, width) float32. Raises ImageError for values that SIFT cannot take."""
     gray = to_gray(image)
     require_finite(gray, "SIFT")
@@ -92,7 +139,7 @@ def gray_of(image: np.ndarray) -> np.ndarray:
 def _resolve_bounds(shape: tuple[int, ...], bounds: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
     """Return the bounds x0, y0, x1, y1, those of the image if there are none. Raises ImageError beyond the image."""
     height, width = shape
-    x0, y0, x1, y1 = bounds or (0, 0, width - 1, height - 1)
+    x0, y0, x1, y1 = map(int, bounds or (0, 0, width - 1, height - 1))
     if not (0 <= x0 <= x1 and 0 <= y0 <= y1):
         raise ParameterError(
             f"bounds must be x0,y0,x1,y1 from 0 on with x0 <= x1 and y0 <= y1, got {x0},{y0},{x1},{y1}"
@@ -250,7 +297,7 @@ def quantize(values: np.ndarray) -> np.ndarray:
 
 
 def phow(
-    image: np.ndarray,
+    image: ArrayLike,
     *,
     sizes: Sequence[int] = (4, 6, 8, 10),
     step: int = 2,
@@ -260,11 +307,53 @@ def phow(
     bounds: tuple[int, int, int, int] | None = None,
     vlfeat_angles: bool = False,
 ) -> Descriptors:
-    """Return the descriptors of several scales, one after the other (VLFeat's `vl_phow`, gray).
+    """Describe the points of a grid by SIFT at several scales, one after the other.
 
-    image: as `dense_sift`, in 0..1 (integers are divided by their largest value); for each bin size it is smoothed
-    by a Gaussian of size / 6, centers agree over sizes, and descriptors below the contrast threshold become zeros.
-    Sizes that do not fit into the image are left out. Raises ImageError when none fits.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Floats in 0..1, bool, or integers, which are divided by the largest value of their type; alpha is left out, and
+        colors become gray (Rec. 601).
+    sizes : sequence of int
+        Bin sizes in pixels; for each the image is smoothed by a Gaussian of size / 6. Those that do not fit are left
+        out.
+    step : int
+        Pixels between centers, which agree over sizes.
+    window : {"flat", "gaussian"}
+        As for `dense_sift`.
+    window_size : float
+        Standard deviation of the window, in bins.
+    contrast : float
+        Descriptors of a smaller norm become zeros.
+    bounds : (int, int, int, int), optional
+        x0, y0, x1, y1 (inclusive) of the region to describe.
+    vlfeat_angles : bool
+        VLFeat's approximate arctangent instead of the true one.
+
+    Returns
+    -------
+    Descriptors
+        `frames` (N, 3): x, y of the centers and bin size in pixels; `values` (N, 128) float32 of unit length, zeros
+        where flat; `norms` (N,): contrast.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, holds NaN or infinity, or no size fits.
+    ParameterError
+        A window is unknown, or a number is out of range.
+
+    Notes
+    -----
+    Bosch, Zisserman and Munoz, ICCV 2007, as VLFeat's `vl_phow` computes it in gray.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> found = imgtool.phow(np.zeros((32, 32), np.uint8), sizes=(4, 6), step=8)
+    >>> sorted(set(found.frames[:, 2].tolist())), len(found.values)
+    ([4.0, 6.0], 13)
     """
     gray = unit_gray_of(image)
     parts = []
@@ -285,10 +374,12 @@ def phow(
     )
 
 
-def unit_gray_of(image: np.ndarray) -> np.ndarray:
+def unit_gray_of(image: ArrayLike) -> np.ndarray:
     """Return (height, width) float32, integers divided by the largest value of their type."""
-    gray = gray_of(image)
-    return gray / np.float32(white_level(image.dtype)) if image.dtype.kind == "u" else gray
+    array = image_array(image, max_channels=MAX_CHANNELS)
+    if array.dtype.kind == "f":
+        return gray_of(array)
+    return to_gray(array).astype(np.float32) / np.float32(white_level(array.dtype))
 
 
 def scales(

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import float_array, whole_number
 from imgtool.errors import ParameterError
 from imgtool.features.fisher import unit
 from imgtool.features.pyramid import cells
@@ -27,19 +29,49 @@ _RIDGE = 1e-6  # keeps atoms that are nearly the same from being told apart by r
 _STEPS = 1000  # far more than a descriptor needs
 
 
-def sparse_codes(data: np.ndarray, dictionary: np.ndarray, *, penalty: float = PENALTY) -> np.ndarray:
-    """Return (N, K) float32 codes of descriptors (N, D); of each, few are not 0.
+def sparse_codes(data: ArrayLike, dictionary: ArrayLike, *, penalty: float = PENALTY) -> np.ndarray:
+    """Write local descriptors with few atoms of a dictionary each.
 
-    dictionary: (K, D), atoms of unit length. The objective of each is within a thousandth of the least.
+    Parameters
+    ----------
+    data : array_like, (N, D)
+        Descriptors, computed in float32.
+    dictionary : array_like, (K, D)
+        Atoms of Euclidean length 1.
+    penalty : float
+        Of |u|; the larger, the fewer codes are not 0.
+
+    Returns
+    -------
+    ndarray, (N, K), float32
+        Codes; of each row, few are not 0.
+
+    Raises
+    ------
+    ParameterError
+        The arrays are not numbers or do not fit together, or the penalty is not positive.
+
+    Notes
+    -----
+    Codes u of a descriptor x minimize |x - u B|^2 / 2 + penalty sum |u| (Yang et al., CVPR 2009) by feature-sign search
+    (Lee et al., NIPS 2006) on many descriptors at once; the objective of each is within a thousandth of the least.
+    `sklearn.decomposition.sparse_encode(algorithm="lasso_cd", alpha=penalty)` minimizes the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> np.allclose(imgtool.sparse_codes([[0.5, 0.1]], np.eye(2), penalty=0.15), [[0.35, 0.0]])
+    True
     """
-    data, dictionary = _require_matching(data, dictionary)
+    rows, atoms = _require_matching(data, dictionary)
     if not penalty > 0:
         raise ParameterError(f"penalty must be positive, got {penalty}")
-    gram = dictionary @ dictionary.T
-    codes = np.zeros((len(data), len(dictionary)), np.float32)
-    for start in range(0, len(data), _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
-        _Search(data[rows], dictionary, gram, penalty).store_codes(codes[rows])
+    gram = atoms @ atoms.T
+    codes = np.zeros((len(rows), len(atoms)), np.float32)
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        _Search(rows[block], atoms, gram, penalty).store_codes(codes[block])
     return codes
 
 
@@ -131,15 +163,14 @@ class _Search:
 
 
 def llc_codes(
-    data: np.ndarray, dictionary: np.ndarray, *, neighbors: int = 5, regularization: float = 1e-4
+    data: ArrayLike, dictionary: ArrayLike, *, neighbors: int = 5, regularization: float = 1e-4
 ) -> np.ndarray:
     """Return (N, K) float32 codes by locality-constrained linear coding: weights of the nearest atoms, of sum 1.
 
     neighbors: how many atoms; regularization: of the least squares, relative to the trace of its matrix.
     """
     data, dictionary = _require_matching(data, dictionary)
-    if not 1 <= neighbors <= len(dictionary):
-        raise ParameterError(f"neighbors must be from 1 to {len(dictionary)}, got {neighbors}")
+    neighbors = whole_number(neighbors, "neighbors", high=len(dictionary))
     distances = (dictionary**2).sum(axis=1) - 2 * data @ dictionary.T
     nearest = np.argpartition(distances, neighbors - 1, axis=1)[:, :neighbors]
     apart = dictionary[nearest].astype(np.float64) - data[:, None, :]
@@ -153,7 +184,7 @@ def llc_codes(
 
 
 def learn_dictionary(
-    descriptors: np.ndarray,
+    descriptors: ArrayLike,
     *,
     atoms: int = 1024,
     penalty: float = PENALTY,
@@ -208,14 +239,15 @@ def max_pool(codes: np.ndarray, where: np.ndarray, *, levels: Sequence[str] = LE
     return unit(np.concatenate(largest))
 
 
-def _unit_rows(descriptors: np.ndarray) -> np.ndarray:
+def _unit_rows(descriptors: ArrayLike) -> np.ndarray:
     """Return the descriptors that are not flat, of length 1, float32."""
-    rows = np.asarray(descriptors, np.float32)
+    rows = np.asarray(float_array(descriptors, "descriptors", dimensions=2), np.float32)
     return unit(rows[np.abs(rows).max(axis=1, initial=0) > 0])
 
 
-def _require_matching(data: np.ndarray, dictionary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _require_matching(data: ArrayLike, dictionary: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return both as float32. Raises ParameterError unless they fit together."""
-    if data.ndim != 2 or dictionary.ndim != 2 or data.shape[1] != dictionary.shape[1]:
-        raise ParameterError(f"descriptors {data.shape} do not fit a dictionary {dictionary.shape}")
-    return np.asarray(data, np.float32), np.asarray(dictionary, np.float32)
+    rows, atoms = float_array(data, "data", dimensions=2), float_array(dictionary, "dictionary", dimensions=2)
+    if rows.shape[1] != atoms.shape[1] or not atoms.size:
+        raise ParameterError(f"descriptors {rows.shape} do not fit a dictionary {atoms.shape}")
+    return np.asarray(rows, np.float32), np.asarray(atoms, np.float32)

@@ -11,24 +11,58 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
-from imgtool.errors import ImageError, ParameterError
+from imgtool.arrays import image_array, whole_number
+from imgtool.errors import ImageError
 from imgtool.features.validation import require_finite
 from imgtool.filters.gradient import gradient, magnitude, strongest_channel
-from imgtool.image.color import split_alpha
+from imgtool.image.color import MAX_CHANNELS, split_alpha
 
 CLIP = 0.2
 _STRIP_PIXELS = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
-def uoctti(image: np.ndarray, *, orientations: int = 9, cell: int = 8, bilinear: bool = False) -> np.ndarray:
-    """Return (cell rows, cell columns, 3 orientations + 4) float32.
+def uoctti(image: ArrayLike, *, orientations: int = 9, cell: int = 8, bilinear: bool = False) -> np.ndarray:
+    """Describe an image by UoCTTI's histograms of oriented gradients, as VLFeat computes them.
 
-    The numbers of a cell are 2 O directed orientations, O undirected ones, and 4 sums over orientations, one for each
-    of the blocks that normalize it. image: (height, width[, channels]) on the scale 0..255; alpha is left out, of
-    colors the channel with the largest gradient counts. cell: pixels a side; there are as many as fit best. bilinear:
-    divide votes between the two nearest orientations. Raises ImageError when the image is smaller than half a cell, or
-    holds NaN or infinity.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Bool, integers or floats on the scale 0 to 255; alpha is left out, and of colors the channel of largest
+        magnitude counts at each pixel.
+    orientations : int
+        Undirected orientations O.
+    cell : int
+        Pixels of a cell's side; there are as many cells as fit best.
+    bilinear : bool
+        Divide votes between the two nearest orientations.
+
+    Returns
+    -------
+    ndarray, (cell rows, cell columns, 3 orientations + 4), float32
+        Of each cell 2 O directed orientations, O undirected ones, and 4 sums over orientations, one for each of the
+        blocks that normalize it.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, is smaller than half a cell, or holds NaN or infinity.
+    ParameterError
+        A number is out of range.
+
+    Notes
+    -----
+    Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, as VLFeat's `vl_hog` computes it. Votes go to the
+    nearest of O undirected orientations, whose bins are centered at 180 k / O degrees, x to the right, y down, and are
+    divided linearly among the four nearest cells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> imgtool.uoctti(np.zeros((64, 80), np.uint8)).shape
+    (8, 10, 31)
     """
     histograms, factors = _cells(image, orientations, cell, bilinear)
     undirected = histograms[..., :orientations] + histograms[..., orientations:]
@@ -38,7 +72,7 @@ def uoctti(image: np.ndarray, *, orientations: int = 9, cell: int = 8, bilinear:
 
 
 def vlfeat_dalal_triggs(
-    image: np.ndarray, *, orientations: int = 9, cell: int = 8, bilinear: bool = False
+    image: ArrayLike, *, orientations: int = 9, cell: int = 8, bilinear: bool = False
 ) -> np.ndarray:
     """Return (cell rows, cell columns, 4 orientations) float32: a cell's undirected votes, normalized by four blocks.
 
@@ -50,17 +84,16 @@ def vlfeat_dalal_triggs(
     return np.dstack([np.minimum(undirected * factor, CLIP) for factor in factors]).astype(np.float32)
 
 
-def _cells(image: np.ndarray, orientations: int, cell: int, bilinear: bool) -> tuple[np.ndarray, list[np.ndarray]]:
+def _cells(image: ArrayLike, orientations: int, cell: int, bilinear: bool) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return directed histograms (cell rows, cell columns, 2 orientations) and the four factors that normalize them."""
-    if min(orientations, cell) < 1:
-        raise ParameterError(f"orientations and cell must be at least 1, got {orientations} and {cell}")
-    image = split_alpha(image)[0]
-    rows, columns = ((side + cell // 2) // cell for side in image.shape[:2])
+    orientations, cell = whole_number(orientations, "orientations"), whole_number(cell, "cell")
+    array = split_alpha(image_array(image, max_channels=MAX_CHANNELS))[0]
+    rows, columns = ((side + cell // 2) // cell for side in array.shape[:2])
     if min(rows, columns) < 1:
         half = cell - cell // 2
-        raise ImageError(f"is {image.shape[1]}x{image.shape[0]} pixels; one cell of HoG needs {half}x{half}")
-    require_finite(image, "HoG")
-    gx, gy = strongest_channel(*gradient(image.astype(np.float32), operator="central", border="mirror"))
+        raise ImageError(f"is {array.shape[1]}x{array.shape[0]} pixels; one cell of HoG needs {half}x{half}")
+    require_finite(array, "HoG")
+    gx, gy = strongest_channel(*gradient(array.astype(np.float32), operator="central", border="mirror"))
     gx, gy = gx[1:-1, 1:-1], gy[1:-1, 1:-1]  # the outermost pixels have no neighbor on one side, and no vote
     histograms = np.zeros((rows + 2, columns + 2, 2 * orientations))  # with a ring of cells that is cut off
     (top, down), (left, right) = (_between(side, cell) for side in gx.shape)

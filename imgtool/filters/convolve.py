@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
+from imgtool.arrays import argument_array, image_array
 from imgtool.errors import ParameterError
 from imgtool.filters.engine.padded_view import MARGINS, PaddedView
 from imgtool.filters.engine.plan import METHODS, Plan
@@ -22,8 +23,8 @@ OPENCV_MAX_CHANNELS = 4  # at a time: OpenCV's scalars, which stand for what lie
 
 
 def convolve(
-    image: np.ndarray,
-    kernel: np.ndarray,
+    image: ArrayLike,
+    kernel: ArrayLike,
     *,
     border: str = "reflect",
     method: str = "auto",
@@ -31,22 +32,63 @@ def convolve(
     dtype: DTypeLike | None = None,
     threads: int = 1,
 ) -> np.ndarray:
-    """Return the image convolved with the kernel, of the same size.
+    """Convolve an image with a kernel.
 
-    image: (height, width[, channels]); kernel: (rows, columns), also even, 1xN, or larger than the image. border:
-    see `borders`; method: `direct`, `separable` (kernels of rank 1), `fft`, `gemm` (a matrix product of the windows),
-    or `auto`. correlate: do not flip. dtype: of the result; float64 (float32 for a float32 image) unless told; integer
-    results (uint8, uint16, int16) are rounded half to even and saturated. threads: the result is the same for any
-    number. NaN and infinity reach exactly the pixels that a non-zero tap brings them to, by every method.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, channels)
+        Bool, integers or floats; each channel alone.
+    kernel : array_like, (rows, columns)
+        Taps: also of even size, one row or column, or larger than the image.
+    border : {"reflect", "clip", "wrap", "copy", "mirror"}
+        What lies outside: `cba|abc|cba`, black, the other end, the edge pixel, `cb|abc|ba`.
+    method : {"auto", "direct", "separable", "fft", "gemm"}
+        How it is computed: tap by tap, by a column and a row (kernels of rank 1), by Fourier transforms of tiles, by a
+        matrix product of the windows, or by whichever of these is fastest.
+    correlate : bool
+        Leave the kernel as it is instead of flipping it.
+    dtype : dtype, optional
+        Of the result: float32, float64, or uint8, uint16, int16, rounded half to even and saturated. float32 for a
+        float32 image and float64 for others if not given.
+    threads : int
+        The result is the same, bit for bit, for any number.
+
+    Returns
+    -------
+    ndarray, shape of the image
+
+    Raises
+    ------
+    ImageError
+        The image is no image, or has no pixels.
+    ParameterError
+        A name is unknown, the kernel is no matrix of numbers, or a separable one is wanted and its rank is not 1.
+
+    Notes
+    -----
+    g(y, x) = sum over v, u of k(v, u) f(y - v, x - u), as `scipy.ndimage.convolve` computes it for kernels of odd size.
+    An even kernel's origin is at index size // 2, as SciPy's is for correlation, where `scipy.ndimage.convolve` takes
+    the pixel before. NaN and infinity reach exactly the pixels that a tap other than 0 brings them to, by every method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> step = np.array([[0, 0, 200, 200]], np.uint8)
+    >>> imgtool.convolve(step, [[1, 0, -1]])
+    array([[  0., 200., 200.,   0.]])
+    >>> imgtool.convolve(step, [[1, 2, 1]], dtype=np.uint8)
+    array([[  0, 200, 255, 255]], dtype=uint8)
     """
     if border not in MARGINS:
         raise ParameterError(f"no border {border!r}; there are {', '.join(MARGINS)}")
-    down, across = margins(kernel, correlate=correlate)
+    taps = _kernel_matrix(kernel)
+    down, across = margins(taps, correlate=correlate)
     view = PaddedView(to_filter_type(image), down, across, border)
-    return convolve_view(view, kernel, method=method, correlate=correlate, dtype=dtype, threads=threads)
+    return convolve_view(view, taps, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
 
-def cannot_clip(kernel: np.ndarray) -> bool:
+def cannot_clip(kernel: ArrayLike) -> bool:
     """Return whether no result can leave the range of the image's pixels: taps of 0 or more that add up to at most 1.
 
     Then an integer result has no pixel that was clipped, and may be asked for at once by `dtype`.
@@ -55,7 +97,7 @@ def cannot_clip(kernel: np.ndarray) -> bool:
     return bool(taps.min() >= 0 and taps.sum() <= 1 + 1e-9)
 
 
-def margins(kernel: np.ndarray, *, correlate: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
+def margins(kernel: ArrayLike, *, correlate: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return how many rows above and below, columns left and right of a pixel the kernel reaches."""
     rows, columns = _kernel_matrix(kernel).shape
     return _margins(rows, correlate=correlate), _margins(columns, correlate=correlate)
@@ -66,18 +108,20 @@ def _margins(size: int, *, correlate: bool) -> tuple[int, int]:
     return (origin, size - 1 - origin) if correlate else (size - 1 - origin, origin)
 
 
-def _kernel_matrix(kernel: np.ndarray) -> np.ndarray:
-    taps = np.asarray(kernel, np.float64)
-    if taps.ndim != 2 or not taps.size:
-        raise ParameterError(f"a kernel is a matrix, got the shape {taps.shape}")
+def _kernel_matrix(kernel: ArrayLike) -> np.ndarray:
+    """Return the taps as float64. Raises ParameterError unless they are a matrix of numbers."""
+    if type(kernel) is np.ndarray and kernel.dtype == np.float64 and kernel.ndim == 2 and kernel.size:
+        return kernel
+    taps = argument_array(kernel, "the kernel", dimensions=2).astype(np.float64)
+    if not taps.size:
+        raise ParameterError(f"a kernel needs at least one tap, got the shape {taps.shape}")
     return taps
 
 
-def to_filter_type(image: np.ndarray) -> np.ndarray:
-    """Return an image of a type that OpenCV filters. Raises ParameterError if it has no pixels."""
-    if not image.size:
-        raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
-    return image if image.dtype in OPENCV_DEPTHS else image.astype(np.float64)
+def to_filter_type(image: ArrayLike) -> np.ndarray:
+    """Return an image of a type that OpenCV filters. Raises ImageError for what is no image."""
+    array = image_array(image)
+    return array if array.dtype in OPENCV_DEPTHS else array.astype(np.float64)
 
 
 def convolve_view(

@@ -11,7 +11,9 @@ turned by 45 degrees to x and y, which leaves the magnitude as it is.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import gradient_arrays, image_array
 from imgtool.errors import ParameterError
 from imgtool.filters.convolve import convolve
 from imgtool.filters.kernels import gaussian, kernel
@@ -21,17 +23,53 @@ CHANNELS = ("max", "mean", "each")
 
 
 def gradient(
-    image: np.ndarray, *, operator: str = "sobel", border: str = "reflect", sigma: float | None = None
+    image: ArrayLike, *, operator: str = "sobel", border: str = "reflect", sigma: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (gx, gy), each of the image's size and floating.
+    """Take the derivatives of an image to the right and downwards.
 
-    image: (height, width[, channels]); each channel alone. operator: whose kernels are used, not divided by anything;
-    sigma, in pixels: of `gaussian`, the derivative of a Gaussian (1 unless given); for the other operators that of a
-    Gaussian that smooths first (0 or none: no smoothing).
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, channels)
+        Bool, integers or floats; each channel alone.
+    operator : {"sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian"}
+        Whose kernels are used; they are not divided by anything.
+    border : {"reflect", "clip", "wrap", "copy", "mirror"}
+        What lies outside, as for `convolve`.
+    sigma : float, optional
+        In pixels: of `gaussian`, the derivative of a Gaussian (1 if not given); for the other operators that of a
+        Gaussian that smooths first (0 or None: no smoothing).
+
+    Returns
+    -------
+    gx, gy : ndarray, shape of the image
+        float32 for a float32 image, else float64.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, or has no pixels.
+    ParameterError
+        A name is unknown, or sigma is out of range.
+
+    Notes
+    -----
+    Both are convolutions, positive where brightness rises in the direction of the axis (x to the right, y down). They
+    lie at the pixel, but half a pixel after it (`forward`) or before it (`backward`) along their own axis, and for
+    `roberts` half a pixel to the right and below. Roberts' two derivatives run along the diagonals and are turned by
+    45 degrees to x and y, which leaves the magnitude as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> gx, gy = imgtool.gradient(np.array([[0, 0, 9], [0, 0, 9], [0, 0, 9]]), operator="central")
+    >>> gx[1].tolist(), gy[1].tolist()
+    ([0.0, 9.0, 9.0], [0.0, 0.0, 0.0])
     """
+    array = image_array(image)
     if sigma and operator != "gaussian":
-        image = convolve(image, gaussian(sigma), border=border)
-    gx, gy = (convolve(image, taps, border=border) for taps in operator_kernels(operator, sigma))
+        array = convolve(array, gaussian(sigma), border=border)
+    gx, gy = (convolve(array, taps, border=border) for taps in operator_kernels(operator, sigma))
     return gx, gy
 
 
@@ -75,13 +113,61 @@ def reach(operator: str, sigma: float | None = None) -> int:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def magnitude(gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
-    """Return sqrt(gx^2 + gy^2)."""
+def magnitude(gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
+    """Return the length of the gradient, sqrt(gx^2 + gy^2).
+
+    Parameters
+    ----------
+    gx, gy : array_like, (height, width) or (height, width, channels)
+        Derivatives, as `gradient` gives them.
+
+    Returns
+    -------
+    ndarray, shape of gx
+        float32 where both are, else float64.
+
+    Raises
+    ------
+    ParameterError
+        They are no arrays of real numbers of one shape.
+
+    Examples
+    --------
+    >>> import imgtool
+    >>> imgtool.magnitude([[3.0, 0.0]], [[4.0, 0.0]])
+    array([[5., 0.]])
+    """
+    gx, gy = gradient_arrays(gx, gy)
     return np.asarray(np.hypot(gx, gy))
 
 
-def phase(gx: np.ndarray, gy: np.ndarray) -> np.ndarray:
-    """Return atan2(gy, gx) in radians, above -pi and up to pi; 0 where both are 0."""
+def phase(gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
+    """Return the direction of the gradient, atan2(gy, gx).
+
+    Parameters
+    ----------
+    gx, gy : array_like, (height, width) or (height, width, channels)
+        Derivatives, as `gradient` gives them.
+
+    Returns
+    -------
+    ndarray, shape of gx
+        Radians above -pi and up to pi, growing clockwise on the screen from 0 at the right; 0 where both are 0.
+        float32 where both are, else float64.
+
+    Raises
+    ------
+    ParameterError
+        They are no arrays of real numbers of one shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> np.degrees(imgtool.phase([[1.0, 0.0, -1.0]], [[0.0, 1.0, 0.0]]))
+    array([[  0.,  90., 180.]])
+    """
+    gx, gy = gradient_arrays(gx, gy)
     return np.asarray(np.arctan2(gy + 0.0, gx + 0.0))  # + 0.0 turns -0 into 0, so that flat pixels have the angle 0
 
 

@@ -97,9 +97,10 @@ def _matrix(rows: object, *kinds: type) -> np.ndarray:
     if any(type(tap) not in kinds for row in lines for tap in row):
         raise ParameterError("a kernel holds numbers only")
     try:
-        return _require_finite(np.array([[float(tap) for tap in row] for row in lines]))
+        taps = np.array([[float(tap) for tap in row] for row in lines])
     except ValueError:
         raise ParameterError("a kernel holds numbers only") from None
+    return _require_finite(taps)
 
 
 def _require_finite(taps: np.ndarray) -> np.ndarray:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from imgtool.arrays import whole_number
 from imgtool.errors import ParameterError
 
 MAX_TAPS = 4096
@@ -39,11 +41,14 @@ class Entry:
         return {each.name: each.default for each in parameters if each.default is not each.empty}
 
     def check(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the given parameters. Raises ParameterError for one that is not among ours."""
+        """Return the given parameters as Python's numbers. Raises ParameterError for one that is not among ours."""
         if wrong := sorted(set(given) - set(self.defaults)):
             takes = ", ".join(map(option, self.defaults)) or "no parameters"
             raise ParameterError(f"{option(wrong[0])} does not go with --kernel {name}, which takes {takes}")
-        return given
+        for parameter, value in given.items():
+            if not isinstance(value, Real | np.bool_):
+                raise ParameterError(f"{parameter.replace('_', ' ')} must be a number, got {value!r}")
+        return {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
 
 
 def option(parameter: str) -> str:
@@ -218,7 +223,44 @@ KERNELS = {
 
 
 def kernel(name: str, **parameters: float) -> np.ndarray:
-    """Return a named kernel (rows, columns) float64. Raises ParameterError for a parameter that it does not take."""
+    """Make a named kernel, for convolution.
+
+    Parameters
+    ----------
+    name : str
+        One of `imgtool.filters.kernels.KERNELS`: box, gaussian, gaussian-x, gaussian-y, sobel-x, sobel-y, scharr-x,
+        scharr-y, prewitt-x, prewitt-y, roberts-se, roberts-ne, forward-x, forward-y, backward-x, backward-y, central-x,
+        central-y, laplacian-4, laplacian-8, log, dog, gabor, sharpen, emboss, motion.
+    **parameters : float
+        Of some: `size` in taps (box, motion); `sigma` in pixels and `truncate` in sigmas (gaussian, gaussian-x,
+        gaussian-y, log, dog, gabor); `angle` in degrees, clockwise from the right (gabor, motion); `wavelength` in
+        pixels, `aspect` and `phase` in degrees (gabor).
+
+    Returns
+    -------
+    ndarray, (rows, columns), float64
+
+    Raises
+    ------
+    ParameterError
+        There is no such kernel, or it does not take a parameter, or not that value.
+
+    Notes
+    -----
+    Smoothing kernels add up to 1; derivative kernels stand as printed in the literature, so that Sobel's of a step of
+    200 is 800. Under convolution, which flips them, `sobel-x` is positive where brightness rises to the right and
+    `sobel-y` where it rises downwards. `log` has its mean taken out, so that flat areas give 0.
+
+    Examples
+    --------
+    >>> import imgtool
+    >>> imgtool.kernel("sobel-x")
+    array([[ 1.,  0., -1.],
+           [ 2.,  0., -2.],
+           [ 1.,  0., -1.]])
+    >>> imgtool.kernel("gaussian", sigma=1.5).shape
+    (13, 13)
+    """
     if name not in KERNELS:
         raise ParameterError(f"no kernel {name!r}; there are {', '.join(KERNELS)}")
     entry = KERNELS[name]
@@ -249,10 +291,9 @@ def gaussian_radius(sigma: float, truncate: float) -> int:
     return int(radius)
 
 
-def require_size(size: int) -> None:
-    """Raise ParameterError unless size is one to MAX_TAPS."""
-    if not 1 <= size <= MAX_TAPS:
-        raise ParameterError(f"size must be 1 to {MAX_TAPS}, got {size}")
+def require_size(size: int) -> int:
+    """Return a size. Raises ParameterError unless it is a whole number from 1 to MAX_TAPS."""
+    return whole_number(size, "size", high=MAX_TAPS)
 
 
 def require_positive(**numbers: float) -> None:

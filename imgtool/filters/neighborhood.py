@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import image_array
 from imgtool.errors import ImageError, ParameterError
 from imgtool.filters.borders import pad
 from imgtool.filters.kernels import Entry, gaussian_radius, require_positive, require_size
@@ -23,21 +25,54 @@ OPENCV_MEDIAN_MAX_SIZE = {"uint8": 255, "uint16": 5, "float32": 5}
 SCIPY_MEDIAN_MAX_SIZE = 63
 
 
-def neighborhood(image: np.ndarray, name: str, *, border: str = "reflect", **parameters: float) -> np.ndarray:
-    """Return the image (height, width[, channels]) after the filter of this name, of the same size.
+def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **parameters: float) -> np.ndarray:
+    """Filter an image by its neighborhoods: median, minimum, maximum, bilateral.
 
-    Parameters are those of the function that NEIGHBORHOODS names: size in pixels, sigma in pixels, sigma_color as a
-    share of white. Median, minimum and maximum take each channel alone and keep the image's type; NaN spreads to every
-    window that it lies in. Raises ParameterError for names and parameters that are not there, ImageError for a median
-    too large for the image's type.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, channels)
+        Bool, integers or floats.
+    name : {"median", "minimum", "maximum", "bilateral"}
+        Which filter.
+    border : {"reflect", "clip", "wrap", "copy", "mirror"}
+        What lies outside, as for `convolve`.
+    **parameters : float
+        `size`, the window's side in pixels (3), of median, minimum and maximum; `sigma` in pixels (2), `sigma_color` as
+        a share of white (0.1) and `truncate` in sigmas (4) of bilateral.
+
+    Returns
+    -------
+    ndarray, shape of the image
+        Of its type for median, minimum and maximum of uint8, uint16, float32 and float64; float64 for other types. The
+        bilateral filter gives float32, or float64 where the image is.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, or its type has no median of that size (over 63 pixels; 8 bits: over 255).
+    ParameterError
+        A name is unknown, or a parameter is unknown or out of range.
+
+    Notes
+    -----
+    A window of n pixels reaches n // 2 before a pixel and (n - 1) // 2 after it, as SciPy's. Of an even number of
+    values the median is the upper of the two in the middle. Median, minimum and maximum take each channel alone, and
+    NaN spreads to every window that it lies in. Bilateral (Tomasi and Manduchi, 1998) goes by the sum of absolute
+    differences over the channels, as OpenCV has it; an infinite pixel stays and counts nowhere else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> imgtool.neighborhood(np.array([[1, 9, 2, 3, 4]], np.uint8), "median", size=3)
+    array([[1, 2, 3, 3, 4]], dtype=uint8)
     """
     if name not in NEIGHBORHOODS:
         raise ParameterError(f"no neighborhood filter {name!r}; there are {', '.join(NEIGHBORHOODS)}")
-    if not image.size:
-        raise ParameterError(f"the image has no pixels: its shape is {image.shape}")
+    array = image_array(image)
     entry = NEIGHBORHOODS[name]
     parameters = dict(entry.check(name, parameters))
-    return entry.make(image if image.dtype.name in TYPES else image.astype(np.float64), border, **parameters)
+    return entry.make(array if array.dtype.name in TYPES else array.astype(np.float64), border, **parameters)
 
 
 def reach(name: str, **parameters: float) -> int | None:
@@ -66,7 +101,7 @@ def _filter_windows(
     image: np.ndarray, border: str, size: int, operation: Callable[[np.ndarray, int], np.ndarray]
 ) -> np.ndarray:
     """Apply an operation on (height, width, channels) to every full window of the padded image, beside NaN."""
-    require_size(size)
+    size = require_size(size)
     margins = (size // 2, (size - 1) // 2)
     padded = pad(image, margins, margins, border)
     planes = padded.reshape(*padded.shape[:2], -1)

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import cast_rounding, image_array
 from imgtool.errors import ImageError, ParameterError
 from imgtool.image.pixels import Extremes, extremes_of, white_level
 
+MAX_CHANNELS = 4  # red, green, blue and alpha; or cyan, magenta, yellow and black
 REC_601 = (0.299, 0.587, 0.114)
 _XYZ_OF_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 _WHITE = np.array([0.95047, 1.0, 1.08883])
@@ -37,16 +40,45 @@ def join_alpha(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
         return color
     if alpha.dtype != color.dtype:
         scaled = alpha.astype(np.float64) * (white_level(color.dtype) / white_level(alpha.dtype))
-        alpha = (np.rint(scaled) if color.dtype.kind == "u" else scaled).astype(color.dtype)
+        alpha = cast_rounding(scaled, color.dtype)
     return np.dstack([color, alpha])
 
 
-def to_gray(image: np.ndarray, method: str = "rec601") -> np.ndarray:
-    """Return (height, width) of the same type; alpha is dropped.
+def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
+    """Turn color into gray.
 
-    method: `rec601` (0.299 R + 0.587 G + 0.114 B) or `mean`; integers are rounded half to even.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Gray, gray with alpha, RGB or RGBA; bool, integers or floats.
+    method : {"rec601", "mean"}
+        0.299 R + 0.587 G + 0.114 B, or the plain mean.
+
+    Returns
+    -------
+    ndarray, (height, width)
+        Of the image's type; integers are rounded half to even. A gray image comes back as it is; alpha is dropped.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, or has more than 4 channels.
+    ParameterError
+        The method is unknown.
+
+    Notes
+    -----
+    ITU-R BT.601, on the values as they are stored. `skimage.color.rgb2gray` weighs by BT.709 (0.2125, 0.7154, 0.0721)
+    instead and gives floats; OpenCV and Pillow weigh by BT.601 too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> imgtool.to_gray(np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8))
+    array([[ 76, 150]], dtype=uint8)
     """
-    color, _ = split_alpha(image)
+    color, _ = split_alpha(image_array(image, max_channels=MAX_CHANNELS))
     if color.ndim == 2:
         return color
     if method not in ("rec601", "mean"):
@@ -54,7 +86,7 @@ def to_gray(image: np.ndarray, method: str = "rec601") -> np.ndarray:
     weights = np.array(REC_601 if method == "rec601" else (1 / 3, 1 / 3, 1 / 3))
     with np.errstate(over="ignore", invalid="ignore"):  # of infinite pixels
         gray = color.astype(np.float64) @ weights
-    return np.asarray(np.rint(gray) if color.dtype.kind == "u" else gray, color.dtype)
+        return cast_rounding(gray, color.dtype)
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
@@ -65,7 +97,7 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 def to_unit(image: np.ndarray) -> np.ndarray:
     """Return the image as float64, white being 1.0; floats as they are."""
-    return image.astype(np.float64) / white_level(image.dtype) if image.dtype.kind == "u" else image.astype(np.float64)
+    return image.astype(np.float64) / white_level(image.dtype) if image.dtype.kind in "iu" else image.astype(np.float64)
 
 
 def to_hsv(rgb: np.ndarray) -> np.ndarray:
@@ -181,22 +213,58 @@ SPACES = ("gray", "rgb", *NUMBER_SPACES)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def convert(image: np.ndarray, space: str, *, source: str = "rgb", gray: str = "rec601") -> np.ndarray:
-    """Return an image in another color space.
+def convert(image: ArrayLike, space: str, *, source: str = "rgb", gray: str = "rec601") -> np.ndarray:
+    """Convert an image to another color space.
 
-    `gray` and `rgb` keep type and alpha; the other spaces are (height, width, 3) float32 numbers, `cmyk` 4, without
-    alpha. source: `rgb` or `gray` for pixels, or the space of which the image holds the numbers; these become float32
-    RGB. gray: see `to_gray`.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Pixels (bool, integers or floats, white being the largest value of an integer type and 1.0 of others), or
+        floats that are numbers of the space `source`.
+    space : {"gray", "rgb", "hsv", "hsl", "luv", "xyz", "lab", "cmyk"}
+        What it becomes.
+    source : {"rgb", "gray", "hsv", "hsl", "luv", "xyz", "lab", "cmyk"}
+        What it is now: pixels, or the space of its numbers.
+    gray : {"rec601", "mean"}
+        How color becomes gray; see `to_gray`.
+
+    Returns
+    -------
+    ndarray
+        `gray` and `rgb`: (height, width[, channels]), of the image's type, with its alpha; RGB of numbers is float32.
+        Other spaces: (height, width, 3) numbers, of `cmyk` 4, float32, without alpha.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, or does not hold numbers of the space.
+    ParameterError
+        A space is unknown.
+
+    Notes
+    -----
+    IEC 61966-2-1 (sRGB); CIE 15:2004 (Lab and Luv, D65, 2 degrees); Smith, SIGGRAPH 1978 (HSV); Joblove and Greenberg,
+    SIGGRAPH 1978 (HSL). Values are those of scikit-image: HSV, HSL and CMYK 0 to 1, lightness 0 to 100. Colors that
+    cannot be shown are clipped on the way back from XYZ, Lab and Luv.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> red = np.array([[[255, 0, 0]]], np.uint8)
+    >>> imgtool.convert(red, "lab").round(1).tolist()
+    [[[53.2..., 80.09..., 67.19...]]]
     """
+    array = image_array(image, max_channels=MAX_CHANNELS)
     for each in (space, source):
         if each not in SPACES:
             raise ParameterError(f"no color space {each!r}; there are {', '.join(SPACES)}")
     if source in NUMBER_SPACES:
         _, back, channels = NUMBER_SPACES[source]
-        if image.shape[2:] != (channels,) or image.dtype.kind != "f":
+        if array.shape[2:] != (channels,) or array.dtype.kind != "f":
             raise ImageError(f"holds no {source} numbers: these are {channels} floating point channels")
-        image = np.asarray(back(image.astype(np.float64)), np.float32)
-    color, alpha = split_alpha(image)
+        array = np.asarray(back(array.astype(np.float64)), np.float32)
+    color, alpha = split_alpha(array)
     if space in NUMBER_SPACES:
         return np.asarray(NUMBER_SPACES[space][0](to_unit(to_rgb(color))), np.float32)
     return join_alpha(to_gray(color, gray) if space == "gray" else to_rgb(color), alpha)

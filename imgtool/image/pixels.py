@@ -19,8 +19,8 @@ DEPTH_TYPES: dict[str, np.dtype] = {"8": np.dtype(np.uint8), "16": np.dtype(np.u
 
 
 def white_level(dtype: np.dtype) -> float:
-    """Return what white is: 255, 65535, or 1.0 for floats."""
-    return float((1 << 8 * dtype.itemsize) - 1) if dtype.kind == "u" else 1.0
+    """Return what white is: the largest value of an integer type, such as 255 or 65535; 1.0 for floats and bool."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
 Extremes = tuple[np.floating, np.floating]

@@ -73,7 +73,32 @@ DECODERS = {
 
 
 def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
-    """Return what the header says, decoding no pixels. Raises ImageError."""
+    """Read what a file's header says of its image, decoding no pixels.
+
+    Parameters
+    ----------
+    source : path, bytes or binary file
+        Where the image is.
+
+    Returns
+    -------
+    Header
+        With `format`, `height`, `width`, `channels` and `dtype` as `read` gives them, EXIF's `orientation` (1 to 8) as
+        stored, and `profile`, the name or size of a color profile (None without one).
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, or is no image that imgtool reads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> header = imgtool.probe(imgtool.encode(np.zeros((4, 6, 3), np.uint16), "png"))
+    >>> header.format, header.height, header.width, header.channels, header.dtype
+    ('png', 4, 6, 3, 'uint16')
+    """
     data = _content(source)
     return call_decoder(lambda: _header(data))
 
@@ -88,10 +113,39 @@ def profile(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
 def read(
     source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS, allow_truncated: bool = False
 ) -> np.ndarray:
-    """Return the image as an array (height, width[, channels]).
+    """Read an image, as it is displayed and at its full depth.
 
-    source: a path, the bytes, or an open binary file. Raises ImageError when it is not an image, is broken or cut
-    (unless allow_truncated), has more than max_pixels pixels, or has a feature that imgtool does not read.
+    Parameters
+    ----------
+    source : path, bytes or binary file
+        PNG, JPEG, WebP, GIF, BMP, JPEG 2000, TIFF, PNM, PAM, PFM or NPY; told by the first bytes, not by the name.
+    max_pixels : int
+        Larger images are refused before anything is decoded.
+    allow_truncated : bool
+        Return what there is of a file that was cut.
+
+    Returns
+    -------
+    ndarray, (height, width) or (height, width, channels)
+        uint8, uint16, float32 or float64; channels are gray and alpha, RGB, or RGBA.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, is no image, is broken or cut, too large, or has a feature that imgtool does not read.
+
+    Notes
+    -----
+    Orientation is applied, palettes are expanded, alpha is not premultiplied, color profiles are not applied; of
+    several images or frames the first is read. CMYK becomes RGB by (1 - c)(1 - k).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> image = imgtool.read(imgtool.encode(np.zeros((4, 6, 3), np.uint8), "png"))
+    >>> image.shape, image.dtype
+    ((4, 6, 3), dtype('uint8'))
     """
     data = _content(source)
 

@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
+from imgtool.arrays import cast_rounding, image_array, whole_number
 from imgtool.errors import ParameterError
+
+_PILLOW_CHANNELS = ((), (2,), (3,), (4,))  # of 8-bit images that Pillow resizes at once
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the image with this many rows and columns, of the same type.
+def resize(image: ArrayLike, height: int, width: int) -> np.ndarray:
+    """Resize an image, with antialiasing where it shrinks.
 
-    uint8 is Pillow's result byte for byte; other types go through Pillow's float32 mode, channel by channel, and
-    uint16 is rounded half to even. Colors count as much as they are opaque: alpha is multiplied in and taken out.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, channels)
+        Bool, integers or floats; of 2 or 4 channels the last is alpha.
+    height, width : int
+        Pixels, 1 or more.
+
+    Returns
+    -------
+    ndarray, (height, width) or (height, width, channels)
+        Of the image's type; integers are rounded half to even, those of 8 bits as Pillow does, half up.
+
+    Raises
+    ------
+    ImageError
+        The image is no image, or has no pixels.
+    ParameterError
+        A size is no whole number, or below 1.
+
+    Notes
+    -----
+    A triangle filter, widened when shrinking, as Pillow's `BILINEAR`, whose result for uint8 this is, byte for byte;
+    other types go through float32, channel by channel. Colors count as much as they are opaque: alpha is multiplied in
+    before and taken out after.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> imgtool.resize(np.array([[0, 100, 200, 100]], np.uint8), 1, 2)
+    array([[ 71, 143]], dtype=uint8)
     """
-    if height < 1 or width < 1:
-        raise ParameterError(f"a size must be at least 1x1, got {width}x{height}")
-    if image.dtype == np.uint8:
-        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-    planes = [image] if image.ndim == 2 else list(np.moveaxis(image, 2, 0))
+    array = image_array(image)
+    height, width = whole_number(height, "height"), whole_number(width, "width")
+    if array.dtype == np.uint8 and array.shape[2:] in _PILLOW_CHANNELS:
+        return np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.BILINEAR))
+    planes = [array] if array.ndim == 2 else list(np.moveaxis(array, 2, 0))
     if len(planes) in (2, 4):
         result = _resize_with_alpha(planes, height, width)
     else:
         result = [_resize_plane(plane, height, width) for plane in planes]
-    stacked = result[0] if image.ndim == 2 else np.dstack(result)
-    if image.dtype.kind == "u":
-        stacked = np.clip(np.rint(stacked), 0, np.iinfo(image.dtype).max)
-    return stacked.astype(image.dtype)
+    return cast_rounding(result[0] if array.ndim == 2 else np.dstack(result), array.dtype)
 
 
 def _resize_plane(plane: np.ndarray, height: int, width: int) -> np.ndarray:

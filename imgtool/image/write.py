@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import image_array
 from imgtool.errors import ImageError, ParameterError
 from imgtool.image.profiles import embed, fits
 
@@ -51,36 +53,77 @@ def format_of(name: str) -> str:
 
 
 def encode(
-    image: np.ndarray,
+    image: ArrayLike,
     format: str,
     *,
     quality: int | None = None,
     compression: int | None = None,
     profile: bytes | None = None,
 ) -> bytes:
-    """Return the image as the bytes of a file.
+    """Encode an image as the bytes of a file.
 
-    image: (height, width[, channels]) uint8, uint16 or floating; quality: 1 to 100 for jpeg, webp (default 90) and
-    jp2 (default lossless); compression: 0 to 9 for png (default 4). float64 is written as float32 where a format has
-    no other. profile: an ICC profile that png, jpeg, webp and tiff store when it fits the pixels; other formats have no
-    place for it. Raises ImageError when the format cannot hold the image's depth or channels.
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        uint8, uint16, float32 or float64, as far as the format holds them; bool becomes black and white of 8 bits.
+    format : {"png", "jpeg", "webp", "bmp", "tiff", "jp2", "pnm", "pam", "pfm", "npy"}
+        Or a suffix that stands for one, such as "jpg" or "tif".
+    quality : int, optional
+        1 to 100, of jpeg and webp (90 if not given) and jp2 (lossless if not given).
+    compression : int, optional
+        0 to 9, of png (4 if not given).
+    profile : bytes, optional
+        An ICC profile, which png, jpeg, webp and tiff store when it fits the pixels.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ImageError
+        The format cannot hold the image's type or channels, or the image is no image.
+    ParameterError
+        The format is unknown, or does not take an option.
+
+    Notes
+    -----
+    pfm stores float64 as float32; TIFF is written uncompressed. Channels are gray, gray with alpha, RGB or RGBA.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> data = imgtool.encode(np.zeros((4, 6), np.uint8), "png")
+    >>> imgtool.read(data).shape
+    (4, 6)
     """
     name = SUFFIXES.get(f".{format}", format)
-    image = np.ascontiguousarray(image, storage_type(name, image.shape, image.dtype, quality, compression))
-    if name == "webp" and image.ndim == 2:
-        image = np.repeat(image[:, :, None], 3, axis=2)
-    profile = profile if profile and fits(profile, image) else None
+    if name not in CAPACITY:
+        raise ParameterError(f"no format {format!r}; there are {', '.join(CAPACITY)}")
+    array = to_writable(image)
+    array = np.ascontiguousarray(array, storage_type(name, array.shape, array.dtype, quality, compression))
+    if name == "webp" and array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
+    profile = profile if profile and fits(profile, array) else None
     if name == "tiff":
-        return _tiff(image, profile)
+        return _tiff(array, profile)
     if name in _OWN_ENCODERS:
-        return _OWN_ENCODERS[name](image)
+        return _OWN_ENCODERS[name](array)
     if name == "jp2":
-        return _jp2(image, quality)
-    if name == "png" and image.ndim == 3 and image.shape[2] == 2:
-        data = _png_gray_alpha(image, compression)
+        return _jp2(array, quality)
+    if name == "png" and array.ndim == 3 and array.shape[2] == 2:
+        data = _png_gray_alpha(array, compression)
     else:
-        data = _opencv(image, name, quality, compression)
+        data = _opencv(array, name, quality, compression)
     return embed(data, name, profile) if profile else data
+
+
+def to_writable(image: ArrayLike) -> np.ndarray:
+    """Return an image as it is encoded: a mask in black and white of 8 bits, others in their type."""
+    if isinstance(image, np.ndarray) and image.dtype == np.bool_:
+        image = np.where(image, np.uint8(255), np.uint8(0))
+    return image_array(image)
 
 
 def storage_type(

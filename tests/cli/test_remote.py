@@ -151,14 +151,14 @@ def test_D5_interrupted_with_a_cluster_of_its_own(images, alone, assert_within):
     ids=" ".join,
 )  # fmt: skip
 def test_D5_every_descriptor_gives_the_bytes_of_one_process(command, tmp_path, monkeypatch):
-    from imgtool.features.codebook import Codebook, save
+    from imgtool.features.codebook import Codebook, save_codebook
     from imgtool.features.encoding import LocalSettings
 
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.normal(size=(128, 6)))[0].T.astype(np.float32)
     shapes = rng.uniform(0.01, 0.1, (2, 3, 6)).astype(np.float32)
     priors = np.array([0.25, 0.25, 0.5], np.float32)
-    save(tmp_path / "book.safetensors", Codebook(np.zeros(128, np.float32), basis, *shapes, priors,
+    save_codebook(tmp_path / "book.safetensors", Codebook(np.zeros(128, np.float32), basis, *shapes, priors,
                                                  {"sift": LocalSettings(step=5, bins=(4, 6)).to_meta()}))  # fmt: skip
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

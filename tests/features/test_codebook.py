@@ -8,7 +8,15 @@ import pytest
 import safetensors.numpy
 
 from imgtool.errors import DataError, MissingExtraError, OutputError, ParameterError
-from imgtool.features.codebook import TENSORS, Codebook, Dictionary, fit_codebook, fit_mixture, load, save
+from imgtool.features.codebook import (
+    TENSORS,
+    Codebook,
+    Dictionary,
+    fit_codebook,
+    fit_mixture,
+    load_codebook,
+    save_codebook,
+)
 
 
 def example(places=0):
@@ -24,20 +32,20 @@ def parts_of(codebook):
 
 def test_what_is_saved_is_loaded(tmp_path):
     path = tmp_path / "book.safetensors"
-    save(path, example())
-    found = load(path)
+    save_codebook(path, example())
+    found = load_codebook(path)
     assert found.meta == {"seed": 3}
     assert (found.components, found.dimensions, found.has_places) == (3, 5, False)
     for name, part in parts_of(example()).items():
         np.testing.assert_array_equal(getattr(found, name), part)
     with pytest.raises(OutputError, match="exists"):
-        save(path, found)
+        save_codebook(path, found)
 
 
 def test_a_dictionary_that_is_saved_is_loaded(tmp_path):
     atoms = np.eye(3, 5, dtype=np.float32)
-    save(tmp_path / "atoms.safetensors", Dictionary(atoms, {"seed": 3}))
-    found = load(tmp_path / "atoms.safetensors")
+    save_codebook(tmp_path / "atoms.safetensors", Dictionary(atoms, {"seed": 3}))
+    found = load_codebook(tmp_path / "atoms.safetensors")
     assert isinstance(found, Dictionary)
     assert found.meta == {"seed": 3}
     np.testing.assert_array_equal(found.atoms, atoms)
@@ -128,16 +136,16 @@ def test_D3_files_that_are_no_codebooks_are_refused_in_one_line(tmp_path, monkey
     path = tmp_path / "book.safetensors"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"book\.safetensors: ") as caught:
-        load(path)
+        load_codebook(path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "executed").exists()
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such codebook"):
-        load(tmp_path / "none")
+        load_codebook(tmp_path / "none")
     with pytest.raises(DataError, match="no regular file"):
-        load(tmp_path)
+        load_codebook(tmp_path)
 
 
 def test_fit_finds_the_clusters_that_are_there():

@@ -184,7 +184,7 @@ def test_flat_image_gives_zeros(dtype, norm):
 def test_small_image_is_refused_with_both_sizes():
     with pytest.raises(ImageError, match=r"15x20.*16x16"):
         hog(np.zeros((20, 15)))
-    with pytest.raises(ImageError, match=r"0x0"):
+    with pytest.raises(ImageError, match=r"no pixels.*\(0, 0\)"):
         hog(np.zeros((0, 0)))
 
 

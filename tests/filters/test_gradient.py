@@ -160,7 +160,7 @@ def test_the_largest_numbers_make_no_warning(dtype, operator):
 
 
 def test_flat_pixels_have_the_phase_0():
-    assert phase(np.array([0.0, -0.0]), np.array([-0.0, -0.0])).tolist() == [0, 0]
+    assert phase(np.array([[0.0, -0.0]]), np.array([[-0.0, -0.0]])).tolist() == [[0, 0]]
 
 
 def test_unknown_names_are_refused_with_the_known_ones():

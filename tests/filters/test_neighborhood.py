@@ -184,5 +184,5 @@ def test_wrong_parameters_are_refused(name, wrong):
     with pytest.raises(ParameterError):
         neighborhood(np.zeros((3, 3)), name, **wrong)
     if name in NEIGHBORHOODS:
-        with pytest.raises(ParameterError, match="no pixels"):
+        with pytest.raises(ImageError, match="no pixels"):
             neighborhood(np.zeros((0, 3)), name)

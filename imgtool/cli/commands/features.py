@@ -75,7 +75,7 @@ def fit(
     Principal components, then a mixture of Gaussians with diagonal covariances; needs the extra 'classic'. Or, with
     --dictionary, atoms of which descriptors are sparse sums.
     """
-    from imgtool.features.codebook import save
+    from imgtool.features.codebook import save_codebook
     from imgtool.features.encoding import LocalSettings, fit_dictionary, fit_to_images
 
     if not output.endswith(".safetensors"):
@@ -90,11 +90,11 @@ def fit(
     if dictionary:
         with shown_progress(quiet=images.quiet, verbose=images.verbose) as progress:
             atoms = fit_dictionary(pictures, count, atoms=dictionary, progress=progress, **settings)
-        save(output, atoms, overwrite=force)
+        save_codebook(output, atoms, overwrite=force)
         made = f"{dictionary} atoms of 128 numbers"
     else:
         book = fit_to_images(pictures, count, **MIXTURE | given, **settings)
-        save(output, book, overwrite=force)
+        save_codebook(output, book, overwrite=force)
         made = f"{book.components} Gaussians in {book.dimensions} dimensions"
     if not images.quiet:
         complain(f"{output}: {made}")
@@ -138,9 +138,9 @@ def info(files: tuple[str, ...], format: str | None) -> None:
 def _described(path: str) -> dict[str, Any]:
     """Return what there is to say of one file."""
     if path.endswith(".safetensors"):
-        from imgtool.features.codebook import Codebook, load
+        from imgtool.features.codebook import Codebook, load_codebook
 
-        book = load(path)
+        book = load_codebook(path)
         kind, numbers = ("codebook", book.means) if isinstance(book, Codebook) else ("dictionary", book.atoms)
         shape, images = "x".join(map(str, numbers.shape)), book.meta.get("images")
         return {"kind": kind, "images": images, "numbers": shape, "made by": "sift", "meta": book.meta}

@@ -81,9 +81,9 @@ def encoder(
 def _open(path: str | None) -> tuple[Codebook | Dictionary, Callable[[np.ndarray], np.ndarray]]:
     """Return a codebook and what to do to images first: nothing for that of a file, what the model that ships does."""
     if path is not None:
-        from imgtool.features.codebook import load
+        from imgtool.features.codebook import load_codebook
 
-        return load(path), lambda image: image
+        return load_codebook(path), lambda image: image
     from imgtool.classifiers.classic import SiftFisherSvm
     from imgtool.classifiers.registry import open_model
 

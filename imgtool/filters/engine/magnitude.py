@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from imgtool.errors import ParameterError
 from imgtool.filters.convolve import convolve_view, margins, to_filter_type
@@ -25,7 +25,7 @@ Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (rows, where to) -
 
 
 def magnitude_by(
-    image: np.ndarray,
+    image: ArrayLike,
     across: np.ndarray,
     down: np.ndarray,
     *,

@@ -1,0 +1,277 @@
+"""One rule for arrays: what every public function takes, and what it refuses (imgtool/arrays.py)."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import imgtool
+from imgtool.arrays import cast_rounding, image_array, whole_number, whole_pair
+from imgtool.features.encoding import encode as encode_image
+from imgtool.features.encoding import encode_sparsely
+from imgtool.features.hog import cell_histograms
+from imgtool.features.sparse import llc_codes
+from imgtool.features.uoctti import vlfeat_dalal_triggs
+from imgtool.filters.engine.magnitude import magnitude_by
+
+KERNEL = np.outer([1.0, 2, 1], [1, 0, -1])
+MEANS = np.random.default_rng(1).random((3, 6)) * 4
+MIXTURE = (MEANS, np.ones((3, 6)), np.full(3, 1 / 3))
+ATOMS = MEANS / np.linalg.norm(MEANS, axis=1, keepdims=True)
+BOOK = imgtool.Codebook(
+    np.zeros(128),
+    np.eye(8, 128),
+    np.random.default_rng(0).random((2, 8)),
+    np.ones((2, 8)),
+    np.array([0.5, 0.5]),
+    {"sift": {"step": 4, "bins": [4], "window": "flat", "root": True}},
+)
+DICTIONARY = imgtool.Dictionary(np.eye(3, 128), BOOK.meta)
+
+
+def local(found):
+    return np.column_stack([found.frames, found.values, found.norms])
+
+
+# Functions of an image whose result does not depend on its type beyond rounding: it is that of the same float64 image.
+OF_NUMBERS = {
+    "convolve": lambda image: imgtool.convolve(image, KERNEL),
+    "convolve to uint8": lambda image: imgtool.convolve(image, KERNEL, dtype=np.uint8),
+    "convolve by fft": lambda image: imgtool.convolve(image, KERNEL, method="fft"),
+    "magnitude_by": lambda image: magnitude_by(image, KERNEL, KERNEL.T),
+    "median": lambda image: imgtool.neighborhood(image, "median", size=np.int64(3)),
+    "minimum": lambda image: imgtool.neighborhood(image, "minimum", size=np.uint8(2)),
+    "maximum": lambda image: imgtool.neighborhood(image, "maximum"),
+    "gradient": lambda image: np.stack(imgtool.gradient(image, sigma=np.float32(1))),
+    "hog": lambda image: imgtool.hog(image, cell=np.int32(8), orientations=np.uint8(9)),
+    "hog, pairs": lambda image: imgtool.hog(image, cell=np.array([8, 6]), block=(np.int64(1), 2)),
+    "hog, root": lambda image: imgtool.hog(image, sqrt=True),
+    "cell_histograms": cell_histograms,
+    "dalal_triggs": lambda image: imgtool.dalal_triggs(image, cell=np.int16(8), block=np.int64(2)),
+    "uoctti": lambda image: imgtool.uoctti(image, cell=np.uint16(8)),
+    "vlfeat_dalal_triggs": vlfeat_dalal_triggs,
+    "gist": lambda image: imgtool.gist(image, size=np.int64(32), orientations=np.array([4, 2]), blocks=np.uint8(2)),
+    "gist in color": lambda image: imgtool.gist(image, size=32, orientations=(4, 2), blocks=2, color=True),
+    "dense_sift": lambda image: local(imgtool.dense_sift(image, step=np.int64(5), bin_size=np.int32(3))),
+}  # fmt: skip
+# Functions that ask the type what white is, or keep it: the result is that of a native array of the same type.
+OF_TYPE = {
+    "to_gray": imgtool.to_gray,
+    "to_gray, mean": lambda image: imgtool.to_gray(image, "mean"),
+    "resize": lambda image: imgtool.resize(image, np.int64(7), np.uint8(9)),
+    "convert to gray": lambda image: imgtool.convert(image, "gray"),
+    "convert to rgb": lambda image: imgtool.convert(image, "rgb"),
+    "convert to hsv": lambda image: imgtool.convert(image, "hsv"),
+    "bilateral": lambda image: imgtool.neighborhood(image, "bilateral", sigma=1),
+    "phow": lambda image: local(imgtool.phow(image, sizes=(np.int64(4),), step=np.int64(4))),
+    "sparse_sift": lambda image: local(imgtool.sparse_sift(image)),
+    "fisher": lambda image: encode_image(image, BOOK),
+    "scspm": lambda image: encode_sparsely(image, DICTIONARY),
+}
+# Functions of an array that is no image: 2-D, floats in the end.
+OF_ROWS = {
+    "convolve's kernel": lambda rows: imgtool.convolve(np.eye(9), rows),
+    "magnitude": lambda rows: imgtool.magnitude(rows, rows),
+    "phase": lambda rows: imgtool.phase(rows, rows),
+    "fisher_vector": lambda rows: imgtool.fisher_vector(rows, *MIXTURE),
+    "fisher_vector's means": lambda rows: imgtool.fisher_vector(MEANS, rows, np.ones((7, 6)), np.full(7, 1 / 7)),
+    "vlad": lambda rows: imgtool.vlad(rows, MEANS),
+    "vlad's means": lambda rows: imgtool.vlad(MEANS, rows),
+    "bag_of_words": lambda rows: imgtool.bag_of_words(rows, MEANS),
+    "sparse_codes": lambda rows: imgtool.sparse_codes(rows, ATOMS),
+    "llc_codes": lambda rows: llc_codes(rows, ATOMS, neighbors=np.int64(2)),
+}
+INTEGERS = [f"{kind}{size}" for kind in ("int", "uint") for size in (8, 16, 32, 64)]
+TYPES = ["bool", *INTEGERS, "float16", "float32", "float64", "longdouble"]
+LAYOUTS = {
+    "native": lambda image: image,
+    "byte-swapped": lambda image: image.astype(image.dtype.newbyteorder()),
+    "negative strides": lambda image: image[::-1, ::-1].copy()[::-1, ::-1],
+    "columns first": np.asfortranarray,
+    "every other": lambda image: np.repeat(np.repeat(image, 2, axis=0), 2, axis=1)[::2, ::2],
+    "channels reversed": lambda image: image[..., ::-1].copy()[..., ::-1],
+    "read-only": lambda image: np.frombuffer(image.tobytes(), image.dtype).reshape(image.shape),
+    "a list": lambda image: image.tolist(),
+    "a subclass": lambda image: image.view(np.memmap),
+}
+
+
+def image_of(dtype, shape, top=None):
+    numbers = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 100, shape)
+    return numbers.astype(dtype) if top is None else (numbers * (top / 100)).astype(dtype)
+
+
+def tolerance(dtype):
+    return 2e-5 if dtype in ("float16", "float32", "uint8") else 1e-12
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_images_of_numbers_give_what_native_float64_gives(name, layout):
+    function = OF_NUMBERS[name]
+    for shape in ((40, 36), (40, 36, 3))[: 1 if name == "dense_sift" else 2]:  # which rounds the gray of integer colors
+        for dtype in TYPES:
+            image = image_of(dtype, shape)
+            before = image.copy()
+            actual, expected = function(LAYOUTS[layout](image)), function(image.astype(np.float64))
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance(dtype) * max(1, np.abs(expected).max()))
+            assert actual.dtype.isnative
+            np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("native", "a list")])
+@pytest.mark.parametrize("name", OF_TYPE)
+def test_images_whose_type_counts_give_what_a_native_one_gives(name, layout):
+    function = OF_TYPE[name]
+    for shape in ((40, 36), (40, 36, 3)):
+        for dtype in TYPES:
+            top = np.iinfo(dtype).max if dtype in INTEGERS else 1
+            image = image_of(dtype, shape, None if dtype == "bool" else top)
+            actual, expected = function(LAYOUTS[layout](image)), function(image)
+            np.testing.assert_array_equal(actual, expected)
+            assert actual.dtype == expected.dtype
+            assert actual.dtype.isnative
+
+
+@pytest.mark.parametrize("name", OF_TYPE)
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_a_list_is_what_numpy_makes_of_it(name, dtype):
+    image = image_of(dtype, (40, 36, 3), 1 if dtype == "float64" else np.iinfo(dtype).max)
+    np.testing.assert_array_equal(OF_TYPE[name](image.tolist()), OF_TYPE[name](image))
+
+
+@pytest.mark.parametrize("name", ["convert to hsv", "phow", "sparse_sift", "bilateral"])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_white_is_the_largest_value_of_an_integer_type_and_1_of_others(name, dtype):
+    unit = image_of("bool", (40, 36, 3) if name == "convert to hsv" else (40, 36))
+    top = np.iinfo(dtype).max if dtype in INTEGERS else 1
+    image = (unit * np.ones(1, dtype if dtype in INTEGERS else "float64") * top).astype(dtype)
+    expected, actual = OF_TYPE[name](unit.astype(np.float64)), OF_TYPE[name](image)
+    scale = top if name == "bilateral" else 1
+    np.testing.assert_allclose(actual / scale, expected, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", OF_ROWS)
+def test_matrices_give_what_native_float64_gives(name, layout):
+    for dtype in TYPES:
+        rows = image_of(dtype, (7, 6), None if dtype == "bool" else 4)
+        try:
+            expected = OF_ROWS[name](rows.astype(np.float64))
+        except imgtool.ParameterError:
+            pytest.fail("the native array was refused")
+        actual = OF_ROWS[name](
+            rows if layout == "a list" and name == "fisher_vector's means" else LAYOUTS[layout](rows)
+        )
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_files_hold_what_the_array_holds(layout, dtype, tmp_path):
+    image = image_of(dtype, (5, 7, 3), np.iinfo(dtype).max if dtype[0] == "u" else 1)
+    for name in ("tiff", "npy", *(["png", "pam"] if dtype[0] == "u" else [])):
+        if layout == "a list":
+            continue  # whose type is int64 or float64
+        assert imgtool.encode(LAYOUTS[layout](image), name) == imgtool.encode(image, name)
+        imgtool.write(tmp_path / f"a.{name}", LAYOUTS[layout](image), overwrite=True)
+        np.testing.assert_array_equal(imgtool.read(tmp_path / f"a.{name}"), image)
+
+
+def test_a_mask_is_written_in_black_and_white():
+    mask = np.array([[True, False, True]])
+    assert imgtool.read(imgtool.encode(mask, "png")).tolist() == [[255, 0, 255]]
+
+
+REFUSED = {
+    "complex": np.ones((40, 36), complex),
+    "text": np.full((40, 36), "1"),
+    "objects": np.full((40, 36), None),
+    "dates": np.zeros((40, 36), "M8[s]"),
+    "records": np.zeros((40, 36), [("a", "u1")]),
+    "one row": np.ones(36),
+    "a number": np.float64(3),
+    "four dimensions": np.ones((2, 40, 36, 3)),
+    "rows of unequal length": [[1, 2], [3]],
+    "nothing": None,
+}
+EMPTY = {"no rows": (0, 36), "no columns": (40, 0), "no channels": (40, 36, 0)}
+WRITERS = {"encode": lambda image: imgtool.encode(image, "tiff"), "write": lambda image: imgtool.write("a.tif", image)}
+IMAGES = {**OF_NUMBERS, **OF_TYPE, **WRITERS}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("name", [*IMAGES, *OF_ROWS])
+def test_what_is_no_array_of_numbers_is_refused_with_its_shape_and_type(name, kind):
+    error = imgtool.ImageError if name in IMAGES else imgtool.ParameterError
+    function, refused = {**IMAGES, **OF_ROWS}[name], REFUSED[kind]
+    array = np.empty((), object) if kind == "rows of unequal length" else np.asarray(refused)
+    with pytest.raises(error) as caught:
+        function(refused)
+    assert str(array.shape) in str(caught.value)
+    assert str(array.dtype) in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_without_pixels_are_refused_with_their_shape_and_type(name, kind):
+    with pytest.raises(imgtool.ImageError, match="float32") as caught:
+        IMAGES[name](np.zeros(EMPTY[kind], np.float32))
+    assert str(EMPTY[kind]) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in IMAGES if name in OF_TYPE or "sift" in name or "gi" in name])
+def test_more_channels_than_colors_have_are_refused_by_what_looks_at_colors(name):
+    image = np.ones((40, 36, 5), np.uint8)
+    if name in ("resize", "bilateral"):
+        assert IMAGES[name](image).shape[2] == 5
+        return
+    with pytest.raises(imgtool.ImageError, match=r"5 channels.*\(40, 36, 5\).*uint8|no numbers"):
+        IMAGES[name](image)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64, np.float32, np.float64])
+def test_a_native_contiguous_image_is_not_copied(dtype):
+    for shape in ((3, 4), (3, 4, 3)):
+        image = np.zeros(shape, dtype)
+        assert image_array(image) is image
+
+
+@given(
+    st.sampled_from([np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]),
+    st.lists(st.floats(-1e20, 1e20) | st.integers(-(2**65), 2**65).map(float), min_size=1),
+    st.sampled_from([np.float32, np.float64]),
+)
+@settings(max_examples=200)
+def test_integers_are_rounded_half_to_even_and_saturated(dtype, numbers, source):
+    values = np.array(numbers, source)
+    limits = np.iinfo(dtype)
+    expected = [min(max(round(float(each)), limits.min), limits.max) for each in values]
+    assert cast_rounding(values, dtype).tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_gray_and_resize_of_integers_round_half_to_even(dtype):
+    pair = np.array([[1, 2], [2, 3], [4, 5]], dtype)
+    halves = [2, 3, 5] if dtype == "uint8" else [2, 2, 4]  # 8 bits are Pillow's, which rounds half up
+    assert imgtool.resize(pair, 3, 1).ravel().tolist() == halves
+    color = np.array([[[1, 2, 2], [1, 1, 2], [90, 0, 100]]], dtype)
+    assert imgtool.to_gray(color, "mean").tolist() == [[2, 1, 63]]
+    if dtype.startswith("int"):
+        assert imgtool.resize(-pair, 3, 1).ravel().tolist() == [-2, -2, -4]
+        assert imgtool.to_gray(-color, "mean").tolist() == [[-2, -1, -63]]
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, np.float32(4), np.array([1, 2])])
+def test_what_is_no_size_is_refused(value):
+    for function in (whole_number, whole_pair):
+        if function is whole_pair and isinstance(value, np.ndarray):
+            assert whole_pair(value, "cell") == (1, 2)
+            continue
+        with pytest.raises(imgtool.ParameterError, match="cell must be"):
+            function(value, "cell")
+    with pytest.raises(imgtool.ParameterError):
+        imgtool.hog(np.zeros((64, 64)), orientations=value)
+    with pytest.raises(imgtool.ParameterError):
+        imgtool.kernel("box", size=value)
