@@ -7,7 +7,7 @@ import pytest
 from imgtool.classifiers.registry import open_model
 from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
-from imgtool.features.codebook import Codebook, Dictionary, load, save
+from imgtool.features.codebook import Codebook, Dictionary, load_codebook, save_codebook
 from imgtool.features.encoding import LocalSettings, encode, encode_sparsely, fit_dictionary, fit_to_images
 from imgtool.features.keypoints import sparse_sift
 from imgtool.features.sift import dense_sift, phow, root
@@ -34,8 +34,8 @@ def book():
     shapes = RNG.uniform(0.01, 0.1, (2, 3, 6)).astype(np.float32)
     priors = np.array([0.25, 0.25, 0.5], np.float32)
     meta = {"sift": LocalSettings(step=5, bins=(4, 6)).to_meta()}
-    save("book.safetensors", Codebook(np.zeros(128, np.float32), basis, *shapes, priors, meta))
-    return load("book.safetensors")
+    save_codebook("book.safetensors", Codebook(np.zeros(128, np.float32), basis, *shapes, priors, meta))
+    return load_codebook("book.safetensors")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def atoms():
     atoms = np.abs(RNG.normal(size=(12, 128))).astype(np.float32)
     meta = {"sift": LocalSettings(step=5, bins=(4,), root=False).to_meta()}
     found = Dictionary(atoms / np.linalg.norm(atoms, axis=1, keepdims=True), meta)
-    save("atoms.safetensors", found)
+    save_codebook("atoms.safetensors", found)
     return found
 
 
@@ -213,7 +213,7 @@ def test_features_fit_equals_the_library_and_info_describes(capsys, rows_of):
     assert execute(["features", "fit", "in", "bad.png", "-o", "b.safetensors", *options]) == 1
     settings = {"components": 2, "dimensions": 5, "with_places": True, "seed": 4, "local": LocalSettings(2, (3, 4))}
     expected = fit_to_images(IMAGES.values(), 3, starts=3, **settings)
-    found = load("b.safetensors")
+    found = load_codebook("b.safetensors")
     np.testing.assert_allclose(found.means, expected.means, atol=1e-5)
     once = fit_to_images(IMAGES.values(), 3, starts=1, **settings)
     assert not np.allclose(found.means, once.means, atol=1e-5)
@@ -236,7 +236,7 @@ def test_equal_seeds_fit_equal_bytes(what, folder):
         assert execute([*fit, "--seed", seed, "-o", f"{name}.safetensors"]) == 0
     first, same, other = ((folder / f"{name}.safetensors").read_bytes() for name in "abc")
     assert first == same != other
-    one, another = load("a.safetensors"), load("c.safetensors")
+    one, another = load_codebook("a.safetensors"), load_codebook("c.safetensors")
     if isinstance(one, Dictionary):
         assert isinstance(another, Dictionary)
         assert not np.array_equal(one.atoms, another.atoms)
@@ -251,7 +251,7 @@ def test_features_fit_learns_the_librarys_dictionary(capsys, rows_of):
     assert execute([*fit, "-q", "--force", "-o", "d.safetensors"]) == 0
     assert capsys.readouterr().err == ""
     expected = fit_dictionary(IMAGES.values(), 2, local=LocalSettings(2, (3,)), atoms=9, samples=200, seed=4)
-    np.testing.assert_array_equal(load("d.safetensors").atoms, expected.atoms)
+    np.testing.assert_array_equal(load_codebook("d.safetensors").atoms, expected.atoms)
     (row,) = rows_of("features", "info", "d.safetensors")
     assert (row["kind"], row["numbers"], row["images"]) == ("dictionary", "9x128", 2)
     assert execute([*fit, "--places", "-o", "e.safetensors"]) == 2
@@ -265,7 +265,7 @@ def test_features_fit_says_which_image_cannot_be_described(capsys):
     fit = ["features", "fit", "in", "nan.npy", "-q", "--dictionary", "9", "--samples", "200"]
     assert execute([*fit, "-o", "d.safetensors"]) == 1
     assert capsys.readouterr().err == "imgtool: nan.npy: holds NaN or infinity, so it has no SIFT\n"
-    assert isinstance(load("d.safetensors"), Dictionary)
+    assert isinstance(load_codebook("d.safetensors"), Dictionary)
 
 
 @pytest.mark.parametrize(
