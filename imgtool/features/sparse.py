@@ -39,7 +39,7 @@ def sparse_codes(data: ArrayLike, dictionary: ArrayLike, *, penalty: float = PEN
     dictionary : array_like, (K, D)
         Atoms of Euclidean length 1.
     penalty : float
-        Of |u|; the larger, the fewer codes are not 0.
+        Weight of ``|u|``: the larger, the fewer codes are not 0.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def sparse_codes(data: ArrayLike, dictionary: ArrayLike, *, penalty: float = PEN
 
     Notes
     -----
-    Codes u of a descriptor x minimize |x - u B|^2 / 2 + penalty sum |u| (Yang et al., CVPR 2009) by feature-sign search
-    (Lee et al., NIPS 2006) on many descriptors at once; the objective of each is within a thousandth of the least.
+    Codes u of a descriptor x minimize ``|x - u B|^2 / 2 + penalty sum |u|`` (Yang et al., CVPR 2009) by feature-sign
+    search (Lee et al., NIPS 2006) on many descriptors at once; each objective is within a thousandth of the smallest.
     `sklearn.decomposition.sparse_encode(algorithm="lasso_cd", alpha=penalty)` minimizes the same.
 
     Examples
