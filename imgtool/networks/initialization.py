@@ -46,9 +46,18 @@ def draw_arrays(network: Sequence, seed: int, shape: Shape | None = None) -> dic
 
 
 def _set_statistics(network: Sequence, arrays: dict[str, np.ndarray], seed: int, shape: Shape) -> None:
-    """Set the running statistics in place to those of a batch of random images."""
-    images = _generator(seed, "images").standard_normal((STATISTICS_IMAGES, *shape), np.float32)
-    NumpyNetwork(network, arrays).forward(images, training=True, momentum=1.0)
+    """Set the running statistics in place to those of a batch of random images.
+
+    They differ in brightness as well as in each pixel: of noise alone, deep layers see nearly the same in every image,
+    and what differs there in photographs would come out many times too large.
+    """
+    generator = _generator(seed, "images")
+    pixels = generator.standard_normal((STATISTICS_IMAGES, *shape), np.float32)
+    brightness = generator.standard_normal((STATISTICS_IMAGES, shape[0], 1, 1), np.float32)
+    exact = {name: array.astype(np.float64) for name, array in arrays.items()}
+    NumpyNetwork(network, exact).set_statistics((pixels + brightness).astype(np.float64))
+    for name in network.buffers():
+        arrays[name][:] = exact[name]
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

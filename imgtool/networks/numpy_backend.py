@@ -32,13 +32,19 @@ class Tape:
     """What one forward pass keeps for its backward pass, and how it is done.
 
     training: batch normalization takes the batch's statistics and moves the running ones towards them by `momentum`;
-    dropout drops, where there is a generator.
+    dropout drops, where there is a generator. blank: keep nothing, for passes that only measure statistics.
     """
 
     training: bool = False
     generator: np.random.Generator | None = None
     momentum: float = 0.1
+    blank: bool = False
     memory: list[Any] = field(default_factory=list)
+
+    def keep(self, value: Any) -> None:
+        """Put a value on the tape, from which `memory.pop` takes it."""
+        if not self.blank:
+            self.memory.append(value)
 
 
 class Layer:
@@ -97,7 +103,7 @@ class Concat(Chain):
         """Hand the input to each branch, join the outputs."""
         outputs = [branch.forward(x, tape) for branch in self.layers]
         if tape:
-            tape.memory.append(np.cumsum([output.shape[1] for output in outputs])[:-1])
+            tape.keep(np.cumsum([output.shape[1] for output in outputs])[:-1])
         return np.concatenate(outputs, axis=1)
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
@@ -114,7 +120,7 @@ class Linear(Layer):
         """Map (n, inputs) to (n, outputs)."""
         for name in ("weight",) if self.declared.rank is None else ("right", "left"):
             if tape:
-                tape.memory.append(x)
+                tape.keep(x)
             x = x @ self.arrays[name].T
         return np.asarray(x + self.arrays["bias"])
 
@@ -136,7 +142,7 @@ class Conv(Layer):
     def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Map (n, inputs, rows, columns) to (n, outputs, rows, columns)."""
         if tape:
-            tape.memory.append(x)
+            tape.keep(x)
         layer, weight = self.declared, self._weight()
         shape = layer.output_shape(x.shape[1:])
         padded = _padded(x, self._margins(x))
@@ -198,7 +204,7 @@ class BatchNorm(Layer):
             self._move(mean, variance, x.size // x.shape[1], tape.momentum)
         scale = 1 / np.sqrt(variance + x.dtype.type(self.declared.eps))
         if tape:
-            tape.memory.append(((x - _spread(mean)) * _spread(scale), scale))
+            tape.keep(((x - _spread(mean)) * _spread(scale), scale))
         factor = self.arrays["weight"] * scale
         y = x * _spread(factor)
         y += _spread(self.arrays["bias"] - mean * factor)
@@ -241,7 +247,7 @@ class MaxPool(Layer):
         for part in others:
             np.maximum(best, part, out=best)
         if tape:
-            tape.memory.append((padded, best, margins, x.shape[1:]))
+            tape.keep((padded, best, margins, x.shape[1:]))
         return np.asarray(best)
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
@@ -261,7 +267,7 @@ class AvgPool(Layer):
     def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Map (n, channels, rows, columns) to fewer rows and columns."""
         if tape:
-            tape.memory.append(x.shape)
+            tape.keep(x.shape)
         padded = _padded(x, [self.declared.margins(side) for side in x.shape[2:]])
         first, *others = (padded[place] for place in _places(self.declared, x.shape[1:]))
         total = first.copy()
@@ -307,7 +313,7 @@ class AdaptiveAvgPool(Layer):
         """Map (n, channels, rows, columns) to (n, channels, size, size)."""
         down, across = (_means(side, self.declared.size, x.dtype) for side in x.shape[2:])
         if tape:
-            tape.memory.append((down, across))
+            tape.keep((down, across))
         if x.shape[2:] == (self.declared.size, self.declared.size):
             return x
         return np.asarray(down @ x @ across.T)
@@ -335,7 +341,7 @@ class LocalResponseNorm(Layer):
         layer = self.declared
         sums = layer.k + layer.alpha / layer.size * self._around(x**2)
         if tape:
-            tape.memory.append((x, sums))
+            tape.keep((x, sums))
         return np.asarray(x * sums**-layer.beta)
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
@@ -364,7 +370,7 @@ class Elementwise(Layer):
         """Apply f."""
         y = self._function(x)
         if tape:
-            tape.memory.append(y)
+            tape.keep(y)
         return y
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
@@ -390,7 +396,7 @@ class Dropout(Layer):
             share = 1 - self.declared.probability
             kept = (tape.generator.random(x.shape, np.float32) < share).astype(x.dtype) / x.dtype.type(share)
         if tape:
-            tape.memory.append(kept)
+            tape.keep(kept)
         return x if kept is None else np.asarray(x * kept)
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
@@ -405,7 +411,7 @@ class Flatten(Layer):
     def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Reshape."""
         if tape:
-            tape.memory.append(x.shape)
+            tape.keep(x.shape)
         return x.reshape(len(x), -1)
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
@@ -449,15 +455,10 @@ class NumpyNetwork:
         return self._root.forward(x)
 
     def forward(
-        self,
-        x: np.ndarray,
-        *,
-        training: bool = False,
-        generator: np.random.Generator | None = None,
-        momentum: float = 0.1,
+        self, x: np.ndarray, *, training: bool = False, generator: np.random.Generator | None = None
     ) -> np.ndarray:
         """Return the output for a batch and keep what `backward` needs; `Tape` says what training changes."""
-        tape = Tape(training, generator, momentum)
+        tape = Tape(training, generator)
         y = self._root.forward(x, tape)
         self._tape = tape
         return y
@@ -468,6 +469,10 @@ class NumpyNetwork:
             raise RuntimeError("backward needs a forward pass before it")
         tape, self._tape = self._tape, None
         return self._root.backward(gradient, tape)
+
+    def set_statistics(self, x: np.ndarray) -> None:
+        """Set the running statistics of batch normalization, in place, to those of a batch."""
+        self._root.forward(x, Tape(training=True, momentum=1.0, blank=True))
 
     def arrays(self) -> Arrays:
         """Return every tensor and buffer by its full name."""
