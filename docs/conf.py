@@ -14,7 +14,8 @@ author = "the authors of imgtool"
 version = release = imgtool.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["images", "static"]
-smartquotes = False  # options are spelled with two hyphens
+smartquotes_action = "D"  # dashes; quotation marks stay as they are typed
+default_role = "code"  # `name` in docstrings
 myst_heading_anchors = 3
 autodoc_typehints = "none"  # the docstrings say types, shapes and units
 napoleon_google_docstring = False

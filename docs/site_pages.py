@@ -18,12 +18,19 @@ import imgtool
 from imgtool.cli.main import COMMANDS, program
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#$|~])")
-DEFAULT = re.compile(r"\s*\[([^\[\]]+)\]$")  # how help names a default: at its end, in brackets
+CODE = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*|'imgtool [^']*')")
+# Help names a default at its end: "Taps to take.  [4]", "Of a codebook [default: the one that ships]."
+DEFAULT = re.compile(r"\s*\[(?:([^\[\]]+)\]|default: ([^\[\]]+)\]\.)$")
 OWN_HELP = "--help"
 
 
 def plain(text: str) -> str:
-    """Return text so that Markdown shows it as it stands."""
+    """Return text so that Markdown shows it as it stands, options and command lines as code."""
+    parts = CODE.split(text)
+    return "".join(f"`{part.strip(chr(39))}`" if index % 2 else _escape(part) for index, part in enumerate(parts))
+
+
+def _escape(text: str) -> str:
     return MARKUP.sub(r"\\\1", text)
 
 
@@ -128,7 +135,7 @@ def _option(option: click.Option) -> str:
     heading = ", ".join(f"{each}{metavar}" for each in spellings(option))
     text, default = option.help or "", None
     if found := DEFAULT.search(text):
-        text, default = text[: found.start()], found[1]
+        text, default = text[: found.start()].rstrip(".") + ".", found[1] or found[2]
     lines = [plain(text)]
     kind = option.type
     if isinstance(kind, click.Choice) and not all(str(each) in text for each in kind.choices):
@@ -166,6 +173,8 @@ def reference_page() -> str:
     for name in public_names():
         kinds[_kind(getattr(imgtool, name))].append(name)
     parts = ["# Python reference", "What `import imgtool` offers. Each name is imported when it is first asked for."]
+    if (Path(__file__).parent / "python.md").exists():
+        parts.append("```{toctree}\n\n../python\n```")
     for kind, names in kinds.items():
         if names:
             directives = "\n\n".join(_directive(kind, name) for name in names)
