@@ -49,3 +49,14 @@ class Epoch:
 
 Event = Progress | Step | Epoch
 Events = Callable[[Event], None]
+
+
+def steps_of(event: Event, name: str = "") -> tuple[int, int, str]:
+    """Return an event as (done, total, what), for a bar or a line; name: of whose work it tells."""
+    prefix = f"{name}: " if name else ""
+    if isinstance(event, Progress):
+        return event.done, event.total, prefix + event.what
+    if isinstance(event, Step):
+        done, total = (event.epoch - 1) * event.steps + event.step, event.epochs * event.steps
+        return done, total, f"{prefix}epoch {event.epoch} loss {event.loss:.3f}"
+    return event.epoch, event.epochs, f"{prefix}epoch {event.epoch} loss {event.loss:.3f}"

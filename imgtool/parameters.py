@@ -87,7 +87,7 @@ def checked(name: str, value: Any, default: Any, meaning: Meaning) -> Any:
 
 def _one(name: str, value: Any, kind: type, meaning: Meaning) -> Any:
     """Check one value; an int may stand for a float."""
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ParameterError(f"{name} must be {_KINDS[kind]}, got {value!r}")
@@ -95,7 +95,11 @@ def _one(name: str, value: Any, kind: type, meaning: Meaning) -> Any:
         raise ParameterError(f"{name} must be {' or '.join(map(str, meaning.choices))}, got {value!r}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = meaning.low, meaning.high
-        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+        if (
+            (isinstance(value, float) and not math.isfinite(value))
+            or (low is not None and value < low)
+            or (high is not None and value > high)
+        ):
             raise ParameterError(f"{name} must be from {low} to {high}, got {value!r}")
     return value
 

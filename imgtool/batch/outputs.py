@@ -107,9 +107,14 @@ def is_special(path: str) -> bool:
 @contextmanager
 def _temporary(folder: str) -> Iterator[tuple[str, BinaryIO]]:
     """Hold open a file with a temporary name, which is gone at the end."""
-    path = os.path.join(folder, f".imgtool-{_MACHINE}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    path = temporary_path(folder)
     with vanishing(path, lambda: open(path, "x+b")) as file, file:
         yield path, file
+
+
+def temporary_path(folder: str) -> str:
+    """Return a new name in a folder, which carries machine and process so that `sweep` knows it."""
+    return os.path.join(folder, f".imgtool-{_MACHINE}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
 
 
 @contextmanager

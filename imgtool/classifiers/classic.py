@@ -8,17 +8,20 @@ scikit-learn, labelling does not.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from imgtool.batch.pool import ordered_map, processors
-from imgtool.classifiers.protocol import Classifier, Progress
+from imgtool.classifiers.protocol import Trainable
+from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.svm import COSTS, FOLDS, LinearSVM, fit_svm
 from imgtool.datasets.dataset import Dataset
-from imgtool.errors import DataError, ParameterError
+from imgtool.errors import DataError
+from imgtool.events import Events, Progress
 from imgtool.features.codebook import TENSORS, Codebook
 from imgtool.features.encoding import LocalSettings, encode, fit_to_images, length
 from imgtool.features.gist import gist
@@ -26,49 +29,78 @@ from imgtool.features.hog import hog
 from imgtool.features.pyramid import parse_levels
 from imgtool.image.color import to_gray, to_rgb
 from imgtool.image.resize import resize
+from imgtool.parameters import Parameters, parameter
 
-CODEBOOK_IMAGES = 3000  # more hardly change it
-CODEBOOK_SHARE = 256  # descriptors of one image at most, so that a small data set is not learned by heart
-SIZED_IMAGES = 200  # whose sizes say how large the images of a data set are
-LONGEST = 4  # times the short side; thinner images are squeezed
-
-# What settings may be at most: a model folder that says more is no honest one.
-_HIGHEST = {
-    "size": 1024,
-    "orientations": 360,
-    "cell": 1024,
-    "block": 64,
-    "blocks": 64,
-    "step": 1024,
-    "bins": 256,
-    "dimensions": 4096,
-    "components": 65536,
-    "samples": 100_000_000,
-    "costs": 1e9,
-    "folds": 100,
-}
-_SVM = {"costs": COSTS, "folds": FOLDS}
+MAX_CODEBOOK_IMAGES = 3000  # more hardly change it
+MAX_DESCRIPTORS_AN_IMAGE = 256  # that a codebook is fitted to, so that it is not overfitted to a few images
+SIZE_SAMPLE_IMAGES = 200  # whose sizes say how large the images of a data set are
+MAX_ASPECT = 4  # longer to shorter side; thinner images are squeezed
 
 
-class VectorSvm(Classifier):
+@dataclass(frozen=True)
+class SvmParameters(Parameters):
+    """How every support vector machine here is fitted."""
+
+    costs: tuple[float, ...] = parameter(COSTS, "Costs of an error that cross-validation tries.", low=1e-9, high=1e9)
+    folds: int = parameter(FOLDS, "Parts of cross-validation.", low=1, high=100)
+
+
+@dataclass(frozen=True)
+class HogSvmParameters(SvmParameters):
+    """What hog-svm can vary."""
+
+    size: int = parameter(96, "Pixels of the square that images are brought to.", low=1, high=1024)
+    orientations: int = parameter(9, "Bins over 180 degrees.", low=1, high=360)
+    cell: int = parameter(8, "Pixels of a cell's side.", low=1, high=1024)
+    block: int = parameter(2, "Cells of a block's side.", low=1, high=64)
+
+
+@dataclass(frozen=True)
+class GistSvmParameters(SvmParameters):
+    """What gist-svm can vary."""
+
+    size: int = parameter(128, "Pixels that the shorter side is brought to.", low=1, high=1024)
+    orientations: tuple[int, ...] = parameter((8, 8, 8, 8), "At each scale, finest first.", low=1, high=360)
+    blocks: int = parameter(4, "Windows of a side.", low=1, high=64)
+    prefilter: float = parameter(4.0, "Cutoff of the contrast normalization, cycles an image.", low=1e-6, high=1e6)
+
+
+@dataclass(frozen=True)
+class SiftFisherSvmParameters(SvmParameters):
+    """What sift-fv-svm can vary."""
+
+    size: int = parameter(128, "Pixels that the shorter side is brought to.", low=1, high=1024)
+    resolution: int = parameter(
+        0,
+        "Pixels that the shorter side is shrunk to before; 0: the median of the training images.",
+        low=0,
+        high=100_000,
+    )
+    step: int = parameter(4, "Pixels between descriptors.", low=1, high=1024)
+    bins: tuple[int, ...] = parameter((4, 6, 8), "Pixels of a spatial bin, for each scale.", low=1, high=256)
+    window: str = parameter("flat", "Weights around a descriptor's center.", choices=("flat", "gaussian"))
+    root: bool = parameter(True, "RootSIFT: square roots under the L1 norm.")
+    dimensions: int = parameter(64, "Kept by the PCA.", low=1, high=4096)
+    components: int = parameter(64, "Gaussians of the mixture.", low=1, high=65536)
+    places: bool = parameter(True, "Append x and y to descriptors.")
+    pyramid: tuple[str, ...] = parameter(("1x1",), "Levels of the spatial pyramid, such as 1x1,3x1.")
+    samples: int = parameter(200_000, "Descriptors that the codebook is fitted to.", low=1, high=100_000_000)
+
+
+class VectorSvm(Trainable):
     """One vector for each image, and a linear support vector machine. Subclasses say which vector."""
 
     standardize: ClassVar[bool] = False
 
-    def __init__(self, name: str, **settings: Any) -> None:
-        super().__init__(name, **settings)
-        for key, highest in _HIGHEST.items():
-            value = self.settings.get(key, 1)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if not numbers or len(numbers) > 16 or not all(0 < number <= highest for number in numbers):
-                raise ParameterError(f"{name}: {key} must be above 0, at most {highest}; got {value}")
+    def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
+        super().__init__(name, groups, chosen=chosen)
         self.svm: LinearSVM | None = None
 
     @abstractmethod
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return the vector of one prepared image."""
 
-    def learn_description(self, dataset: Dataset, seed: int, progress: Progress | None) -> None:
+    def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
         """Learn what `describe` needs, if it needs anything."""
 
     def fit(
@@ -78,30 +110,25 @@ class VectorSvm(Classifier):
         seed: int = 0,
         device: str = "cpu",
         resume: Path | None = None,
-        progress: Progress | None = None,
+        events: Events | None = None,
     ) -> Self:
         """Learn from a data set, on the CPU; a fit that was cut off begins anew (it takes seconds to minutes)."""
-        self.learn_description(dataset, seed, progress)
-        features = self._all_features(dataset, progress)
+        self.fit_descriptor(dataset, seed, events)
+        features = self._all_features(dataset, events)
         self.svm, found = fit_svm(
             features,
             np.asarray(dataset.labels),
             len(dataset.classes),
-            costs=self.settings["costs"],
-            folds=self.settings["folds"],
+            costs=self.parameters.costs,
+            folds=self.parameters.folds,
             standardize=self.standardize,
             seed=seed,
-            progress=progress,
+            events=events,
         )
-        self.classes = tuple(dataset.classes)
-        self.description = {
-            "data": {"images": len(dataset), "sha256": dataset.digest()},
-            "seed": seed,
-            "history": [found],
-        }
+        self.learned_from(dataset, seed=seed, history=[found])
         return self
 
-    def _all_features(self, dataset: Dataset, progress: Progress | None) -> np.ndarray:
+    def _all_features(self, dataset: Dataset, events: Events | None) -> np.ndarray:
         """Return the vectors of all images, several at once."""
         count = len(dataset)
         rows = ordered_map(lambda index: self._vector(dataset.image(index)), range(count), processors())
@@ -109,8 +136,8 @@ class VectorSvm(Classifier):
         for index, row in enumerate(rows):
             table = np.empty((count, len(row)), np.float32) if table is None else table
             table[index] = row
-            if progress:
-                progress(index + 1, count, "describing images")
+            if events:
+                events(Progress(index + 1, count, "describing images"))
         if table is None:
             raise DataError("the data set is empty")
         return table
@@ -128,114 +155,104 @@ class VectorSvm(Classifier):
             raise DataError(f"{self.name} is not fitted")
         return self.svm.probabilities(features)
 
+    def quantizable(self) -> list[str]:
+        """Return the machine's weights; those of a codebook are few, and much depends on them."""
+        return ["svm.weights"]
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return weights, biases and slope."""
         return self.svm.arrays() if self.svm else {}
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take weights, biases and slope."""
-        self.svm = LinearSVM.restored(arrays, len(self.classes))
+        self.svm = LinearSVM.from_arrays(arrays, len(self.classes))
         if self.svm.weights.shape[1] != self.length():
             raise DataError(f"its weights are for {self.svm.weights.shape[1]} features, not {self.length()}")
 
     def length(self) -> int:
         """Return how many numbers describe an image."""
-        side = self.settings["size"]
+        side = self.parameters.size
         return len(self.features([self.prepare(np.zeros((side, side, 3), np.uint8))])[0])
 
 
 class HogSvm(VectorSvm):
     """Histograms of oriented gradients of the image brought to a square."""
 
-    defaults: ClassVar = {"size": 96, "orientations": 9, "cell": 8, "block": 2, **_SVM}
+    groups = {"architecture": HogSvmParameters()}  # noqa: RUF012
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return (size, size, 3)."""
-        return resize(to_rgb(image), self.settings["size"], self.settings["size"])
+        return resize(to_rgb(image), self.parameters.size, self.parameters.size)
 
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return HoG as one vector of unit length in each block, scaled by their number."""
-        settings = {key: self.settings[key] for key in ("orientations", "cell", "block")}
-        blocks = hog(image, **settings)
+        own = self.parameters
+        blocks = hog(image, orientations=own.orientations, cell=own.cell, block=own.block)
         return blocks.reshape(-1) / np.float32(np.sqrt(blocks.shape[0] * blocks.shape[1]))
 
 
 class GistSvm(VectorSvm):
     """GIST of the image's center square, each number standardized."""
 
-    defaults: ClassVar = {"size": 128, "orientations": (8, 8, 8, 8), "blocks": 4, "prefilter": 4.0, **_SVM}
+    groups = {"architecture": GistSvmParameters()}  # noqa: RUF012
     standardize = True
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return the gray or color image with its short side brought to `size`."""
-        return short_side(to_rgb(image), self.settings["size"])
+        return short_side(to_rgb(image), self.parameters.size)
 
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return GIST's numbers."""
-        return gist(image, **{key: self.settings[key] for key in ("size", "orientations", "blocks", "prefilter")})
+        own = self.parameters
+        return gist(image, size=own.size, orientations=own.orientations, blocks=own.blocks, prefilter=own.prefilter)
 
 
 class SiftFisherSvm(VectorSvm):
     """Fisher vectors of dense RootSIFT.
 
-    size: the short side in pixels that images are brought to; resolution: the short side that they are shrunk to before
-    that, so that a large photograph shows no finer detail than enlarged training images do (0: the median of those,
-    found by `fit`); step, bins, window, root: see features/sift.py;
-    dimensions, components: of the codebook; places: append x and y; pyramid: levels such as 1x1,3x1.
+    A large photograph is shrunk to `resolution` first, so that it shows no finer detail than enlarged training images.
     """
 
-    defaults: ClassVar = {
-        "size": 128,
-        "resolution": 0,
-        "step": 4,
-        "bins": (4, 6, 8),
-        "window": "flat",
-        "root": True,
-        "dimensions": 64,
-        "components": 64,
-        "places": True,
-        "pyramid": ("1x1",),
-        "samples": 200_000,
-        **_SVM,
-    }
+    groups = {"architecture": SiftFisherSvmParameters()}  # noqa: RUF012
 
-    def __init__(self, name: str, **settings: Any) -> None:
-        super().__init__(name, **settings)
-        parse_levels(self.settings["pyramid"])
-        if self.settings["resolution"] < 0:
-            raise ParameterError(f"{name}: resolution must be 0 or more, got {self.settings['resolution']}")
-        self.local = LocalSettings(**{key: self.settings[key] for key in ("step", "bins", "window", "root")})
+    def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
+        super().__init__(name, groups, chosen=chosen)
+        own = self.parameters
+        parse_levels(own.pyramid)
+        self.local = LocalSettings(own.step, own.bins, own.window, own.root)
         self.codebook: Codebook | None = None
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return (height, width), gray, with the short side brought to `size`."""
-        gray, resolution = to_gray(image), self.settings["resolution"]
-        if 0 < resolution < min(self.settings["size"], *gray.shape):
+        gray, resolution = to_gray(image), self.parameters.resolution
+        if 0 < resolution < min(self.parameters.size, *gray.shape):
             gray = short_side(gray, resolution)
-        return short_side(gray, self.settings["size"])
+        return short_side(gray, self.parameters.size)
 
-    def learn_description(self, dataset: Dataset, seed: int, progress: Progress | None) -> None:
+    def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
         """Fit the codebook to descriptors of some of the images."""
-        count = min(len(dataset), CODEBOOK_IMAGES)
+        count = min(len(dataset), MAX_CODEBOOK_IMAGES)
         chosen = np.sort(np.random.default_rng(seed).choice(len(dataset), count, replace=False))
-        if not self.settings["resolution"]:
-            sides = [min(dataset.image(int(index)).shape[:2]) for index in chosen[:: max(count // SIZED_IMAGES, 1)]]
-            self.settings["resolution"] = int(np.median(sides))
+        if not self.parameters.resolution:
+            sides = [
+                min(dataset.image(int(index)).shape[:2]) for index in chosen[:: max(count // SIZE_SAMPLE_IMAGES, 1)]
+            ]
+            self.change("architecture", replace(self.parameters, resolution=int(np.median(sides))))
         self.codebook = fit_to_images(
             (self.prepare(dataset.image(int(index))) for index in chosen),
             count,
             local=self.local,
-            components=self.settings["components"],
-            dimensions=self.settings["dimensions"],
-            with_places=self.settings["places"],
-            samples=min(self.settings["samples"], CODEBOOK_SHARE * count),
+            components=self.parameters.components,
+            dimensions=self.parameters.dimensions,
+            with_places=self.parameters.places,
+            samples=min(self.parameters.samples, MAX_DESCRIPTORS_AN_IMAGE * count),
             seed=seed,
-            progress=(lambda done: progress(done, count, "sampling descriptors")) if progress else None,
+            progress=(lambda done: events(Progress(done, count, "sampling descriptors"))) if events else None,
         )
 
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return the Fisher vector."""
-        return encode(image, self._fitted(), levels=self.settings["pyramid"])
+        return encode(image, self._fitted(), levels=self.parameters.pyramid)
 
     def _fitted(self) -> Codebook:
         if self.codebook is None:
@@ -244,14 +261,14 @@ class SiftFisherSvm(VectorSvm):
 
     def length(self) -> int:
         """Return how many numbers describe an image."""
-        return length(self._fitted(), self.settings["pyramid"])
+        return length(self._fitted(), self.parameters.pyramid)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the codebook's parts and the machine's."""
         codebook = self._fitted()
         return {f"codebook.{name}": getattr(codebook, name) for name in TENSORS} | super().arrays()
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take the codebook's parts and the machine's."""
         missing = [name for name in TENSORS if f"codebook.{name}" not in arrays]
         if missing:
@@ -265,5 +282,5 @@ def short_side(image: np.ndarray, size: int) -> np.ndarray:
     """Return the image with its shorter side brought to `size` pixels, the longer one to at most four times that."""
     rows, columns = image.shape[:2]
     scale = size / min(rows, columns)
-    height, width = (min(max(round(side * scale), size), LONGEST * size) for side in (rows, columns))
+    height, width = (min(max(round(side * scale), size), MAX_ASPECT * size) for side in (rows, columns))
     return image if (height, width) == (rows, columns) else resize(image, height, width)

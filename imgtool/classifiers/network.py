@@ -1,134 +1,136 @@
-"""Networks as classifiers: what they look at, how they are trained, on which backend they run.
+"""Networks as classifiers: a declaration with weights, what it does to an image first, and how it is trained.
 
-Predicting runs in NumPy without PyTorch (backend `numpy`), or in PyTorch (backend `torch`); `auto` takes NumPy where no
-GPU is asked for and few images come at once. Training runs in PyTorch, for `two-layer` by hand in NumPy.
+Predicting runs in NumPy without PyTorch (backend `numpy`), or in PyTorch (backend `torch`); `auto` takes NumPy on the
+CPU. Training runs in PyTorch, for `two-layer` by hand in NumPy.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from imgtool.classifiers.protocol import Classifier, Progress, softmax
+from imgtool.classifiers.protocol import Trainable, softmax
+from imgtool.classifiers.settings import Groups
+from imgtool.classifiers.storage import ModelData
 from imgtool.datasets.dataset import Dataset
 from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
-from imgtool.events import Epoch, Event, Step
-from imgtool.image.color import to_gray, to_rgb
-from imgtool.image.pixels import convert_depth
-from imgtool.image.resize import fit_crop
-from imgtool.networks import declaration
+from imgtool.events import Events, Progress
+from imgtool.networks.catalogue import CATALOGUE, Architecture
+from imgtool.networks.declaration import Sequence as NetworkSequence
+from imgtool.networks.declaration import require_arrays
 from imgtool.networks.initialization import draw_arrays
 from imgtool.networks.numpy_backend import NumpyRunner
-from imgtool.networks.numpy_training import train_by_hand
-from imgtool.networks.recipe import Augmentation, Recipe
-from imgtool.networks.samples import Samples, channel_statistics
+from imgtool.networks.preprocessing import Preprocessing
+from imgtool.parameters import Parameters
 
-FEW = 256  # images in one call up to which `auto` stays with NumPy
-_CHUNK = 32  # images that pass a network at once
+if TYPE_CHECKING:
+    from imgtool.networks.samples import Samples
 
-_DESCENT = {"epochs": 30, "batch": 32, "rate": 0.01, "decay": 5e-4, "mirror": True}
-COMMON = {**_DESCENT, "smoothing": 0.0, "shift": 0.0, "zoom": 1.0, "stretch": 1.0, "jitter": 0.0, "bf16": False}
-# What settings may be, both ends included.
-RANGES: Mapping[str, tuple[float, float]] = {
-    "side": (1, 1024),
-    "hidden": (1, 65536),
-    "rank": (0, 4096),
-    "epochs": (1, 1_000_000),
-    "batch": (1, 1_000_000),
-    "rate": (1e-12, 1_000_000),
-    "decay": (0, 1),
-    "smoothing": (0, 1),
-    "shift": (0, 1),
-    "zoom": (0.01, 1),
-    "stretch": (1, 16),
-    "jitter": (0, 1),
-}
+CHUNK_IMAGES = 32  # that pass a network at once
+Arrays = Mapping[str, np.ndarray]
 
 
-class NetworkClassifier(Classifier):
-    """A declared network with its weights. Subclasses declare it.
+class Runner(Protocol):
+    """A network with its weights on one backend and device, fit to predict from several threads."""
 
-    settings: side: pixels of the square it looks at; channels: 1 for gray, 3 for color; and those of training, see
-    `networks.recipe`.
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Return the input of the last layer (n, D) float32 of images (n, channels, side, side) float32."""
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return (n, classes) float32."""
+
+
+class NetworkClassifier(Trainable):
+    """A network of the catalogue, with its weights or before it is trained.
+
+    groups: architecture, preprocessing, recipe, augmentation. start: arrays to train from in the place of fresh ones
+    (`start_from`).
     """
 
-    backends: ClassVar[tuple[str, ...]] = ("auto", "numpy", "torch")
-    keeps_checkpoints: ClassVar[bool] = True
-    ranges: ClassVar[Mapping[str, tuple[float, float]]] = RANGES
-    channels: ClassVar[tuple[int, ...]] = (1, 3)
+    backends = ("auto", "numpy", "torch")
 
-    def __init__(self, name: str, **settings: Any) -> None:
-        super().__init__(name, **settings)
-        for key, (low, high) in self.ranges.items():
-            if not low <= self.settings.get(key, low) <= high:
-                raise ParameterError(f"{name}: {key} must be from {low} to {high}, got {self.settings[key]}")
-        if self.settings["channels"] not in self.channels:
-            allowed = " or ".join(map(str, self.channels))
-            raise ParameterError(f"{name}: channels must be {allowed}, got {self.settings['channels']}")
-        self._weights: dict[str, np.ndarray] = {}
-        self._numpy: NumpyRunner | None = None
-        self._torch: Any = None
+    def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
+        own = CATALOGUE[name]
+        defaults = {
+            "architecture": own.parameters,
+            "preprocessing": own.preprocessing,
+            "recipe": own.recipe,
+            "augmentation": own.augmentation,
+        }
+        super().__init__(name, defaults if groups is None else groups, chosen=chosen)
+        try:
+            self.catalogued.check(self.preprocessing)
+        except ParameterError as error:
+            raise ParameterError(f"{name}: {error}") from None
+        self._arrays: Arrays = {}
+        self._runner: Runner | None = None
+        self._make_runner: Callable[[NetworkSequence, Arrays], Runner] = NumpyRunner
+        self._start: Arrays = {}
+        self._origin: dict[str, Any] = {}
+        self.threads: int | None = None
+        self.validation: Dataset | None = None
 
-    @abstractmethod
-    def network(self) -> declaration.Sequence:
-        """Return the declaration for this classifier's classes and settings."""
+    @property
+    def catalogued(self) -> Architecture:
+        """The catalogue's entry."""
+        return CATALOGUE[self.name]
+
+    @property
+    def keeps_checkpoints(self) -> bool:  # type: ignore[override]
+        """Whether `fit` writes to and goes on from a checkpoint."""
+        return not self.catalogued.by_hand
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is done to an image first."""
+        group = self.groups["preprocessing"]
+        assert isinstance(group, Preprocessing)
+        return group
+
+    @property
+    def recipe(self) -> Any:
+        """How it is trained."""
+        return self.groups["recipe"]
+
+    @property
+    def augmentation(self) -> Any:
+        """What is changed at random in training images."""
+        return self.groups["augmentation"]
+
+    def network(self, classes: int | None = None) -> NetworkSequence:
+        """Return the declaration for these settings and so many classes, by default its own."""
+        count = len(self.classes) if classes is None else classes
+        return self.catalogued.declare(count, self.parameters, self.preprocessing)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, side, side) of what the network sees."""
+        side = self.preprocessing.side
+        return self.preprocessing.channels, side, side
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Return the centered square (side, side, channels) uint8 after the shorter side was resized to it."""
-        if image.dtype != np.uint8:
-            image = convert_depth(image, "8")
-        side = self.settings["side"]
-        color = to_gray(image)[:, :, None] if self.settings["channels"] == 1 else to_rgb(image)
-        fitted = fit_crop(color if color.shape[2] == 3 else color[:, :, 0], side, side)
-        return fitted.reshape(side, side, -1)
+        """Return the centered square (side, side, channels) uint8 after the shorter side was resized."""
+        return self.preprocessing.prepare(image)
 
     def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return the input of the last layer (N, D) float32."""
-        few = len(batch) <= FEW or importlib.util.find_spec("torch") is None
-        if self.backend == "numpy" or (self.backend == "auto" and self.device == "cpu" and few):
-            run = self._by_numpy
-        else:
-            run = self._by_torch
-        return np.concatenate([run(self._normalise(batch[i : i + _CHUNK])) for i in range(0, len(batch), _CHUNK)])
+        chunks = (batch[begin : begin + CHUNK_IMAGES] for begin in range(0, len(batch), CHUNK_IMAGES))
+        runner = self._running()
+        return np.concatenate([runner.features(self.preprocessing.normalize(chunk)) for chunk in chunks])
 
     def decide(self, features: np.ndarray) -> np.ndarray:
         """Return softmax probabilities of the last layer."""
-        return softmax(self._network().logits(features))
+        return softmax(self._running().logits(features))
 
-    def _normalise(self, batch: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Return (n, channels, side, side) float32, mean 0 and deviation 1 over the training images."""
-        if "preprocessing" not in self.description:
-            raise ParameterError(f"{self.name} is not trained yet")
-        mean, std = (np.array(self.description["preprocessing"][key], np.float32) for key in ("mean", "std"))
-        images = (np.stack(list(batch)).astype(np.float32) / np.float32(255) - mean) / std
-        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-    def _network(self) -> NumpyRunner:
-        """Return the NumPy form, built once."""
-        if self._numpy is None:
-            if not self._weights:
-                raise ParameterError(f"{self.name} is not trained yet")
-            self._numpy = NumpyRunner(self.network(), self._weights)
-        return self._numpy
-
-    def _by_numpy(self, images: np.ndarray) -> np.ndarray:
-        return self._network().features(images)
-
-    def _by_torch(self, images: np.ndarray) -> np.ndarray:
-        """Run all layers but the last in PyTorch."""
-        _torch(f"--backend torch of {self.name}")
-        from imgtool.networks.torch_backend import TorchRunner
-
-        if self._torch is None:
-            self._torch = TorchRunner(self.network(), self._weights, self.device)
-        result: np.ndarray = self._torch.features(images)
-        return result
+    def _running(self) -> Runner:
+        if self._runner is None:
+            raise ParameterError(f"{self.name} is not fitted")
+        return self._runner
 
     def fit(
         self,
@@ -137,171 +139,216 @@ class NetworkClassifier(Classifier):
         seed: int = 0,
         device: str = "cpu",
         resume: Path | None = None,
-        progress: Progress | None = None,
+        events: Events | None = None,
     ) -> Self:
-        """Train from fresh weights with stochastic gradient descent."""
-        _torch(f"training {self.name}")
+        """Train with stochastic gradient descent, from fresh weights unless `start_from` gave some.
+
+        Raises MissingExtraError without PyTorch, TrainingError where the loss is not finite.
+        """
+        if not self.catalogued.by_hand:
+            _require_torch(f"training {self.name}")
         device = resolve(device)
-        from imgtool.networks.torch_backend import arrays_of, build
-        from imgtool.networks.training import train
-
-        def tell(event: Event) -> None:
-            if progress and isinstance(event, Step):
-                done, total = (event.epoch - 1) * event.steps + event.step, event.epochs * event.steps
-                progress(done, total, f"epoch {event.epoch} loss {event.loss:.3f}")
-
-        self.classes = dataset.classes
-        samples = self.samples(dataset)
-        module = build(self.network(), seed=seed)
-        recipe, augmentation = self.recipe()
-        side = samples.images.shape[1]
-        rows = train(
-            module, samples, recipe, augmentation, seed=seed, device=device, checkpoint=resume, events=tell,
-            multiply_adds=self.network().multiply_adds((samples.images.shape[3], side, side)),
-        )  # fmt: skip
-        history = [{"epoch": row["epoch"], "loss": row["loss"]} for row in rows]
-        self._take(arrays_of(module), dataset, samples.mean, samples.deviation, seed, history)
+        samples = self.samples(dataset, events)
+        network = self.network(len(dataset.classes))
+        arrays = {**draw_arrays(network, seed, self.input_shape), **self._start}
+        require_arrays(network.arrays(), arrays)
+        if self.catalogued.by_hand:
+            trained, history = self._fit_by_hand(network, arrays, samples, seed, events)
+        else:
+            trained, history = self._fit_in_torch(network, arrays, samples, seed, device, resume, events)
+        self._take(network, trained)
+        # Without its times: equal trainings are stored as equal bytes.
+        rows = [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+        self.learned_from(dataset, seed=seed, history=rows, **self._origin)
         return self
 
-    def samples(self, dataset: Dataset) -> Samples:
-        """Return all images prepared in memory, with mean and deviation of each channel."""
-        images = np.stack([self.prepare(dataset.image(index)) for index in range(len(dataset))])
-        return Samples(images, dataset.labels.astype(np.int64), *channel_statistics(images))
+    def _fit_by_hand(
+        self, network: NetworkSequence, arrays: Arrays, samples: Samples, seed: int, events: Events | None
+    ) -> tuple[Arrays, list[dict[str, Any]]]:
+        from imgtool.networks.numpy_training import train_by_hand
 
-    def recipe(self) -> tuple[Recipe, Augmentation]:
-        """Return how the settings say to train."""
-        own = self.settings
-        recipe = Recipe(
-            epochs=own["epochs"],
-            batch=own["batch"],
-            learning_rate=own["rate"],
-            weight_decay=own["decay"],
-            label_smoothing=own["smoothing"],
-            bf16=own["bf16"],
-        )
-        return recipe, Augmentation(own["mirror"], own["shift"], own["zoom"], own["stretch"], own["jitter"])
+        return train_by_hand(network, arrays, samples, self.recipe, self.augmentation, seed=seed, events=events)
 
-    def _take(
+    def _fit_in_torch(
         self,
-        weights: Mapping[str, np.ndarray],
-        dataset: Dataset,
-        mean: Sequence[float],
-        std: Sequence[float],
+        network: NetworkSequence,
+        arrays: Arrays,
+        samples: Samples,
         seed: int,
-        history: list[dict[str, float]],
-    ) -> None:
-        """Keep trained weights and what there is to say of them."""
-        self._weights, self._numpy, self._torch = dict(weights), None, None
-        self.description |= {
-            "preprocessing": {"mean": list(mean), "std": list(std)},
-            "data": {"images": len(dataset), "sha256": dataset.digest()},
-            "seed": seed,
-            "history": history,
+        device: str,
+        checkpoint: Path | None,
+        events: Events | None,
+    ) -> tuple[Arrays, list[dict[str, Any]]]:
+        from imgtool.networks.torch_backend import arrays_of, build, load_arrays
+        from imgtool.networks.training import train
+
+        module = build(network)
+        load_arrays(module, arrays)
+        validation = None
+        if self.validation is not None:
+            labels = self.validation.labels.astype(np.int64)
+            validation = replace(samples, images=self._squares(self.validation, events), labels=labels)
+        history = train(
+            module, samples, self.recipe, self.augmentation, seed=seed, device=device, validation=validation,
+            checkpoint=checkpoint, threads=self.threads, multiply_adds=network.multiply_adds(self.input_shape),
+            events=events,
+        )  # fmt: skip
+        return arrays_of(module), history
+
+    def samples(self, dataset: Dataset, events: Events | None = None) -> Samples:
+        """Return all images prepared in memory, after settings that the data decides were found.
+
+        Gray images are trained with one channel, characters are not mirrored, unless that was chosen otherwise; mean
+        and deviation of each channel are those of the images, unless weights to start from came with theirs.
+        """
+        from imgtool.networks.samples import Samples, channel_statistics
+
+        if "horizontal_flip" not in self.chosen and are_characters(dataset.classes):
+            self.change("augmentation", replace(self.augmentation, horizontal_flip=False))
+        squares = self._squares(dataset, events)
+        seen = self.preprocessing
+        if (
+            seen.channels == 3
+            and 1 in self.catalogued.channels
+            and not {"channels"} & self.chosen
+            and are_gray(squares)
+        ):
+            squares = np.ascontiguousarray(squares[..., :1])
+            seen = replace(seen, channels=1, mean=seen.mean[:1], deviation=seen.deviation[:1])
+        if not self._start:
+            mean, deviation = channel_statistics(squares)
+            seen = replace(seen, mean=mean, deviation=deviation)
+        self.change("preprocessing", seen)
+        return Samples(squares, dataset.labels.astype(np.int64), seen.mean, seen.deviation)
+
+    def _squares(self, dataset: Dataset, events: Events | None) -> np.ndarray:
+        """Return all images prepared."""
+        side = self.preprocessing.side
+        squares = np.empty((len(dataset), side, side, self.preprocessing.channels), np.uint8)
+        for index in range(len(dataset)):
+            squares[index] = self.prepare(dataset.image(index))
+            if events:
+                events(Progress(index + 1, len(dataset), "reading images"))
+        return squares
+
+    def start_from(self, other: NetworkClassifier, classes: Sequence[str]) -> None:
+        """Train from another model's weights: its preprocessing too, and with other classes a fresh last layer.
+
+        Whole matrices become low-rank factors where these settings ask for them. Raises DataError for weights that do
+        not fit.
+        """
+        if other.name != self.name:
+            raise DataError(f"weights of {other.name} do not fit {self.name}")
+        kept = {
+            name: getattr(self.preprocessing, name) for name in self.preprocessing.meanings() if name in self.chosen
         }
+        self.change("preprocessing", replace(other.preprocessing, **kept))
+        network = self.network(len(classes))
+        arrays = with_factors(network, other.arrays())
+        if tuple(classes) != other.classes and tuple(classes) != other.identifiers:
+            head, _ = network.head()
+            arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{head}.")}
+        self._start = arrays
+        self._origin = {"init": {"name": other.name, "sha256": other.weights_hash}}
+        self.chosen |= {"channels"}  # which the weights have decided
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the weights by their tensor names."""
-        return self._weights
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take weights whose names and shapes are the network's."""
-        self._weights, self._numpy, self._torch = arrays, None, None
-        numbers = self.description.get("preprocessing", {})
-        for key in ("mean", "std"):
-            values = numbers.get(key) if isinstance(numbers, dict) else None
-            fits = isinstance(values, list) and len(values) == self.settings["channels"]
-            if not fits or not all(isinstance(value, float) and abs(value) < 1e3 for value in values or ()):
-                raise DataError(f"preprocessing: {key} in model.json is missing or not what it should be")
-        if min(numbers["std"]) <= 0:
-            raise DataError("preprocessing: std in model.json must be positive")
+    def _take(self, network: NetworkSequence, arrays: Arrays) -> None:
+        """Keep weights. Raises DataError where their names, shapes or types are not the network's."""
         for name, array in arrays.items():
             if array.dtype != np.float32:
                 raise DataError(f"weights do not fit: {name} is {array.dtype}, not float32")
-        self._network()
+        self._runner, self._arrays = self._make_runner(network, arrays), arrays
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights by their tensor names."""
+        return dict(self._arrays)
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take weights whose names and shapes are the network's."""
+        self._take(self.network(), arrays)
+
+    @classmethod
+    def from_data(cls, data: ModelData, *, backend: str = "auto", device: str = "cpu") -> Self:
+        """Return the network that a folder holds, to run on a backend and device."""
+        try:
+            model = cls(data.name, cls.groups_from(data))
+        except ParameterError as error:
+            raise DataError(f"preprocessing in model.json: {error}") from None
+        if backend == "torch" or device != "cpu":
+            model._make_runner = _torch_runner(data.name, device)
+        model.describe_by(data)
+        model.restore(data.arrays)
+        return model
+
+    @classmethod
+    def groups_from(cls, data: ModelData) -> dict[str, Parameters]:
+        """Return the settings that a folder holds; how it was trained counts only where it was trained here."""
+        own = CATALOGUE[data.name]
+        groups: dict[str, Parameters] = {"recipe": own.recipe, "augmentation": own.augmentation}
+        try:
+            groups["architecture"] = own.parameters.from_json(data.parameters)
+        except DataError as error:
+            raise DataError(f"architecture in model.json: {error}") from None
+        try:
+            groups["preprocessing"] = own.preprocessing.from_json(data.preprocessing)
+        except DataError as error:
+            raise DataError(f"preprocessing in model.json: {error}") from None
+        recipe = data.provenance.get("recipe", {})
+        for part in ("recipe", "augmentation"):
+            known = {name: value for name, value in recipe.items() if name in groups[part].meanings()}
+            try:
+                groups[part] = replace(groups[part], **known)
+            except ParameterError as error:
+                raise DataError(f"provenance in model.json: {error}") from None
+        return groups
 
 
-def _torch(purpose: str) -> Any:
-    """Return the module torch. Raises MissingExtraError where it is not installed."""
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtraError("torch", purpose) from None
-    return torch
+def are_characters(classes: Sequence[str]) -> bool:
+    """Tell whether the classes are digits or letters, which mean something else when they are mirrored."""
+    return all(len(name) == 1 and name.isalnum() for name in classes)
 
 
-class TwoLayer(NetworkClassifier):
-    """`two-layer`, trained by hand."""
-
-    keeps_checkpoints: ClassVar[bool] = False
-    defaults: ClassVar[Mapping[str, Any]] = {"side": 32, "channels": 3, "hidden": 100, **_DESCENT, "decay": 1e-3}
-
-    def network(self) -> declaration.Sequence:
-        """Return linear, ReLU, linear."""
-        from imgtool.networks.two_layer import two_layer
-
-        own = self.settings
-        return two_layer(len(self.classes), own["channels"], own["side"], own["hidden"])
-
-    def fit(
-        self,
-        dataset: Dataset,
-        *,
-        seed: int = 0,
-        device: str = "cpu",
-        resume: Path | None = None,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train in NumPy, by hand. Raises TrainingError when the loss is not finite."""
-
-        def tell(event: Event) -> None:
-            if progress and isinstance(event, Epoch):
-                progress(event.epoch, event.epochs, f"epoch {event.epoch} loss {event.loss:.3f}")
-
-        self.classes = dataset.classes
-        samples, own = self.samples(dataset), self.settings
-        recipe = Recipe(own["epochs"], own["batch"], own["rate"], weight_decay=own["decay"])
-        flip = Augmentation(own["mirror"])
-        weights = draw_arrays(self.network(), seed)
-        weights, rows = train_by_hand(self.network(), weights, samples, recipe, flip, seed=seed, events=tell)
-        history = [{"epoch": row["epoch"], "loss": row["loss"]} for row in rows]
-        self._take(weights, dataset, samples.mean, samples.deviation, seed, history)
-        return self
+def are_gray(squares: np.ndarray) -> bool:
+    """Tell whether all images (n, rows, columns, 3) are gray."""
+    return bool((squares[..., 0] == squares[..., 1]).all() and (squares[..., 0] == squares[..., 2]).all())
 
 
-class LeNet(NetworkClassifier):
-    """`lenet`: 32 x 32 pixels."""
+def with_factors(network: NetworkSequence, arrays: Arrays) -> dict[str, np.ndarray]:
+    """Return arrays with whole matrices written as the low-rank factors that the network has in their place.
 
-    defaults: ClassVar[Mapping[str, Any]] = {"channels": 3, **COMMON, "side": 32, "shift": 0.1}
-    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {**RANGES, "side": (32, 35)}  # its fc1 has 5 x 5 x 16 inputs
+    Each is the best product of two matrices of that rank (Eckart and Young, 1936), the singular values shared.
+    """
+    result, wanted = dict(arrays), network.tensors()
+    for name in arrays:
+        base, _, kind = name.rpartition(".")
+        if kind == "weight" and f"{base}.left" in wanted:
+            left, right = factors(result.pop(name), wanted[f"{base}.left"][1])
+            result |= {f"{base}.left": left, f"{base}.right": right}
+    return result
 
-    def network(self) -> declaration.Sequence:
-        """Return LeNet."""
-        from imgtool.networks.lenet import lenet
 
-        return lenet(len(self.classes), self.settings["channels"])
+def factors(weight: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return left (outputs, rank) and right (rank, inputs) float32 whose product is nearest to the weight."""
+    if rank >= min(weight.shape):
+        raise ParameterError(f"rank must be below {min(weight.shape)} for a matrix of {weight.shape}, got {rank}")
+    from scipy.sparse.linalg import svds
+
+    u, s, v = svds(weight.astype(np.float32), k=rank, v0=np.ones(min(weight.shape), np.float32))
+    root = np.sqrt(s)
+    return np.ascontiguousarray(u * root, np.float32), np.ascontiguousarray(root[:, None] * v, np.float32)
 
 
-class AlexNet(NetworkClassifier):
-    """`alexnet`: 128 x 128 pixels unless told otherwise; rank > 0 for thin fc6 and fc7."""
+def _require_torch(purpose: str) -> None:
+    """Raise MissingExtraError where PyTorch is not installed."""
+    import importlib.util
 
-    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
-        **RANGES,
-        "side": (63, 1024),
-    }  # below, its pools find nothing
-    channels: ClassVar[tuple[int, ...]] = (3,)
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "channels": 3,
-        "rank": 0,
-        **COMMON,
-        "side": 128,
-        "zoom": 0.35,
-        "stretch": 4 / 3,
-        "jitter": 0.3,
-        "smoothing": 0.1,
-    }
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("torch", purpose)
 
-    def network(self) -> declaration.Sequence:
-        """Return AlexNet."""
-        from imgtool.networks.alexnet import alexnet
 
-        return alexnet(len(self.classes), rank=self.settings["rank"] or None)
+def _torch_runner(name: str, device: str) -> Callable[[NetworkSequence, Arrays], Runner]:
+    """Return what makes a runner in PyTorch."""
+    _require_torch(f"running {name} in PyTorch")
+    from imgtool.networks.torch_backend import TorchRunner
+
+    return lambda network, arrays: TorchRunner(network, arrays, device=device)

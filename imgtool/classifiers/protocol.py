@@ -1,52 +1,110 @@
-"""What every classifier keeps: one protocol for networks and classic models.
+"""What every classifier keeps: one protocol for networks, classic models and a user's own.
 
-fit(dataset, ...) -> self          learn from labelled images
-prepare(image) -> array            what it does to an image of any size before looking at it
-features(batch) -> (N, D)          penultimate layer, Fisher vector, HoG ...
-decide(features) -> (N, classes)   probabilities
-scores(images) -> (N, classes)     the three in turn, timed each
-save(folder), load(folder)         data only
+A `Classifier` predicts; `prepare`, `features`, `decide` and the names of its classes suffice for that. A `Trainable`
+also learns from a data set, and is stored as a folder of plain data.
 """
 
 from __future__ import annotations
 
-import math
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+import imgtool
 from imgtool.classifiers import storage
+from imgtool.classifiers.settings import Groups, settings_of
+from imgtool.classifiers.storage import ModelData
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
+from imgtool.events import Events
+from imgtool.parameters import Parameters
 
-Progress = Callable[[int, int, str], None]
+THRESHOLD = 0.5  # a best score below it is unsure
+Provenance = dict[str, Any]
 
 
 class Classifier(ABC):
-    """Labels images. Subclasses say how; `name`, `classes` and `settings` say what they are.
+    """Labels images.
 
-    settings: the parameters that `--set KEY=VALUE` may change, with their values. description: what a fitted model
-    tells of itself (data, seed, history, accuracy ...), stored with it. seconds: time spent in each stage so far.
+    name: of the architecture. classes: in the order of the scores, all different; identifiers: of each class, None
+    where it has none. threshold: the score below which the best label is unsure. provenance: where the weights come
+    from, as `model.json` has it. weights_hash, weights_bytes: of the stored weights, "" and 0 where nothing is stored.
     """
 
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    name: str = ""
+    classes: tuple[str, ...] = ()
+    identifiers: tuple[str | None, ...] = ()
+    threshold: float = THRESHOLD
+    provenance: Mapping[str, Any] = {}
+    settings: Mapping[str, Any] = {}
+    weights_hash: str = ""
+    weights_bytes: int = 0
+
+    @abstractmethod
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Bring an image of any size, depth and color to what the model looks at."""
+
+    @abstractmethod
+    def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return (N, D) float32 for N prepared images: the penultimate layer, a Fisher vector, HoG ..."""
+
+    @abstractmethod
+    def decide(self, features: np.ndarray) -> np.ndarray:
+        """Return probabilities (N, classes); each row adds up to 1."""
+
+    def scores(self, images: Iterable[np.ndarray]) -> np.ndarray:
+        """Return probabilities (N, classes) of images: `prepare`, `features` and `decide` in turn.
+
+        Raises DataError when weights too large for their type make them NaN.
+        """
+        batch = [self.prepare(image) for image in images]
+        if not batch:
+            return np.zeros((0, len(self.classes)), np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below, in one line
+            return require_probabilities(self, self.decide(self.features(batch)), len(batch))
+
+
+def require_probabilities(model: Classifier, scores: np.ndarray, count: int) -> np.ndarray:
+    """Return a model's scores of so many images. Raises DataError unless they are probabilities."""
+    if scores.shape != (count, len(model.classes)):
+        raise DataError(f"{model.name} gave scores {scores.shape} for {count} images of {len(model.classes)} classes")
+    if not np.isfinite(scores).all():
+        raise DataError(f"{model.name} gives no probabilities: its weights are too large")
+    return scores
+
+
+class Trainable(Classifier):
+    """A classifier that learns from a data set.
+
+    groups: the frozen values whose fields are its settings, the architecture's own under "architecture". A class has
+    the defaults, an instance its own. chosen: the settings that were chosen, which training leaves as they are.
+    """
+
+    groups: Groups = {}  # noqa: RUF012
     backends: ClassVar[tuple[str, ...]] = ("auto",)
     keeps_checkpoints: ClassVar[bool] = False  # does `fit` write to and go on from `resume`?
 
-    def __init__(self, name: str, **settings: Any) -> None:
-        if unknown := settings.keys() - self.defaults.keys():
-            known = ", ".join(self.defaults) or "none"
-            raise ParameterError(f"{name} has no setting {min(unknown)!r}; there are {known}")
+    def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         self.name = name
-        self.settings = {key: _like(name, key, settings.get(key, value), value) for key, value in self.defaults.items()}
-        self.classes: tuple[str, ...] = ()
-        self.description: dict[str, Any] = {}
-        self.backend, self.device = "auto", "cpu"
-        self.seconds = {"prepare": 0.0, "features": 0.0, "decide": 0.0}
+        self.groups = dict(type(self).groups if groups is None else groups)
+        self.chosen = frozenset(chosen)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """The value of each setting by name."""
+        return settings_of(self.groups)
+
+    @property
+    def parameters(self) -> Any:
+        """The architecture's own parameters."""
+        return self.groups["architecture"]
+
+    def change(self, part: str, group: Parameters) -> None:
+        """Take another value for a part of the settings."""
+        self.groups = {**self.groups, part: group}
 
     @abstractmethod
     def fit(
@@ -56,106 +114,93 @@ class Classifier(ABC):
         seed: int = 0,
         device: str = "cpu",
         resume: Path | None = None,
-        progress: Progress | None = None,
+        events: Events | None = None,
     ) -> Self:
         """Learn from a data set. resume: a checkpoint to write to and go on from, for models that train long."""
-
-    @abstractmethod
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Bring an image of any size, depth and color to what the model looks at."""
-
-    @abstractmethod
-    def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        """Return (N, D) float32 for N prepared images."""
-
-    @abstractmethod
-    def decide(self, features: np.ndarray) -> np.ndarray:
-        """Return probabilities (N, classes); each row adds up to 1."""
 
     @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what was learned, by name."""
 
     @abstractmethod
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take what was learned. Raises DataError when it does not fit."""
 
-    def scores(self, images: Iterable[np.ndarray]) -> np.ndarray:
-        """Return probabilities (N, classes) of images, adding the time of each stage to `seconds`.
+    def learned_from(self, dataset: Dataset, *, seed: int, history: list[dict[str, Any]], **more: Any) -> None:
+        """Take the data set's classes, and say where the weights come from."""
+        self.classes, self.identifiers = tuple(dataset.classes), (None,) * len(dataset.classes)
+        recipe = settings_of({part: group for part, group in self.groups.items() if part in ("recipe", "augmentation")})
+        self.provenance = {
+            "kind": "trained",
+            "data": {"images": len(dataset), "sha256": dataset.digest()},
+            "seed": seed,
+            "recipe": recipe,
+            "history": history,
+            "imgtool": imgtool.__version__,
+            **more,
+        }
+        self.weights_hash, self.weights_bytes = "", storage.weights_size(self.arrays())
 
-        Raises DataError when weights too large for their type make them NaN.
-        """
-        batch = self._timed("prepare", lambda: [self.prepare(image) for image in images])
-        if not batch:
-            return np.zeros((0, len(self.classes)), np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # told below, in one line
-            features = self._timed("features", lambda: self.features(batch))
-            probabilities: np.ndarray = self._timed("decide", lambda: self.decide(features))
-        if not np.isfinite(probabilities).all():
-            raise DataError(f"{self.name} gives no probabilities: its weights are too large")
-        return probabilities
+    def quantizable(self) -> list[str]:
+        """Return the arrays that may be stored as int8: matrices of weights."""
+        return [name for name, array in self.arrays().items() if array.ndim > 1 and not name.endswith("bias")]
 
-    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
-        """Do some work and add its time."""
-        begin = time.perf_counter()
-        result = work()
-        self.seconds[stage] += time.perf_counter() - begin
-        return result
+    def to_data(self) -> ModelData:
+        """Return everything that is stored. Raises ParameterError for a model that is not fitted."""
+        if not self.classes:
+            raise ParameterError(f"{self.name} is not fitted")
+        return ModelData(
+            name=self.name,
+            parameters=self.parameters.to_json() if "architecture" in self.groups else {},
+            classes=[(stored_name(name, key), key) for name, key in zip(self.classes, self.identifiers, strict=True)],
+            provenance=self.provenance,
+            arrays=self.arrays(),
+            threshold=self.threshold,
+            preprocessing=self.groups["preprocessing"].to_json() if "preprocessing" in self.groups else None,
+        )
 
-    def save(self, folder: Path, *, overwrite: bool = False, quantise: Sequence[str] = ()) -> None:
-        """Write the fitted model as a folder. quantise: arrays to store as 8-bit values with a scale for each row."""
-        description = {"name": self.name, "classes": list(self.classes), "settings": self.settings, **self.description}
-        storage.save_folder(folder, description, self.arrays(), overwrite=overwrite, quantise=quantise)
+    def save(self, folder: Path, *, overwrite: bool = False, quantize: Sequence[str] = ()) -> None:
+        """Write the fitted model as a folder. quantize: arrays to store as 8-bit values with a scale for each row."""
+        stored = storage.save_model(Path(folder), self.to_data(), overwrite=overwrite, quantize=quantize)
+        self.weights_hash, self.weights_bytes = stored.weights_hash, stored.weights_bytes
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Open a model folder. Raises DataError when anything in it is not what it should be."""
-        return cls.from_stored(*storage.load_folder(folder))
-
-    @classmethod
-    def from_stored(cls, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
-        """Make the classifier that a folder's content describes."""
-        description = dict(description)
-        name, classes, settings = (description.pop(key) for key in ("name", "classes", "settings"))
-        try:
-            model = cls(name, **settings)
-        except ParameterError as error:
-            raise DataError(f"its settings do not fit: {error}") from None
-        model.classes = tuple(classes)
-        model.description = description
-        model.restore(arrays)
+    def from_data(cls, data: ModelData, *, backend: str = "auto", device: str = "cpu") -> Self:
+        """Return the model that a folder holds. Raises DataError when anything in it does not fit."""
+        model = cls(data.name, cls.groups_from(data))
+        model.describe_by(data)
+        model.restore(data.arrays)
         return model
 
+    @classmethod
+    def groups_from(cls, data: ModelData) -> dict[str, Parameters]:
+        """Return the settings that a folder holds. Raises DataError."""
+        groups = dict(cls.groups)
+        for part, stored in (("architecture", data.parameters), ("preprocessing", data.preprocessing)):
+            if part in groups:
+                try:
+                    groups[part] = groups[part].from_json(stored)
+                except DataError as error:
+                    raise DataError(f"{part} in model.json: {error}") from None
+        return groups
 
-def _like(name: str, key: str, value: Any, default: Any) -> Any:
-    """Return a setting as the type of its default; a tuple may come as a list, or as text with commas."""
-    kind = type(default[0] if isinstance(default, tuple) else default)
-    try:
-        if not isinstance(default, tuple):
-            return _as(kind, value)
-        parts = value.split(",") if isinstance(value, str) else value
-        if isinstance(parts, list | tuple) and parts:
-            return tuple(_as(kind, part) for part in parts)
-    except (ValueError, TypeError, KeyError, OverflowError):
-        pass
-    wanted = f"{kind.__name__}s with commas between" if isinstance(default, tuple) else kind.__name__
-    raise ParameterError(f"{name}: {key} is {wanted}, such as {default!r}; got {value!r}")
-
-
-def _as(kind: Any, value: Any) -> Any:
-    """Return a value of this type, text converted. Raises one of four errors for another type, NaN or infinity."""
-    if isinstance(value, str) and kind is not str:
-        value = _SWITCHES[value.lower()] if kind is bool else kind(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError
-    if kind is float and not math.isfinite(value):
-        raise ValueError
-    return value
+    def describe_by(self, data: ModelData) -> None:
+        """Take everything that is stored beside settings and arrays."""
+        self.classes, self.identifiers = labels_of(data.classes), tuple(key for _, key in data.classes)
+        self.threshold, self.provenance = data.threshold, data.provenance
+        self.weights_hash, self.weights_bytes = data.weights_hash, data.weights_bytes
 
 
-_SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+def labels_of(classes: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:
+    """Return the classes' names; one that stands twice is written with its identifier, `crane (n02012849)`."""
+    names = [name for name, _ in classes]
+    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    return tuple(f"{name} ({key})" if name in twice else name for name, key in classes)
+
+
+def stored_name(label: str, key: str | None) -> str:
+    """Return a class's name without the identifier that `labels_of` may have added."""
+    return label.removesuffix(f" ({key})") if key else label
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -11,25 +11,29 @@ import difflib
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imgtool.classifiers.protocol import Classifier
-from imgtool.classifiers.storage import load_description, load_folder
+from imgtool.classifiers.settings import Groups, with_settings
 from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 
-# Name -> module and class; imported when asked for.
+if TYPE_CHECKING:
+    from imgtool.classifiers.protocol import Trainable
+    from imgtool.classifiers.storage import ModelData
+
+_NETWORK = "imgtool.classifiers.network:NetworkClassifier"
+# Architecture -> module and class; imported when asked for.
 ARCHITECTURES = {
-    "two-layer": "imgtool.classifiers.network:TwoLayer",
-    "lenet": "imgtool.classifiers.network:LeNet",
-    "alexnet": "imgtool.classifiers.network:AlexNet",
+    "two-layer": _NETWORK,
+    "lenet": _NETWORK,
+    "alexnet": _NETWORK,
     "hog-svm": "imgtool.classifiers.classic:HogSvm",
     "gist-svm": "imgtool.classifiers.classic:GistSvm",
     "sift-fv-svm": "imgtool.classifiers.classic:SiftFisherSvm",
 }
-SHIPPED = Path(__file__).parent / "models"
+SHIPPED_FOLDER = Path(__file__).parent / "models"
 # Which weights an architecture's bare name opens.
-PREFERRED = {"alexnet": "imagenette", "lenet": "cifar10", "sift-fv-svm": "imagenette"}
+DEFAULT_WEIGHTS = {"alexnet": "imagenette", "lenet": "cifar10", "sift-fv-svm": "imagenette"}
 
 
 def names() -> list[str]:
@@ -39,7 +43,7 @@ def names() -> list[str]:
 
 def shipped() -> list[str]:
     """Return the models in the package."""
-    return sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()) if SHIPPED.is_dir() else []
+    return sorted(folder.name for folder in SHIPPED_FOLDER.iterdir() if folder.is_dir())
 
 
 def _entry_points() -> dict[str, Any]:
@@ -49,24 +53,36 @@ def _entry_points() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group="imgtool.models")}
 
 
-def _class_of(name: str) -> type[Classifier]:
+def _class_of(name: str) -> type[Trainable]:
     """Return the class of an architecture."""
     if name in ARCHITECTURES:
         module, _, attribute = ARCHITECTURES[name].partition(":")
-        found: type[Classifier] = getattr(importlib.import_module(module), attribute)
+        found: type[Trainable] = getattr(importlib.import_module(module), attribute)
         return found
     points = _entry_points()
     if name in points:
-        loaded: type[Classifier] = points[name].load()
+        loaded: type[Trainable] = points[name].load()
         return loaded
     near = difflib.get_close_matches(name, [*names(), *shipped()], 1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ParameterError(f"no model {name!r}; {hint}there are {', '.join(names())}")
 
 
-def create(name: str, **settings: Any) -> Classifier:
+def create(name: str, **settings: Any) -> Trainable:
     """Return an unfitted classifier. Raises ParameterError for an unknown name or setting."""
-    return _class_of(name)(name, **settings)
+    kind = _class_of(name)
+    groups = with_settings(name, groups_of(name), settings)
+    try:
+        return kind(name, groups, chosen=settings)
+    except ParameterError as error:
+        text = str(error)
+        raise ParameterError(text if text.startswith(f"{name}: ") else f"{name}: {text}") from None
+
+
+def groups_of(name: str) -> Groups:
+    """Return the settings of an architecture with their defaults."""
+    kind = _class_of(name)
+    return kind(name).groups
 
 
 def locate(name: str) -> Path:
@@ -74,7 +90,7 @@ def locate(name: str) -> Path:
     if "/" in name or Path(name, "model.json").is_file() or name in (".", ".."):
         return Path(name)
     architecture, _, weights = name.partition("@")
-    folder = SHIPPED / f"{architecture}@{weights or PREFERRED.get(architecture, '')}"
+    folder = SHIPPED_FOLDER / f"{architecture}@{weights or DEFAULT_WEIGHTS.get(architecture, '')}"
     if folder.is_dir():
         return folder
     _class_of(architecture)
@@ -82,26 +98,64 @@ def locate(name: str) -> Path:
     raise ParameterError(f"no trained {name!r}: these ship: {there}; imgtool train makes others, given as a folder")
 
 
-def open_model(name: str, *, device: str = "cpu", backend: str = "auto") -> Classifier:
-    """Return a fitted classifier by name or path.
+def is_trained(name: str) -> bool:
+    """Tell a trained model (a folder, NAME@WEIGHTS) from an architecture, which is fitted first."""
+    return "@" in name or "/" in name or Path(name, "model.json").is_file()
 
-    Raises ParameterError, DataError, DeviceError, or MissingExtraError when the backend is not installed.
+
+def open_model(name: str | Path, *, device: str = "cpu", backend: str = "auto") -> Trainable:
+    """Open a trained model.
+
+    Parameters
+    ----------
+    name : str or Path
+        A model that ships (`alexnet`, `lenet@mnist`), or the folder of a trained one.
+    device : str
+        "cpu", "cuda", "cuda:N", or "auto" for a GPU where there is one.
+    backend : str
+        "numpy", "torch", or "auto": NumPy on the CPU, PyTorch on a GPU.
+
+    Returns
+    -------
+    Classifier
+        With `classes`, `scores(images)`, and the three stages `prepare`, `features`, `decide`.
+
+    Raises
+    ------
+    ParameterError
+        No model has this name, or it has no such backend.
+    DataError
+        The folder is not a whole model.
+    DeviceError, MissingExtraError
+        The device is not there, or PyTorch is not installed.
+
+    Examples
+    --------
+    >>> model = open_model("lenet@mnist")
+    >>> len(model.classes), model.classes[:3]
+    (10, ('0', '1', '2'))
     """
+    from imgtool.classifiers.storage import load_model
+
     device = resolve(device)
     if backend == "numpy" and device != "cpu":
-        raise ParameterError(f"--backend numpy runs on the CPU, not on {device}")
-    folder = locate(name)
-    description = load_description(folder)
-    if description["name"] not in names():
-        raise DataError(f"{folder}: is a model of the unknown kind {description['name']!r}")
+        raise ParameterError(f"backend numpy runs on the CPU, not on {device}")
+    folder = locate(str(name))
+    data = load_model(folder)
+    kind = _kind_of(folder, data, backend)
     try:
-        model = _class_of(description["name"]).from_stored(*load_folder(folder))
+        return kind.from_data(data, backend=backend, device=device)
     except DataError as error:
-        text = str(error)
-        raise DataError(text if text.startswith(str(folder)) else f"{folder}: {text}") from None
-    if backend not in model.backends:
-        raise ParameterError(f"--backend {backend}: {model.name} has {', '.join(model.backends)}")
+        raise DataError(f"{folder}: {error}") from None
+
+
+def _kind_of(folder: Path, data: ModelData, backend: str) -> type[Trainable]:
+    """Return the class of a stored model, which must have the backend."""
+    if data.name not in names():
+        raise DataError(f"{folder}: is a model of the unknown kind {data.name!r}")
+    kind = _class_of(data.name)
+    if backend not in kind.backends:
+        raise ParameterError(f"{data.name} has no backend {backend}; it has {', '.join(kind.backends)}")
     if backend == "torch" and importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("torch", "--backend torch")
-    model.backend, model.device = backend, device
-    return model
+        raise MissingExtraError("torch", "backend torch")
+    return kind

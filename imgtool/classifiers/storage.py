@@ -1,222 +1,317 @@
-"""A fitted model as a folder of plain data: model.json and weights.safetensors.
+"""A fitted model as a folder of plain data: `model.json` (format 2), and the weights that it names.
 
-Nothing in it is executed or unpickled, no path in it is followed, every field is checked. Large arrays may be stored
-as int8 with a float32 scale for each row, named NAME.scale beside NAME.
+    model.json                 format, architecture, classes, threshold, preprocessing, weights, provenance, digest
+    weights-HASH.safetensors   arrays by name; large ones perhaps as int8 with a float32 scale a row, NAME.scale
+
+The weights' file bears the start of its SHA-256, so that a model is replaced by renaming a new `model.json` over the
+old one; weights that it does not name are removed afterwards. `digest` is the SHA-256 of all other fields as sorted
+JSON. Nothing is executed or unpickled, no path is followed, every field is checked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imgtool.batch.outputs import vanishing
+from imgtool.batch.outputs import sweep, temporary_path, vanishing, write_file
+from imgtool.classifiers import fields
 from imgtool.errors import DataError, OutputError
 
-FORMAT = 1
-DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
-LARGEST_DESCRIPTION = 16_000_000  # bytes
+FORMAT = 2
+DESCRIPTION, CARD, METRICS = "model.json", "CARD.md", "metrics.jsonl"
+MAX_DESCRIPTION_BYTES = 16_000_000
+MAX_HASHED_BYTES = 32_000_000  # larger weights are mapped, and hashed by `verify` only
+HASH_DIGITS = 16  # in a file's name
+_WEIGHTS = re.compile(rf"weights-[0-9a-f]{{{HASH_DIGITS}}}\.safetensors")
+_LEFTOVER = re.compile(r"\.imgtool-.+\.tmp")
 _SCALE = ".scale"
 
 
-def save_folder(
-    folder: Path,
-    description: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
-    *,
-    overwrite: bool = False,
-    quantise: Sequence[str] = (),
-) -> None:
-    """Write a model folder whole or not at all.
+@dataclass(frozen=True)
+class ModelData:
+    """Everything that a model folder holds.
 
-    Raises OutputError when it exists and overwrite is false, DataError for what `load_folder` would refuse.
+    name, parameters: of the architecture; classes: (name, identifier or None) pairs in the order of the scores;
+    threshold: the score below which the best label is unsure; preprocessing: what is done to an image first, where the
+    architecture's parameters do not say it; provenance: where the weights come from; arrays: the weights.
+    weights_hash, weights_bytes: of the stored file, once there is one.
     """
-    from safetensors.numpy import save
 
-    prepare_place(folder, overwrite=overwrite)
-    _require_finite(folder, arrays)
-    stored: dict[str, np.ndarray] = {}
-    for name, array in arrays.items():
-        stored |= quantised(name, array) if name in quantise else {name: np.ascontiguousarray(array)}
-    data = save(stored)
-    text = {"format": FORMAT, **description, "sha256": hashlib.sha256(data).hexdigest()}
-    _check(folder, text)
+    name: str
+    parameters: Mapping[str, Any]
+    classes: Sequence[tuple[str, str | None]]
+    provenance: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    threshold: float = 0.5
+    preprocessing: Mapping[str, Any] | None = None
+    weights_hash: str = ""
+    weights_bytes: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of model.json but for weights and digest."""
+        return {
+            "format": FORMAT,
+            "architecture": {"name": self.name, "parameters": dict(self.parameters)},
+            "classes": [{"name": name, **({"id": key} if key else {})} for name, key in self.classes],
+            "threshold": self.threshold,
+            "preprocessing": self.preprocessing and dict(self.preprocessing),
+            "provenance": dict(self.provenance),
+        }
+
+
+def save_model(folder: Path, model: ModelData, *, overwrite: bool = False, quantize: Sequence[str] = ()) -> ModelData:
+    """Write a model folder; at any moment the old model or the new one stands there, whole.
+
+    quantize: arrays to store as int8. Returns the model with the hash and size of its weights. Raises OutputError when
+    the folder exists and overwrite is false or it holds other things, DataError for what `load_model` would refuse.
+    """
+    check_place(folder, overwrite=overwrite)
+    _require_finite(model.arrays)
+    data = weights_data(model.arrays, quantize)
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"weights-{digest[:HASH_DIGITS]}.safetensors"
+    description = {**model.to_json(), "weights": {"file": name, "sha256": digest}}
     try:
-        written = json.dumps(text, indent=1, allow_nan=False) + "\n"
+        description["digest"] = digest_of(description)
     except (ValueError, TypeError) as error:
-        raise DataError(f"{folder}: its description cannot be stored: {error}") from None
-    _put(folder, {WEIGHTS: data, DESCRIPTION: written.encode()})
+        raise DataError(f"the model's description cannot be stored: {error}") from None
+    fields.check(description)
+    write_file(folder / name, data, overwrite=True)
+    write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode() + b"\n", overwrite=True)
+    _remove_others(folder, name, digest)
+    return replace(model, weights_hash=digest, weights_bytes=len(data))
 
 
-def prepare_place(folder: Path, *, overwrite: bool = False) -> None:
-    """Make the folders above a model's. Raises OutputError where the model could not be written after hours of work."""
-    if os.path.lexists(folder) and not overwrite:
+def check_place(folder: Path, *, overwrite: bool = False) -> None:
+    """Raise OutputError where a model could not be written after hours of work, or would replace something else."""
+    strange = _strangers(folder)
+    if strange is not None:
+        raise OutputError(f"{folder}: {strange}; imgtool does not replace it")
+    if not overwrite and (folder / DESCRIPTION).exists():
         raise OutputError(f"{folder}: exists; --force overwrites it")
-    parent = folder.resolve().parent
+    with _output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(str(folder))
+        attempt = temporary_path(str(folder))
+        with vanishing(attempt, lambda: open(attempt, "xb")) as file:
+            file.close()
+        with contextlib.suppress(OSError):  # a folder that was there with a model stays
+            folder.rmdir()
+
+
+def _strangers(folder: Path) -> str | None:
+    """Return what is at a place beside a model; None where there is nothing, or nothing else."""
+    if not os.path.lexists(folder):
+        return None
+    with _output_errors(folder):
+        if not folder.is_dir():
+            return "is no folder"
+        names = sorted(path.name for path in folder.iterdir())
+    own = {DESCRIPTION, CARD, METRICS}
+    others = [name for name in names if name not in own and not _WEIGHTS.fullmatch(name) and not _LEFTOVER.match(name)]
+    if others:
+        return f"holds other things than a model, such as {others[0]}"
+    if DESCRIPTION in names:
+        try:
+            load_description(folder)
+        except DataError:
+            return f"holds a {DESCRIPTION} that is not a model's"
+    elif own & set(names):
+        return f"holds {min(own & set(names))} and no model"
+    return None
+
+
+def _remove_others(folder: Path, weights: str, digest: str) -> None:
+    """Remove what belongs to the model that was replaced: weights that are named no more, a card of other weights."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _WEIGHTS.fullmatch(path.name) and path.name != weights:
+                path.unlink()
+        if card_of(folder, digest) is None:
+            (folder / CARD).unlink(missing_ok=True)
+
+
+def card_of(folder: Path, weights_hash: str) -> str | None:
+    """Return a model's card; None where there is none, or one that speaks of other weights."""
+    path = folder / CARD
     try:
-        if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file():
-            raise OutputError(f"{folder}: holds other things than a model; imgtool does not replace it")
-        parent.mkdir(parents=True, exist_ok=True)
-        attempt = _temporary(parent)
-        attempt.mkdir()
-        attempt.rmdir()
+        if not path.is_file() or path.stat().st_size > MAX_DESCRIPTION_BYTES:
+            return None
+        text = path.read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return text if weights_hash in text else None
+
+
+@contextlib.contextmanager
+def _output_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
 
 
-def _temporary(parent: Path) -> Path:
-    """Return a new name for a folder, which carries the process."""
-    return parent / f".imgtool-model-{os.getpid()}-{os.urandom(4).hex()}"
+def load_model(folder: Path, *, verify: bool = False) -> ModelData:
+    """Return what a model folder holds. Raises DataError, naming the folder, for anything that is not as it should be.
 
-
-def _put(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files under a temporary name, then rename the folder into its place."""
-    try:
-        temporary = _temporary(folder.resolve().parent)
-        with vanishing(str(temporary), temporary.mkdir):
-            for name, data in files.items():
-                (temporary / name).write_bytes(data)
-            if folder.exists():  # the old one goes only when the new one stands in its place
-                old = temporary.with_name(temporary.name + "-old")
-                folder.rename(old)
-                temporary.rename(folder)
-                shutil.rmtree(old)
-            else:
-                temporary.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
-
-
-def load_folder(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return (description, arrays) of a model folder. Raises DataError for anything that is not as it should be."""
+    verify: hash the weights and look for NaN whatever their size; else those above MAX_HASHED_BYTES are only mapped.
+    """
     description = load_description(folder)
-    data = _bytes_of(folder / WEIGHTS)
-    if hashlib.sha256(data).hexdigest() != description["sha256"]:
-        raise DataError(f"{folder}: {WEIGHTS} is not the file that {DESCRIPTION} describes (its hash differs)")
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        stored: dict[str, np.ndarray] = load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder}: {WEIGHTS} is broken: {error}") from None
-    arrays = _restored(stored)
-    _require_finite(folder, arrays)
-    return description, arrays
-
-
-def _require_finite(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise DataError for arrays that hold NaN or infinity."""
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
-            raise DataError(f"{folder}: {name} holds NaN or infinity")
+    path = folder / description["weights"]["file"]
+    with _naming(folder):
+        size, is_small = _size_of(path), _size_of(path) <= MAX_HASHED_BYTES
+        if verify and not is_small:
+            _require_hash(path, description["weights"]["sha256"])
+        arrays = _restored(_read(path, description["weights"]["sha256"]) if is_small else _mapped(path))
+        if verify or is_small:
+            _require_finite(arrays)
+    return ModelData(
+        name=description["architecture"]["name"],
+        parameters=description["architecture"]["parameters"],
+        classes=[(each["name"], each.get("id")) for each in description["classes"]],
+        provenance=description["provenance"],
+        arrays=arrays,
+        threshold=float(description["threshold"]),
+        preprocessing=description["preprocessing"],
+        weights_hash=description["weights"]["sha256"],
+        weights_bytes=size,
+    )
 
 
 def load_description(folder: Path) -> dict[str, Any]:
-    """Return the checked content of model.json."""
-    data = _bytes_of(folder / DESCRIPTION, LARGEST_DESCRIPTION)
-    try:
-        description = json.loads(data)
-    except (ValueError, RecursionError):
-        raise DataError(f"{folder}: {DESCRIPTION} is no JSON") from None
-    if not isinstance(description, dict) or not _is_whole(description.get("format")) or description["format"] != FORMAT:
-        raise DataError(f"{folder}: {DESCRIPTION} is of another format than {FORMAT}")
-    _check(folder, description)
+    """Return the checked content of model.json. Raises DataError, naming the folder."""
+    path = folder / DESCRIPTION
+    with _naming(folder):
+        if _size_of(path) > MAX_DESCRIPTION_BYTES:
+            raise DataError(f"{DESCRIPTION} is larger than {MAX_DESCRIPTION_BYTES} bytes")
+        try:
+            description = json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            raise DataError(f"{DESCRIPTION} is not JSON") from None
+        if not isinstance(description, dict) or description.get("format") != FORMAT:
+            raise DataError(f"{DESCRIPTION} is of another format than {FORMAT}")
+        fields.check(description)
+        if description["digest"] != digest_of(description):
+            raise DataError(f"{DESCRIPTION} was changed: its digest differs")
+        if not _WEIGHTS.fullmatch(description["weights"]["file"]):
+            raise DataError(f"weights in {DESCRIPTION} names a file that is no model's")
     return description
 
 
-def _check(folder: Path, description: Mapping[str, Any]) -> None:
-    """Raise DataError unless every field is there and what it should be; `accuracy` may be missing."""
-    for key, valid in _FIELDS.items():
-        if not valid(description.get(key)) and (key in description or key != "accuracy"):
-            raise DataError(f"{folder}: {key} in {DESCRIPTION} is missing or not what it should be")
+def digest_of(description: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all fields but `digest`, as sorted JSON. Raises ValueError or TypeError for no JSON."""
+    others = {key: value for key, value in description.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def _is_whole(value: Any, least: int = 0) -> bool:
-    """Tell whether a value is a whole number of at least this size."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
-
-
-def _is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
-def _is_hash(value: Any) -> bool:
-    """Tell whether a value is a SHA-256 in hexadecimal."""
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-def _is_data(value: Any) -> bool:
-    """Tell whether a value says how many images were learned from, and their hash."""
-    return isinstance(value, dict) and _is_whole(value.get("images"), 1) and _is_hash(value.get("sha256"))
-
-
-def _is_history(value: Any) -> bool:
-    """Tell whether a value is a list of records of numbers, or of numbers by name."""
-    return isinstance(value, list) and all(
-        isinstance(record, dict)
-        and all(
-            all(map(_is_number, entry.values())) if isinstance(entry, dict) else _is_number(entry)
-            for entry in record.values()
-        )
-        for record in value
-    )
-
-
-def _is_accuracy(value: Any) -> bool:
-    """Tell whether a value is a share right / n with an interval around it."""
-    if not isinstance(value, dict) or not (_is_whole(value.get("right")) and _is_whole(value.get("n"), 1)):
-        return False
-    share, interval = value.get("value"), value.get("interval")
-    if not isinstance(interval, list) or len(interval) != 2 or not all(map(_is_number, [share, *interval])):
-        return False
-    return bool(share == value["right"] / value["n"] and 0 <= interval[0] <= share <= interval[1] <= 1)
-
-
-def _is_classes(value: Any) -> bool:
-    """Tell whether a value is a list of distinct names."""
-    return (
-        isinstance(value, list)
-        and len(value) >= 1
-        and all(isinstance(name, str) and name for name in value)
-        and len(set(value)) == len(value)
-    )
-
-
-_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "name": lambda value: isinstance(value, str) and value != "",
-    "classes": _is_classes,
-    "settings": lambda value: isinstance(value, dict) and all(isinstance(key, str) for key in value),
-    "data": _is_data,
-    "seed": _is_whole,
-    "history": _is_history,
-    "accuracy": _is_accuracy,
-    "sha256": _is_hash,
-}
-
-
-def _bytes_of(path: Path, largest: int | None = None) -> bytes:
-    """Read a regular file."""
+@contextlib.contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Put the folder's name before what is wrong with it."""
     try:
-        if not path.is_file():
-            raise DataError(f"{path.parent}: is no model: {path.name} is missing")
-        if largest is not None and path.stat().st_size > largest:
-            raise DataError(f"{path.parent}: {path.name} is larger than {largest} bytes")
-        return path.read_bytes()
+        yield
     except OSError as error:
-        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
+    except DataError as error:
+        raise DataError(f"{folder}: {error}") from None
 
 
-def quantised(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+def _size_of(path: Path) -> int:
+    """Return the size of a regular file."""
+    if not path.is_file():
+        raise DataError(f"is no model: {path.name} is missing")
+    return path.stat().st_size
+
+
+def _require_hash(path: Path, digest: str, data: bytes | None = None) -> None:
+    """Raise DataError for weights other than those that model.json describes."""
+    if data is not None:
+        found = hashlib.sha256(data).hexdigest()
+    else:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != digest:
+        raise DataError(f"{path.name} is not the file that {DESCRIPTION} describes (its hash differs)")
+
+
+def _read(path: Path, digest: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a safetensors file with this hash, in memory."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    data = path.read_bytes()
+    _require_hash(path, digest, data)
+    try:
+        arrays: dict[str, np.ndarray] = load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path.name} is broken: {error}") from None
+    return arrays
+
+
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a safetensors file as views of the file, which are read when they are used."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as checked:  # checks the header against the file's size
+            names = list(checked.keys())
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+    except (SafetensorError, ValueError) as error:
+        raise DataError(f"{path.name} is broken: {error}") from None
+    content = np.memmap(path, np.uint8, "r", offset=8 + length)
+    arrays = {}
+    for name in names:
+        entry = header[name]
+        if entry["dtype"] not in _DTYPES:
+            raise DataError(f"{path.name} is broken: {name} is of type {entry['dtype']}")
+        begin, end = entry["data_offsets"]
+        arrays[name] = content[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
+
+
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1"}
+
+
+def _require_finite(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise DataError for arrays that hold NaN or infinity."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+            raise DataError(f"{name} holds NaN or infinity")
+
+
+def weights_data(arrays: Mapping[str, np.ndarray], quantize: Sequence[str] = ()) -> bytes:
+    """Return the arrays as the bytes of a safetensors file, some of them as int8."""
+    from safetensors.numpy import save
+
+    stored: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        stored |= quantized(name, array) if name in quantize else {name: np.ascontiguousarray(array)}
+    data: bytes = save(stored)
+    return data
+
+
+def weights_size(arrays: Mapping[str, np.ndarray]) -> int:
+    """Return how many bytes `weights_data` would be, without making them: header, then widest types first, by name."""
+    entries, end = {}, 0
+    for name, array in sorted(arrays.items(), key=lambda pair: (-pair[1].itemsize, pair[0])):
+        begin, end = end, end + array.nbytes
+        kind = f"{'F' if array.dtype.kind == 'f' else array.dtype.kind.upper()}{8 * array.itemsize}"
+        entries[name] = {"dtype": kind, "shape": list(array.shape) or [1], "data_offsets": [begin, end]}
+    header = len(json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode())
+    return 8 + -(-header // 8) * 8 + end
+
+
+def quantized(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
     """Return the array as int8 and one scale for each row: value = int8 * scale."""
     rows = array.reshape(len(array), -1)
     scale = np.maximum(np.abs(rows).max(axis=1), np.float32(1e-30)) / 127
@@ -225,7 +320,7 @@ def quantised(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _restored(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Multiply 8-bit arrays by their scales."""
+    """Multiply int8 arrays by their scales."""
     arrays = {name: array for name, array in stored.items() if not name.endswith(_SCALE)}
     for name, array in arrays.items():
         if array.dtype == np.int8:

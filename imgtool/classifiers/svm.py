@@ -8,17 +8,17 @@ which margins of images left out of the fit (cross-validation on the training pa
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from imgtool.errors import DataError, MissingExtraError
+from imgtool.events import Events, Progress
 
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
 FOLDS = 5
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LinearSVM:
         }
 
     @classmethod
-    def restored(cls, arrays: dict[str, np.ndarray], classes: int) -> LinearSVM:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], classes: int) -> LinearSVM:
         """Return the machine that `arrays` describes. Raises DataError when they do not fit."""
         parts = [arrays.get(f"svm.{name}") for name in ("weights", "biases", "slope")]
         weights, biases, slope = parts
@@ -68,7 +68,7 @@ def fit_svm(
     folds: int = FOLDS,
     standardize: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
+    events: Events | None = None,
 ) -> tuple[LinearSVM, dict[str, Any]]:
     """Fit the machine to features (N, D) and labels (N) in 0 .. classes - 1; every class must occur.
 
@@ -85,24 +85,24 @@ def fit_svm(
     scaled = ((features - mean) / deviation).astype(np.float32) if standardize else features
     parts = _folds(labels, folds, seed)
     total = len(parts) * len(costs) + 1
-    tell = progress or (lambda *_: None)
+    tell = events or (lambda _: None)
     cost, slope, found = float(costs[0]), 1.0, {}
     best = -1.0
     for number, candidate in enumerate(sorted(costs) if parts else []):
         outside = np.zeros((len(labels), classes), np.float32)
         for fold, inside in enumerate(parts):
-            tell(number * len(parts) + fold, total, f"cross-validation, cost {candidate:g}")
+            tell(Progress(number * len(parts) + fold, total, f"cross-validation, cost {candidate:g}"))
             weights, biases = _fit_once(scaled[~inside], labels[~inside], classes, candidate, seed)
             outside[inside] = scaled[inside] @ weights.T + biases
         accuracy = float((outside.argmax(axis=1) == labels).mean())
         found[f"{candidate:g}"] = round(accuracy, 5)
         if accuracy > best:
             best, cost, slope = accuracy, float(candidate), _likeliest_slope(outside, labels)
-    tell(total - 1, total, f"fit, cost {cost:g}")
+    tell(Progress(total - 1, total, f"fit, cost {cost:g}"))
     weights, biases = _fit_once(scaled, labels, classes, cost, seed)
     weights = np.ascontiguousarray(weights / deviation)
     machine = LinearSVM(weights.astype(np.float32), (biases - (weights * mean).sum(axis=1)).astype(np.float32), slope)
-    tell(total, total, "")
+    tell(Progress(total, total, ""))
     return machine, {"cost": cost, "folds": len(parts), "cross_validated_accuracy": found}
 
 

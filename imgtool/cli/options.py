@@ -288,8 +288,11 @@ def settings(function: Command) -> Command:
 
     @functools.wraps(function)
     def wrapped(epochs: int | None, batch: int | None, lr: float | None, **values: Any) -> Any:
-        short = {"epochs": epochs, "batch": batch, "rate": lr}
-        values["settings"] = values["settings"] | {key: value for key, value in short.items() if value is not None}
+        short = {"epochs": epochs, "batch": batch, "learning_rate": lr}
+        for key, value in short.items():
+            if value is not None and values["settings"].setdefault(key, value) not in (value, str(value)):
+                option = "lr" if key == "learning_rate" else key
+                raise click.UsageError(f"--{option} {value} contradicts --set {key}={values['settings'][key]}")
         return function(**values)
 
     for option in (

@@ -32,10 +32,11 @@ _DEFLATE_RATIO = 1032  # of unpacked to packed size at most, as zlib's documenta
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set as it lies on disk: the training part, and the held-out part if it comes with one."""
+    """A data set as it lies on disk: the training part; a held-out part, and a validation part beside it, if any."""
 
     train: Dataset
     test: Dataset | None
+    validation: Dataset | None = None
 
 
 def load(path: Path) -> Parts:
@@ -73,15 +74,17 @@ def _dataset(
 
 
 def _from_parts(folder: Path) -> Parts | None:
-    """Read train/ and val/ or test/."""
-    held_out = [name for name in HELD_OUT if (folder / name).is_dir()]
-    if not (folder / TRAINING).is_dir() or not held_out:
+    """Read train/ and val/ or test/; val/ is for validation where there is test/ too."""
+    names = [name for name in HELD_OUT if (folder / name).is_dir()]
+    if not (folder / TRAINING).is_dir() or not names:
         return None
-    train, test = _from_class_folders(folder / TRAINING), _from_class_folders(folder / held_out[0])
-    if train.classes != test.classes:
-        strange = min(set(train.classes) ^ set(test.classes))
-        raise DataError(f"{folder}: class {strange!r} is in only one of {TRAINING} and {held_out[0]}")
-    return Parts(train, test)
+    train = _from_class_folders(folder / TRAINING)
+    others = [_from_class_folders(folder / name) for name in names]
+    for name, part in zip(names, others, strict=True):
+        if train.classes != part.classes:
+            strange = min(set(train.classes) ^ set(part.classes))
+            raise DataError(f"{folder}: class {strange!r} is in only one of {TRAINING} and {name}")
+    return Parts(train, *others)
 
 
 def _from_class_folders(folder: Path) -> Dataset:

@@ -17,7 +17,7 @@ import numpy as np
 
 import imgtool
 from imgtool.classifiers import registry, storage
-from imgtool.classifiers.protocol import Classifier
+from imgtool.classifiers.protocol import Classifier, Trainable
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import Parts
 from imgtool.datasets.split import split
@@ -25,10 +25,10 @@ from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.evaluation.duplicates import duplicates
 from imgtool.evaluation.metrics import class_accuracies, confusion, top_k_hits
 from imgtool.evaluation.statistics import mcnemar_exact, wilson
+from imgtool.events import Events, steps_of
 
 Progress = Callable[[int, int, str], None]
 BATCH = 64
-STAGES = ("prepare", "features", "decide")
 TEST_SHARE = 0.25
 SHOWN_CLASSES = 5  # in a message
 
@@ -159,7 +159,7 @@ def check_usage(models: Sequence[str], settings: Mapping[str, Any]) -> None:
             if is_trained(name):
                 registry.locate(name)
             else:
-                known |= _unfitted(name, settings).defaults.keys()
+                known |= _unfitted(name, settings).settings.keys()
         except ParameterError:
             raise
         except ImgtoolError:
@@ -173,9 +173,9 @@ def is_trained(name: str) -> bool:
     return "@" in name or "/" in name or Path(name, storage.DESCRIPTION).is_file()
 
 
-def _unfitted(name: str, settings: Mapping[str, Any]) -> Classifier:
+def _unfitted(name: str, settings: Mapping[str, Any]) -> Trainable:
     """Return a classifier to fit, with those of the settings that it has."""
-    known = registry.create(name).defaults
+    known = registry.create(name).settings
     return registry.create(name, **{key: value for key, value in settings.items() if key in known})
 
 
@@ -204,12 +204,11 @@ def _measure(
     if is_trained(name):
         return _score_trained(name, test, device, progress)
     begin = time.perf_counter()
-    model = _unfitted(name, settings).fit(train, seed=seed, device=device, progress=_named(name, progress))
+    model = _unfitted(name, settings).fit(train, seed=seed, device=device, events=_events(name, progress))
     seconds = time.perf_counter() - begin
     scores, milliseconds = score(model, test, _named(name, progress))
-    size = sum(array.nbytes for array in model.arrays().values())
     about = {"classes": len(model.classes), "settings": model.settings}
-    return Result(name, None, scores, seconds, milliseconds, size, about)
+    return Result(name, None, scores, seconds, milliseconds, model.weights_bytes, about)
 
 
 def _score_trained(name: str, test: Dataset, device: str, progress: Progress | None) -> Result:
@@ -219,16 +218,20 @@ def _score_trained(name: str, test: Dataset, device: str, progress: Progress | N
     about = {
         "classes": len(model.classes),
         "settings": model.settings,
-        "weights": model.description["sha256"],
-        "data": model.description.get("data"),
+        "weights": model.weights_hash,
+        "data": model.provenance.get("data"),
     }
-    size = (registry.locate(name) / storage.WEIGHTS).stat().st_size
-    return Result(name, None, scores, None, milliseconds, size, about)
+    return Result(name, None, scores, None, milliseconds, model.weights_bytes, about)
 
 
 def _named(name: str, progress: Progress | None) -> Progress | None:
     """Return a callback that says whose progress it tells."""
     return (lambda done, total, message: progress(done, total, f"{name}: {message}")) if progress else None
+
+
+def _events(name: str, progress: Progress | None) -> Events | None:
+    """Return what tells of a fit's events as progress."""
+    return (lambda event: progress(*steps_of(event, name))) if progress else None
 
 
 def score(model: Classifier, test: Dataset, progress: Progress | None = None) -> tuple[np.ndarray, float]:
@@ -241,17 +244,18 @@ def score(model: Classifier, test: Dataset, progress: Progress | None = None) ->
         known = ", ".join(model.classes[:SHOWN_CLASSES]) + (" ..." if len(model.classes) > SHOWN_CLASSES else "")
         raise DataError(f"{model.name} knows no class {missing[0]!r}; its {len(model.classes)} are {known}")
     columns = [model.classes.index(name) for name in test.classes]
-    before = sum(model.seconds[stage] for stage in STAGES)
-    parts = []
+    parts, begun, reading = [], time.perf_counter(), 0.0
     for begin in range(0, len(test), BATCH):
+        start = time.perf_counter()
         images = [test.image(index) for index in range(begin, min(begin + BATCH, len(test)))]
+        reading += time.perf_counter() - start
         found = model.scores(images)
         if found.shape != (len(images), len(model.classes)) or not np.isfinite(found).all():
             raise DataError(f"{model.name} gave no probabilities of {len(model.classes)} classes for each image")
         parts.append(found[:, columns])
         if progress:
             progress(begin + len(images), len(test), "labelling images")
-    seconds = sum(model.seconds[stage] for stage in STAGES) - before
+    seconds = time.perf_counter() - begun - reading
     return np.concatenate(parts), 1000 * seconds / len(test)
 
 

@@ -49,7 +49,6 @@ def test_textures_are_told_apart(fitted, name):
     assert scores.shape == (30, 3)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert (scores.argmax(axis=1) == test.labels).mean() >= 0.9
-    assert all(seconds > 0 for seconds in fitted[name].seconds.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,9 +58,9 @@ def test_what_is_stored_answers_alike(fitted, name, tmp_path):
     found = open_model(str(tmp_path / "m"))
     assert found.classes == ("across", "dots", "down")
     assert found.settings == model.settings
-    assert found.description["data"]["images"] == 24
+    assert found.provenance["data"]["images"] == 24
     np.testing.assert_array_equal(found.scores(images), model.scores(images))
-    model.save(tmp_path / "q", quantise=["svm.weights"])
+    model.save(tmp_path / "q", quantize=["svm.weights"])
     np.testing.assert_allclose(open_model(str(tmp_path / "q")).scores(images), model.scores(images), atol=0.03)
 
 
@@ -88,14 +87,14 @@ def test_no_images_give_no_scores(fitted, name):
     assert fitted[name].scores([]).shape == (0, 3)
 
 
-def test_progress_is_told_and_pyramid_lengthens_the_vector():
+def test_a_fit_emits_progress_and_a_pyramid_lengthens_the_vector():
     pytest.importorskip("sklearn", reason="needs the extra 'classic'")
-    told = []
+    events = []
     model = create("sift-fv-svm", **SMALL["sift-fv-svm"], pyramid="1x1,3x1", places="no")
-    model.fit(textures(4), progress=lambda *step: told.append(step))
+    model.fit(textures(4), events=events.append)
     assert model.length() == 4 * 2 * 8 * model.codebook.components
-    assert {message.split(",")[0] for *_, message in told} >= {"sampling descriptors", "describing images", "fit"}
-    assert all(0 <= done <= total for done, total, _ in told)
+    assert {event.what.split(",")[0] for event in events} >= {"sampling descriptors", "describing images", "fit"}
+    assert all(0 <= event.done <= event.total for event in events)
 
 
 @pytest.mark.parametrize(
@@ -146,13 +145,14 @@ def test_a_folder_with_any_array_changed_is_refused(fitted, tmp_path):
 
     model = fitted["sift-fv-svm"]
     model.save(tmp_path / "m")
-    weights, description = tmp_path / "m" / storage.WEIGHTS, tmp_path / "m" / storage.DESCRIPTION
+    weights, description = next((tmp_path / "m").glob("weights-*")), tmp_path / "m" / storage.DESCRIPTION
     arrays, text = load_file(weights), json.loads(description.read_text())
     for name, array in arrays.items():
         for wrong in (None, array[:0], np.ascontiguousarray(array[..., :-1]), array.astype(np.int32), array[None]):
             changed = {key: value for key, value in {**arrays, name: wrong}.items() if value is not None}
             save_file(changed, weights)
-            text["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+            text["weights"]["sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+            text["digest"] = storage.digest_of(text)
             description.write_text(json.dumps(text))
             with pytest.raises(DataError):
                 open_model(str(tmp_path / "m"))

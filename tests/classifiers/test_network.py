@@ -1,6 +1,7 @@
 """Networks as classifiers: settings, preprocessing, backends, training by hand and in PyTorch."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from imgtool.classifiers import network, registry
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load
 from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterError, TrainingError
+from imgtool.events import Epoch, Progress
 from imgtool.image.resize import fit_crop
 from locations import SAMPLES
 
@@ -36,13 +38,15 @@ def without_torch(monkeypatch):
     ("name", "key", "value"),
     [(name, key, value) for name in NETWORKS for key, value in [
         ("epochs", 0), ("epochs", -1), ("epochs", 1.5), ("epochs", True), ("epochs", 10**400), ("epochs", None),
-        ("batch", 0), ("batch", -3), ("rate", 0.0), ("rate", -1), ("rate", float("nan")), ("rate", "inf"),
-        ("rate", 10**400), ("rate", [0.1]), ("decay", -0.1), ("decay", 2), ("mirror", "maybe"), ("mirror", 1),
-        ("side", 0), ("side", 10**9), ("channels", 2), ("channels", 0)]]
+        ("batch", 0), ("batch", -3), ("learning_rate", 0.0), ("learning_rate", -1), ("learning_rate", float("nan")),
+        ("learning_rate", "inf"), ("learning_rate", 10**400), ("learning_rate", [0.1]), ("weight_decay", -0.1),
+        ("weight_decay", 2), ("horizontal_flip", "maybe"), ("horizontal_flip", 1), ("side", 0), ("side", 10**9),
+        ("channels", 2), ("channels", 0)]]
     + [("two-layer", "hidden", 0), ("two-layer", "hidden", -4), ("lenet", "side", 31), ("lenet", "side", 36),
-       ("lenet", "smoothing", 2), ("lenet", "shift", -1), ("lenet", "zoom", 0), ("lenet", "stretch", 0.5),
-       ("lenet", "jitter", "nan"), ("alexnet", "side", 62), ("alexnet", "rank", -1), ("alexnet", "rank", 5000),
-       ("alexnet", "channels", 1)],
+       ("lenet", "label_smoothing", 2), ("lenet", "shift", -1), ("lenet", "min_crop_area", 0), ("lenet", "momentum", 1),
+       ("lenet", "max_aspect_ratio", 0.5), ("lenet", "color_jitter", "nan"), ("lenet", "activation", "step"),
+       ("alexnet", "side", 62), ("alexnet", "rank", -1), ("alexnet", "rank", 5000), ("alexnet", "channels", 1),
+       ("alexnet", "dropout", 1), ("alexnet", "resize", 3)],
 )  # fmt: skip
 def test_settings_outside_their_range_are_refused_before_any_work(name, key, value):
     with pytest.raises(ParameterError, match=f"^{name}: {key} ") as caught:
@@ -52,8 +56,8 @@ def test_settings_outside_their_range_are_refused_before_any_work(name, key, val
 
 @pytest.mark.parametrize(
     ("name", "key", "text", "value"),
-    [("lenet", "epochs", "7", 7), ("lenet", "rate", "1e-3", 1e-3), ("lenet", "mirror", "no", False),
-     ("lenet", "bf16", "TRUE", True), ("alexnet", "rank", "16", 16), ("lenet", "rate", 1, 1.0)],
+    [("lenet", "epochs", "7", 7), ("lenet", "learning_rate", "1e-3", 1e-3), ("lenet", "horizontal_flip", "no", False),
+     ("lenet", "bf16", "TRUE", True), ("alexnet", "rank", "16", 16), ("lenet", "learning_rate", 1, 1.0)],
 )  # fmt: skip
 def test_settings_come_as_text_from_the_command_line(name, key, text, value):
     found = registry.create(name, **{key: text}).settings[key]
@@ -65,9 +69,7 @@ def test_settings_come_as_text_from_the_command_line(name, key, text, value):
 def test_every_side_in_the_range_fits_the_network(name, sides):
     for side in sides:
         model = registry.create(name, side=side)
-        channels = model.settings["channels"]
-        shapes = list(model.network().shapes((channels, side, side)))
-        assert shapes[-1][-1] == (0,)  # no classes yet
+        assert model.network(7).output_shape(model.input_shape) == (7,)
 
 
 @pytest.mark.parametrize("shape", [(50, 80, 3), (80, 50, 3), (50, 80), (50, 80, 4), (50, 80, 2), (1, 1), (3, 200, 3)])
@@ -94,58 +96,52 @@ def test_prepare_is_resize_and_centre_crop():
     assert prepared[-1, -1, 0] == 128
 
 
-@pytest.mark.parametrize(
-    "value", [[0.5], [0.5] * 4, ["x"] * 3, [1] * 3, [float("nan")] * 3, [1e9] * 3, "abc", None, {}]
-)
-@pytest.mark.parametrize("key", ["mean", "std"])
+@pytest.mark.parametrize("value", [[0.5] * 2, [0.5] * 4, ["x"] * 3, [float("nan")] * 3, [1e9] * 3, "abc", None, {}, []])
+@pytest.mark.parametrize("key", ["mean", "deviation"])
 def test_preprocessing_that_does_not_fit_is_refused(key, value, fitted):
-    numbers = {**fitted.description["preprocessing"], key: value}
-    broken = registry.create("two-layer", hidden=6)
-    broken.classes, broken.description = fitted.classes, {"preprocessing": numbers}
-    with pytest.raises(DataError, match=key):
-        broken.restore(fitted.arrays())
+    data = fitted.to_data()
+    with pytest.raises(DataError, match=f"preprocessing.*{key}"):
+        type(fitted).from_data(replace(data, preprocessing={**data.preprocessing, key: value}))
 
 
-@pytest.mark.parametrize("std", [0.0, -0.1])
-def test_a_deviation_that_is_not_positive_is_refused(std, fitted):
-    broken = registry.create("two-layer", hidden=6)
-    broken.classes = fitted.classes
-    broken.description = {"preprocessing": {"mean": [0.5] * 3, "std": [0.2, std, 0.2]}}
-    with pytest.raises(DataError, match="std"):
-        broken.restore(fitted.arrays())
+@pytest.mark.parametrize("deviation", [0.0, -0.1])
+def test_a_deviation_that_is_not_positive_is_refused(deviation, fitted):
+    data = fitted.to_data()
+    preprocessing = {**data.preprocessing, "deviation": [0.2, deviation, 0.2]}
+    with pytest.raises(DataError, match="deviation"):
+        type(fitted).from_data(replace(data, preprocessing=preprocessing))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32, np.uint8, bool])
 def test_weights_of_another_type_are_refused(dtype, fitted):
-    broken = registry.create("two-layer", hidden=6)
-    broken.classes, broken.description = fitted.classes, fitted.description
+    arrays = {**fitted.arrays(), "fc1.bias": np.zeros(6, dtype)}
     with pytest.raises(DataError, match=r"fc1\.bias is .*, not float32"):
-        broken.restore({**fitted.arrays(), "fc1.bias": np.zeros(6, dtype)})
+        type(fitted).from_data(replace(fitted.to_data(), arrays=arrays))
 
 
 def test_weights_that_overflow_give_one_line_and_no_warning(fitted, textures):
-    wild = registry.create("two-layer", hidden=6)
-    wild.classes, wild.description = fitted.classes, fitted.description
-    wild.restore({name: np.full_like(array, 3e38) for name, array in fitted.arrays().items()})
+    arrays = {name: np.full_like(array, 3e38) for name, array in fitted.arrays().items()}
+    wild = type(fitted).from_data(replace(fitted.to_data(), arrays=arrays))
     with pytest.raises(DataError, match="no probabilities"):
         wild.scores([textures.image(0)])
 
 
 def test_by_hand_a_loss_that_is_not_finite_stops_training(textures):
     with pytest.raises(TrainingError, match="not finite in epoch"):
-        registry.create("two-layer", epochs=20, rate=1e6).fit(textures)
+        registry.create("two-layer", epochs=20, learning_rate=1e6).fit(textures)
 
 
 def test_by_hand_it_learns(textures):
-    history = registry.create("two-layer", epochs=15).fit(textures).description["history"]
+    history = registry.create("two-layer", epochs=15).fit(textures).provenance["history"]
     assert [entry["epoch"] for entry in history] == list(range(1, 16))
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
 
 
-def test_progress_is_told(textures):
-    told = []
-    registry.create("two-layer", epochs=3).fit(textures, progress=lambda *step: told.append(step))
-    assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
+def test_training_emits_an_event_for_each_epoch(textures):
+    events = []
+    registry.create("two-layer", epochs=3).fit(textures, events=events.append)
+    assert [(each.epoch, each.epochs) for each in events if isinstance(each, Epoch)] == [(1, 3), (2, 3), (3, 3)]
+    assert [each.done for each in events if isinstance(each, Progress)] == list(range(1, len(textures) + 1))
 
 
 def test_pytorch_resumes_from_a_checkpoint_with_the_same_bits(textures, tmp_path):
@@ -154,19 +150,20 @@ def test_pytorch_resumes_from_a_checkpoint_with_the_same_bits(textures, tmp_path
     class CutError(Exception):
         pass
 
-    def cut(done, total, message):
-        if done > total / 2:
+    def cut(event):
+        if isinstance(event, Epoch) and event.epoch == 2:
             raise CutError
 
     checkpoint = tmp_path / "checkpoint"
     whole = registry.create("lenet", epochs=4).fit(textures, seed=3)
     with pytest.raises(CutError):
-        registry.create("lenet", epochs=4).fit(textures, seed=3, resume=checkpoint, progress=cut)
+        registry.create("lenet", epochs=4).fit(textures, seed=3, resume=checkpoint, events=cut)
     assert checkpoint.exists()
     again = registry.create("lenet", epochs=4).fit(textures, seed=3, resume=checkpoint)
     for name, array in whole.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], array)
-    assert again.description == whole.description
+    untimed = [[{**row, "seconds": 0} for row in model.provenance["history"]] for model in (again, whole)]
+    assert untimed[0] == untimed[1]
 
 
 @pytest.mark.parametrize("other", ["images", "labels", "network"])
@@ -181,7 +178,7 @@ def test_a_checkpoint_of_other_images_or_another_network_is_refused(other, textu
     elif other == "labels":
         labels = labels[::-1].copy()
     else:
-        own["channels"] = 1
+        own["channels"] = 3
     with pytest.raises(DataError, match="another training"):
         registry.create("lenet", **own).fit(Dataset(items, labels, textures.classes), resume=checkpoint)
 
@@ -189,7 +186,7 @@ def test_a_checkpoint_of_other_images_or_another_network_is_refused(other, textu
 @pytest.mark.parametrize("name", ["lenet", "alexnet"])
 def test_training_without_pytorch_says_what_to_install(name, textures, monkeypatch):
     without_torch(monkeypatch)
-    with pytest.raises(MissingExtraError, match=r"pip install 'imgtool\[torch\]'"):
+    with pytest.raises(MissingExtraError, match="needs the extra 'torch'"):
         registry.create(name).fit(textures)
 
 
@@ -199,27 +196,93 @@ def test_two_layer_needs_no_pytorch(textures, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("backend", "device", "count", "expected"),
-    [("auto", "cpu", 1, "numpy"), ("auto", "cpu", 3, "torch"), ("auto", "cuda", 1, "torch"),
-     ("numpy", "cpu", 3, "numpy"), ("torch", "cpu", 1, "torch")],
+    ("backend", "device", "expected"),
+    [("auto", "cpu", "NumpyRunner"), ("auto", "cuda", "TorchRunner"), ("numpy", "cpu", "NumpyRunner"),
+     ("torch", "cpu", "TorchRunner")],
 )  # fmt: skip
-def test_auto_takes_numpy_for_few_images_on_the_cpu(backend, device, count, expected, fitted, textures, monkeypatch):
-    if expected == "torch":
-        pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-    monkeypatch.setattr(network, "FEW", 2)
-    monkeypatch.setattr(fitted, "backend", backend)
-    monkeypatch.setattr(fitted, "device", device)
-    used = []
-    for name in ("numpy", "torch"):
-        monkeypatch.setattr(fitted, f"_by_{name}", lambda x, name=name: used.append(name) or np.zeros((len(x), 6)))
-    fitted.features([fitted.prepare(textures.image(0))] * count)
-    assert used == [expected]
+def test_the_runner_is_chosen_when_a_model_is_opened(backend, device, expected, fitted, monkeypatch):
+    if expected == "TorchRunner":
+        backend_module = pytest.importorskip("imgtool.networks.torch_backend", reason="needs the extra 'torch'")
+        devices = []
+        monkeypatch.setattr(backend_module, "TorchRunner", lambda *_, device: devices.append(device) or object())
+        type(fitted).from_data(fitted.to_data(), backend=backend, device=device)
+        assert devices == [device]
+    else:
+        model = type(fitted).from_data(fitted.to_data(), backend=backend, device=device)
+        assert type(model._runner).__name__ == expected
 
 
-def test_many_images_without_pytorch_stay_with_numpy(fitted, textures, monkeypatch):
-    without_torch(monkeypatch)
-    monkeypatch.setattr(network, "FEW", 2)
-    assert fitted.scores([textures.image(0)] * 40).shape == (40, 3)
+def test_gray_data_is_trained_with_one_channel_and_characters_are_not_mirrored():
+    rng = np.random.default_rng(0)
+    gray, labels = rng.integers(0, 256, (12, 34, 36), dtype=np.uint8), np.arange(12) % 3
+    colored = np.dstack([gray[0], gray[1], gray[2]])
+    digits = registry.create("two-layer", epochs=1).fit(Dataset(list(gray), labels, ("0", "1", "2")))
+    assert digits.settings["channels"] == 1
+    assert digits.settings["horizontal_flip"] is False
+    assert digits.scores([colored]).shape == (1, 3)
+    things = registry.create("two-layer", epochs=1).fit(Dataset([*gray[:11], colored], labels, ("ant", "bee", "cat")))
+    assert things.settings["channels"] == 3
+    assert things.settings["horizontal_flip"] is True
+    told = registry.create("two-layer", epochs=1, channels=3, horizontal_flip="yes")
+    told.fit(Dataset(list(gray), labels, ("0", "1", "2")))
+    assert (told.settings["channels"], told.settings["horizontal_flip"]) == (3, True)
+
+
+def test_one_channel_of_gray_data_is_what_gray_preparation_gives():
+    gray = np.random.default_rng(0).integers(0, 256, (4, 50, 40), dtype=np.uint8)
+    data = Dataset(list(gray), np.arange(4) % 2, ("a", "b"))
+    found = registry.create("two-layer").samples(data)
+    told = registry.create("two-layer", channels=1).samples(data)
+    np.testing.assert_array_equal(found.images, told.images)
+    assert (found.mean, found.deviation) == (told.mean, told.deviation)
+
+
+def test_low_rank_factors_are_the_nearest_product():
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((30, 20)).astype(np.float32)
+    left, right = network.factors(weight, 5)
+    u, s, v = np.linalg.svd(weight.astype(np.float64))
+    np.testing.assert_allclose(left @ right, u[:, :5] * s[:5] @ v[:5], atol=1e-4)
+    assert (left.shape, right.shape) == ((30, 5), (5, 20))
+    np.testing.assert_allclose(np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1), rtol=1e-4)
+    with pytest.raises(ParameterError, match="rank must be below 20"):
+        network.factors(weight, 20)
+
+
+def test_training_starts_from_given_weights(fitted, textures):
+    same = registry.create("two-layer", hidden=6, epochs=1, learning_rate=1e-12)
+    same.start_from(fitted, textures.classes)
+    same.fit(textures)
+    assert same.preprocessing == fitted.preprocessing
+    for name, array in fitted.arrays().items():
+        np.testing.assert_allclose(same.arrays()[name], array, atol=1e-6)
+    assert same.provenance["init"]["name"] == "two-layer"
+    other = registry.create("two-layer", hidden=6, epochs=1, learning_rate=1e-12)
+    renamed = Dataset(textures.items, textures.labels, ("x", "y", "z"))
+    other.start_from(fitted, renamed.classes)
+    other.fit(renamed, seed=5)
+    np.testing.assert_allclose(other.arrays()["fc1.weight"], fitted.arrays()["fc1.weight"], atol=1e-6)
+    assert np.abs(other.arrays()["fc2.weight"] - fitted.arrays()["fc2.weight"]).max() > 0.01
+    with pytest.raises(DataError, match="do not fit"):
+        registry.create("lenet").start_from(fitted, textures.classes)
+    wider = registry.create("two-layer", hidden=7)
+    wider.start_from(fitted, textures.classes)
+    with pytest.raises(DataError, match="do not fit"):
+        wider.fit(textures)
+
+
+def test_alexnets_whole_matrices_become_factors_when_training_starts_from_them(textures):
+    pytest.importorskip("torch", reason="needs the extra 'torch'")
+    whole = registry.create("alexnet", epochs=1, side=63).fit(textures.subset(np.arange(3)))
+    thin = registry.create("alexnet", epochs=1, rank=3, learning_rate=1e-12)
+    thin.start_from(whole, textures.classes)
+    thin.fit(textures.subset(np.arange(3)))
+    arrays = thin.arrays()
+    assert arrays["classifier.1.left"].shape == (4096, 3)
+    assert thin.settings["side"] == 63
+    product = arrays["classifier.4.left"] @ arrays["classifier.4.right"]
+    weight = whole.arrays()["classifier.4.weight"]
+    assert np.linalg.norm(weight - product) < np.linalg.norm(weight)
 
 
 def test_a_device_that_is_not_there_is_refused_in_python_too(textures):

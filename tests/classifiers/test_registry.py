@@ -2,25 +2,33 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
-from imgtool.classifiers.protocol import Classifier
+from imgtool.classifiers.protocol import Trainable
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterError
+from imgtool.parameters import Parameters, parameter
 
 
-class Constant(Classifier):
+@dataclass(frozen=True)
+class ConstantParameters(Parameters):
+    """What a user's own class can vary."""
+
+    favorite: int = parameter(0, "The class that every image gets.", low=0, high=99)
+
+
+class Constant(Trainable):
     """A user's own class: says the same of every image."""
 
-    defaults = {"favourite": 0}  # noqa: RUF012
+    groups = {"architecture": ConstantParameters()}  # noqa: RUF012
 
-    def fit(self, dataset, *, seed=0, device="cpu", resume=None, progress=None):
-        self.classes = dataset.classes
-        self.description = {"data": {"images": len(dataset), "sha256": dataset.digest()}, "seed": seed, "history": []}
+    def fit(self, dataset, *, seed=0, device="cpu", resume=None, events=None):
+        self.learned_from(dataset, seed=seed, history=[])
         return self
 
     def prepare(self, image):
@@ -30,7 +38,7 @@ class Constant(Classifier):
         return np.zeros((len(batch), 1), np.float32)
 
     def decide(self, features):
-        return np.eye(len(self.classes))[[self.settings["favourite"]] * len(features)]
+        return np.eye(len(self.classes))[[self.parameters.favorite] * len(features)]
 
     def arrays(self):
         return {"nothing": np.zeros(1, np.float32)}
@@ -63,12 +71,12 @@ def dataset():
 @pytest.mark.usefixtures("installed")
 def test_a_users_own_class_is_created_saved_and_opened_by_name(dataset, tmp_path):
     assert "constant" in registry.names()
-    model = registry.create("constant", favourite="2").fit(dataset)
+    model = registry.create("constant", favorite="2").fit(dataset)
     model.save(tmp_path / "own")
     again = registry.open_model(str(tmp_path / "own"))
     assert type(again) is Constant
     np.testing.assert_array_equal(again.scores([dataset.image(0)]), [[0, 0, 1]])
-    with pytest.raises(ParameterError, match="--backend torch"):
+    with pytest.raises(ParameterError, match="no backend torch"):
         registry.open_model(str(tmp_path / "own"), backend="torch")
 
 
@@ -78,9 +86,9 @@ def test_a_model_of_a_class_that_is_not_installed_is_refused(dataset, tmp_path):
         registry.open_model(str(tmp_path / "own"))
 
 
-@pytest.mark.parametrize("name", registry.PREFERRED)
+@pytest.mark.parametrize("name", registry.DEFAULT_WEIGHTS)
 def test_a_bare_name_opens_the_weights_that_ship(name):
-    assert registry.locate(name).name == f"{name}@{registry.PREFERRED[name]}"
+    assert registry.locate(name).name == f"{name}@{registry.DEFAULT_WEIGHTS[name]}"
     assert registry.open_model(name).name == name
 
 

@@ -101,7 +101,7 @@ def test_probabilities_add_up_and_survive_storage(classes, dimensions, slope, se
     scores = machine.probabilities(features)
     assert np.isfinite(scores).all()
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-4)
-    np.testing.assert_array_equal(LinearSVM.restored(machine.arrays(), classes).probabilities(features), scores)
+    np.testing.assert_array_equal(LinearSVM.from_arrays(machine.arrays(), classes).probabilities(features), scores)
 
 
 GOOD = LinearSVM(np.ones((3, 4), np.float32), np.ones(3, np.float32), 2.0).arrays()
@@ -112,12 +112,12 @@ GOOD = LinearSVM(np.ones((3, 4), np.float32), np.ones(3, np.float32), 2.0).array
 def test_stored_parts_that_do_not_fit_are_refused(name, change):
     changed = {**GOOD, name: change(GOOD[name])}
     with pytest.raises(DataError, match="support vector machine"):
-        LinearSVM.restored({key: value for key, value in changed.items() if value is not None}, 3)
+        LinearSVM.from_arrays({key: value for key, value in changed.items() if value is not None}, 3)
 
 
 def test_a_slope_that_turns_the_answer_round_is_refused():
     with pytest.raises(DataError, match="positive"):
-        LinearSVM.restored({**GOOD, "svm.slope": np.array([-1], np.float32)}, 3)
+        LinearSVM.from_arrays({**GOOD, "svm.slope": np.array([-1], np.float32)}, 3)
 
 
 def test_a_class_without_images_is_refused():

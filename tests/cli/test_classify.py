@@ -29,7 +29,7 @@ def test_rows_say_what_produced_them(capsys):
     assert list(row) == ["path", "model", "classes", "label", "score", "top", "weights"]
     assert (row["path"], row["model"], row["classes"]) == (CAT, "alexnet", 10)
     folder = registry.locate("alexnet")
-    digest = json.loads((folder / "model.json").read_text())["sha256"]
+    digest = json.loads((folder / "model.json").read_text())["weights"]["sha256"]
     assert row["weights"] == f"alexnet@imagenette {digest[:12]}"
     assert [each["score"] for each in row["top"]] == sorted((each["score"] for each in row["top"]), reverse=True)
     assert row["score"] == row["top"][0]["score"]
@@ -121,7 +121,7 @@ def test_csv_has_names_and_tsv_has_none(capsys):
         (["--threshold", "1.5"], "1.5"),
         (["--top", "0"], "0"),
         (["--backend", "jax"], "jax"),
-        (["--backend", "torch", "--model", "sift-fv-svm"], "--backend torch"),
+        (["--backend", "torch", "--model", "sift-fv-svm"], "no backend torch"),
         (["--device", "gpu"], "gpu"),
         (["--model", "lenet@imagenette"], "lenet@cifar10"),
     ],

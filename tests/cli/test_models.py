@@ -2,11 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
-from imgtool.classifiers.storage import save_folder
+from imgtool.classifiers.storage import ModelData, save_model
 from imgtool.cli.main import execute
+from imgtool.image import read
+from locations import SAMPLES
 
 SHIPPED = registry.shipped()
 
@@ -24,17 +27,16 @@ def test_list_names_what_ships_and_what_can_be_trained(capsys):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_show_prints_the_card_and_the_description(name, capsys):
     assert execute(["models", "show", name]) == 0
-    assert capsys.readouterr().out == (registry.SHIPPED / name / "CARD.md").read_text("utf-8")
+    assert capsys.readouterr().out == (registry.SHIPPED_FOLDER / name / "CARD.md").read_text("utf-8")
     assert execute(["models", "show", name, "--json"]) == 0
     description = json.loads(capsys.readouterr().out)
     assert len(description["classes"]) == 10
-    assert description == json.loads((registry.SHIPPED / name / "model.json").read_text())
+    assert description == json.loads((registry.SHIPPED_FOLDER / name / "model.json").read_text())
 
 
 def test_show_of_a_trained_model_says_what_it_is(tmp_path, capsys):
-    data = {"images": 3, "sha256": "0" * 64}
-    description = {"name": "two-layer", "classes": ["a", "b\x1b[31m"], "settings": {}, "data": data, "seed": 4}
-    save_folder(tmp_path / "model", {**description, "history": []}, {})
+    trained = {"kind": "trained", "data": {"images": 3, "sha256": "0" * 64}, "seed": 4, "recipe": {}, "history": []}
+    save_model(tmp_path / "model", ModelData("two-layer", {}, [("a", None), ("b\x1b[31m", None)], trained))
     assert execute(["models", "show", str(tmp_path / "model")]) == 0
     shown = capsys.readouterr().out
     assert "two-layer" in shown
@@ -71,3 +73,38 @@ def test_an_unknown_name_is_answered_with_the_known_ones(command, capsys):
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert "did you mean alexnet" in captured.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    options = ["--model", "two-layer", "--epochs", "8", "--set", "hidden=20", "-q"]
+    assert execute(["train", str(SAMPLES / "textures"), *options, "-o", str(folder)]) == 0
+    return folder
+
+
+def test_export_stores_8_bits_without_the_accuracy_of_other_weights_unless_measured(trained, tmp_path, run):
+    assert run("models", "export", trained, "--quantize", "-o", tmp_path / "small").status == 0
+    before, after = registry.open_model(trained), registry.open_model(tmp_path / "small")
+    assert after.weights_bytes < before.weights_bytes / 3
+    image = read(SAMPLES / "textures" / "brick" / "brick_00.png")
+    np.testing.assert_allclose(after.scores([image]), before.scores([image]), atol=0.03)
+    assert "accuracy" not in after.provenance
+    options = ["--quantize", "--measure", SAMPLES / "textures", "-o", tmp_path / "small", "--force"]
+    assert run("models", "export", trained, *options).status == 0
+    measured = registry.open_model(tmp_path / "small")
+    assert measured.provenance["accuracy"]["n"] == 48
+    assert measured.weights_hash == after.weights_hash
+
+
+def test_export_names_classes_that_are_called_by_identifiers(trained, tmp_path, run):
+    names = tmp_path / "names.txt"
+    names.write_text("brick red brick\ngrass green grass\ngravel  gray gravel\n")
+    assert run("models", "export", trained, "--names", names, "-o", tmp_path / "named").status == 0
+    model = registry.open_model(tmp_path / "named")
+    assert model.classes == ("red brick", "green grass", "gray gravel")
+    assert model.identifiers == ("brick", "grass", "gravel")
+    names.write_text("brick red brick\n")
+    done = run("models", "export", trained, "--names", names, "-o", tmp_path / "other")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "'grass'" in done.err

@@ -23,30 +23,34 @@ def train(output, *arguments, data=TEXTURES):
 
 def test_options_and_settings_reach_the_model(capsys, tmp_path):
     options = ["--model", "two-layer", "--epochs", "2", "--batch", "9", "--lr", "0.02", "--seed", "5", "--json"]
-    assert train(tmp_path / "model", *options, "--set", "hidden=7", "--set", "mirror=no") == 0
+    assert train(tmp_path / "model", *options, "--set", "hidden=7", "--set", "horizontal-flip=no") == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["settings"] == {"side": 32, "channels": 3, "hidden": 7, "epochs": 2, "batch": 9, "rate": 0.02,
-                                  "decay": 1e-3, "mirror": False}  # fmt: skip
+    assert record["settings"] == {
+        "hidden": 7, "side": 32, "resize": 0, "channels": 1, "epochs": 2, "batch": 9, "learning_rate": 0.02,
+        "momentum": 0.9, "weight_decay": 1e-3, "horizontal_flip": False,
+    }  # fmt: skip
     assert (record["images"], record["seed"], record["classes"]) == (48, 5, ["brick", "grass", "gravel"])
     model = registry.open_model(str(tmp_path / "model"))
     assert model.settings == record["settings"]
-    assert model.description["seed"] == 5
-    assert model.description["data"]["images"] == 48
-    assert len(model.description["history"]) == 2
+    assert model.provenance["seed"] == 5
+    assert model.provenance["data"]["images"] == 48
+    assert len(model.provenance["history"]) == 2
 
 
 def test_the_same_command_gives_the_same_bytes_and_another_seed_others(tmp_path):
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert train(tmp_path / name, *QUICK, "--seed", seed) == 0
-    first, second, third = ((tmp_path / name / "weights.safetensors").read_bytes() for name in "abc")
+    first, second, third = (next((tmp_path / name).glob("weights-*")).read_bytes() for name in "abc")
     assert first == second != third
     assert (tmp_path / "a" / "model.json").read_text() == (tmp_path / "b" / "model.json").read_text()
 
 
 @pytest.mark.parametrize(
     ("pair", "message"),
-    [("batch=0", "batch must be from 1"), ("epochs=-1", "epochs must be from 1"), ("rate=nan", "rate is float"),
-     ("hidden=-4", "hidden must be from 1"), ("side=100000000", "side must be"), ("jitter=0.1", "there are side")],
+    [("batch=0", "batch must be from 1"), ("epochs=-1", "epochs must be from 1"),
+     ("hidden=-4", "hidden must be from 1"), ("learning-rate=nan", "learning_rate must be from"),
+     ("side=100000000", "side must be"),
+     ("color_jitter=0.1", "there are hidden"), ("hiden=3", "did you mean hidden")],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_wrong_usage(pair, message, capsys, tmp_path):
     assert train(tmp_path / "model", "--model", "two-layer", "--set", pair) == 2
@@ -81,7 +85,9 @@ def test_where_no_model_can_be_written_nothing_is_trained(place, capsys, tmp_pat
     (tmp_path / "file").write_text("x")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_text("precious")
-    monkeypatch.setattr("imgtool.classifiers.network.TwoLayer.fit", lambda *_, **__: pytest.fail("it was trained"))
+    monkeypatch.setattr(
+        "imgtool.classifiers.network.NetworkClassifier.fit", lambda *_, **__: pytest.fail("it was trained")
+    )
     assert train(tmp_path / place, *QUICK, "--force") == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert (tmp_path / "photos" / "cat.png").read_text() == "precious"
@@ -94,7 +100,7 @@ def test_a_model_is_replaced_only_with_force(capsys, tmp_path):
     assert "--force" in capsys.readouterr().err
     assert (tmp_path / "model" / "model.json").read_text() == old
     assert train(tmp_path / "model", *QUICK, "--seed", "2", "--force") == 0
-    assert registry.open_model(str(tmp_path / "model")).description["seed"] == 2
+    assert registry.open_model(str(tmp_path / "model")).provenance["seed"] == 2
 
 
 def test_what_is_called_val_is_never_trained_on(capsys, tmp_path):
@@ -137,6 +143,14 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(wait, tmp_path):
         pytest.skip("it was done before it could be killed")
     assert not (tmp_path / "cut").exists()
     assert train(tmp_path / "cut", *options, "--resume") == 0
-    cut, whole = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("cut", "whole"))
+    cut, whole = (next((tmp_path / name).glob("weights-*")).read_bytes() for name in ("cut", "whole"))
     assert cut == whole
     assert not checkpoint.exists()
+
+
+def test_settings_are_listed_with_default_range_and_meaning(run):
+    found = {row["setting"]: row for row in run("train", "--model", "lenet", "--settings").rows}
+    assert found["learning_rate"]["default"] == "0.01"
+    assert found["activation"]["range"] == "relu, tanh, sigmoid"
+    assert found["min_crop_area"]["of"] == "augmentation"
+    assert {"momentum", "warm_up", "training_side", "horizontal_flip", "side"} <= found.keys()

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -59,14 +58,12 @@ def test_rows_hold_errors_intervals_and_p_against_the_best():
 class Brightness:
     """A classifier without learning: bright is class 1."""
 
-    name, classes, defaults = "brightness", ("dark", "bright"), {"gain": 1.0}
+    name, classes, weights_bytes = "brightness", ("dark", "bright"), 40
 
     def __init__(self, name="brightness", **settings):
-        self.settings = self.defaults | settings
-        self.seconds = dict.fromkeys(("prepare", "features", "decide"), 0.0)
+        self.settings = {"gain": 1.0} | settings
 
     def scores(self, images):
-        self.seconds["features"] += 0.001 * len(images)
         bright = np.array([image.mean() / 255 for image in images]) * self.settings["gain"]
         return np.stack([1 - bright, bright], axis=1)
 
@@ -132,7 +129,7 @@ def test_models_are_measured_on_the_same_images_and_failures_are_rows():
     done = compare(["data", "extra", "brightness", *list(failing)[2:]], Parts(data, data))
     first, *rest = done.rows()
     assert (first["model"], first["top1_error"], first["n"], first["bytes"]) == ("brightness", 0, 10, 40)
-    assert first["ms_per_image"] == pytest.approx(1)
+    assert first["ms_per_image"] > 0
     assert {row["model"]: row["error"] for row in rest} == failing
     assert done.failed
     assert not compare(["brightness"], Parts(data, data)).failed
@@ -216,7 +213,7 @@ def test_equal_pixels_are_found_however_they_are_stored(tmp_path, kind):
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the data sets are not beside this checkout")
 def test_equal_pairs_of_scene15_that_its_description_names_are_found(tmp_path):
-    with zipfile.ZipFile(SHARED / "scene15.zip") as archive:
+    with zipfile.ZipFile(DATA / "scene15.zip") as archive:
         names = [name for name in archive.namelist() if "/livingroom/" in name and name.endswith(".jpg")]
         pair = [
             name
@@ -409,7 +406,7 @@ def test_a_model_that_learned_from_the_held_out_images_is_told(capsys, tmp_path)
         assert json.loads(captured.out)["seen"] == [model]
         assert "learned from these very images" in captured.err
     row = json.loads(captured.out)["models"][0]
-    assert row["bytes"] == os.path.getsize(f"{model}/weights.safetensors")
+    assert row["bytes"] == next(Path(model).glob("weights-*")).stat().st_size
     assert row["train_seconds"] is None
     data = load(SAMPLES / "textures").train
     assert evaluate([model], data.subset(np.arange(0, 48, 2))).seen == []

@@ -31,10 +31,10 @@ imgtool classify --model my-model/ photo.jpg
 
 def model_names() -> Iterable[str]:
     """Return the models that ship, by their short and full names."""
-    from imgtool.classifiers.registry import PREFERRED, shipped
+    from imgtool.classifiers.registry import DEFAULT_WEIGHTS, shipped
 
     there = shipped()
-    return [name for name in PREFERRED if f"{name}@{PREFERRED[name]}" in there] + there
+    return [name for name in DEFAULT_WEIGHTS if f"{name}@{DEFAULT_WEIGHTS[name]}" in there] + there
 
 
 @options.command("classify", examples=EXAMPLES)

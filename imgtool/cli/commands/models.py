@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from imgtool.cli import options
-from imgtool.cli.messages import complain
+from imgtool.cli.messages import complain, printable
 from imgtool.cli.tables import emit, json_line, write_rows
 
 COLUMNS = ("model", "classes", "accuracy", "n", "kB")
+LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "multiply-adds")
 
 
-@click.group("models", short_help="List, show and verify models.")
+@click.group("models", short_help="List, show, verify and export models.")
 def command() -> None:
-    """List, show and verify models.
+    """List, show, verify and export models.
 
     \b
       imgtool models list
       imgtool models show alexnet
       imgtool models layers lenet
       imgtool models verify my-model/
+      imgtool models export my-model/ --quantize -o my-small-model
     """
 
 
@@ -43,7 +46,7 @@ def _summary(name: str) -> dict[str, Any]:
 
     folder = locate(name)
     description = load_description(folder)
-    accuracy = description.get("accuracy", {})
+    accuracy = description["provenance"].get("accuracy", {})
     size = sum(file.stat().st_size for file in folder.iterdir())
     return {
         "model": name,
@@ -67,9 +70,7 @@ def layers(name: str, format: str | None) -> None:
     model = open_model(name)
     if not isinstance(model, NetworkClassifier):
         raise ParameterError(f"{name} is no network")
-    shape = (model.settings["channels"], model.settings["side"], model.settings["side"])
-    rows = summary(model.network(), shape)
-    write_rows(rows, format=format, columns=("layer", "kind", "output", "parameters", "multiply-adds"))
+    write_rows(summary(model.network(), model.input_shape), format=format, columns=LAYER_COLUMNS)
 
 
 @command.command("show")
@@ -78,33 +79,77 @@ def layers(name: str, format: str | None) -> None:
 def show(name: str, json: bool) -> None:
     """Show what a model is: its card, or what its model.json says."""
     from imgtool.classifiers.registry import locate
-    from imgtool.classifiers.storage import load_description
+    from imgtool.classifiers.storage import card_of, load_description
 
     folder = locate(name)
     description = load_description(folder)
-    card = folder / "CARD.md"
+    card = card_of(folder, description["weights"]["sha256"])
     if json:
         emit(json_line(description))
-    elif card.is_file():
-        emit(card.read_text("utf-8"))
+    elif card is not None:
+        emit("".join(f"{printable(line)}\n" for line in card.splitlines()))
     else:
-        emit("".join(f"{key:<14}{value}\n" for key, value in description.items() if key != "history"))
+        provenance = {key: value for key, value in description.pop("provenance").items() if key != "history"}
+        lines = {**description, "classes": [each["name"] for each in description["classes"]], **provenance}
+        emit("".join(f"{key:<14}{printable(str(value))}\n" for key, value in lines.items()))
 
 
 @command.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME|FOLDER]...")
 def verify(names: tuple[str, ...]) -> None:
     """Check models: every field, the hash, names and shapes of all tensors. All that ship, if none is named."""
-    from imgtool.classifiers.registry import open_model, shipped
+    from imgtool.classifiers.registry import locate, open_model, shipped
+    from imgtool.classifiers.storage import load_model
     from imgtool.errors import ImgtoolError
 
     failed = False
     for name in names or shipped():
         try:
+            load_model(locate(name), verify=True)
             model = open_model(name)
-            emit(f"{name}: whole, {len(model.classes)} classes, sha256 {model.description['sha256'][:12]}\n")
+            emit(f"{name}: whole, {len(model.classes)} classes, sha256 {model.weights_hash[:12]}\n")
         except ImgtoolError as error:
             failed = True
             complain(str(error))
     if failed:
         raise click.exceptions.Exit(1)
+
+
+@command.command("export")
+@click.argument("name", metavar="NAME|FOLDER")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="The new model.")
+@click.option("--quantize", is_flag=True, help="Store matrices of weights as int8 with a scale for each row.")
+@click.option("--names", type=click.Path(path_type=Path), metavar="FILE",
+              help="Lines of 'identifier name': what classes called by identifiers mean.")  # fmt: skip
+@click.option("--measure", "data", type=click.Path(path_type=Path), metavar="DATA",
+              help="Measure what was stored on the held-out part of this data set.")  # fmt: skip
+@options.device
+@options.force
+@options.quiet
+def export(
+    name: str,
+    output: Path,
+    quantize: bool,
+    names: Path | None,
+    data: Path | None,
+    device: str,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Write a trained model as another folder.
+
+    An accuracy is that of the weights it was measured with: after --quantize only --measure gives one.
+    """
+    from imgtool.classifiers.export import export_model
+    from imgtool.classifiers.registry import open_model
+    from imgtool.datasets.formats import load
+    from imgtool.evaluation.measuring import measure
+
+    export_model(name, output, quantize=quantize, names=names, overwrite=force)
+    if data is not None:
+        parts = load(data)
+        stored = open_model(str(output.absolute()), device=device)
+        stored.provenance = measure(stored, parts.train if parts.test is None else parts.test)
+        stored.save(output, overwrite=True, quantize=stored.quantizable() if quantize else ())
+    if not quiet:
+        emit(f"{output}: {sum(file.stat().st_size for file in output.iterdir()) / 1e6:.2f} MB\n")

@@ -3,72 +3,106 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgtool.cli import options
 from imgtool.cli.comparisons import shown_progress
-from imgtool.cli.tables import emit, json_line
-from imgtool.errors import OutputError
+from imgtool.cli.tables import emit, json_line, write_rows
+
+if TYPE_CHECKING:
+    from imgtool.classifiers.protocol import Trainable
+    from imgtool.datasets.formats import Parts
 
 EXAMPLES = """
 imgtool train photos/ --model hog-svm -o photos-hog
 imgtool train photos/ --model lenet --epochs 20 --seed 1 -o photos-lenet
-imgtool train mnist/ --model lenet --set channels=1 -o digits
+imgtool train photos/ --model lenet --init lenet@cifar10 --lr 0.003 -o photos-tuned
+imgtool train --model lenet --settings
 """
+SETTING_COLUMNS = ("setting", "of", "default", "range", "meaning")
+
+
+def list_settings(name: str) -> None:
+    """Print the settings of a model."""
+    from imgtool.classifiers.registry import groups_of
+    from imgtool.classifiers.settings import table
+
+    write_rows(table(groups_of(name)), format=None, columns=SETTING_COLUMNS)
 
 
 @options.command("train", examples=EXAMPLES)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path), required=False)
 @options.architecture
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="The model.")
+@click.option("--settings", "lists", is_flag=True, help="List the settings of --model, and end.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="The model.")
 @options.settings
+@click.option("--validation-share", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
+              help="Of a network's training images, left out to watch it by; 0 for none.  [0.1]")  # fmt: skip
+@click.option("--init", metavar="NAME|FOLDER", help="A trained network whose weights to start from.")
 @options.seed
 @options.device
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the CPU.  [by the network's size]")
 @click.option("--resume", is_flag=True, help="Go on after an interruption (networks).")
 @options.force
 @click.option("--json", is_flag=True, help="Print a record of what was done.")
 @options.quiet
 @options.verbose
 def command(
-    data: Path,
+    data: Path | None,
     name: str,
-    output: Path,
+    lists: bool,
+    output: Path | None,
     settings: dict[str, Any],
-    seed: int,
-    device: str,
-    resume: bool,
-    force: bool,
     json: bool,
+    force: bool,
     quiet: bool,
     verbose: bool,
+    **how: Any,
 ) -> None:
     """Train a model on a data set.
 
     DATA is a folder of class folders, with train/ and val/ or test/ or without (then all of it is used), MNIST's or
-    CIFAR-10's files, or a CSV of path,label.
+    CIFAR-10's files, or a CSV of path,label. Where it has a held-out part, the trained model is measured on it, once.
     """
-    from imgtool.classifiers.registry import create
-    from imgtool.classifiers.storage import prepare_place
+    if lists:
+        list_settings(name)
+        return
+    if data is None or output is None:
+        raise click.UsageError("name a data set" if data is None else "name a folder for the model: -o FOLDER")
+    from imgtool.classifiers.training import train
     from imgtool.datasets.formats import load
-    from imgtool.device import resolve
+    from imgtool.evaluation.measuring import measure
+    from imgtool.events import steps_of
 
-    model = create(name, **settings)
-    train = load(data).train
-    prepare_place(output, overwrite=force)
-    checkpoint = output.with_name(output.name + ".checkpoint")
-    if checkpoint.exists() and not (resume or force):
-        raise OutputError(f"{checkpoint}: is left from an interrupted training; --resume goes on, --force begins anew")
-    if not resume:
-        checkpoint.unlink(missing_ok=True)
-    keep = checkpoint if model.keeps_checkpoints else None
+    parts = load(data)
     with shown_progress(quiet=quiet, verbose=verbose) as progress:
-        model.fit(train, seed=seed, device=resolve(device), resume=keep, progress=progress)
-    model.save(output, overwrite=force)
-    checkpoint.unlink(missing_ok=True)
+        events = (lambda event: progress(*steps_of(event))) if progress else None
+        model = train(parts, name, output=output, overwrite=force, events=events, **how, **settings)
+        if parts.test is not None:
+            model.provenance = measure(model, parts.test)
+            model.save(output, overwrite=True)
+    _report(model, parts, data, output, json=json, quiet=quiet)
+
+
+def _report(model: Trainable, parts: Parts, data: Path, output: Path, *, json: bool, quiet: bool) -> None:
+    """Print what was trained, and how good it is where that was measured."""
+    accuracy = model.provenance.get("accuracy")
+    images = model.provenance["data"]["images"]
     if json:
-        record = {"path": str(data), "output": str(output), "model": name, "images": len(train), "seed": seed}
-        emit(json_line({**record, "classes": list(model.classes), "settings": model.settings}))
+        record = {"path": str(data), "output": str(output), "model": model.name, "images": images}
+        record |= {"seed": model.provenance["seed"], "classes": list(model.classes), "settings": model.settings}
+        emit(json_line({**record, "accuracy": accuracy}))
     elif not quiet:
-        emit(f"{output}: {name}, {len(train)} images of {len(model.classes)} classes\n")
+        emit(f"{output}: {model.name}, {images} images of {len(model.classes)} classes{_accuracy_text(accuracy)}\n")
+
+
+def _accuracy_text(accuracy: dict[str, Any] | None) -> str:
+    """Return how many held-out images were labeled right, with the 95 % confidence interval."""
+    if accuracy is None:
+        return ""
+    low, high = (100 * each for each in accuracy["interval"])
+    return (
+        f"; {100 * accuracy['value']:.1f} % of {accuracy['n']} held-out images right (95 % CI {low:.1f} to {high:.1f})"
+    )

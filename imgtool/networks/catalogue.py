@@ -1,0 +1,130 @@
+"""The networks that can be trained by name: declaration, preprocessing, recipe and augmentation of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imgtool.errors import ParameterError
+from imgtool.networks.alexnet import alexnet
+from imgtool.networks.declaration import Sequence
+from imgtool.networks.lenet import lenet
+from imgtool.networks.preprocessing import MAX_SIDE, Preprocessing
+from imgtool.networks.recipe import Augmentation, Recipe
+from imgtool.networks.two_layer import two_layer
+from imgtool.parameters import Parameters, parameter
+
+ACTIVATIONS = ("relu", "tanh", "sigmoid")
+
+
+@dataclass(frozen=True)
+class TwoLayerParameters(Parameters):
+    """What two-layer can vary."""
+
+    hidden: int = parameter(100, "Units of the hidden layer.", low=1, high=65536)
+
+
+@dataclass(frozen=True)
+class LeNetParameters(Parameters):
+    """What LeNet can vary."""
+
+    activation: str = parameter("relu", "Nonlinearity after each layer but the last.", choices=ACTIVATIONS)
+
+
+@dataclass(frozen=True)
+class AlexNetParameters(Parameters):
+    """What AlexNet can vary."""
+
+    rank: int = parameter(0, "Rank of fc6 and fc7 as low-rank factors; 0: whole matrices.", low=0, high=4096)
+    dropout: float = parameter(
+        0.5, "Probability that a unit before fc6 and fc7 is dropped in training.", low=0, high=0.99
+    )
+
+
+@dataclass(frozen=True)
+class HandRecipe(Parameters):
+    """Gradient descent by hand, in NumPy: a constant learning rate and momentum."""
+
+    epochs: int = parameter(30, "Passes over the training images.", low=1, high=1_000_000)
+    batch: int = parameter(32, "Images in one step of gradient descent.", low=1, high=1_000_000)
+    learning_rate: float = parameter(0.01, "Learning rate.", low=1e-12, high=1_000_000)
+    momentum: float = parameter(0.9, "Share of the last step that the next one keeps.", low=0, high=0.9999)
+    weight_decay: float = parameter(1e-3, "L2 penalty: this times each weight is added to its gradient.", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class HandAugmentation(Parameters):
+    """Random changes that training by hand makes."""
+
+    horizontal_flip: bool = parameter(True, "Mirror half of the images left to right.")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network by name.
+
+    declare: from (classes, parameters, preprocessing) to the network. sides, channels: of the images that it can take,
+    both ends included. by_hand: trained in NumPy, without PyTorch.
+    """
+
+    declare: Callable[[int, Parameters, Preprocessing], Sequence]
+    parameters: Parameters
+    preprocessing: Preprocessing
+    recipe: Parameters
+    augmentation: Parameters
+    sides: tuple[int, int] = (1, MAX_SIDE)
+    channels: tuple[int, ...] = (1, 3)
+    by_hand: bool = False
+
+    def check(self, preprocessing: Preprocessing) -> None:
+        """Raise ParameterError for images that the network cannot take."""
+        low, high = self.sides
+        if not low <= preprocessing.side <= high:
+            raise ParameterError(f"side must be from {low} to {high}, got {preprocessing.side}")
+        if preprocessing.channels not in self.channels:
+            allowed = " or ".join(map(str, self.channels))
+            raise ParameterError(f"channels must be {allowed}, got {preprocessing.channels}")
+
+
+def _two_layer(classes: int, own: Parameters, seen: Preprocessing) -> Sequence:
+    assert isinstance(own, TwoLayerParameters)
+    return two_layer(classes, seen.channels, seen.side, own.hidden)
+
+
+def _lenet(classes: int, own: Parameters, seen: Preprocessing) -> Sequence:
+    assert isinstance(own, LeNetParameters)
+    return lenet(classes, seen.channels, activation=own.activation)
+
+
+def _alexnet(classes: int, own: Parameters, _: Preprocessing) -> Sequence:
+    assert isinstance(own, AlexNetParameters)
+    return alexnet(classes, rank=own.rank or None, dropout=own.dropout)
+
+
+CATALOGUE = {
+    "two-layer": Architecture(
+        declare=_two_layer,
+        parameters=TwoLayerParameters(),
+        preprocessing=Preprocessing(side=32),
+        recipe=HandRecipe(),
+        augmentation=HandAugmentation(),
+        by_hand=True,
+    ),
+    "lenet": Architecture(
+        declare=_lenet,
+        parameters=LeNetParameters(),
+        preprocessing=Preprocessing(side=32),
+        recipe=Recipe(),
+        augmentation=Augmentation(shift=0.1),
+        sides=(32, 35),  # fc1 has 5 x 5 x 16 inputs
+    ),
+    "alexnet": Architecture(
+        declare=_alexnet,
+        parameters=AlexNetParameters(),
+        preprocessing=Preprocessing(side=128),
+        recipe=Recipe(label_smoothing=0.1),
+        augmentation=Augmentation(min_crop_area=0.35, max_aspect_ratio=4 / 3, color_jitter=0.3),
+        sides=(63, MAX_SIDE),  # below, its pools find nothing
+        channels=(3,),
+    ),
+}

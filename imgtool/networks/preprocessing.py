@@ -1,0 +1,62 @@
+"""What is done to an image before a network sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgtool.errors import ParameterError
+from imgtool.parameters import Parameters, parameter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_SIDE = 1024
+MAX_MEAN = 1e3
+
+
+@dataclass(frozen=True)
+class Preprocessing(Parameters):
+    """The shorter side brought to `resize` pixels, then the centered square of `side`, then mean and deviation removed.
+
+    Resizing is bilinear with antialiasing, as Pillow's. mean and deviation are those of values from 0 to 1.
+    """
+
+    side: int = parameter(32, "Pixels of the square that the network sees.", low=1, high=MAX_SIDE)
+    resize: int = parameter(
+        0, "Pixels that the shorter side is brought to before the center is cut out; 0: as side.", low=0, high=MAX_SIDE
+    )
+    channels: int = parameter(3, "1 for gray, 3 for color.", choices=(1, 3))
+    mean: tuple[float, ...] = parameter((0.5,), "", low=-MAX_MEAN, high=MAX_MEAN)
+    deviation: tuple[float, ...] = parameter((0.5,), "", low=1e-6, high=MAX_MEAN)
+
+    def __post_init__(self) -> None:
+        """Refuse statistics of another number of channels, and a square larger than what it is cut out of."""
+        super().__post_init__()
+        for name in ("mean", "deviation"):
+            if len(getattr(self, name)) not in (1, self.channels):
+                raise ParameterError(f"{name} must be {self.channels} numbers, got {len(getattr(self, name))}")
+        if 0 < self.resize < self.side:
+            raise ParameterError(f"resize must be at least side, {self.side}, got {self.resize}")
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Return the centered square (side, side, channels) uint8 of an image of any size, depth and color."""
+        import numpy as np
+
+        from imgtool.image.color import to_gray, to_rgb
+        from imgtool.image.pixels import convert_depth
+        from imgtool.image.resize import fit_crop
+
+        if image.dtype != np.uint8:
+            image = convert_depth(image, "8")
+        planes = to_gray(image) if self.channels == 1 else to_rgb(image)
+        return fit_crop(planes, self.resize or self.side, self.side).reshape(self.side, self.side, -1)
+
+    def normalize(self, squares: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Return prepared squares as (n, channels, side, side) float32, less mean over deviation."""
+        import numpy as np
+
+        mean, deviation = (np.array(each, np.float32) for each in (self.mean, self.deviation))
+        images = (np.stack(list(squares)).astype(np.float32) / np.float32(255) - mean) / deviation
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
