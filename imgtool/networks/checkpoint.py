@@ -31,7 +31,7 @@ _ZEROS = "0" * 64
 _ABSENT = object()
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _NUMBERS_DIGEST = f'"numbers_sha256":"{_ZEROS}"'.encode()
-_SUBJECTS = {"data": "training images", "validation": "validation images", "tensors": "network"}
+_SUBJECTS = {"data": "training images", "validation": "validation images", "start": "first weights"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Checkpoint:
     """What a training goes on from.
 
     identity: what makes two trainings the same one, as JSON: recipe, augmentation, seed, digests of the images (data,
-    validation; "" for none), and tensors as `describe` gives them. threads: of the CPU. history: a row for each epoch.
+    validation; "" for none), of the network and of its first weights (start), and tensors as `describe` gives them.
+    threads: of the CPU. history: a row for each epoch.
     arrays: every number that training changes: module.NAME, momentum.NAME, and with validation images best.NAME, which
     are the module's after the best epoch so far.
     """

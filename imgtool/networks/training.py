@@ -6,6 +6,7 @@ Knows no particular network and no image format: it takes uint8 images in memory
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -154,9 +155,10 @@ class Nesterov:
             return False
         if norm > MAX_GRADIENT_NORM:
             torch._foreach_mul_(gradients, MAX_GRADIENT_NORM / norm)
+        momentum = self.recipe.momentum
         torch._fused_sgd_(
-            self.parameters, gradients, self.momenta, weight_decay=self.recipe.weight_decay,
-            momentum=self.recipe.momentum, lr=rate, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
+            self.parameters, gradients, self.momenta if momentum else [], weight_decay=self.recipe.weight_decay,
+            momentum=momentum, lr=rate, dampening=0.0, nesterov=momentum > 0, maximize=False, is_first_step=False,
         )  # fmt: skip
         return True
 
@@ -182,15 +184,25 @@ class _Run:
         self.keep()
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes two trainings the same one, as JSON has it."""
+        """Return what makes two trainings the same one, as JSON has it; of a run that has not begun."""
         return {
             "recipe": self.recipe.to_json(),
             "augmentation": self.augmentation.to_json(),
             "seed": self.seed,
             "data": self.samples.digest(),
             "validation": self.validation.digest() if self.validation else "",
+            "network": hashlib.sha256(repr(self.module).encode()).hexdigest(),  # what no tensor tells: strides, dropout
+            "start": self._start_digest(),
             "tensors": describe({name: array for name, array in self.arrays().items() if not name.startswith("best.")}),
         }
+
+    def _start_digest(self) -> str:
+        """Return a hash of the module's tensors, as they are before the first step."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(np.array(tensor.cpu().numpy(), order="C").data)
+        return digest.hexdigest()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all numbers that training changes, by name."""

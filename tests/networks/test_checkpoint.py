@@ -30,6 +30,8 @@ def state(*, validation=True):
         "seed": 5,
         "data": "a" * 64,
         "validation": "b" * 64 if validation else "",
+        "network": "c" * 64,
+        "start": "d" * 64,
         "tensors": describe(ARRAYS),
     }
     row = {"loss": 0.5, "error": 0.25, "seconds": 1.5}
@@ -127,8 +129,10 @@ def test_a_shorter_or_longer_file_is_refused(tmp_path, length):
         (lambda own: own.update(seed=6), "seed 5 there, 6 here"),
         (lambda own: own.update(data="c" * 64), "other training images"),
         (lambda own: own.update(validation=""), "other validation images"),
-        (lambda own: own["tensors"].update({"module.fc.weight": ["float32", [2, 4]]}), "other network"),
-        (lambda own: own["tensors"].update(extra=["float32", [1]]), "other network"),
+        (lambda own: own["tensors"].update({"module.fc.weight": ["float32", [2, 4]]}), "other tensors"),
+        (lambda own: own["tensors"].update(extra=["float32", [1]]), "other tensors"),
+        (lambda own: own.update(network="e"), "other network"),
+        (lambda own: own.update(start="e"), "other first weights"),
         (lambda own: own.update(seed=1, data="d"), "other training images, seed 5 there, 1 here"),
     ],
 )
@@ -167,7 +171,8 @@ def forge(path, monkeypatch, *, change=None, arrays=None):
 FIELDS = [
     ("format",), ("identity",), ("threads",), ("history",), ("history", 0), ("unknown",), ("identity", "recipe"),
     ("identity", "augmentation"), ("identity", "seed"), ("identity", "data"), ("identity", "validation"),
-    ("identity", "tensors"), ("identity", "unknown"), ("identity", "recipe", "epochs"),
+    ("identity", "tensors"), ("identity", "network"), ("identity", "start"), ("identity", "unknown"),
+    ("identity", "recipe", "epochs"),
     ("identity", "tensors", "module.steps"), ("history", 1, "epoch"), ("history", 1, "loss"), ("history", 1, "error"),
     ("history", 1, "seconds"), ("history", 1, "validation_loss"), ("history", 1, "validation_error"),
     ("history", 1, "unknown"),

@@ -1,6 +1,11 @@
 """Training in PyTorch: steps, epochs, checkpoints, and what stops it."""
 
 import dataclasses
+import os
+import re
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +13,7 @@ import scipy.special
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
-from imgtool.errors import TrainingError  # noqa: E402
+from imgtool.errors import DataError, TrainingError  # noqa: E402
 from imgtool.events import Epoch, Step  # noqa: E402
 from imgtool.networks.declaration import Dropout, Flatten, Linear, ReLU, Sequence  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
@@ -17,6 +22,7 @@ from imgtool.networks.samples import Samples  # noqa: E402
 from imgtool.networks.schedules import one_cycle  # noqa: E402
 from imgtool.networks.torch_backend import arrays_of, build  # noqa: E402
 from imgtool.networks.training import (  # noqa: E402
+    Nesterov,
     Normalization,
     batch,
     best_epoch,
@@ -56,14 +62,49 @@ def test_it_learns_and_the_same_seed_learns_the_same_bits():
         np.testing.assert_array_equal(array, runs[1][0][name])
 
 
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_a_step_is_that_of_pytorchs_optimizer(momentum):
+    ours, theirs = (build(lenet(3, 1), seed=3).to(memory_format=torch.channels_last) for _ in range(2))
+    settings = {"nesterov": True} if momentum else {}
+    sgd = torch.optim.SGD(theirs.parameters(), 0.1, momentum, weight_decay=0.01, fused=True, **settings)
+    own = Nesterov(ours, Recipe(momentum=momentum, weight_decay=0.01))
+    for seed in range(4):
+        inputs = torch.randn(8, 1, 32, 32, generator=torch.Generator().manual_seed(seed))
+        for module in (ours, theirs):
+            module.zero_grad()
+            (module(inputs).square().mean() / 100).backward()
+        assert own.step(0.1)
+        sgd.step()
+    for name, array in arrays_of(ours).items():
+        np.testing.assert_array_equal(array, arrays_of(theirs)[name])
+
+
+def test_training_imports_no_compiler():
+    """The first optimizer of torch.optim imports sympy and 800 other modules."""
+    program = """if True:
+        import sys, numpy as np
+        from imgtool.networks.lenet import lenet
+        from imgtool.networks.recipe import Augmentation, Recipe
+        from imgtool.networks.samples import Samples
+        from imgtool.networks.torch_backend import build
+        from imgtool.networks.training import train
+        samples = Samples(np.zeros((4, 32, 32, 1), np.uint8), np.arange(4) % 2, (0.5,), (0.5,))
+        train(build(lenet(2, 1)), samples, Recipe(epochs=1), Augmentation(), validation=samples)
+        print(sorted({"sympy", "torch._dynamo", "torch._inductor"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 class KilledError(Exception):
     pass
 
 
 @pytest.mark.parametrize("steps", [2, 5, 9])
-def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps):
+@pytest.mark.parametrize("validation", [None, samples(seed=9)], ids=["", "validation"])
+def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps, validation):
     whole = build(lenet(3, 1), seed=1)
-    train(whole, samples(), RECIPE, CHANGES, seed=5)
+    train(whole, samples(), RECIPE, CHANGES, seed=5, validation=validation)
 
     def kill(event):
         if isinstance(event, Step) and 3 * (event.epoch - 1) + event.step == steps:
@@ -71,11 +112,82 @@ def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps):
 
     cut = build(lenet(3, 1), seed=1)
     with pytest.raises(KilledError):
-        train(cut, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c", events=kill)
+        train(cut, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c", events=kill, validation=validation)
     again = build(lenet(3, 1), seed=1)
-    train(again, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c")
+    train(again, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c", validation=validation)
     for name, array in arrays_of(whole).items():
         np.testing.assert_array_equal(array, arrays_of(again)[name])
+
+
+@pytest.mark.slow
+def test_N3_killed_five_times_it_ends_with_the_same_bits(tmp_path):
+    program = """if True:
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[1])
+        from test_training import *
+        module = build(lenet(3, 1), seed=1)
+        recipe = dataclasses.replace(RECIPE, epochs=30)
+        train(module, samples(480), recipe, CHANGES, checkpoint=Path(sys.argv[2]) / "c", validation=samples(seed=9))
+        np.savez(Path(sys.argv[2]) / "weights.npz", **arrays_of(module))
+    """
+    results = []
+    for kills in (0, 5):
+        folder = tmp_path / str(kills)
+        folder.mkdir()
+        for kill in range(kills):
+            process = subprocess.Popen([sys.executable, "-c", program, os.path.dirname(__file__), str(folder)])
+            before = written(folder)
+            while process.poll() is None and written(folder) == before:
+                time.sleep(0.0005)
+            time.sleep(0.01 * kill)  # at another place of the epoch that follows
+            process.kill()
+            assert process.wait() != 0, "it was done before it could be killed"
+        subprocess.run([sys.executable, "-c", program, os.path.dirname(__file__), str(folder)], check=True)
+        results.append(np.load(folder / "weights.npz"))
+    for name in results[0]:
+        np.testing.assert_array_equal(results[0][name], results[1][name])
+
+
+def written(folder):
+    """Return when the checkpoint was last written."""
+    return (folder / "c").stat().st_mtime_ns if (folder / "c").exists() else 0
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"seed": 1}, "seed 0 there, 1 here"),
+        ({"threads": 3}, "threads 1 there, 3 here"),
+        ({"module": lambda: build(lenet(3, 1), seed=2)}, "other first weights"),
+        ({"module": lambda: build(lenet(3, 1, activation="tanh"), seed=1)}, "other network"),
+        ({"recipe": dataclasses.replace(RECIPE, learning_rate=0.5)}, "learning_rate 0.02 there, 0.5 here"),
+        ({"augmentation": STILL}, "horizontal_flip True there, False here"),
+        ({"samples": samples(seed=1)}, "other training images"),
+        ({"validation": samples(seed=2)}, "other validation images"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused_and_stays(tmp_path, change, line):
+    own = {"samples": samples(), "recipe": RECIPE, "augmentation": CHANGES, "checkpoint": tmp_path / "c"}
+    train(build(lenet(3, 1), seed=1), **own)
+    before = (tmp_path / "c").read_bytes()
+    module = change.get("module", lambda: build(lenet(3, 1), seed=1))
+    with pytest.raises(DataError, match="another training: .*" + re.escape(line)):
+        train(**{**own, **change, "module": module()})
+    assert (tmp_path / "c").read_bytes() == before
+
+
+def test_the_threads_of_the_checkpoint_are_gone_on_with(tmp_path):
+    def kill(event):
+        if isinstance(event, Epoch) and event.epoch == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(build(lenet(3, 1)), samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c", threads=2, events=kill)
+    module, seen = build(lenet(3, 1)), []
+    module.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    train(module, samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
+    assert set(seen) == {2}
 
 
 def softmax_gradient(weight, bias, inputs, labels, smoothing):
@@ -296,9 +408,12 @@ def test_exhausted_memory_is_one_line_and_keeps_the_last_checkpoint(tmp_path):
                 torch.empty(2**55)
             return super().forward(x)
 
+    torch.manual_seed(0)
     module = Hungry(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
     with pytest.raises(TrainingError, match=r"^memory is exhausted; try a smaller batch than 16$"):
         train(module, samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
+    torch.manual_seed(0)
+    module = Hungry(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
     module.steps = 4
     history = train(module, samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
     assert module.steps == 4 + 3 * 3  # the first epoch is not repeated
