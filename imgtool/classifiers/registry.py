@@ -13,7 +13,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgtool.classifiers.settings import Groups, with_settings
+from imgtool.classifiers.settings import Groups, table, with_settings
 from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 
@@ -83,6 +83,15 @@ def groups_of(name: str) -> Groups:
     """Return the settings of an architecture with their defaults."""
     kind = _class_of(name)
     return kind(name).groups
+
+
+def settings_table(name: str) -> list[dict[str, Any]]:
+    """Return a row for each setting of an architecture: its name, what it is part of, default, range, meaning."""
+    from imgtool.networks.catalogue import CATALOGUE
+
+    narrowed = CATALOGUE[name].ranges() if name in CATALOGUE else {}
+    rows = table(groups_of(name))
+    return [{**row, "range": narrowed.get(row["setting"], row["range"])} for row in rows]
 
 
 def locate(name: str) -> Path:

@@ -76,6 +76,10 @@ class Architecture:
     channels: tuple[int, ...] = (1, 3)
     by_hand: bool = False
 
+    def ranges(self) -> dict[str, str]:
+        """Return what this network narrows: the sides and channels of its images."""
+        return {"side": f"{self.sides[0]} to {self.sides[1]}", "channels": ", ".join(map(str, self.channels))}
+
     def check(self, preprocessing: Preprocessing) -> None:
         """Raise ParameterError for images that the network cannot take."""
         low, high = self.sides

@@ -153,4 +153,5 @@ def test_settings_are_listed_with_default_range_and_meaning(run):
     assert found["learning_rate"]["default"] == "0.01"
     assert found["activation"]["range"] == "relu, tanh, sigmoid"
     assert found["min_crop_area"]["of"] == "augmentation"
+    assert found["side"]["range"] == "32 to 35"
     assert {"momentum", "warm_up", "training_side", "horizontal_flip", "side"} <= found.keys()

@@ -26,10 +26,9 @@ SETTING_COLUMNS = ("setting", "of", "default", "range", "meaning")
 
 def list_settings(name: str) -> None:
     """Print the settings of a model."""
-    from imgtool.classifiers.registry import groups_of
-    from imgtool.classifiers.settings import table
+    from imgtool.classifiers.registry import settings_table
 
-    write_rows(table(groups_of(name)), format=None, columns=SETTING_COLUMNS)
+    write_rows(settings_table(name), format=None, columns=SETTING_COLUMNS)
 
 
 @options.command("train", examples=EXAMPLES)
