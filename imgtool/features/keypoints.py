@@ -61,7 +61,8 @@ def sparse_sift(image: ArrayLike) -> Descriptors:
 
     Notes
     -----
-    Lowe, IJCV 60(2), 2004, as OpenCV's `SIFT` computes it; its values are brought to length 1.
+    Lowe, IJCV 60(2), 2004, as OpenCV's `SIFT` computes it; its numbers, which are bytes, are scaled to length 1, cut
+    off at 0.2 and scaled again.
 
     Examples
     --------

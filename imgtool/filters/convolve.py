@@ -66,9 +66,9 @@ def convolve(
 
     Notes
     -----
-    g(y, x) = sum over v, u of k(v, u) f(y - v, x - u), as `scipy.ndimage.convolve` computes it for kernels of odd size.
-    An even kernel's origin is at index size // 2, as SciPy's is for correlation, where `scipy.ndimage.convolve` takes
-    the pixel before. NaN and infinity reach exactly the pixels that a tap other than 0 brings them to, by every method.
+    g(y, x) = sum over v, u of k(v, u) f(y - v, x - u), as `scipy.ndimage.convolve` computes it. An even kernel's origin
+    is at index size // 2; `scipy.signal.convolve2d(mode="same")` takes the one before. NaN and infinity reach exactly
+    the pixels that a tap other than 0 brings them to, by every method.
 
     Examples
     --------
