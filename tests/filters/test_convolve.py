@@ -159,12 +159,12 @@ LARGE = {
 def seen_through(padded, kernel, shape):
     """Return, for each result, the non-finite number that a plain sum gives, or 0: kernel as it lies on the image."""
     nan, plus, minus = np.zeros((3, *shape), bool)
-    for (p, q), tap in np.ndenumerate(kernel):
-        pixels = padded[p : p + shape[0], q : q + shape[1]]
-        if tap:
-            nan |= np.isnan(pixels)
-            plus |= pixels == np.copysign(np.inf, tap)
-            minus |= pixels == -np.copysign(np.inf, tap)
+    for row, column in np.argwhere(~np.isfinite(padded)):
+        pixel = padded[row, column]
+        for (p, q), tap in np.ndenumerate(kernel):
+            if tap and 0 <= row - p < shape[0] and 0 <= column - q < shape[1]:
+                kind = nan if np.isnan(pixel) else plus if pixel * tap > 0 else minus
+                kind[row - p, column - q] = True
     result = np.where(plus, np.inf, np.where(minus, -np.inf, 0.0))
     return np.where(nan | (plus & minus), np.nan, result)
 
@@ -184,6 +184,8 @@ def test_F12_holes_in_images_that_fill_the_registers_of_a_processor(name, dtype,
         padded = np.pad(image, margins(kernel, correlate=True), "symmetric")
         expected = seen_through(padded, kernel, shape)
         for method in methods_for(kernel):
+            if method == "gemm" and kernel.size > 500 and trial >= 4:
+                continue  # half a second each; four trials have every number of holes
             actual = convolve(image, kernel, method=method, correlate=True, threads=threads)
             np.testing.assert_array_equal(np.where(np.isfinite(actual), 0, actual), expected)
 
