@@ -2,7 +2,7 @@
 
     python scripts/make_sample_images.py
 
-Each picture's source and licence stands in sample_images/README.md.
+Each picture's source and license stands in sample_images/README.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `sift-fv-svm`: improved Fisher vectors of dense SIFT (Perronnin, Sanchez and Mensink, ECCV 2010); `hog-svm`: histograms
 of oriented gradients (Dalal and Triggs, CVPR 2005); `gist-svm`: GIST (Oliva and Torralba, IJCV 2001). Fitting needs
-scikit-learn, labelling does not.
+scikit-learn, labeling does not.
 """
 
 from __future__ import annotations

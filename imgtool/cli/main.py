@@ -35,7 +35,7 @@ COMMANDS = {
     "features": "Fit codebooks; search, merge and convert feature files.",
     "classify": "Label images with networks and classic models.",
     "train": "Train a model on a data set.",
-    "evaluate": "Measure trained models on a labelled data set.",
+    "evaluate": "Measure trained models on a labeled data set.",
     "compare": "Split, train and compare models, with statistics.",
     "models": "List, show and verify models.",
     "doctor": "Say what imgtool finds on this machine.",

@@ -1,1 +1,1 @@
-"""Labelled images and feature files."""
+"""Labeled images and feature files."""

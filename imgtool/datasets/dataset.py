@@ -1,4 +1,4 @@
-"""Labelled images, read when they are needed."""
+"""Labeled images, read when they are needed."""
 
 from __future__ import annotations
 

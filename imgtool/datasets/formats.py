@@ -1,4 +1,4 @@
-"""Find the labelled images that a path stands for.
+"""Find the labeled images that a path stands for.
 
 A folder of class folders; the same under `train/` and `val/` or `test/`; MNIST's four IDX files; CIFAR-10's binary
 batches; a CSV of `path,label`; a feature file with labels. Classes are in sorted order, those of CIFAR-10 in its own.

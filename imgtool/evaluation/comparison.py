@@ -254,7 +254,7 @@ def score(model: Classifier, test: Dataset, progress: Progress | None = None) ->
             raise DataError(f"{model.name} gave no probabilities of {len(model.classes)} classes for each image")
         parts.append(found[:, columns])
         if progress:
-            progress(begin + len(images), len(test), "labelling images")
+            progress(begin + len(images), len(test), "labeling images")
     seconds = time.perf_counter() - begun - reading
     return np.concatenate(parts), 1000 * seconds / len(test)
 

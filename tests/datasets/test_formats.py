@@ -1,4 +1,4 @@
-"""Finding labelled images: folders, CSV, MNIST, CIFAR-10."""
+"""Finding labeled images: folders, CSV, MNIST, CIFAR-10."""
 
 import gzip
 import io

@@ -70,7 +70,7 @@ def test_mirror_changes_left_and_right_of_about_half():
 
 
 def inside(images):
-    """Return whether no window leaves the image: each inner pixel differs from its neighbour, none repeats an edge."""
+    """Return whether no window leaves the image: each inner pixel differs from its neighbor, none repeats an edge."""
     columns, rows = images[:, 0].diff(dim=2)[:, :, 1:-1], images[:, 1].diff(dim=1)[:, 1:-1]
     return bool((columns > 0.1).all() and (rows > 0.1).all())
 

@@ -22,7 +22,7 @@ imgtool evaluate imagenette/ --model alexnet@imagenette --format json
 @click.option("--format", type=click.Choice(SHOWN), help="[table on a terminal, else json]")
 @options.quiet
 def command(data: Path, names: tuple[str, ...], device: str, format: str | None, quiet: bool) -> None:
-    """Measure trained models on a labelled data set.
+    """Measure trained models on a labeled data set.
 
     The held-out part (val/ or test/) where DATA has one, else all of it.
     """

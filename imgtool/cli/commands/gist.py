@@ -42,7 +42,7 @@ imgtool gist --size 128 --orientations 8,8,4 --visualize gist.png photo.jpg
 @click.option("--size", type=click.IntRange(1), help="Side of the square that is described.  [256]")
 @click.option("--orientations", type=options.Numbers(least=1, most=360), help="At each scale, finest first.  [8,8,8,8]")
 @click.option("--blocks", type=click.IntRange(1), help="Windows a side.  [4]")
-@click.option("--prefilter", type=float, help="Cutoff of the contrast normalisation, cycles an image.  [4]")
+@click.option("--prefilter", type=float, help="Cutoff of the contrast normalization, cycles an image.  [4]")
 @click.option("--color/--gray", default=None, help="Describe R, G and B apart, or their mean.  [gray]")
 @options.batch_device
 @options.visualize
