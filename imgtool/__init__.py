@@ -44,6 +44,8 @@ _MODULES = {
     "save_codebook": "imgtool.features.codebook",
     "Codebook": "imgtool.features.codebook",
     "Dictionary": "imgtool.features.codebook",
+    "open_model": "imgtool.classifiers.registry",
+    "train": "imgtool.classifiers.training",
     "ImgtoolError": "imgtool.errors",
     "ImageError": "imgtool.errors",
     "OutputError": "imgtool.errors",
@@ -58,6 +60,8 @@ _MODULES = {
 TYPE_CHECKING = False  # as type checkers take it; importing `typing` takes longer than all the rest
 if TYPE_CHECKING:
     from imgtool.batch.image_files import write
+    from imgtool.classifiers.registry import open_model
+    from imgtool.classifiers.training import train
     from imgtool.errors import (
         ClusterError,
         DataError,
@@ -115,6 +119,7 @@ __all__ = [
     "magnitude",
     "match",
     "neighborhood",
+    "open_model",
     "phase",
     "phow",
     "probe",
@@ -124,6 +129,7 @@ __all__ = [
     "sparse_codes",
     "sparse_sift",
     "to_gray",
+    "train",
     "uoctti",
     "vlad",
     "write",
