@@ -173,8 +173,6 @@ def reference_page() -> str:
     for name in public_names():
         kinds[_kind(getattr(imgtool, name))].append(name)
     parts = ["# Python reference", "What `import imgtool` offers. Each name is imported when it is first asked for."]
-    if (Path(__file__).parent / "python.md").exists():
-        parts.append("```{toctree}\n\n../python\n```")
     for kind, names in kinds.items():
         if names:
             directives = "\n\n".join(_directive(kind, name) for name in names)

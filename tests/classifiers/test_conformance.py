@@ -9,18 +9,22 @@ import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
+from imgtool.classifiers.classic import VectorSvm
+from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.storage import digest_of
 from imgtool.datasets.formats import load
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from locations import SAMPLES
 
 NEEDS = {"two-layer": None, "lenet": "torch", "alexnet": "torch"}
+# One model of each kind, with settings that make it quick: a network that NumPy trains, one that PyTorch trains, and
+# a machine on vectors, which learns a codebook as well.
 QUICK = {
     "two-layer": {"epochs": 3},
     "lenet": {"epochs": 2},
-    "alexnet": {"epochs": 1, "rank": 4, "side": 64},
     "sift-fv-svm": {"components": 2, "dimensions": 8},
 }
+KINDS = (NetworkClassifier, VectorSvm)
 
 
 def needs(name):
@@ -37,10 +41,16 @@ def textures():
     return data.subset(np.arange(0, 48, 2))
 
 
-@pytest.fixture(scope="module", params=registry.ARCHITECTURES)
+@pytest.fixture(scope="module", params=QUICK)
 def fitted(request, textures):
     needs(request.param)
-    return registry.create(request.param, **QUICK.get(request.param, {})).fit(textures, seed=1)
+    return registry.create(request.param, **QUICK[request.param]).fit(textures, seed=1)
+
+
+@pytest.mark.parametrize("name", registry.ARCHITECTURES)
+def test_every_model_is_of_a_kind_that_is_tested(name):
+    tested = {kind for kind in KINDS for each in QUICK if isinstance(registry.create(each), kind)}
+    assert isinstance(registry.create(name), tuple(tested))
 
 
 def images(dataset, count=5):
