@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
+from imgtool.datasets.cache import ImageCache
 from imgtool.errors import DataError, ImageError
 from imgtool.image import read
 
@@ -17,12 +20,14 @@ from imgtool.image import read
 class Dataset:
     """items: paths or arrays, of images or (N, D) vectors; labels: (N,) indices into classes; classes: names.
 
-    A data set of vectors comes from a feature file; models that look at images refuse it.
+    A data set of vectors comes from a feature file; models that look at images refuse it. cache: where files are read
+    once, shared by the parts of a data set; see `with_cache`.
     """
 
     items: Sequence[Path] | Sequence[np.ndarray] | np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    cache: ImageCache | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.items) != len(self.labels):
@@ -43,6 +48,8 @@ class Dataset:
             if item.ndim < 2:
                 raise DataError("the data set holds vectors, and this needs images")
             return item
+        if self.cache is not None:
+            return self.cache.image(Path(item))
         try:
             return read(item)
         except ImageError as error:
@@ -53,21 +60,37 @@ class Dataset:
         item = self.items[index]
         return f"#{index}" if isinstance(item, np.ndarray) else str(item)
 
+    def with_cache(self, cache: ImageCache) -> Self:
+        """Return the same data set, which reads each file once."""
+        return replace(self, cache=cache)
+
     def subset(self, indices: np.ndarray) -> Dataset:
         """Return some of the images, in the order of the indices."""
-        if isinstance(self.items, np.ndarray):
-            return Dataset(self.items[indices], self.labels[indices], self.classes)
-        return Dataset([self.items[index] for index in indices], self.labels[indices], self.classes)
+        items = self.items[indices] if isinstance(self.items, np.ndarray) else [self.items[index] for index in indices]
+        part = Dataset(items, self.labels[indices], self.classes, self.cache)
+        if "hashes" in vars(self):
+            vars(part)["hashes"] = [self.hashes[index] for index in indices]
+        return part
 
     def counts(self) -> dict[str, int]:
         """Return how many images each class has."""
         numbers = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(number) for name, number in zip(self.classes, numbers, strict=True)}
 
+    @cached_property
+    def hashes(self) -> list[bytes]:
+        """The SHA-256 of each item's bytes, computed once."""
+        return [self._hash(item) for item in self.items]
+
+    def _hash(self, item: Path | np.ndarray) -> bytes:
+        """Return the SHA-256 of an array's or a file's bytes."""
+        if isinstance(item, np.ndarray):
+            return hashlib.sha256(item.tobytes()).digest()
+        return self.cache.sha256(Path(item)) if self.cache else hashlib.sha256(Path(item).read_bytes()).digest()
+
     def digest(self) -> str:
         """Return a hash over classes, labels and the bytes of every image, in order."""
         total = hashlib.sha256(repr((self.classes, self.labels.tolist())).encode())
-        for item in self.items:
-            data = item.tobytes() if isinstance(item, np.ndarray) else Path(item).read_bytes()
-            total.update(hashlib.sha256(data).digest())
+        for each in self.hashes:
+            total.update(each)
         return total.hexdigest()

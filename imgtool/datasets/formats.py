@@ -11,6 +11,7 @@ import codecs
 import csv
 import gzip
 import math
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,8 +40,39 @@ class Parts:
     validation: Dataset | None = None
 
 
-def load(path: Path) -> Parts:
-    """Return the data set at a path. Raises DataError when there is none, or it makes no sense."""
+def load(path: str | os.PathLike[str]) -> Parts:
+    """Find the labeled images that a path stands for.
+
+    Parameters
+    ----------
+    path : str or path
+        A folder of class folders; one that holds such folders under `train` and `val` or `test`; a folder of MNIST's
+        IDX files or CIFAR-10's binary batches; a CSV of `path,label`; a feature file with labels.
+
+    Returns
+    -------
+    Parts
+        `train` and `test`, each a `Dataset`; `test` is None where the data come without a held-out part. A data set has
+        `classes` (names), `labels` (indices into them), `image(index)` (read when asked for), `counts()` and `subset`.
+
+    Raises
+    ------
+    DataError
+        There is no data set, or it makes no sense: a class without images, a listed file that is missing.
+
+    Notes
+    -----
+    Classes are in sorted order, those of CIFAR-10 in its own. No pixel is looked at yet.
+
+    Examples
+    --------
+    >>> parts = load("sample_images/textures")
+    >>> parts.train.classes
+    ('brick', 'grass', 'gravel')
+    >>> parts.train.image(0).shape
+    (96, 96)
+    """
+    path = Path(path)
     try:
         return _load(path)
     except OSError as error:

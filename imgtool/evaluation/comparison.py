@@ -1,60 +1,45 @@
 """Measure several classifiers on the same held-out images, fairly.
 
 The data set is split once; every model is fitted on the same part and scored on the other, or, if it is trained
-already, scored as it is. A model that fails is a row with its reason; the others stand.
+already, scored as it is. What each says is stored as predictions, and the table is made of those. A model that fails is
+a row with its reason; the others stand.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import imgtool
-from imgtool.classifiers import registry, storage
-from imgtool.classifiers.protocol import Classifier, Trainable
-from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts
-from imgtool.datasets.split import split
-from imgtool.errors import DataError, ImgtoolError, ParameterError
+from imgtool.datasets.cache import ImageCache
+from imgtool.device import resolve
+from imgtool.evaluation import table
 from imgtool.evaluation.duplicates import duplicates
-from imgtool.evaluation.metrics import class_accuracies, confusion, top_k_hits
-from imgtool.evaluation.statistics import mcnemar_exact, wilson
-from imgtool.events import Events, steps_of
+from imgtool.evaluation.intervals import wilson
+from imgtool.evaluation.metrics import among, class_accuracies, confusion, top_k_hits
+from imgtool.evaluation.runner import Model, Result, Runner, check_usage
+from imgtool.evaluation.significance import mcnemar_exact
+from imgtool.evaluation.splits import Data, Split, all_held_out, holdout, parts_of
+from imgtool.evaluation.store import Predictions, Store
+from imgtool.events import Events
 
-Progress = Callable[[int, int, str], None]
-BATCH = 64
 TEST_SHARE = 0.25
-SHOWN_CLASSES = 5  # in a message
-
-
-@dataclass
-class Result:
-    """One model's row: probabilities of the held-out images, or the reason why there are none.
-
-    about: what produced the scores (settings, number of classes, hash of weights, hash of the data it learned from).
-    """
-
-    model: str
-    error: str | None = None
-    scores: np.ndarray | None = None
-    train_seconds: float | None = None
-    milliseconds: float | None = None
-    size: int | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
+TOP = 5  # classes of the second error, where there are more
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Results on the same images: labels (n,) of the held-out part.
+    """What several models make of the same held-out images.
 
-    duplicates: pairs of equal images in both parts; seen: models that learned from the held-out images; counts: images
-    of each class in each part; facts: how it was made.
+    classes, labels: of the held-out part, labels (n,) as indices; results: each model's predictions or the reason why
+    there are none; duplicates: pairs of equal images in both parts; seen: models that were trained on the held-out
+    images; counts: images of each class in each part; facts: how the table came about; data: where the images lie.
     """
 
     classes: tuple[str, ...]
@@ -64,38 +49,81 @@ class Comparison:
     seen: Sequence[str] = ()
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    data: str = ""
 
     @property
     def failed(self) -> bool:
-        """True when a model has no scores."""
+        """True when a model has no predictions."""
         return any(result.error for result in self.results)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table, best model first: errors with 95 % Wilson intervals, McNemar's exact p against the best."""
-        good = [(result, result.scores) for result in self.results if result.scores is not None]
-        table = [(result, scores, top_k_hits(scores, self.labels, 1)) for result, scores in good]
-        table.sort(key=lambda entry: -int(entry[2].sum()))
-        rows = [self._row(result, scores, hits, table[0][2]) for result, scores, hits in table]
+        good = [(each, self._scores(each)) for each in (result.predictions for result in self.results) if each]
+        entries = [(each, scores, top_k_hits(scores, self.labels, 1)) for each, scores in good]
+        entries.sort(key=lambda entry: -int(entry[2].sum()))
+        rows = [self._row(each, scores, hits, entries[0][2]) for each, scores, hits in entries]
         return rows + [{"model": result.model, "error": result.error} for result in self.results if result.error]
 
-    def _row(self, result: Result, scores: np.ndarray, hits: np.ndarray, best: np.ndarray) -> dict[str, Any]:
+    def to_markdown(self) -> str:
+        """Return the table in Markdown."""
+        return table.to_markdown(self.rows())
+
+    def to_csv(self) -> str:
+        """Return the table as CSV."""
+        return table.to_csv(self.rows())
+
+    def to_json(self) -> str:
+        """Return everything that is known as JSON."""
+        return json.dumps(self.to_record())
+
+    def to_html(self) -> str:
+        """Return a page that asks for nothing outside itself."""
+        from imgtool.evaluation.report import page
+
+        return page(self.to_record(), self.remarks())
+
+    def to_record(self) -> dict[str, Any]:
+        """Return everything that is known, as JSON has it: the rows are `models`."""
+        return {
+            "path": self.data,
+            "images": len(self.labels),
+            "classes": list(self.classes),
+            "models": self.rows(),
+            "duplicates": self.duplicates,
+            "seen": self.seen,
+            "counts": self.counts,
+            **self.facts,
+        }
+
+    def remarks(self) -> list[str]:
+        """Return what makes the errors look smaller than they are."""
+        lines = [f"{name}: was trained on these test images; its error says nothing of others" for name in self.seen]
+        if count := len(self.duplicates):
+            pairs = "1 pair of equal images stands" if count == 1 else f"{count} pairs of equal images stand"
+            lines.insert(0, f"{pairs} in both parts, such as {self.duplicates[0][0]} and {self.duplicates[0][1]}")
+        return lines
+
+    def _scores(self, predictions: Predictions) -> np.ndarray:
+        """Return a model's probabilities of the data set's classes, in its order."""
+        return among(predictions.scores, predictions.classes, self.classes)
+
+    def _row(self, predictions: Predictions, scores: np.ndarray, hits: np.ndarray, best: np.ndarray) -> dict[str, Any]:
         """Return what the table says of one model."""
-        p = None if hits is best else mcnemar_exact(int((hits & ~best).sum()), int((best & ~hits).sum()))
-        five = top_k_hits(scores, self.labels, 5) if len(self.classes) > 5 else None
+        five = top_k_hits(scores, self.labels, TOP) if len(self.classes) > TOP else None
         accuracies = class_accuracies(confusion(scores, self.labels, len(self.classes)))
         return {
-            "model": result.model,
+            "model": predictions.model,
             "top1_error": float((~hits).mean()),
             "top1_interval": _error_interval(hits),
             "top5_error": None if five is None else float((~five).mean()),
             "top5_interval": None if five is None else _error_interval(five),
             "n": len(self.labels),
-            "p": p,
+            "p": None if hits is best else mcnemar_exact(int((hits & ~best).sum()), int((best & ~hits).sum())),
             "mean_class_accuracy": float(np.nanmean(accuracies)),
-            "train_seconds": result.train_seconds,
-            "ms_per_image": result.milliseconds,
-            "bytes": result.size,
-            **result.about,
+            "train_seconds": predictions.train_seconds,
+            "ms_per_image": predictions.milliseconds,
+            "bytes": predictions.weights_bytes,
+            **predictions.facts,
         }
 
 
@@ -105,160 +133,138 @@ def _error_interval(hits: np.ndarray) -> list[float]:
 
 
 def compare(
-    models: Sequence[str],
-    parts: Parts,
+    models: Sequence[Model] | Model,
+    data: Data,
     *,
     test_share: float = TEST_SHARE,
     seed: int = 0,
     device: str = "cpu",
     settings: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    jobs: int | None = None,
+    work: str | os.PathLike[str] | None = None,
+    events: Events | None = None,
 ) -> Comparison:
-    """Fit each model on one part and score it on the other; trained models (a folder, NAME@WEIGHTS) stay as they are.
+    """Split a labeled data set, train models on one part, measure all of them on the other.
 
-    test_share: held out of each class, where the data set comes without a test part; settings: changed ones, for those
-    models that are fitted and have them. Raises ParameterError for a name or setting that no model has, DataError or
-    ImageError for data that cannot be used; whatever else goes wrong is a row.
+    Parameters
+    ----------
+    models : str, classifier, or sequence of them
+        An architecture (`"hog-svm"`) or an unfitted classifier is trained; weights (`"alexnet@imagenette"`), a model's
+        folder or a fitted classifier are measured as they are.
+    data : path, Parts or Dataset
+        What `load_dataset` takes or returns.
+    test_share : float
+        Share of each class that is held out, where the data come without a held-out part; between 0 and 1.
+    seed : int
+        Of the split and of training.
+    device : str
+        `"cpu"`, `"cuda"`, `"cuda:N"` or `"auto"`.
+    settings : mapping, optional
+        Changed settings, each for the trained models that have it.
+    jobs : int, optional
+        Batches of images under way at once; as many as there are processors unless given. Changes no number.
+    work : path, optional
+        A folder that keeps the predictions, one file for each model.
+    events : callable, optional
+        Is called with `imgtool.events.Progress` while the work goes on.
+
+    Returns
+    -------
+    Comparison
+        `rows()`, best model first, `to_markdown()`, `to_csv()`, `to_json()`, `to_html()`; `duplicates`, pairs of equal
+        images in both parts; `seen`, models that were trained on the held-out images.
+
+    Raises
+    ------
+    ParameterError
+        A name or setting that no model has, before anything is trained.
+    DataError, ImageError
+        Data that cannot be used. Whatever else a model fails of is its row's `error`.
+
+    Notes
+    -----
+    Errors have Wilson's 95 % interval (JASA 22, 1927); `p` is McNemar's exact test (Psychometrika 12, 1947) against the
+    model with the least error. Each file is read and decoded once as far as memory goes.
+
+    Examples
+    --------
+    >>> comparison = compare("two-layer", "sample_images/textures", settings={"epochs": 5})
+    >>> row = comparison.rows()[0]
+    >>> row["model"], row["n"]
+    ('two-layer', 12)
     """
-    settings = settings or {}
+    models, settings, device = _listed(models), settings or {}, resolve(device)
     check_usage(models, settings)
-    train, test = (parts.train, parts.test) if parts.test is not None else split(parts.train, test_share, seed)
-    same = list(duplicates(train, test, progress))  # first, as it finds images that cannot be read
-    results = [
-        _attempt(name, partial(_measure, name, settings, train, test, seed, device, progress)) for name in models
-    ]
-    digests = {"train": train.digest(), "test": test.digest()}
-    facts = {
-        "seed": seed,
-        "test_share": test_share if parts.test is None else None,
-        "device": device,
-        "settings": dict(settings),
-        "sha256": digests,
-        "imgtool": imgtool.__version__,
-    }
-    counts = {"train": train.counts(), "test": test.counts()}
-    learned = {digests["test"]} | ({parts.train.digest()} if parts.test is None else set())
-    return Comparison(test.classes, test.labels, results, same, _seen(results, learned), counts, facts)
+    split = holdout(parts_of(data, ImageCache()), test_share, seed)
+    same = list(duplicates(split.train, split.test, events)) if split.train else []
+    runner = Runner(split, _store(work), seed, device, settings, jobs, events)
+    facts = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
+    return _comparison(split, runner.run(models), same, facts, data)
 
 
 def evaluate(
-    models: Sequence[str], test: Dataset, *, device: str = "cpu", progress: Progress | None = None
+    models: Sequence[Model] | Model,
+    data: Data,
+    *,
+    device: str = "cpu",
+    jobs: int | None = None,
+    work: str | os.PathLike[str] | None = None,
+    events: Events | None = None,
 ) -> Comparison:
-    """Score trained models, by name or folder, on a data set; one that fails is a row."""
-    results = [_attempt(name, partial(_score_trained, name, test, device, progress)) for name in models]
-    digest = test.digest()
-    facts = {"device": device, "sha256": {"test": digest}, "imgtool": imgtool.__version__}
-    return Comparison(test.classes, test.labels, results, (), _seen(results, {digest}), {"test": test.counts()}, facts)
+    """Measure trained models on a labeled data set.
 
+    Parameters
+    ----------
+    models : str, classifier, or sequence of them
+        Names (`"alexnet"`, `"alexnet@imagenette"`), model folders, or fitted classifiers.
+    data : path, Parts or Dataset
+        What `load_dataset` takes or returns; where it has a held-out part, that is used, else all images.
+    device, jobs, work, events
+        See `compare`.
 
-def check_usage(models: Sequence[str], settings: Mapping[str, Any]) -> None:
-    """Raise ParameterError, before anything is trained, for a name or a setting that no model has."""
-    known: set[str] = set()
-    for name in models:
-        try:
-            if is_trained(name):
-                registry.locate(name)
-            else:
-                known |= _unfitted(name, settings).settings.keys()
-        except ParameterError:
-            raise
-        except ImgtoolError:
-            continue  # a row with its reason, later
-    if unknown := settings.keys() - known:
-        raise ParameterError(f"no model here has a setting {min(unknown)!r}; there are {', '.join(sorted(known))}")
+    Returns
+    -------
+    Comparison
+        See `compare`.
 
+    Raises
+    ------
+    DataError
+        Data that cannot be used. Whatever a model fails of is its row's `error`.
 
-def is_trained(name: str) -> bool:
-    """Tell a trained model (a folder, NAME@WEIGHTS) from an architecture, which is fitted first."""
-    return "@" in name or "/" in name or Path(name, storage.DESCRIPTION).is_file()
+    Notes
+    -----
+    All models share one reading of the images, which goes ahead of them.
 
-
-def _unfitted(name: str, settings: Mapping[str, Any]) -> Trainable:
-    """Return a classifier to fit, with those of the settings that it has."""
-    known = registry.create(name).settings
-    return registry.create(name, **{key: value for key, value in settings.items() if key in known})
-
-
-def _attempt(name: str, work: Callable[[], Result]) -> Result:
-    """Return the result of some work, or why there is none: whatever one model dies of, the others stand."""
-    try:
-        return work()
-    except ImgtoolError as error:
-        return Result(name, error=str(error))
-    except MemoryError:
-        return Result(name, error="not enough memory")
-    except Exception as error:  # a user's own class may raise anything
-        return Result(name, error=f"{type(error).__name__}: {' '.join(str(error).split())}")
-
-
-def _measure(
-    name: str,
-    settings: Mapping[str, Any],
-    train: Dataset,
-    test: Dataset,
-    seed: int,
-    device: str,
-    progress: Progress | None,
-) -> Result:
-    """Fit a model if it is not trained, and score it."""
-    if is_trained(name):
-        return _score_trained(name, test, device, progress)
-    begin = time.perf_counter()
-    model = _unfitted(name, settings).fit(train, seed=seed, device=device, events=_events(name, progress))
-    seconds = time.perf_counter() - begin
-    scores, milliseconds = score(model, test, _named(name, progress))
-    about = {"classes": len(model.classes), "settings": model.settings}
-    return Result(name, None, scores, seconds, milliseconds, model.weights_bytes, about)
-
-
-def _score_trained(name: str, test: Dataset, device: str, progress: Progress | None) -> Result:
-    """Open a trained model and score it as it is."""
-    model = registry.open_model(name, device=device)
-    scores, milliseconds = score(model, test, _named(name, progress))
-    about = {
-        "classes": len(model.classes),
-        "settings": model.settings,
-        "weights": model.weights_hash,
-        "data": model.provenance.get("data"),
-    }
-    return Result(name, None, scores, None, milliseconds, model.weights_bytes, about)
-
-
-def _named(name: str, progress: Progress | None) -> Progress | None:
-    """Return a callback that says whose progress it tells."""
-    return (lambda done, total, message: progress(done, total, f"{name}: {message}")) if progress else None
-
-
-def _events(name: str, progress: Progress | None) -> Events | None:
-    """Return what tells of a fit's events as progress."""
-    return (lambda event: progress(*steps_of(event, name))) if progress else None
-
-
-def score(model: Classifier, test: Dataset, progress: Progress | None = None) -> tuple[np.ndarray, float]:
-    """Return probabilities (n, classes) in the data set's order of classes, and milliseconds an image without reading.
-
-    Raises DataError when the model does not know all of the data set's classes, or gives no probabilities.
+    Examples
+    --------
+    >>> from imgtool.datasets.formats import load
+    >>> textures = load("sample_images/textures").train
+    >>> evaluate("alexnet", textures).rows()[0]["error"]
+    "alexnet knows no class 'brick'; its 10 are tench, English springer, cassette player, chain saw, church ..."
     """
-    missing = [name for name in test.classes if name not in model.classes]
-    if missing:
-        known = ", ".join(model.classes[:SHOWN_CLASSES]) + (" ..." if len(model.classes) > SHOWN_CLASSES else "")
-        raise DataError(f"{model.name} knows no class {missing[0]!r}; its {len(model.classes)} are {known}")
-    columns = [model.classes.index(name) for name in test.classes]
-    parts, begun, reading = [], time.perf_counter(), 0.0
-    for begin in range(0, len(test), BATCH):
-        start = time.perf_counter()
-        images = [test.image(index) for index in range(begin, min(begin + BATCH, len(test)))]
-        reading += time.perf_counter() - start
-        found = model.scores(images)
-        if found.shape != (len(images), len(model.classes)) or not np.isfinite(found).all():
-            raise DataError(f"{model.name} gave no probabilities of {len(model.classes)} classes for each image")
-        parts.append(found[:, columns])
-        if progress:
-            progress(begin + len(images), len(test), "labeling images")
-    seconds = time.perf_counter() - begun - reading
-    return np.concatenate(parts), 1000 * seconds / len(test)
+    device = resolve(device)
+    split = all_held_out(parts_of(data, ImageCache(budget_bytes=0)))
+    results = Runner(split, _store(work), device=device, jobs=jobs, events=events).run(_listed(models))
+    return _comparison(split, results, [], {"device": device}, data)
 
 
-def _seen(results: Sequence[Result], digests: set[str]) -> list[str]:
-    """Return the models that learned from a data set with one of these digests."""
-    return [result.model for result in results if (result.about.get("data") or {}).get("sha256") in digests]
+def _comparison(
+    split: Split, results: Sequence[Result], same: Sequence[tuple[str, str]], facts: Mapping[str, Any], data: Data
+) -> Comparison:
+    """Return the results with what is known of the data."""
+    stored = [result.predictions for result in results if result.predictions]
+    seen = [each.model for each in stored if (each.facts.get("data") or {}).get("sha256") in split.held_out]
+    known = {**facts, "sha256": split.digests(), "imgtool": imgtool.__version__}
+    name = os.fspath(data) if isinstance(data, str | os.PathLike) else ""
+    return Comparison(split.test.classes, split.test.labels, results, same, seen, split.counts(), known, name)
+
+
+def _listed(models: Sequence[Model] | Model) -> list[Model]:
+    """Return one or several models as a list."""
+    return list(models) if isinstance(models, list | tuple) else [models]  # type: ignore[list-item]
+
+
+def _store(work: str | os.PathLike[str] | None) -> Store:
+    """Return where predictions go."""
+    return Store(None if work is None else Path(work))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,12 @@ import numpy as np
 
 from imgtool.batch.pool import ordered_map, processors
 from imgtool.datasets.dataset import Dataset
+from imgtool.events import Events, Progress
 from imgtool.image.color import split_alpha
 from imgtool.image.pixels import white_level
 
-Progress = Callable[[int, int, str], None]
 
-
-def duplicates(train: Dataset, test: Dataset, progress: Progress | None = None) -> Iterator[tuple[str, str]]:
+def duplicates(train: Dataset, test: Dataset, events: Events | None = None) -> Iterator[tuple[str, str]]:
     """Yield (training image, test image) pairs with equal pixels, in the order of the test images.
 
     Pixels that went through a lossy format are not equal, and are not found.
@@ -27,12 +26,12 @@ def duplicates(train: Dataset, test: Dataset, progress: Progress | None = None) 
     seen = defaultdict(list)
     for index, key in enumerate(_keys(train)):
         seen[key].append(index)
-        if progress:
-            progress(index + 1, total, "looking for equal images")
+        if events:
+            events(Progress(index + 1, total, "looking for equal images"))
     for index, key in enumerate(_keys(test)):
         yield from ((train.name(other), test.name(index)) for other in seen.get(key, ()))
-        if progress:
-            progress(len(train) + index + 1, total, "looking for equal images")
+        if events:
+            events(Progress(len(train) + index + 1, total, "looking for equal images"))
 
 
 def _keys(dataset: Dataset) -> Iterator[tuple[Any, ...]]:

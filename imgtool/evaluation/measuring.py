@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from imgtool.classifiers.protocol import Trainable
 from imgtool.datasets.dataset import Dataset
-from imgtool.evaluation.comparison import score
-from imgtool.evaluation.statistics import wilson
+from imgtool.errors import DataError
+from imgtool.evaluation.intervals import wilson
+from imgtool.evaluation.metrics import among, top_k_hits
+from imgtool.evaluation.runner import Runner
+from imgtool.evaluation.splits import Split
 
 
 def measure(model: Trainable, test: Dataset) -> dict[str, Any]:
-    """Return where a model's weights come from, with its accuracy on held-out images and Wilson's 95 % interval."""
-    scores, _ = score(model, test)
-    right, n = int((scores.argmax(axis=1) == np.asarray(test.labels)).sum()), len(test)
+    """Return where a model's weights come from, with its accuracy on held-out images and Wilson's 95 % interval.
+
+    Raises DataError when the model cannot predict them.
+    """
+    (result,) = Runner(Split(test)).run([model])
+    if result.predictions is None:
+        raise DataError(result.error or "")
+    scores = among(result.predictions.scores, model.classes, test.classes)
+    right, n = int(top_k_hits(scores, test.labels, 1).sum()), len(test)
     accuracy = {"right": right, "n": n, "value": right / n, "interval": list(wilson(right, n))}
     return {**model.provenance, "accuracy": accuracy}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from imgtool.evaluation.comparison import Comparison
+from imgtool.evaluation.table import html_table, to_html, visible
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -27,30 +27,31 @@ EXPLANATION = (
     "several models, one small p among many is to be expected. Times are wall time on the machine that ran this; an "
     "image's time leaves reading it out."
 )
-HEADINGS = ("model", "top-1 error", "95 % interval", "top-5 error", "95 % interval", "p", "train s", "ms/image", "MB")
 SHOWN_PAIRS = 20
+SHOWN_ELSEWHERE = {"path", "images", "classes", "models", "duplicates", "seen", "counts"}
 NAME_LENGTH = 22  # characters that fit beside a bar
 
 
-def page(comparison: Comparison, data: str) -> str:
-    """Return the page. data: where the images came from."""
-    rows = comparison.rows()
+def page(record: Mapping[str, Any], remarks: Sequence[str] = ()) -> str:
+    """Return the page of a comparison's record; remarks: what makes the errors look smaller than they are."""
+    rows = record["models"]
     good = [row for row in rows if not row.get("error")]
     parts = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
         f"<title>imgtool compare</title><style>{STYLE}</style></head><body>",
         "<h1>Comparison of classifiers</h1>",
-        _remarks(comparison),
-        _models(rows),
+        *map(_warning, remarks),
+        to_html(rows) if good else "",
+        *(_warning(f"{row['model']}: failed: {row['error']}") for row in rows if row.get("error")),
         _bars(good) if good else "",
-        f"<p>{EXPLANATION.format(n=len(comparison.labels))}</p>",
+        f"<p>{EXPLANATION.format(n=record['images'])}</p>",
         "<h2>Data</h2>",
-        _facts({"data": data}),
-        _counts(comparison.counts),
-        _pairs(comparison.duplicates),
+        _facts({"data": record["path"]}),
+        _counts(record["counts"]),
+        _pairs(record["duplicates"]),
         "<h2>How it was made</h2>",
-        _facts({name.replace("_", " "): value for name, value in comparison.facts.items()}),
+        _facts({name.replace("_", " "): value for name, value in record.items() if name not in SHOWN_ELSEWHERE}),
         _facts({row["model"]: _about(row) for row in good}),
         "</body></html>\n",
     ]
@@ -59,8 +60,7 @@ def page(comparison: Comparison, data: str) -> str:
 
 def text(value: object) -> str:
     """Return a value as HTML's text: markup escaped, characters that are no ink or reorder a line as their codes."""
-    ink = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in _words(value))
-    return escape(ink)
+    return escape(visible(_words(value)))
 
 
 def _words(value: object) -> str:
@@ -70,46 +70,6 @@ def _words(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
     return "–" if value is None or value == "" else str(value)
-
-
-def percent(value: float | None) -> str:
-    """Return a share as per cent."""
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def between(interval: Sequence[float] | None) -> str:
-    """Return an interval of shares as per cent."""
-    return "–" if interval is None else f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f}"
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:
-    """Return a table of cells that are HTML already."""
-    top = "<thead><tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr></thead>" if head else ""
-    body = ["<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines]
-    return "\n".join([f'<table class="{kind}">{top}<tbody>', *body, "</tbody></table>"])
-
-
-def _models(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of models, and below it those that failed, with their reasons."""
-    lines = [
-        (
-            text(row["model"]),
-            percent(row["top1_error"]),
-            between(row["top1_interval"]),
-            percent(row["top5_error"]),
-            between(row["top5_interval"]),
-            "" if row["p"] is None else f"{row['p']:.2g}",
-            "as it is" if row["train_seconds"] is None else f"{row['train_seconds']:.1f}",
-            f"{row['ms_per_image']:.1f}",
-            f"{row['bytes'] / 1e6:.2f}",
-        )
-        for row in rows
-        if not row.get("error")
-    ]
-    failed = [
-        f'<p class="fail">{text(row["model"])}: failed: {text(row["error"])}</p>' for row in rows if row.get("error")
-    ]
-    return "\n".join([_table(HEADINGS, lines, "models") if lines else "", *failed])
 
 
 def _bars(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -142,12 +102,12 @@ def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
     names = list(dict.fromkeys(name for part in counts.values() for name in part))
     lines = [(text(name), *(str(part.get(name, 0)) for part in counts.values())) for name in names]
     sums = ("all", *(str(sum(part.values())) for part in counts.values()))
-    return _table(("class", *map(text, counts)), [*lines, sums])
+    return html_table(("class", *map(text, counts)), [*lines, sums])
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
     """Return names and values, a line each."""
-    return _table((), [(text(name), text(value) or "–") for name, value in facts.items()], "facts")
+    return html_table((), [(text(name), text(value) or "–") for name, value in facts.items()], "facts")
 
 
 def _about(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,16 +115,9 @@ def _about(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in ("classes", "settings", "weights", "data") if row.get(key) is not None}
 
 
-def _remarks(comparison: Comparison) -> str:
-    """Return what makes the errors look smaller than they are, first of all."""
-    lines = [
-        f'<p class="fail">{text(name)} learned from these very images; its error says nothing of others.</p>'
-        for name in comparison.seen
-    ]
-    if count := len(comparison.duplicates):
-        pairs = "1 pair of equal images stands" if count == 1 else f"{count} pairs of equal images stand"
-        lines.append(f'<p class="fail">{pairs} in both parts, which flatters; see below.</p>')
-    return "\n".join(lines)
+def _warning(line: str) -> str:
+    """Return a line that must not be overlooked."""
+    return f'<p class="fail">{text(line)}</p>'
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
@@ -173,4 +126,4 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
         return ""
     some = f", the first {SHOWN_PAIRS} of {len(pairs)} pairs" if len(pairs) > SHOWN_PAIRS else ""
     lines = [(text(first), text(second)) for first, second in pairs[:SHOWN_PAIRS]]
-    return f"<p>Equal images{some}:</p>" + _table(("train", "test"), lines, "facts")
+    return f"<p>Equal images{some}:</p>" + html_table(("train", "test"), lines, "facts")

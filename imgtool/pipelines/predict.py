@@ -15,16 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imgtool.batch.memory import keep_freed_memory
 from imgtool.batch.pool import ordered_map, processors
-from imgtool.errors import DataError
-
-if TYPE_CHECKING:
-    from imgtool.classifiers.protocol import Classifier
+from imgtool.classifiers.protocol import Classifier, require_probabilities
 
 BATCH_IMAGES = 32  # at most; beyond it networks gain nothing
 BATCHES = 32  # there should be, so that many threads end at about the same time
@@ -146,11 +142,7 @@ class Predictions(Iterator[Prediction]):
                 features = model.features(list(prepared.values()))
             with self._timed([number], "decide"):
                 found = np.asarray(model.decide(features))
-        if found.shape != (len(prepared), len(model.classes)):
-            raise DataError(f"{model.name} gave no probabilities of {len(model.classes)} classes for each image")
-        if not np.isfinite(found).all():
-            raise DataError(f"{model.name} gives no probabilities: its weights are too large")
-        return dict(zip(prepared, found, strict=True))
+        return dict(zip(prepared, require_probabilities(model, found, len(prepared)), strict=True))
 
     @contextmanager
     def _timed(self, numbers: Sequence[int], stage: str) -> Iterator[None]:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
+from imgtool.evaluation.intervals import wilson
 from imgtool.evaluation.metrics import class_accuracies, confusion, top_k_hits
-from imgtool.evaluation.statistics import mcnemar_exact, wilson
+from imgtool.evaluation.significance import mcnemar_exact
 
 counts = st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -25,6 +26,25 @@ def test_mcnemar_equals_the_binomial_test(b, c):
     expected = scipy.stats.binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
     assert mcnemar_exact(b, c) == pytest.approx(expected, rel=1e-9)
     assert mcnemar_exact(b, c) == mcnemar_exact(c, b)
+
+
+@pytest.mark.parametrize(
+    ("b", "c"), [(0, 900), (1000, 3000), (5400, 5600), (5499, 5501), (20_000, 20_000), (9000, 31_000)]
+)
+def test_mcnemar_of_large_counts_equals_the_sum_of_all_terms(b, c):
+    """In whole numbers, term by term: C(n, k + 1) = C(n, k) (n - k) / (k + 1)."""
+    n, term, total = b + c, 1, 0
+    for k in range(min(b, c) + 1):
+        total += term
+        term = term * (n - k) // (k + 1)
+    expected = min(1.0, 2 * total / 2**n)
+    assert mcnemar_exact(b, c) == pytest.approx(expected, rel=1e-11, abs=1e-300)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 1000))
+def test_mcnemar_is_a_probability_that_falls_with_the_difference(least, more):
+    p, q = mcnemar_exact(least, least + more), mcnemar_exact(least, least + more + 1)
+    assert 0 <= q <= p * (1 + 1e-9) <= 1 + 1e-9
 
 
 def test_worked_examples():

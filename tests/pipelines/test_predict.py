@@ -117,7 +117,7 @@ def test_a_model_that_fails_at_one_image_takes_neither_its_batch_nor_other_model
 
 
 def test_what_is_no_probability_is_an_error():
-    for gain, reason in ((np.nan, "too large"), (1.0, "2 classes for each image")):
+    for gain, reason in ((np.nan, "too large"), (1.0, "of 2 classes")):
         model = Shade(gain)
         if gain == 1.0:
             model.decide = lambda features: np.zeros((len(features), 3), np.float32)

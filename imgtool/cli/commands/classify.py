@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from imgtool.classifiers.protocol import Classifier
 
-UNSURE, THRESHOLD = "unsure", 0.5
+UNSURE = "unsure"
 THOUSAND = "published weights for ImageNet's thousand classes: imgtool models fetch (in a later version)"
 EXAMPLES = """
 imgtool classify photo.jpg
@@ -56,7 +56,6 @@ def command(
     A label is one of the classes that the model knows; the table says how many those are.
     """
     from imgtool.classifiers.registry import locate, open_model
-    from imgtool.evaluation.facts import weights_hash
 
     models = {name: open_model(name, device=device, backend=backend) for name in names}
     for name, model in models.items():
@@ -66,9 +65,7 @@ def command(
         note(THOUSAND)
     columns = ("model", "classes", "label", "score") + (("top",) if top > 1 else ())
     labels = [
-        functools.partial(
-            _row, name, model, f"{locate(name).resolve().name} {weights_hash(model)[:12]}", top, threshold
-        )
+        functools.partial(_row, name, model, f"{locate(name).resolve().name} {model.weights_hash[:12]}", top, threshold)
         for name, model in models.items()
     ]
     rows.write_many(reported(images, _outcomes(images, list(models.values()), labels)), columns)
@@ -100,7 +97,7 @@ def _row(name: str, model: Classifier, weights: str, top: int, threshold: float 
     """Return what one model says of one image."""
     best = (-scores).argsort(kind="stable")[: max(top, 5)]  # of equal ones the first, as `evaluate` counts
     ranked = [{"label": model.classes[index], "score": float(scores[index])} for index in best]
-    score, least = ranked[0]["score"], getattr(model, "threshold", THRESHOLD) if threshold is None else threshold
+    score, least = ranked[0]["score"], model.threshold if threshold is None else threshold
     return {
         "model": name,
         "classes": len(model.classes),

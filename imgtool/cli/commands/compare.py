@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import SHOWN, print_comparison, shown_progress
-
-if TYPE_CHECKING:
-    from imgtool.evaluation.comparison import Comparison
+from imgtool.cli.comparisons import SHOWN, print_comparison, shown_events
 
 EXAMPLES = """
 imgtool compare photos/ --model sift-fv-svm --model alexnet --report report.html
@@ -28,6 +25,7 @@ imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm@image
 @options.settings
 @options.seed
 @options.device
+@options.jobs
 @click.option("--format", type=click.Choice(SHOWN), help="[table on a terminal, else json]")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write a page of HTML.")
 @options.force
@@ -40,6 +38,7 @@ def command(
     settings: dict[str, Any],
     seed: int,
     device: str,
+    jobs: int | None,
     format: str | None,
     report: Path | None,
     force: bool,
@@ -51,32 +50,16 @@ def command(
     An architecture (alexnet) is trained on DATA; weights (alexnet@imagenette) or a folder are used as they are.
     p is McNemar's exact test against the best model; intervals are Wilson's.
     """
+    from imgtool.batch.outputs import write_file
     from imgtool.datasets.feature_file import check_free
-    from imgtool.datasets.formats import load
-    from imgtool.device import resolve
     from imgtool.evaluation.comparison import compare
 
     if report is not None:
         check_free(str(report), overwrite=force)
-    with shown_progress(quiet=quiet, verbose=verbose) as progress:
+    with shown_events(quiet=quiet, verbose=verbose) as events:
         comparison = compare(
-            names,
-            load(data),
-            test_share=test_share,
-            seed=seed,
-            device=resolve(device),
-            settings=settings,
-            progress=progress,
+            names, data, test_share=test_share, seed=seed, device=device, settings=settings, jobs=jobs, events=events
         )
     if report is not None:
-        _write_report(report, comparison, data, force=force)
-    print_comparison(comparison, data, format, quiet=quiet)
-
-
-def _write_report(path: Path, comparison: Comparison, data: Path, *, force: bool) -> None:
-    """Write the page."""
-    from imgtool.batch.outputs import write_file
-    from imgtool.evaluation.report import page
-
-    text = page(comparison, str(data))
-    write_file(path, text.encode("utf-8", "backslashreplace"), overwrite=force)
+        write_file(report, comparison.to_html().encode("utf-8", "backslashreplace"), overwrite=force)
+    print_comparison(comparison, format, quiet=quiet)

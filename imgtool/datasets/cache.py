@@ -1,0 +1,67 @@
+"""Files of images that are read once: their hashes, and their pixels as far as memory goes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from imgtool.errors import ImageError
+from imgtool.image import read
+
+CACHE_BYTES = 1 << 30  # of decoded images at most
+MEMORY_SHARE = 4  # the cache takes at most one such part of the machine's memory
+
+
+class ImageCache:
+    """Decoded images and hashes of files, for several threads.
+
+    What came first stays until the budget of bytes is spent, and what does not fit is decoded again when it is asked
+    for: a table goes through all images several times, in the same order, where dropping the oldest would find nothing.
+    """
+
+    def __init__(self, budget_bytes: int | None = None) -> None:
+        self._left = default_budget() if budget_bytes is None else budget_bytes
+        self._images: dict[Path, np.ndarray] = {}
+        self._hashes: dict[Path, bytes] = {}
+        self._lock = Lock()
+
+    def image(self, path: Path) -> np.ndarray:
+        """Return an image, not to be written to. Raises ImageError, naming the file."""
+        if (found := self._images.get(path)) is not None:
+            return found
+        try:
+            data = path.read_bytes()
+            image = read(data)
+        except OSError as error:
+            raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from None
+        image.flags.writeable = False
+        digest = self._hashes.get(path) or hashlib.sha256(data).digest()
+        with self._lock:
+            self._hashes[path] = digest
+            if path not in self._images and image.nbytes <= self._left:
+                self._left -= image.nbytes
+                self._images[path] = image
+        return image
+
+    def sha256(self, path: Path) -> bytes:
+        """Return the hash of a file's bytes, which `image` has taken along if it has read the file."""
+        if path not in self._hashes:
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            with self._lock:
+                self._hashes[path] = digest
+        return self._hashes[path]
+
+
+def default_budget() -> int:
+    """Return a quarter of the machine's memory, at most CACHE_BYTES."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return CACHE_BYTES
+    return min(CACHE_BYTES, memory // MEMORY_SHARE) if memory > 0 else CACHE_BYTES

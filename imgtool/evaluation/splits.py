@@ -1,0 +1,70 @@
+"""Which images models are trained on, and which they are measured on: the same for every model of a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from imgtool.datasets.cache import ImageCache
+from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.formats import Parts, load
+from imgtool.datasets.split import split
+
+Data = str | os.PathLike[str] | Parts | Dataset
+
+
+@dataclass(frozen=True)
+class Split:
+    """test: the held-out images; train: those to learn from, None where nothing is trained.
+
+    whole: what both were drawn from, None where the data came with a held-out part. share, seed: how they were drawn.
+    """
+
+    test: Dataset
+    train: Dataset | None = None
+    whole: Dataset | None = None
+    share: float | None = None
+    seed: int = 0
+
+    def digests(self) -> dict[str, str]:
+        """Return the hash of each part."""
+        return {name: part.digest() for name, part in self._parts().items()}
+
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how many images each class has in each part."""
+        return {name: part.counts() for name, part in self._parts().items()}
+
+    @cached_property
+    def held_out(self) -> set[str]:
+        """The hashes of the data sets that hold all of the held-out images: who was trained on them has seen these."""
+        return {part.digest() for part in (self.test, self.whole) if part is not None}
+
+    def _parts(self) -> dict[str, Dataset]:
+        """Return the parts by name, the training part first."""
+        return {name: part for name, part in (("train", self.train), ("test", self.test)) if part is not None}
+
+
+def parts_of(data: Data, cache: ImageCache) -> Parts:
+    """Return the parts of a path, parts, or a data set, whose files are read once."""
+    parts = data if isinstance(data, Parts) else Parts(data, None) if isinstance(data, Dataset) else load(Path(data))
+    return replace(parts, train=parts.train.with_cache(cache), test=parts.test and parts.test.with_cache(cache))
+
+
+def holdout(parts: Parts, share: float, seed: int) -> Split:
+    """Return the split of a data set: as it comes, or this share of each class held out at random."""
+    if parts.test is not None:
+        return Split(parts.test, parts.train, seed=seed)
+    if isinstance(parts.train.items, np.ndarray):
+        _ = parts.train.hashes  # of arrays, before they are divided: the parts take theirs along
+    train, test = split(parts.train, share, seed)
+    return Split(test, train, parts.train, share, seed)
+
+
+def all_held_out(parts: Parts) -> Split:
+    """Return the split for models that are trained already: the held-out part where there is one, else all images."""
+    return Split(parts.train if parts.test is None else parts.test)

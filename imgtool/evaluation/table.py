@@ -1,0 +1,120 @@
+"""The table of a comparison: each column once, from which every form of it is made.
+
+A row is a dictionary with a model's numbers, as JSON has them, or with `model` and `error` alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+Row = Mapping[str, Any]
+ABSENT = "-"
+
+
+def visible(text: object) -> str:
+    """Return text in which characters that are no ink, or that reorder a line, are written as their codes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent."""
+    return f"{100 * share:.1f}%"
+
+
+def interval(ends: Sequence[float]) -> str:
+    """Return an interval of shares in per cent."""
+    return f"{100 * ends[0]:.1f}-{100 * ends[1]:.1f}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    key: of the rows; heading: in tables for readers, empty where only plain forms have it; text: what readers see of a
+    value that is not None; names: of its cells in CSV, several where the value is a list.
+    """
+
+    key: str
+    heading: str = ""
+    text: Callable[[Any], str] = str
+    names: tuple[str, ...] = ()
+
+    def cell(self, row: Row) -> str:
+        """Return what readers see of a row."""
+        value = row.get(self.key)
+        return ABSENT if value is None else self.text(value)
+
+    def plain(self, row: Row) -> list[str]:
+        """Return the cells of CSV, numbers in full."""
+        value = row.get(self.key)
+        values = value if isinstance(value, list | tuple) else [value] * len(self.plain_names)
+        return ["" if each is None else visible(each) for each in values]
+
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """The names of the cells of CSV."""
+        return self.names or (self.key,)
+
+
+COLUMNS = (
+    Column("model", "model", visible),
+    Column("top1_error", "top-1 error", percent),
+    Column("top1_interval", "95 % CI", interval, ("top1_low", "top1_high")),
+    Column("top5_error", "top-5 error", percent),
+    Column("top5_interval", "95 % CI", interval, ("top5_low", "top5_high")),
+    Column("n"),
+    Column("p", "p", "{:.2g}".format),
+    Column("mean_class_accuracy"),
+    Column("train_seconds", "train s", "{:.1f}".format),
+    Column("ms_per_image", "ms/image", "{:.1f}".format),
+    Column("bytes", "MB", lambda size: f"{size / 1e6:.2f}"),
+    Column("error", "reason", visible, ("reason",)),
+)
+
+
+def shown_columns(rows: Sequence[Row]) -> list[Column]:
+    """Return the columns for readers; reasons only where a model failed."""
+    failed = any(row.get("error") for row in rows)
+    return [column for column in COLUMNS if column.heading and (failed or column.key != "error")]
+
+
+def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Return headings and the lines of the table, as readers see them."""
+    columns = shown_columns(rows)
+    return [column.heading for column in columns], [[column.cell(row) for column in columns] for row in rows]
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """Return the table in Markdown."""
+    headings, lines = cells(rows)
+    table = [headings, ["---", *["--:"] * (len(headings) - 1)], *lines]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in table)
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return the table as CSV with a line of names, numbers in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([name for column in COLUMNS for name in column.plain_names])
+    writer.writerows([cell for column in COLUMNS for cell in column.plain(row)] for row in rows)
+    return text.getvalue()
+
+
+def to_html(rows: Sequence[Row]) -> str:
+    """Return the table of the models that did not fail, in HTML."""
+    headings, lines = cells([row for row in rows if not row.get("error")])
+    return html_table(
+        [escape(each) for each in headings], [[escape(each) for each in line] for line in lines], "models"
+    )
+
+
+def html_table(head: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:
+    """Return a table of cells that are HTML already."""
+    top = "<thead><tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr></thead>" if head else ""
+    body = ["<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines]
+    return "\n".join([f'<table class="{kind}">{top}<tbody>', *body, "</tbody></table>"])

@@ -1,0 +1,83 @@
+"""One table of columns: every form of it holds the same numbers."""
+
+import csv
+import io
+import json
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+from results import one_hot, result
+
+from imgtool.evaluation.comparison import Comparison
+from imgtool.evaluation.runner import Result
+from imgtool.evaluation.table import COLUMNS, cells, to_csv, to_html, to_markdown
+
+LABELS = np.arange(60) % 6
+
+
+@pytest.fixture
+def comparison():
+    wrong = (LABELS + (np.arange(60) < 12)) % 6
+    seconds = {"read": 9.0, "prepare": 0.03, "features": 0.06, "decide": 0.06}
+    results = [
+        result("a|b", one_hot(LABELS, 6), train_seconds=1.25, weights_bytes=3_456_789, seconds=seconds),
+        result("second", one_hot(wrong, 6), weights_bytes=120_000, facts={"settings": {"k": 1}}),
+        Result("gone", "needs <the> extra 'torch'"),
+    ]
+    return Comparison(tuple("abcdef"), LABELS, results)
+
+
+def test_every_key_of_a_row_has_one_column(comparison):
+    keys = [column.key for column in COLUMNS]
+    assert len(set(keys)) == len(keys)
+    assert set(comparison.rows()[0]) <= set(keys)
+    assert set(comparison.rows()[1]) - set(keys) == {"settings"}  # what a model tells of itself stands in JSON only
+
+
+def test_each_form_shows_the_same_numbers(comparison):
+    rows = comparison.rows()
+    headings, lines = cells(rows)
+    markdown = [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in to_markdown(rows).splitlines()
+    ]
+    assert [markdown[0], *markdown[2:]] == [headings, *lines]
+    html = re.findall(r"<tr>(.*?)</tr>", to_html(rows))
+    shown = [[unescape(cell) for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", line)] for line in html]
+    assert shown == [headings[:-1], *(line[:-1] for line in lines[:2])]
+    plain = list(csv.DictReader(io.StringIO(to_csv(rows))))
+    for row, each, line in zip(json.loads(comparison.to_json())["models"], plain, lines, strict=True):
+        assert (row["model"], row.get("error") or "") == (each["model"], each["reason"])
+        if row.get("error"):
+            assert set(line[1:-1]) == {"-"}
+            continue
+        numbers = {key: float(each[key]) for key in each if each[key] and key not in ("model", "reason")}
+        for key in ("top1", "top5"):
+            assert [numbers.pop(f"{key}_low"), numbers.pop(f"{key}_high")] == row[f"{key}_interval"]
+        assert numbers == {key: row[key] for key in numbers}
+        assert {key for key, value in row.items() if value is None} == {key for key in each if not each[key]} - {
+            "reason"
+        }
+        text = dict(zip(headings, line, strict=True))
+        assert text["top-1 error"] == f"{100 * row['top1_error']:.1f}%"
+        assert text["ms/image"] == f"{row['ms_per_image']:.1f}"
+        assert text["MB"] == f"{row['bytes'] / 1e6:.2f}"
+
+
+def test_the_table_as_it_is_read(comparison):
+    assert to_markdown(comparison.rows()[:2]) == (
+        "| model | top-1 error | 95 % CI | top-5 error | 95 % CI | p | train s | ms/image | MB |\n"
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |\n"
+        "| a\\|b | 0.0% | 0.0-6.0 | 0.0% | 0.0-6.0 | - | 1.2 | 2.5 | 3.46 |\n"
+        "| second | 20.0% | 11.8-31.8 | 6.7% | 2.6-15.9 | 0.00049 | - | 0.0 | 0.12 |\n"
+    )
+
+
+def test_names_cannot_break_out_of_a_line():
+    name = "a\nb\u202e\udcff<b>"
+    rows = [{"model": name, "error": name}]
+    for text in (to_markdown(rows).splitlines()[-1], to_csv(rows).splitlines()[-1]):
+        assert text.count("a\\nb\\u202e\\udcff<b>") == 2
+    assert "<b>" not in to_html([{**dict.fromkeys(("top1_error", "p")), "model": name}])
