@@ -112,10 +112,13 @@ def _votes(gx: np.ndarray, gy: np.ndarray, orientations: int, bilinear: bool) ->
     bilinear = bilinear and orientations > 1
     nearest, next_nearest = _nearest(gx, gy, orientations, both=bilinear)
     if not bilinear:
-        return [(nearest.directed(orientations), size)]
+        return [(nearest.to_directions(orientations), size)]
     cosine = nearest.sizes / np.maximum(size, np.float32(1e-10))
     share = np.arccos(np.minimum(cosine, 1)) * np.float32(orientations / np.pi)
-    return [(nearest.directed(orientations), size * (1 - share)), (next_nearest.directed(orientations), size * share)]
+    return [
+        (nearest.to_directions(orientations), size * (1 - share)),
+        (next_nearest.to_directions(orientations), size * share),
+    ]
 
 
 class _Near(NamedTuple):
@@ -130,7 +133,7 @@ class _Near(NamedTuple):
         for own, its in zip(self, other, strict=True):
             cv2.copyTo(its, where, own)
 
-    def directed(self, orientations: int) -> np.ndarray:
+    def to_directions(self, orientations: int) -> np.ndarray:
         """Return bins of O orientations as bins of 2 O directions."""
         return np.asarray(self.bins + (self.products < 0) * np.int32(orientations))
 

@@ -70,10 +70,10 @@ def to_pixels(
     clipped = not_finite = 0
     for begin in builtins.range(0, len(values), step):
         part = slice(begin, begin + step)
-        stored = _round_and_saturate(_scale(values[part], range, white_level(np.dtype(like)), target, extremes), target)
-        pixels[part] = stored.pixels
-        clipped += stored.clipped
-        not_finite += stored.not_finite
+        piece = _round_and_saturate(_scale(values[part], range, white_level(np.dtype(like)), target, extremes), target)
+        pixels[part] = piece.pixels
+        clipped += piece.clipped
+        not_finite += piece.not_finite
     return Pixels(pixels, clipped, not_finite)
 
 

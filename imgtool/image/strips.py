@@ -30,18 +30,18 @@ _TYPES = ("uint8", "uint16", "float32", "float64")
 class Layout:
     """Where the samples of an uncompressed image lie: rows one after the other from an offset on.
 
-    stored: their type with its byte order; upside_down: the lowest row comes first.
+    sample_type: with its byte order; upside_down: the lowest row comes first.
     """
 
     shape: tuple[int, ...]
-    stored: np.dtype
+    sample_type: np.dtype
     offset: int
     upside_down: bool = False
 
     @property
     def row_bytes(self) -> int:
         """How many bytes a row takes."""
-        return math.prod(self.shape[1:]) * self.stored.itemsize
+        return math.prod(self.shape[1:]) * self.sample_type.itemsize
 
     def place(self, begin: int, end: int) -> int:
         """Return where the bytes of rows begin to end - 1 begin."""
@@ -53,7 +53,7 @@ class RowFile:
 
     def __init__(self, path: str | os.PathLike[str], layout: Layout) -> None:
         self.shape = layout.shape
-        self.dtype = layout.stored.newbyteorder("=")
+        self.dtype = layout.sample_type.newbyteorder("=")
         self._layout = layout
         self._descriptor = os.open(path, os.O_RDONLY)
 
@@ -77,7 +77,7 @@ class RowFile:
         if wanted:
             raise ImageError("was cut while it was read")
         data = parts[0] if len(parts) == 1 else b"".join(parts)
-        samples = np.frombuffer(data, self._layout.stored).reshape(end - begin, *self.shape[1:])
+        samples = np.frombuffer(data, self._layout.sample_type).reshape(end - begin, *self.shape[1:])
         return samples[:: -1 if self._layout.upside_down else 1].astype(self.dtype, copy=False)
 
 
@@ -94,7 +94,7 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int) -> RowFile | Non
             size = os.fstat(file.fileno()).st_size
     except (ImageError, OSError):
         return None  # whoever reads everything says why
-    if layout is None or layout.stored.newbyteorder("=").name not in _TYPES or 0 in layout.shape:
+    if layout is None or layout.sample_type.newbyteorder("=").name not in _TYPES or 0 in layout.shape:
         return None
     require_allowed(layout.shape[0], layout.shape[1], max_pixels)
     whole = layout.offset + layout.shape[0] * layout.row_bytes <= size
@@ -121,7 +121,7 @@ class NewRows:
         begin, end, _ = rows.indices(self._layout.shape[0])
         place = self._layout.place(begin, end)
         turned_rows = pixels[:: -1 if self._layout.upside_down else 1]
-        data = np.ascontiguousarray(turned_rows, self._layout.stored).data.cast("B")
+        data = np.ascontiguousarray(turned_rows, self._layout.sample_type).data.cast("B")
         if not self._at_once:
             with self._writing:
                 self._file.seek(place)
@@ -143,7 +143,7 @@ def _write_header(file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np
     plain = PLAIN_FORMATS[format]
     head = plain.head(shape, dtype)
     file.write(head)
-    return Layout(shape, plain.stored(dtype), len(head), plain.upside_down)
+    return Layout(shape, plain.sample_type(dtype), len(head), plain.upside_down)
 
 
 def _layout(file: BinaryIO) -> Layout | None:
@@ -179,5 +179,5 @@ def _pnm_layout(head: bytes) -> Layout | None:
 def _npy_layout(head: bytes) -> Layout | None:
     from imgtool.image.codecs import npy
 
-    shape, stored, fortran, offset = npy.layout_of(head)
-    return None if fortran else Layout(shape, stored, offset)
+    shape, sample_type, fortran, offset = npy.layout_of(head)
+    return None if fortran else Layout(shape, sample_type, offset)

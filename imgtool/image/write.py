@@ -306,9 +306,9 @@ class PlainFormat:
     def encode(self, image: np.ndarray) -> bytes:
         """Return the bytes of the file."""
         rows = image[::-1] if self.upside_down else image
-        return self.head(image.shape, image.dtype) + rows.astype(self.stored(image.dtype), copy=False).tobytes()
+        return self.head(image.shape, image.dtype) + rows.astype(self.sample_type(image.dtype), copy=False).tobytes()
 
-    def stored(self, dtype: np.dtype) -> np.dtype:
+    def sample_type(self, dtype: np.dtype) -> np.dtype:
         """Return the type of the samples with its byte order."""
         return dtype.newbyteorder(">" if self.big_endian else "<")
 

@@ -16,15 +16,15 @@ def any_nonfinite(values: np.ndarray) -> bool:
 def restore_nonfinite(padded: np.ndarray, taps: np.ndarray, result: np.ndarray) -> np.ndarray:
     """Return the result of the finite values, what NaN and infinity reach set to what a sum, tap by tap, would give."""
 
-    def reached(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:
+    def reach(pixels: np.ndarray, by: np.ndarray) -> np.ndarray:
         if not (pixels.any() and by.any()):
             return np.zeros(result.shape, bool)
         counts = cv2.filter2D(pixels.astype(np.float64), -1, by.astype(np.float64), anchor=(0, 0), borderType=0)
         return np.asarray(counts)[: result.shape[0], : result.shape[1]] > 0.5
 
     above, below = padded == np.inf, padded == -np.inf
-    plus = reached(above, taps > 0) | reached(below, taps < 0)
-    minus = reached(above, taps < 0) | reached(below, taps > 0)
+    plus = reach(above, taps > 0) | reach(below, taps < 0)
+    minus = reach(above, taps < 0) | reach(below, taps > 0)
     result[plus], result[minus] = np.inf, -np.inf
-    result[reached(np.isnan(padded), taps != 0) | (plus & minus)] = np.nan
+    result[reach(np.isnan(padded), taps != 0) | (plus & minus)] = np.nan
     return result
