@@ -86,6 +86,8 @@ def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
     weights = np.array(REC_601 if method == "rec601" else (1 / 3, 1 / 3, 1 / 3))
     with np.errstate(over="ignore", invalid="ignore"):  # of infinite pixels
         gray = color.astype(np.float64) @ weights
+        if color.dtype.kind in "iu" and color.dtype.itemsize < 8:  # a mean lies within the type: nothing is clipped
+            return np.asarray(np.rint(gray), color.dtype)
         return cast_rounding(gray, color.dtype)
 
 
