@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -144,14 +144,16 @@ class Conv(Layer):
         if tape:
             tape.keep(x)
         layer, weight = self.declared, self._weight()
-        shape = layer.output_shape(x.shape[1:])
         padded = _padded(x, self._margins(x))
-        step = max(1, COLUMN_VALUES // (layer.groups * weight.shape[2] * shape[1] * shape[2]))
-        parts = [weight @ self._columns(padded[i : i + step]) for i in range(0, len(x), step)]
-        y = (parts[0] if len(parts) == 1 else np.concatenate(parts)).reshape(len(x), *shape)
+        sides = [(side - layer.size) // layer.stride + 1 for side in padded.shape[2:]]
+        y = np.empty((len(x), *weight.shape[:2], sides[0] * sides[1]), np.result_type(x, weight))
+        step = max(1, COLUMN_VALUES // (layer.groups * weight.shape[2] * y.shape[3]))
+        for i in range(0, len(x), step):
+            np.matmul(weight, self._columns(padded[i : i + step]), out=y[i : i + step])
+        y = y.reshape(len(x), layer.outputs, *sides)
         if layer.bias:
             y += self.arrays["bias"][:, None, None]
-        return np.asarray(y)
+        return y
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Keep the gradients of weight and bias; add the columns' gradient up at their places."""
@@ -240,21 +242,21 @@ class MaxPool(Layer):
 
     def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Map (n, channels, rows, columns) to fewer rows and columns."""
-        margins = [self.declared.margins(side) for side in x.shape[2:]]
+        margins, places = _plan(self.declared, x.shape[1:])
         padded = _padded(x, margins, -np.inf)
-        first, *others = (padded[place] for place in _places(self.declared, x.shape[1:]))
-        best = first.copy()
-        for part in others:
-            np.maximum(best, part, out=best)
+        best = padded[places[0]].copy()
+        for place in places[1:]:
+            np.maximum(best, padded[place], out=best)
         if tape:
-            tape.keep((padded, best, margins, x.shape[1:]))
+            tape.keep((padded, best, x.shape[1:]))
         return np.asarray(best)
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Send each gradient to the place of its maximum."""
-        padded, best, margins, shape = tape.memory.pop()
+        padded, best, shape = tape.memory.pop()
+        margins, places = _plan(self.declared, shape)
         result, unsent = np.zeros_like(padded), np.ones(gradient.shape, bool)
-        for place in _places(self.declared, shape):
+        for place in places:
             here = unsent & (padded[place] == best)
             result[place] += gradient * here
             unsent &= ~here
@@ -268,20 +270,20 @@ class AvgPool(Layer):
         """Map (n, channels, rows, columns) to fewer rows and columns."""
         if tape:
             tape.keep(x.shape)
-        padded = _padded(x, [self.declared.margins(side) for side in x.shape[2:]])
-        first, *others = (padded[place] for place in _places(self.declared, x.shape[1:]))
-        total = first.copy()
-        for part in others:
-            total += part
+        margins, places = _plan(self.declared, x.shape[1:])
+        padded = _padded(x, margins)
+        total = padded[places[0]].copy()
+        for place in places[1:]:
+            total += padded[place]
         return np.asarray(total / self._counts(x.shape).astype(x.dtype))
 
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Spread each gradient over its window."""
         shape = tape.memory.pop()
-        margins = [self.declared.margins(side) for side in shape[2:]]
+        margins, places = _plan(self.declared, shape[1:])
         sides = [side + sum(margin) for side, margin in zip(shape[2:], margins, strict=True)]
         result, share = np.zeros((*shape[:2], *sides), gradient.dtype), gradient / self._counts(shape)
-        for place in _places(self.declared, shape[1:]):
+        for place in places:
             result[place] += share
         return _inside(result, margins)
 
@@ -295,15 +297,17 @@ class AvgPool(Layer):
         return np.outer(*counts)
 
 
-def _places(pool: Any, shape: tuple[int, ...]) -> list[Any]:
-    """Return, for each place in a window, the index of that place in all windows of the padded images."""
+@lru_cache(maxsize=64)
+def _plan(pool: declared.MaxPool | declared.AvgPool, shape: tuple[int, ...]) -> tuple[Margins, list[Any]]:
+    """Return the margins, and for each place in a window the index of that place in all windows of padded images."""
     _, rows, columns = pool.output_shape(shape)
     step = pool.step
-    return [
+    places = [
         np.s_[:, :, v : v + step * (rows - 1) + 1 : step, u : u + step * (columns - 1) + 1 : step]
         for v in range(pool.size)
         for u in range(pool.size)
     ]
+    return [pool.margins(side) for side in shape[1:]], places
 
 
 class AdaptiveAvgPool(Layer):
