@@ -109,14 +109,12 @@ def reading(_name: str, _paths: list[Path]) -> Callable[[Path], Any]:
 
 
 def describing(name: str, paths: list[Path]) -> Callable[[Path], Any]:
-    from imgtool.cli.commands.fisher import SHIPPED, encoder
-    from imgtool.features.gist import gist
-    from imgtool.features.hog import hog
     from imgtool.image import read
+    from imgtool.pipelines.descriptors import complete, descriptor
 
     cv2.setNumThreads(1)
     images = {path: read(path) for path in paths}
-    describe: Any = {"hog": hog, "gist": gist}.get(name) or encoder("fisher", SHIPPED, ["1x1"])
+    describe = descriptor(name, complete(name, {}))
     return lambda path: describe(images[path])
 
 

@@ -1,4 +1,4 @@
-"""Which devices there are, and what `--device` means. Imports no PyTorch: the driver and the package are asked."""
+"""Which devices there are, and what a device's name means. Imports no PyTorch: the driver and the package are asked."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ def resolve(name: str) -> str:
     if not match:
         raise ParameterError(f"no device {name!r}; there are auto, cpu, cuda and cuda:N")
     if torch_build() is None:
-        raise MissingExtraError("torch", f"--device {name}")
+        raise MissingExtraError("torch", f"device {name}", parameters=("device",))
     count = cuda_devices()
     if torch_build() == "cpu":
-        raise DeviceError(f"--device {name}: the PyTorch installed here is built for the CPU only")
+        text = f"device {name}: the PyTorch installed here is built for the CPU only"
+        raise DeviceError(text, parameters=("device",))
     if int(match[1] or 0) >= count:
-        raise DeviceError(f"--device {name}: this machine has {count or 'no'} CUDA device{'s' * (count != 1)}")
+        text = f"device {name}: this machine has {count or 'no'} CUDA device{'s' * (count != 1)}"
+        raise DeviceError(text, parameters=("device",))
     return name
 
 

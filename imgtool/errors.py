@@ -1,17 +1,51 @@
 """Every error that a user can meet, each with its exit status.
 
 Raised where the trouble is seen, with what was needed and what came; caught once, in `imgtool.cli.main`,
-which prints one line. A message names the bad value and what to do, and no path: the caller who knows
-the path adds it.
+which prints one line. A message says what is wrong with which value, and no path: the caller who knows
+the path adds it (`within`). How an option is spelled, and what can be done about it, is added by the command line
+(`imgtool.cli.messages`), which reads `parameters` and `hint`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Self
+
+# What each optional part consists of; a test holds it to the project's own list.
+EXTRAS = {
+    "classic": ("scikit-learn>=1.4",),
+    "torch": ("torch>=2.3",),
+    "report": ("jinja2>=3.1", "matplotlib>=3.8"),
+    "cluster": ("distributed>=2024.1",),
+    "parquet": ("pyarrow>=16",),
+}
+
 
 class ImgtoolError(Exception):
-    """The root of all expected errors; exit status 1 unless a subclass says otherwise."""
+    """The root of all expected errors; exit status 1 unless a subclass says otherwise.
+
+    hint: a key to what can be done about it; parameters: the names of parameters, as Python spells them, that the
+    message speaks of.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str = "", *, hint: str = "", parameters: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.place, self.hint, self.parameters = "", hint, tuple(parameters)
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without the place."""
+        return str(self.args[0]) if self.args else ""
+
+    def within(self, place: str) -> Self:
+        """Return the error, which happened in a place such as a file."""
+        self.place = f"{place}: {self.place}" if self.place else place
+        return self
 
 
 class ImageError(ImgtoolError, ValueError):
@@ -45,8 +79,13 @@ class MissingExtraError(ImgtoolError):
 
     exit_status = 2
 
-    def __init__(self, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the extra '{extra}': pip install 'imgtool[{extra}]'")
+    def __init__(self, extra: str, purpose: str, *, parameters: Sequence[str] = ()) -> None:
+        self.extra, self.purpose = extra, purpose
+        packages = " ".join(f'"{each}"' for each in EXTRAS[extra])
+        super().__init__(f"{purpose} needs the extra '{extra}': pip install {packages}", parameters=parameters)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.extra, self.purpose), self.__dict__
 
 
 class DeviceError(ImgtoolError):

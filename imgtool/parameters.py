@@ -4,7 +4,7 @@
     class Recipe(Parameters):
         epochs: int = parameter(30, "Passes over the training images.", low=1, high=1_000_000)
 
-What is out of range is refused when the value is made. Who reads text, as `--set epochs=5`, is
+What is out of range is refused when the value is made. Who reads text, as `epochs=5`, is
 `imgtool.classifiers.settings`; a stored value comes back by `from_json`, which believes nothing.
 """
 

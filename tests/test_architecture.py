@@ -1,6 +1,7 @@
 """The order of the layers: who imports whom, and what is imported late (docs/dev/architecture.md)."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -15,6 +16,8 @@ LAYERS = [
 ]  # fmt: skip
 LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 FILES = sorted((ROOT / "imgtool").rglob("*.py"))
+# What is imported by a name that is put together: the file, and all that it can be.
+KNOWN = {"cli/main.py": [f"imgtool.cli.commands.{path.stem}" for path in FILES if path.parent.name == "commands"]}
 TORCH = {"networks/torch_backend.py", "networks/training.py", "networks/augment.py", "classifiers/network.py"}
 
 
@@ -26,7 +29,7 @@ def package_of(path):
 def imports(path, *, top_level=False):
     """Yield the modules that a file imports, anywhere or when it is itself imported.
 
-    Anywhere: those for types and those inside functions count too.
+    Anywhere: those for types and those inside functions count too, and modules of imgtool that a string names.
     """
     nodes = at_once(ast.parse(path.read_text())) if top_level else ast.walk(ast.parse(path.read_text()))
     for node in nodes:
@@ -36,6 +39,16 @@ def imports(path, *, top_level=False):
             assert node.level == 0, f"{path}: imports are absolute"
             yield from (f"{node.module}.{alias.name}" if is_module(node.module, alias.name) else node.module
                         for alias in node.names)  # fmt: skip
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not top_level:
+            yield from module_in(node.value)
+    yield from () if top_level else KNOWN.get(str(path.relative_to(ROOT / "imgtool")), ())
+
+
+def module_in(text):
+    """Yield the module of imgtool that a string names, as import_module takes it; `module:attribute` names one too."""
+    name = text.partition(":")[0]
+    if re.fullmatch(r"imgtool(\.\w+)+", name) and is_module(*name.rsplit(".", 1)):
+        yield name
 
 
 def at_once(node):
@@ -69,9 +82,32 @@ def test_packages_import_from_layers_below_only(path):
 def test_no_file_imports_itself_through_others():
     names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
     graph = {names[path]: {module for module in imports(path) if module in names.values()} for path in FILES}
-    assert graph["imgtool.cli.commands.filter"] >= {"imgtool.cli.options", "imgtool.filters.convolve"}
+    assert graph["imgtool.cli.commands.filter"] >= {"imgtool.cli.options", "imgtool.pipelines.filter_images"}
+    assert graph["imgtool.image.read"] >= {"imgtool.image.codecs.png"}  # whose name is in a string
+    assert graph["imgtool.cli.main"] >= {"imgtool.cli.commands.hog"}
     graph["imgtool"] = set()  # its imports are for type checkers; at run time names are imported when asked for
     list(TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
+
+
+@pytest.mark.parametrize(
+    ("text", "module"),
+    [
+        ("imgtool.image.read", ["imgtool.image.read"]),
+        ("imgtool.cli.commands.hog:command", ["imgtool.cli.commands.hog"]),
+        ("imgtool.models", []), ("see imgtool.image.read", []), ("imgtool", []), ("os.path", []),
+    ],
+)  # fmt: skip
+def test_modules_are_seen_in_strings(text, module):
+    assert list(module_in(text)) == module
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_name_of_a_module_is_put_together(path):
+    """Else the tests above could not see what is imported."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            together = isinstance(node.args[0], ast.JoinedStr | ast.BinOp)
+            assert not together or str(path.relative_to(ROOT / "imgtool")) in KNOWN, ast.unparse(node)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

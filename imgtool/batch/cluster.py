@@ -73,7 +73,7 @@ def _results(
 def _connected(address: str, workers: int) -> Iterator[Any]:
     """Hold a client of the scheduler, whose own remarks are not printed."""
     if importlib.util.find_spec("distributed") is None:
-        raise MissingExtraError("cluster", "--cluster")
+        raise MissingExtraError("cluster", "cluster", parameters=("cluster",))
     logging.disable(logging.CRITICAL)
     environment = dict(os.environ)
     try:

@@ -151,7 +151,7 @@ def expand(
     if files_from is not None:
         named += _listed(files_from, null=null)
     elif null:
-        raise ParameterError("-0 goes with --files-from")
+        raise ParameterError("null goes with files_from", parameters=("null", "files_from"))
     elif not named:
         if stdin_is_terminal:
             raise ParameterError("no image named, and nothing comes through standard input")
@@ -162,11 +162,11 @@ def expand(
 
 
 def _listed(source: str, *, null: bool) -> list[str]:
-    """Read the paths that a --files-from list holds."""
+    """Read the paths that a list of files holds."""
     try:
         content = sys.stdin.buffer.read() if source == STANDARD_INPUT else _read_regular_file(source)
     except ImageError as error:
-        raise ParameterError(f"--files-from {source}: {error}") from None
+        raise ParameterError(f"files_from {source}: {error}", parameters=("files_from",)) from None
     parts = content.split(b"\0") if null else content.splitlines()
     return [os.fsdecode(part) for part in parts if part]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECONDS = 60  # for one image
 MEMORY = 1 << 30  # bytes of address space for the program itself
-MEMORY_A_PIXEL = 32  # ... and for each pixel that --max-pixels allows: four channels of 4 bytes, twice
+MEMORY_A_PIXEL = 32  # ... and for each pixel that max_pixels allows: four channels of 4 bytes, twice
 
 
 class IsolatedReader:
@@ -53,7 +53,7 @@ class IsolatedReader:
             reason = f"no answer within {SECONDS} seconds" if str(error) == "SIGALRM" else str(error)
             raise ImageError(f"the decoder died ({reason})") from None
         if "error" in answer:
-            raise ImageError(str(answer["error"]))
+            raise ImageError(str(answer["error"]), hint=answer["hint"], parameters=answer["parameters"])
         if "memory" in answer:
             raise MemoryError
         return answer.get("header") if image is None else image
@@ -82,7 +82,7 @@ def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         image = read(data, max_pixels=request["max_pixels"], allow_truncated=request["allow_truncated"])
         return {"shape": image.shape, "dtype": image.dtype.name}, image.data.cast("B")
     except ImageError as error:
-        return {"error": str(error)}, b""
+        return {"error": str(error), "hint": error.hint, "parameters": error.parameters}, b""
     except MemoryError:
         return {"memory": True}, b""
 

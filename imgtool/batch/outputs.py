@@ -55,13 +55,13 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
             with open(path, "wb") as device:
                 device.write(content.getbuffer())
             return
-        folder = made_folder(path)
+        folder = make_folder(path)
         sweep(folder)
         with _temporary(folder) as (temporary, file), put_in_place(temporary, path, file, overwrite=overwrite):
             yield file
 
 
-def made_folder(path: str) -> str:
+def make_folder(path: str) -> str:
     """Return the folder that a file lies in, made now where it is not there. Raises OutputError or OSError."""
     folder = os.path.dirname(path) or "."
     if os.path.lexists(folder) and not os.path.isdir(folder):
@@ -90,7 +90,7 @@ def _output_errors(path: str) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
-        raise OutputError(f"{path}: exists; --force overwrites it") from None
+        raise OutputError("exists", hint="exists").within(path) from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
 
@@ -210,7 +210,7 @@ class Destination:
         self.force = force
         self._paths = _destinations(spec, inputs, what=what, suffix=suffix)
         if self.is_stream and len(inputs) > 1:
-            raise ParameterError("several images do not fit on standard output; name a folder or template with -o")
+            raise ParameterError("several images do not fit on standard output", hint="several")
         _refuse_collisions(self._paths, inputs)
         for path in self._paths:
             if path != STANDARD_OUTPUT:
@@ -233,7 +233,7 @@ class Destination:
     def check(self, index: int) -> None:
         """Raise OutputError, before any work is done, when the file is there and may not be overwritten."""
         if self.exists(index) and not self.force:
-            raise OutputError(f"{self._paths[index]}: exists; --force overwrites it")
+            raise OutputError("exists", hint="exists").within(self._paths[index])
 
     def write(self, index: int, data: bytes) -> None:
         """Write one result."""
@@ -260,7 +260,8 @@ def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffi
         return [_fill(spec, each, index) for index, each in enumerate(inputs)]
     if spec.endswith(("/", os.sep)) or os.path.isdir(spec) or len(inputs) > 1:
         if os.path.lexists(spec) and not os.path.isdir(spec):
-            raise ParameterError(f"-o {spec}: several images need a folder, and this is a file")
+            text = f"output {spec}: several images need a folder, and this is a file"
+            raise ParameterError(text, parameters=("output",))
         return [os.path.join(spec, os.path.splitext(each.relative)[0] + suffix) for each in inputs]
     return [spec]
 
@@ -280,10 +281,10 @@ def _fill(template: str, source: Input, index: int) -> str:
     try:
         fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
     except ValueError as error:
-        raise ParameterError(f"-o {template}: {error}") from None
+        raise _template_error(template, error) from None
     if unknown := fields - set(TEMPLATE_FIELDS):
         known = ", ".join(f"{{{field}}}" for field in TEMPLATE_FIELDS)
-        raise ParameterError(f"-o {template}: no field {{{min(unknown)}}}; there are {known}")
+        raise _template_error(template, f"no field {{{min(unknown)}}}; there are {known}")
     parent, name = os.path.split("stdin" if source.path == STANDARD_INPUT else source.path)
     values = {
         "stem": source.stem,
@@ -295,7 +296,12 @@ def _fill(template: str, source: Input, index: int) -> str:
     try:
         return template.format(**values)
     except (ValueError, IndexError) as error:
-        raise ParameterError(f"-o {template}: {error}") from None
+        raise _template_error(template, error) from None
+
+
+def _template_error(template: str, reason: object) -> ParameterError:
+    """Return the error for a template that cannot be filled in."""
+    return ParameterError(f"output {template}: {reason}", parameters=("output",))
 
 
 def _refuse_collisions(paths: Sequence[str], inputs: Sequence[Input]) -> None:

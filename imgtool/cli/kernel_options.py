@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imgtool.cli.messages import option
 from imgtool.cli.options import LateChoice, bundle
 from imgtool.cli.tables import emit
 from imgtool.errors import ParameterError
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A kernel's taps, or, where taps is None, the parameters of a neighborhood filter; label: its name in records."""
+    """A kernel or neighborhood filter, by its name with parameters, or taps."""
 
-    label: str
-    taps: np.ndarray | None
+    kernel: str | np.ndarray
     parameters: dict[str, Any]
+    normalize: str
 
 
 def choose(
@@ -43,48 +44,36 @@ def choose(
     print_kernel: bool,
 ) -> Chosen:
     """Return the one that was asked for, by name, by file or inline. With --print-kernel print it and end."""
-    from imgtool.filters.kernel_files import matrix_text
-    from imgtool.filters.kernels import normalize_taps
-
     values = {"size": size, "sigma": sigma, "truncate": truncate, "sigma_color": sigma_color,
               "wavelength": wavelength, "angle": angle, "aspect": aspect, "phase": phase}  # fmt: skip
     given = {key: value for key, value in values.items() if value is not None}
-    chosen = _named(name, given) if name is not None else None
-    if sum(each is not None for each in (chosen, kernel_file, matrix)) != 1:
+    if sum(each is not None for each in (name, kernel_file, matrix)) != 1:
         raise ParameterError("name one kernel: --kernel NAME, --kernel-file FILE or --matrix ROWS (--list shows names)")
-    chosen = chosen or _written(kernel_file, matrix, given)
-    if chosen.taps is None:
-        if print_kernel or normalize != "none":
-            wrong = "--print-kernel" if print_kernel else "--normalize"
-            raise ParameterError(f"{wrong} does not go with --kernel {name}, which is no convolution")
-        return chosen
-    taps = normalize_taps(chosen.taps, normalize)
+    if name is None and given:
+        raise ParameterError(f"{option(min(given))} goes with --kernel: a matrix has its own size")
+    chosen = Chosen(name or _written(kernel_file, matrix), given, normalize)
     if print_kernel:
-        emit(matrix_text(taps))
+        _print(chosen)
         raise click.exceptions.Exit(0)
-    return Chosen(chosen.label, taps, given)
+    return chosen
 
 
-def _named(name: str, given: dict[str, Any]) -> Chosen:
-    """Return what a name stands for."""
-    from imgtool.filters.kernels import KERNELS, kernel
-
-    if name in KERNELS:
-        return Chosen(name, kernel(name, **given), given)
-    from imgtool.filters.neighborhood import NEIGHBORHOODS
-
-    NEIGHBORHOODS[name].check(name, given)
-    return Chosen(name, None, given)
-
-
-def _written(kernel_file: str | None, matrix: str | None, given: dict[str, Any]) -> Chosen:
+def _written(kernel_file: str | None, matrix: str | None) -> np.ndarray:
     """Return the kernel in a file or in the command line."""
     from imgtool.filters.kernel_files import load_kernel, parse_matrix
-    from imgtool.filters.kernels import option
 
-    if given:
-        raise ParameterError(f"{option(min(given))} goes with --kernel: a matrix has its own size")
-    return Chosen("kernel", load_kernel(kernel_file) if kernel_file is not None else parse_matrix(matrix or ""), {})
+    return load_kernel(kernel_file) if kernel_file is not None else parse_matrix(matrix or "")
+
+
+def _print(chosen: Chosen) -> None:
+    """Print a kernel's taps."""
+    from imgtool.filters.kernel_files import matrix_text
+    from imgtool.pipelines.filter_images import taps_of
+
+    taps = taps_of(chosen.kernel, chosen.normalize, chosen.parameters)
+    if taps is None:
+        raise ParameterError(f"--print-kernel does not go with --kernel {chosen.kernel}, which is no convolution")
+    emit(matrix_text(taps))
 
 
 def all_entries() -> dict[str, Entry]:
@@ -121,7 +110,6 @@ def _block(name: str, entry: Entry, width: int) -> Iterator[str]:
     import textwrap
 
     from imgtool.filters.kernel_files import matrix_text
-    from imgtool.filters.kernels import option
 
     parameters = ", ".join(f"{option(key)}={value:g}" for key, value in entry.defaults.items())
     said = [entry.help, *entry.formula.splitlines(), parameters, entry.source]

@@ -18,7 +18,7 @@ from typing import NoReturn
 import click
 
 import imgtool
-from imgtool.cli.messages import complain, one_line
+from imgtool.cli.messages import ADVICE, complain, explain, one_line
 from imgtool.errors import ImgtoolError
 
 # Name -> what `imgtool --help` says of it; the command itself is `command` in imgtool/cli/commands/NAME.py. The
@@ -128,7 +128,7 @@ def execute(arguments: Sequence[str]) -> int:
         complain(f"{where.removeprefix('imgtool').strip()}: {text} (see {where} --help)".lstrip(": "))
         return 2
     except ImgtoolError as error:
-        complain(str(error))
+        complain(explain(error))
         return error.exit_status
     return 0
 
@@ -192,9 +192,9 @@ def say_what_is_left() -> None:
     """Take the progress bar off the terminal, and say where a feature file can be gone on with."""
     if progress := sys.modules.get("imgtool.cli.progress"):
         progress.clear()
-    if growing := sys.modules.get("imgtool.datasets.feature_file.resumable"):
-        for line in growing.interruption_lines():
-            complain(line)
+    if resumable := sys.modules.get("imgtool.datasets.feature_file.resumable"):
+        for line in resumable.interruption_lines():
+            complain(f"{line}; {ADVICE['resume']}")
 
 
 def leave(status: int) -> NoReturn:

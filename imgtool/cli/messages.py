@@ -1,9 +1,42 @@
-"""What a user is told on standard error: single lines in which no file name can do harm."""
+"""What a user is told on standard error: single lines in which no file name can do harm.
+
+The library says what is wrong with which value; here options get their spelling, and errors the way out.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
+
+from imgtool.errors import ImgtoolError
+from imgtool.pipelines.outcomes import reason
+
+# Parameters whose option is spelled otherwise than by two dashes before their name.
+OPTIONS = {
+    "bins": "--bin",
+    "from_color": "--from",
+    "null": "-0",
+    "output": "-o",
+    "overwrite": "--force",
+    "with_places": "--places",
+}
+
+# Hint of an error -> what can be done about it.
+ADVICE = {
+    "exists": "--force overwrites it",
+    "truncated": "--allow-truncated reads what is there",
+    "max-pixels": "--max-pixels raises the limit",
+    "resume": "--resume goes on",
+    "unfinished": "--resume goes on from it, --force begins anew",
+    "other-run": "--force begins anew",
+    "resize": "--resize brings images to one size",
+    "several": "name a folder or template with -o",
+    "depth": "or convert with --depth",
+    "lossless": "leave out --quality, or convert with --depth 8",
+    "method": "use --method direct or fft",
+    "dictionary": "imgtool features fit --dictionary makes one",
+}
 
 
 def printable(text: str) -> str:
@@ -23,6 +56,27 @@ def harmless(character: str) -> bool:
 def one_line(text: str) -> str:
     """Join the lines of a message into one."""
     return " ".join(text.split())
+
+
+def option(parameter: str) -> str:
+    """Return how a parameter is spelled on the command line.
+
+    >>> option("sigma_color")
+    '--sigma-color'
+    """
+    return OPTIONS.get(parameter, f"--{parameter.replace('_', '-')}")
+
+
+def explain(error: Exception) -> str:
+    """Return what an error says to a user of the command line: options by their spelling, then the way out."""
+    if not isinstance(error, ImgtoolError):
+        return reason(error)
+    text = error.message
+    for name in error.parameters:
+        text = re.sub(rf"(?<![\w./-]){name}\b", option(name), text, count=1)
+    text = f"{error.place}: {text}" if error.place else text
+    advice = ADVICE.get(error.hint)  # a hint may come from a file
+    return f"{text}; {advice}" if advice else text or type(error).__name__
 
 
 def complain(message: str) -> None:

@@ -16,15 +16,16 @@ from click.shell_completion import CompletionItem
 
 from imgtool.batch.inputs import expand
 from imgtool.batch.pool import processors
-from imgtool.cli.images import Images, Pictures, Rows
+from imgtool.cli.images import Images, Rows
+from imgtool.cli.pictures import Pictures
 from imgtool.cli.tables import FORMATS
 from imgtool.cli.vectors import Vectors
 from imgtool.filters.borders import BORDERS
+from imgtool.pipelines.source import MAX_PIXELS, Source
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
-MAX_PIXELS = 178_000_000
 PICTURE_FORMATS = ("png", "jpg", "tif", "webp", "bmp", "jp2", "pgm", "ppm", "pam", "pfm", "npy")
 
 
@@ -66,7 +67,7 @@ def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorat
             built = build(**{key: values.pop(key) for key in keys})
             result = function(**values, **{name: built})
             if isinstance(built, Images):
-                built.close()
+                built.source.close()
                 if built.failed:
                     raise click.exceptions.Exit(1)
             return result
@@ -147,9 +148,8 @@ def _build_images(
         from imgtool.batch.isolated import IsolatedReader
 
         isolated = IsolatedReader()
-    at_once = jobs or processors()
-    threads = max(1, (jobs or min(2, at_once)) // max(1, min(at_once, len(found))))
-    return Images(found, max_pixels, allow_truncated, at_once, quiet, verbose, threads, isolated)
+    source = Source(found, max_pixels, allow_truncated, isolated)
+    return Images(source, jobs or processors(), quiet, verbose, asked_jobs=jobs)
 
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no remarks.")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from imgtool import events
 from imgtool.cli.messages import complain
+from imgtool.pipelines.outcomes import Outcome
 
-Item = TypeVar("Item")
+Value = TypeVar("Value")
 Progress = Callable[[int, int, str], None]
 
 DELAY_S = 1.0  # what is done within a second needs no bar
@@ -18,15 +21,30 @@ CLEAR = "\r\x1b[2K\x1b[?25h"  # to the line's beginning; erase the line; show th
 _bars: list[Any] = []  # that are on the terminal
 
 
-def tracked(items: Iterable[Item], total: int, *, quiet: bool, done: int = 0) -> Iterator[Item]:
-    """Yield the items, images of which some are done already, drawing how many of `total` are."""
+def track(outcomes: Iterator[Outcome[Value]], total: int, *, quiet: bool) -> Iterator[Outcome[Value]]:
+    """Yield what became of images, drawing how many of `total` are done."""
     if quiet or total < 2 or not _can_draw():
-        yield from items
+        yield from outcomes
         return
     with Drawn(unit="images") as draw:
-        for number, item in enumerate(items, start=done + 1):
-            yield item
-            draw(number, total, "")
+        for outcome in outcomes:
+            yield outcome
+            draw(outcome.index + 1, total, "")
+
+
+@contextmanager
+def draw_events(*, quiet: bool) -> Iterator[events.Events | None]:
+    """Give what draws the progress of one long task, where there is a terminal."""
+    if quiet or not _can_draw():
+        yield None
+        return
+    with Drawn() as draw:
+
+        def show(event: events.Event) -> None:
+            if isinstance(event, events.Progress):
+                draw(event.done, event.total, "")
+
+        yield show
 
 
 class Drawn:

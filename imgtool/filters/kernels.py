@@ -43,17 +43,13 @@ class Entry:
     def check(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the given parameters as Python's numbers. Raises ParameterError for one that is not among ours."""
         if wrong := sorted(set(given) - set(self.defaults)):
-            takes = ", ".join(map(option, self.defaults)) or "no parameters"
-            raise ParameterError(f"{option(wrong[0])} does not go with --kernel {name}, which takes {takes}")
+            takes = ", ".join(self.defaults) or "no parameters"
+            text = f"{wrong[0]} does not go with kernel {name}, which takes {takes}"
+            raise ParameterError(text, parameters=(wrong[0], "kernel", *self.defaults))
         for parameter, value in given.items():
             if not isinstance(value, Real | np.bool_):
                 raise ParameterError(f"{parameter.replace('_', ' ')} must be a number, got {value!r}")
         return {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
-
-
-def option(parameter: str) -> str:
-    """Return how a parameter is spelled on the command line."""
-    return f"--{parameter.replace('_', '-')}"
 
 
 def box(size: int = 3) -> np.ndarray:
@@ -278,7 +274,8 @@ def normalize_taps(taps: np.ndarray, how: str) -> np.ndarray:
         return taps
     divisor = taps.sum() if how == "sum" else np.abs(taps).sum()
     if divisor == 0 or (how == "sum" and is_derivative(taps)):
-        raise ParameterError(f"--normalize {how}: the taps add up to 0; --normalize abs divides by their absolute sum")
+        text = f"normalize {how}: the taps add up to 0; abs divides by their absolute sum"
+        raise ParameterError(text, parameters=("normalize",))
     return np.asarray(taps / divisor)
 
 

@@ -142,8 +142,9 @@ def _medians(planes: np.ndarray, size: int) -> np.ndarray:
         done = _each_channel(planes, lambda plane: ndimage.median_filter(plane, size, mode="nearest"))
     else:
         raise ImageError(
-            f"is {planes.dtype}, whose median takes --size up to {SCIPY_MEDIAN_MAX_SIZE}, not {size}"
-            f" (8-bit images: odd sizes up to {OPENCV_MEDIAN_MAX_SIZE['uint8']})"
+            f"is {planes.dtype}, whose median takes size up to {SCIPY_MEDIAN_MAX_SIZE}, not {size}"
+            f" (8-bit images: odd sizes up to {OPENCV_MEDIAN_MAX_SIZE['uint8']})",
+            parameters=("size",),
         )
     return _full_windows(np.asarray(done).reshape(planes.shape)[size // 2 :, size // 2 :], planes, size)
 

@@ -56,7 +56,8 @@ def to_pixels(
         raise ParameterError(f"no range {range!r}; there are {', '.join(RANGE_NAMES)}")
     if range == "raw":
         if depth in ("8", "16"):
-            raise ParameterError(f"--range raw keeps the numbers; it does not go with --depth {depth}")
+            text = f"range raw keeps the numbers; it does not go with depth {depth}"
+            raise ParameterError(text, parameters=("range", "depth"))
         return Pixels(values.astype(np.float64 if values.dtype == np.float64 else np.float32))
     target = DEPTH_TYPES.get(depth, np.dtype(like))
     if range == "auto":

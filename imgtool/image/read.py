@@ -166,7 +166,8 @@ def read(
 def require_allowed(height: int, width: int, max_pixels: int) -> None:
     """Raise ImageError when an image has more pixels than are allowed."""
     if height * width > max_pixels:
-        raise ImageError(f"has {width}x{height} pixels, more than --max-pixels {max_pixels} allows")
+        text = f"has {width}x{height} pixels, more than the {max_pixels} that are allowed"
+        raise ImageError(text, hint="max-pixels")
 
 
 def _header(data: bytes) -> Header:

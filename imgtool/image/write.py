@@ -135,9 +135,9 @@ def storage_type(
     """
     _require_capacity(name, shape, np.dtype(np.float32) if name == "pfm" and dtype == np.float64 else dtype)
     if quality is not None and name not in ("jpeg", "webp", "jp2"):
-        raise ParameterError(f"--quality is for jpeg, webp and jp2, not for {name}")
+        raise ParameterError(f"quality is for jpeg, webp and jp2, not for {name}", parameters=("quality",))
     if compression is not None and name != "png":
-        raise ParameterError(f"--compression is for png, not for {name}")
+        raise ParameterError(f"compression is for png, not for {name}", parameters=("compression",))
     return np.dtype(np.float32) if name == "pfm" else dtype
 
 
@@ -148,8 +148,8 @@ def _require_capacity(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Non
         return
     fitting = [each for each, (t, c) in CAPACITY.items() if dtype.name in t and channels in c]
     raise ImageError(
-        f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {dtype.name};"
-        f" {', '.join(fitting)} can, or convert with --depth"
+        f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {dtype.name}; {', '.join(fitting)} can",
+        hint="depth",
     )
 
 
@@ -220,7 +220,7 @@ def _deep_jp2(image: np.ndarray, quality: int | None) -> bytes:
     import cv2
 
     if quality is not None:
-        raise ImageError("16-bit color is written as lossless jp2 only; leave out --quality, or convert with --depth 8")
+        raise ImageError("16-bit color is written as lossless jp2 only, which takes no quality", hint="lossless")
     if min(image.shape[:2]) < 32:
         raise ImageError("jp2 of 16-bit color needs 32 pixels a side; png and tiff hold smaller images")
     pixels = np.ascontiguousarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from imgtool.batch.inputs import Input
+from imgtool.errors import ImgtoolError
 
 Value = TypeVar("Value")
 Other = TypeVar("Other")
@@ -43,3 +44,22 @@ class Outcome(Generic[Value]):
     def with_remarks(self, *remarks: Remark) -> Outcome[Value]:
         """Return the outcome with more remarks."""
         return replace(self, remarks=(*self.remarks, *remarks))
+
+    def count(self, kind: str) -> int:
+        """Return how much the remarks of a kind count together."""
+        return sum(each.count for each in self.remarks if each.kind == kind)
+
+    def result(self) -> Value:
+        """Return the value. Raises the error, with the input's name, where there is none."""
+        if isinstance(self.error, ImgtoolError):
+            raise self.error.within(self.source.path)
+        if self.error is not None:
+            raise self.error
+        assert self.value is not None
+        return self.value
+
+
+def reason(error: Exception) -> str:
+    """Return why an image failed, without its name."""
+    text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    return text or type(error).__name__

@@ -86,5 +86,5 @@ def test_no_scheduler_is_one_line(address, monkeypatch):
 
 def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"imgtool\[cluster\]"):
+    with pytest.raises(MissingExtraError, match='pip install "distributed>='):
         list(cluster_map(squares, range(3), LOCAL, workers=1))

@@ -81,7 +81,7 @@ def test_the_same_pixels_come_back(reader, shape, dtype, format):
 def test_refusals_and_limits_are_those_of_read(reader):
     with pytest.raises(ImageError, match="is no image that imgtool reads"):
         reader.read(b"no image", max_pixels=LIMIT)
-    with pytest.raises(ImageError, match="--max-pixels 10 "):
+    with pytest.raises(ImageError, match="more than the 10 that are allowed"):
         reader.read(CAT, max_pixels=10)
     with pytest.raises(ImageError, match="cut"):
         reader.read(CAT[:5000], max_pixels=LIMIT)

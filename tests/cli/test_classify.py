@@ -150,9 +150,9 @@ main()
     [
         (["classify", "-q", GRAVEL], 0, ""),
         (["classify", "-q", "--model", "sift-fv-svm", CAT], 0, ""),
-        (["classify", "-q", "--backend", "torch", GRAVEL], 2, "pip install 'imgtool[torch]'"),
-        (["train", "-q", str(SAMPLES / "textures"), "--model", "lenet", "-o", "m"], 2, "pip install 'imgtool[torch]'"),
-        (["train", "-q", str(SAMPLES / "textures"), "--model", "hog-svm", "-o", "m"], 2, "imgtool[classic]"),
+        (["classify", "-q", "--backend", "torch", GRAVEL], 2, 'pip install "torch>='),
+        (["train", "-q", str(SAMPLES / "textures"), "--model", "lenet", "-o", "m"], 2, 'pip install "torch>='),
+        (["train", "-q", str(SAMPLES / "textures"), "--model", "hog-svm", "-o", "m"], 2, 'pip install "scikit-learn>='),
         (["train", "-q", str(SAMPLES / "textures"), "--model", "two-layer", "--epochs", "1", "-o", "m"], 0, ""),
     ],
 )

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from imgtool.cli.commands.convert import NUMBERS
 from imgtool.cli.main import execute
 from imgtool.image import color, encode, read
+from imgtool.pipelines.convert_images import NUMERIC_SPACES
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_statistics_leave_out_what_is_not_finite(capsys):
     assert (row["histogram"][0][0], row["histogram"][0][255]) == (1, 1)
 
 
-@pytest.mark.parametrize("space", NUMBERS)
+@pytest.mark.parametrize("space", NUMERIC_SPACES)
 def test_color_spaces_and_back_through_files(space):
     image = np.random.default_rng(1).integers(0, 256, (9, 8, 3), dtype=np.uint8)
     with open("a.png", "wb") as file:
@@ -68,7 +68,7 @@ def test_color_spaces_and_back_through_files(space):
 
 
 def test_spaces_of_the_command_are_those_of_the_library():
-    assert tuple(color.NUMBER_SPACES) == NUMBERS
+    assert tuple(color.NUMBER_SPACES) == NUMERIC_SPACES
 
 
 def test_from_needs_to_know_what_the_numbers_become(capsys):

@@ -268,7 +268,7 @@ def test_equal_tables_give_equal_bytes_and_nothing_is_overwritten(tmp_path):
     save(first, example())
     save(second, example())
     assert first.read_bytes() == second.read_bytes()
-    with pytest.raises(OutputError, match="--force"):
+    with pytest.raises(OutputError, match="exists"):
         save(first, example())
     save(first, local(), overwrite=True)
     assert load(first).offsets is not None

@@ -170,7 +170,7 @@ def test_bilateral_keeps_edges_and_smooths_the_rest():
 
 def test_median_too_large_for_the_type_is_refused():
     for dtype, size in (("uint16", 65), ("float64", 101), ("uint8", 64), ("uint8", 257)):
-        with pytest.raises(ImageError, match=f"is {dtype}, whose median takes --size up to 63"):
+        with pytest.raises(ImageError, match=f"is {dtype}, whose median takes size up to 63"):
             neighborhood(np.zeros((3, 3), dtype), "median", size=size)
 
 

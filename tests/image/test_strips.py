@@ -165,7 +165,7 @@ def test_big_endian_arrays(tmp_path):
 
 def test_too_many_pixels_are_refused(tmp_path):
     tiff(tmp_path / "a.tif")
-    with pytest.raises(ImageError, match="20x20 pixels, more than --max-pixels 399"):
+    with pytest.raises(ImageError, match="20x20 pixels, more than the 399 that are allowed"):
         open_rows(tmp_path / "a.tif", max_pixels=399)
 
 

@@ -59,9 +59,9 @@ def test_jpeg_keeps_all_colors_from_quality_90_on(quality, sampling):
 
 
 def test_options_that_mean_nothing_to_a_format_are_refused():
-    with pytest.raises(ParameterError, match="--quality"):
+    with pytest.raises(ParameterError, match="quality is for"):
         encode(NOISE, "png", quality=90)
-    with pytest.raises(ParameterError, match="--compression"):
+    with pytest.raises(ParameterError, match="compression is for"):
         encode(NOISE, "jpeg", compression=9)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgtool.cli import options
-from imgtool.cli.images import Images, Outcome, Rows, reported
+from imgtool.cli.images import Images, Rows
 from imgtool.cli.messages import note
 from imgtool.cli.tables import Row
 from imgtool.errors import ImgtoolError, ParameterError
+from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,27 +71,29 @@ def command(
         functools.partial(_row, name, model, f"{locate(name).resolve().name} {model.weights_hash[:12]}", top, threshold)
         for name, model in models.items()
     ]
-    rows.write_many(reported(images, _outcomes(images, list(models.values()), labels)), columns)
+    rows.write_many(images.report(_outcomes(images.source, images.jobs, list(models.values()), labels)), columns)
 
 
 def _outcomes(
-    images: Images, models: Sequence[Classifier], labels: Sequence[Callable[[np.ndarray], Row]]
+    source: Source, jobs: int, models: Sequence[Classifier], labels: Sequence[Callable[[np.ndarray], Row]]
 ) -> Iterator[Outcome[list[Row]]]:
     """Yield what the models say of each image, or why it has no labels. Raises what no other image could help."""
     from imgtool.pipelines.predict import predict
 
-    def read(index: int) -> np.ndarray:
-        return images.read(images.inputs[index])
+    remarks: defaultdict[int, list[Remark]] = defaultdict(list)
 
-    for each in predict(models, len(images.inputs), read, jobs=images.jobs):
-        source, error = images.inputs[each.index], each.error
+    def read(index: int) -> np.ndarray:
+        return source.read(index, remarks[index])
+
+    for each in predict(models, len(source), read, jobs=jobs):
+        path, error = source.input(each.index), each.error
         if isinstance(error, MemoryError):
             error = ImgtoolError("needs more memory than there is")
         if error is None:
             found = [row(scores) for row, scores in zip(labels, each.scores, strict=True) if scores is not None]
-            yield Outcome(each.index, source, found)
+            yield Outcome(each.index, path, found, remarks=tuple(remarks.pop(each.index, ())))
         elif isinstance(error, ImgtoolError | OSError) and not isinstance(error, ParameterError):
-            yield Outcome(each.index, source, error=error)
+            yield Outcome(each.index, path, error=error)
         else:
             raise error
 

@@ -13,7 +13,7 @@ from imgtool.cli import options
 from imgtool.cli.commands import search
 from imgtool.cli.comparisons import shown_progress
 from imgtool.cli.images import Images, each_image
-from imgtool.cli.messages import complain
+from imgtool.cli.messages import complain, explain, option
 from imgtool.cli.tables import Row, write_rows
 from imgtool.errors import ImgtoolError, OutputError, ParameterError
 
@@ -81,34 +81,34 @@ def fit(
     if not output.endswith(".safetensors"):
         raise ParameterError(f"-o {output}: a codebook's name ends in .safetensors")
     if os.path.lexists(output) and not force:
-        raise OutputError(f"{output}: exists; --force overwrites it")
+        raise OutputError("exists", hint="exists").within(output)
     given = {name: value for name, value in mixture.items() if value is not None}
     if dictionary and given:
-        raise ParameterError(f"--{min(given).removeprefix('with_')} is for mixtures; --dictionary learns none")
-    pictures, count = _readable(images), len(images.inputs)
+        raise ParameterError(f"{option(min(given))} is for mixtures; --dictionary learns none")
+    pictures, count = _readable(images), len(images.source)
     settings: dict[str, Any] = {"local": LocalSettings(step, bins, "flat", root), "samples": samples, "seed": seed}
     if dictionary:
         with shown_progress(quiet=images.quiet, verbose=images.verbose) as progress:
             atoms = fit_dictionary(pictures, count, atoms=dictionary, progress=progress, **settings)
         save_codebook(output, atoms, overwrite=force)
-        made = f"{dictionary} atoms of 128 numbers"
+        content = f"{dictionary} atoms of 128 numbers"
     else:
         book = fit_to_images(pictures, count, **MIXTURE | given, **settings)
         save_codebook(output, book, overwrite=force)
-        made = f"{book.components} Gaussians in {book.dimensions} dimensions"
+        content = f"{book.components} Gaussians in {book.dimensions} dimensions"
     if not images.quiet:
-        complain(f"{output}: {made}")
+        complain(f"{output}: {content}")
 
 
 def _readable(images: Images) -> Iterator[np.ndarray]:
     """Yield the images that can be read and described; the others are reported."""
     from imgtool.features.validation import require_finite
 
-    def checked(image: np.ndarray) -> np.ndarray:
+    def check(image: np.ndarray) -> np.ndarray:
         require_finite(image, "SIFT")
         return image
 
-    for outcome in each_image(images, checked):
+    for outcome in each_image(images, check):
         if outcome.value is not None:
             yield outcome.value
 
@@ -124,18 +124,18 @@ def info(files: tuple[str, ...], format: str | None) -> None:
         nonlocal failed
         for path in files:
             try:
-                yield {"path": path, **_described(path)}
+                yield {"path": path, **_summary(path)}
             except ImgtoolError as error:
                 failed = True
-                complain(str(error))
-                yield {"path": path, "error": str(error)}
+                complain(explain(error))
+                yield {"path": path, "error": explain(error)}
 
     write_rows(rows(), format=format, columns=COLUMNS)
     if failed:
         raise click.exceptions.Exit(1)
 
 
-def _described(path: str) -> dict[str, Any]:
+def _summary(path: str) -> dict[str, Any]:
     """Return what there is to say of one file."""
     if path.endswith(".safetensors"):
         from imgtool.features.codebook import Codebook, load_codebook
@@ -193,7 +193,7 @@ def _check_new(output: str, files: Sequence[str], force: bool) -> None:
     from imgtool.datasets import feature_file
 
     if any(identity(path) == identity(output) for path in files):
-        raise OutputError(f"{output}: is an input; imgtool does not overwrite what it reads")
+        raise OutputError("is an input; imgtool does not overwrite what it reads").within(output)
     feature_file.check_free(output, overwrite=force)
 
 

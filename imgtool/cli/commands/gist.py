@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import click
 
 from imgtool.cli import options
 from imgtool.cli.images import Images
-from imgtool.cli.together import Together, resolved
-from imgtool.cli.vectors import Drawing, Vectors
-
-if TYPE_CHECKING:
-    import numpy as np
+from imgtool.cli.vectors import Vectors
 
 
 def preset_names() -> Iterable[str]:
@@ -48,30 +43,10 @@ imgtool gist --size 128 --orientations 8,8,4 --visualize gist.png photo.jpg
 @options.visualize
 @options.vectors
 @options.images
-def command(
-    images: Images, vectors: Vectors, preset: str, device: str | None, visualize: str | None, **given: Any
-) -> None:
+def command(images: Images, vectors: Vectors, device: str | None, visualize: str | None, **parameters: Any) -> None:
     """Describe images by their GIST.
 
     The energy of Gabor filters in a grid of windows (Oliva and Torralba, IJCV 2001), as LMgist computes it. Options
     that are given replace the preset's; defaults are lmgist's.
     """
-    from imgtool.features.gist import PRESETS, gist
-
-    settings = {**PRESETS[preset], **{name: value for name, value in given.items() if value is not None}}
-
-    describe: Callable[[np.ndarray], np.ndarray] = functools.partial(gist, **settings)
-    if (place := resolved(device)) != "cpu":
-        from imgtool.features.gist_torch import gist_batch
-
-        describe = Together(place, lambda several: list(gist_batch(several, device=place, **settings)))
-
-    def draw(image: np.ndarray, values: np.ndarray) -> np.ndarray:
-        from imgtool.features.drawing import gist_picture
-        from imgtool.features.gist import contrast_square, window_energies
-
-        energies = window_energies(values, settings["orientations"], settings["blocks"])
-        return gist_picture(energies, settings["orientations"], contrast_square(image, settings["size"]))
-
-    drawing = Drawing(visualize, draw) if visualize else None
-    vectors.write(images, describe, descriptor="gist", drawing=drawing, **settings)
+    vectors.write(images, "gist", visualize=visualize, device=device, **parameters)

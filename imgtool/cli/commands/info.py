@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
-from imgtool.batch.inputs import Input
 from imgtool.cli import options
-from imgtool.cli.images import Images, Rows, each_input
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from imgtool.image.codecs.header import Header
+from imgtool.cli.images import Images, Rows
+from imgtool.cli.tables import Row
+from imgtool.pipelines.image_info import NUMBERS, image_info
+from imgtool.pipelines.mapping import map_inputs
+from imgtool.pipelines.outcomes import Remark
 
 EXAMPLES = """
 imgtool info photo.jpg
@@ -22,8 +18,6 @@ cat photo.jpg | imgtool info --json - | jq .mean
 """
 
 COLUMNS = ("size", "color", "depth", "format")
-NUMBERS = ("min", "max", "mean", "std")
-CHANNELS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
 
 
 @options.command("info", examples=EXAMPLES)
@@ -40,63 +34,8 @@ def command(images: Images, rows: Rows, statistics: bool, histogram: bool, json:
     if json:
         rows = Rows("jsonl")
 
-    def described(_: int, source: Input) -> dict[str, Any]:
-        data = source.read_bytes()
-        return _describe(images.header(data), images.decode(source, data), histogram=histogram)
+    def describe(index: int, remarks: list[Remark]) -> Row:
+        return image_info(images.source, index, remarks, histogram=histogram)
 
-    rows.write(each_input(images, described), COLUMNS + (NUMBERS if statistics else ()))
-
-
-def _describe(header: Header, image: np.ndarray, *, histogram: bool) -> dict[str, Any]:
-    """Return everything there is to say of one image."""
-
-    height, width = image.shape[:2]
-    planes = image.reshape(height * width, -1).T
-    numbers = [_numbers(plane) for plane in planes]
-    row: dict[str, Any] = {
-        "size": f"{width}x{height}",
-        "color": CHANNELS[len(planes)],
-        "depth": f"{image.dtype.itemsize * 8} bit" + (" float" if image.dtype.kind == "f" else ""),
-        "format": header.format,
-        "width": width,
-        "height": height,
-        "channels": len(planes),
-        "dtype": image.dtype.name,
-        "orientation": header.orientation,
-        "profile": header.profile,
-        **{name: [each[name] for each in numbers] for name in NUMBERS},
-    }
-    return {**row, "histogram": [_histogram(plane) for plane in planes]} if histogram else row
-
-
-def _finite(plane: np.ndarray) -> np.ndarray:
-    """Return the values that are neither NaN nor infinite."""
-    import numpy as np
-
-    return plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-
-
-def _numbers(plane: np.ndarray) -> dict[str, Any]:
-    """Return least, largest, mean and standard deviation of one channel's finite values; None where there is none."""
-    import numpy as np
-
-    values = _finite(plane)
-    if not values.size:
-        return dict.fromkeys(NUMBERS)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-    return {"min": values.min().item(), "max": values.max().item(), "mean": float(mean), "std": float(std)}
-
-
-def _histogram(plane: np.ndarray) -> list[int]:
-    """Return 256 counts of one channel: over the type's range; for floats from the least to the largest value."""
-    import numpy as np
-
-    if plane.dtype.kind == "u":
-        counts = np.bincount(plane // ((np.iinfo(plane.dtype).max + 1) // 256), minlength=256)
-    else:
-        values = _finite(plane) / 2.0  # so that the span of the largest numbers is one too
-        low, span = (values.min(), np.ptp(values)) if values.size else (0.0, 0.0)
-        places = (values - low) / (span or 1.0) * 256
-        counts = np.bincount(np.minimum(places, 255).astype(np.intp), minlength=256)
-    return [int(count) for count in counts]
+    outcomes = images.report(map_inputs(images.source, describe, jobs=images.jobs))
+    rows.write(outcomes, COLUMNS + (NUMBERS if statistics else ()))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgtool.batch.inputs import STANDARD_INPUT, Input
+from imgtool.batch.inputs import STANDARD_INPUT
 from imgtool.cli import options
-from imgtool.cli.describers import describer
-from imgtool.cli.messages import complain
+from imgtool.cli.images import name_of
+from imgtool.cli.messages import complain, explain
 from imgtool.cli.tables import Row, write_rows
 from imgtool.errors import DataError, ImgtoolError, OutputError, ParameterError
+from imgtool.pipelines.search import METRICS, nearest_rows, open_table, query_vector, read_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,6 @@ imgtool features search --query photo.jpg gist.npz
 imgtool features search --query photo.jpg --top 20 --show sheet.png gist.npz
 imgtool features search --duplicates gist.npz
 """
-METRICS = ("cosine", "euclidean", "intersection")
 COLUMNS = ("rank", "path", "label", "score")
 PAIRS = ("path", "other", "cosine")
 THUMBNAIL = 160
@@ -58,37 +58,26 @@ def command(
 
     The query is described as the file's images were. An image that the file holds is found by its row.
     """
-    from imgtool.datasets import feature_file
-
     if duplicates == (query is not None) or (show and query is None):
         raise ParameterError("name one: --query IMAGE, which --show draws, or --duplicates")
-    table = feature_file.load(file)
-    if table.offsets is not None:
-        raise DataError(f"{file}: holds local descriptors; search takes one vector an image (hog, gist, fisher)")
+    table, _ = open_table(file)
     if query is None:
         write_rows(_pairs(table, file, threshold), format=format, columns=PAIRS)
         return
-    from imgtool.features.search import nearest
-
-    read = functools.cache(_read)  # standard input can be read but once
-    vector = _vector(table, file, query, read)
+    read = functools.cache(read_image)  # standard input can be read but once
     try:
-        found, scores = nearest(table.features, vector, top=top, metric=metric)
+        matches = nearest_rows(table, query_vector(table, query, read), top=top, metric=metric)
     except DataError as error:
-        raise DataError(f"{file}: {error}") from None
+        raise error.within(file) from None
     if show:
-        pictures = [query, *(table.paths[index] for index in found)]
-        _require_other(show, [file, *pictures])
-        _show(show, pictures, read, force=force)
-    rows = zip(found.tolist(), scores.tolist(), strict=True)
-    write_rows(
-        (
-            {"path": table.paths[index], "rank": rank, "label": table.labels[index] or None, "score": score}
-            for rank, (index, score) in enumerate(rows, 1)
-        ),
-        format=format,
-        columns=COLUMNS,
+        paths = [query, *(match.path for match in matches)]
+        _require_other(show, [file, *paths])
+        _show(show, paths, read, force=force)
+    rows = (
+        {"path": match.path, "rank": rank, "label": match.label, "score": match.score}
+        for rank, match in enumerate(matches, 1)
     )
+    write_rows(rows, format=format, columns=COLUMNS)
 
 
 def _pairs(table: FeatureTable, file: str, threshold: float) -> Iterator[Row]:
@@ -99,37 +88,7 @@ def _pairs(table: FeatureTable, file: str, threshold: float) -> Iterator[Row]:
         for one, other, cosine in near_duplicates(table.features, threshold=threshold):
             yield {"path": table.paths[one], "other": table.paths[other], "cosine": cosine}
     except DataError as error:
-        raise DataError(f"{file}: {error}") from None
-
-
-def _vector(table: FeatureTable, file: str, query: str, read: Callable[[str], np.ndarray]) -> np.ndarray:
-    """Return the query's vector: its row in the file, or what the file's descriptor makes of it."""
-    if query in table.paths:
-        row: np.ndarray = table.features[list(table.paths).index(query)]
-        return row
-    try:
-        describe = describer(table.meta)
-    except (KeyError, TypeError, ValueError, ParameterError):
-        raise DataError(f"{file}: does not say how its images were described, so a query cannot be") from None
-    try:
-        vector: np.ndarray = describe(read(query)).reshape(-1)
-        return vector
-    except ImgtoolError as error:
-        raise type(error)(f"{_name(query)}: {error}") from None
-    except (TypeError, AttributeError):
-        raise DataError(f"{file}: holds settings that its descriptor does not take") from None
-
-
-def _read(path: str) -> np.ndarray:
-    """Return the image at a path."""
-    from imgtool.image import read
-
-    return read(Input(path).read_bytes())
-
-
-def _name(path: str) -> str:
-    """Return what a path is called in messages."""
-    return "standard input" if path == STANDARD_INPUT else path
+        raise error.within(file) from None
 
 
 def _require_other(output: str, paths: list[str]) -> None:
@@ -137,7 +96,7 @@ def _require_other(output: str, paths: list[str]) -> None:
     from imgtool.batch.outputs import identity
 
     if any(identity(path) == identity(output) for path in paths if path != STANDARD_INPUT):
-        raise OutputError(f"{output}: is an input; imgtool does not overwrite what it reads")
+        raise OutputError("is an input; imgtool does not overwrite what it reads").within(output)
 
 
 def _show(output: str, paths: list[str], read: Callable[[str], np.ndarray], *, force: bool) -> None:
@@ -151,6 +110,6 @@ def _show(output: str, paths: list[str], read: Callable[[str], np.ndarray], *, f
         try:
             pictures.append(read(path))
         except (ImgtoolError, OSError) as error:
-            complain(f"{_name(path)}: cannot be shown: {error}")
+            complain(f"{name_of(path)}: cannot be shown: {explain(error)}")
             pictures.append(None)
     write_file(output, encode(contact_sheet(pictures, THUMBNAIL), format_of(output)), overwrite=force)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import functools
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.cli import options
-from imgtool.cli.images import Images, Rows, each_input
-from imgtool.cli.messages import complain
+from imgtool.cli.images import Images, Rows
+from imgtool.cli.messages import option
 from imgtool.cli.tables import Row
-from imgtool.cli.together import Together, resolved
-from imgtool.cli.vectors import Drawing, Vectors
-from imgtool.errors import ImageError, ParameterError
+from imgtool.cli.vectors import Vectors
+from imgtool.errors import ParameterError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from imgtool.features.sift import Descriptors
+    from imgtool.pipelines.match_images import Matched
 
 EXAMPLES = """
 imgtool sift photo.jpg
@@ -67,11 +63,9 @@ def command(
     it is; several smooth it for each, as VLFeat's phow. --sparse and --match take keypoints; matches pass the ratio
     test (0.75), inliers also RANSAC's homography.
     """
-    given = {name: value for name, value in grid.items() if value is not None}
+    given = sorted(name for name, value in grid.items() if value is not None)
     if (sparse or other) and given:
-        raise ParameterError(
-            f"--{min(given).removesuffix('s')} is for SIFT on a grid; keypoints choose their own places"
-        )
+        raise ParameterError(f"{option(given[0])} is for SIFT on a grid; keypoints choose their own places")
     if visualize and not (sparse or other):
         raise ParameterError("--visualize goes with --sparse, which draws keypoints, or --match, which draws matches")
     if other:
@@ -79,147 +73,32 @@ def command(
             raise ParameterError("--match gives rows of matches; it does not go with -o, --resize, --values or --root")
         _match(images, vectors, other, visualize)
         return
-    place = resolved(given.pop("device", None))
-    parameters = {"keypoints": True, "root": root} if sparse else {**_dense(**given), "root": root}
-    if place == "cpu":
-        describe = at_keypoints(root) if sparse else on_grid(**parameters)
-    else:
-        describe = on_grids(place, **parameters)
-    _write(images, vectors, describe, parameters, sparse=sparse, values=values, visualize=visualize)
-
-
-def _write(
-    images: Images,
-    vectors: Vectors,
-    describe: Callable[[np.ndarray], Descriptors],
-    parameters: dict[str, Any],
-    *,
-    sparse: bool,
-    values: bool,
-    visualize: str | None,
-) -> None:
-    """Describe all images: rows on standard output, or a feature file; and pictures where asked."""
-    draw = _drawing(visualize).prepare(images, "sift", vectors=vectors) if visualize else None
-    meta = vectors.meta("sift", parameters, describe)
-    if vectors.prints:
-        summary, columns = (_keypoints_row, SPARSE_COLUMNS) if sparse else (_row, COLUMNS)
-        outcomes = vectors.each(images, describe, meta, draw=draw)
-        rows = (each.map(lambda found: summary(found, values=values)) for each in outcomes)
-        Rows(vectors.format).write(rows, (*columns, "frames", "values") if values else columns)
-        return
-    from imgtool.datasets.feature_file import check_suffix
-
-    check_suffix(vectors.output or "", local=True)
-    count, number, _ = vectors.store(
-        images, describe, meta, unpack=lambda found: (found.values, found.frames), draw=draw
-    )
-    if not images.quiet:
-        complain(f"{vectors.output}: {number} descriptors of {count} images")
-
-
-def _drawing(output: str) -> Drawing:
-    """Return what draws keypoints."""
-
-    def draw(image: np.ndarray, found: Descriptors) -> np.ndarray:
-        from imgtool.features.drawing import keypoints_picture
-
-        return keypoints_picture(image, found.frames)
-
-    return Drawing(output, draw)
-
-
-def _dense(
-    step: int = 4, bins: tuple[int, ...] = (4,), window: str | None = None, bounds: tuple[int, ...] | None = None
-) -> dict[str, Any]:
-    """Return the settings of a grid, as a feature file's meta has them."""
-    window = window or ("gaussian" if len(bins) == 1 else "flat")
-    return {"step": step, "bins": list(bins), "window": window, "bounds": bounds and list(bounds)}
+    row = functools.partial(_keypoints_row if sparse else _grid_row, values=values)
+    columns = (*(SPARSE_COLUMNS if sparse else COLUMNS), *(("frames", "values") if values else ()))
+    vectors.write(images, "sift", row=row, columns=columns, visualize=visualize, root=root, sparse=sparse, **grid)
 
 
 def _match(images: Images, vectors: Vectors, other: str, visualize: str | None) -> None:
-    """Match every image with another one."""
-    import numpy as np
+    """Match every image with another one, and print a row of each."""
+    from imgtool.pipelines.match_images import match_images
 
-    from imgtool.features.drawing import matches_picture
-    from imgtool.features.keypoints import match, sparse_sift
-
-    try:
-        right = images.read(Input(other))
-        of_right = sparse_sift(right)
-    except ImageError as error:
-        raise ImageError(f"{'standard input' if other == STANDARD_INPUT else other}: {error}") from None
-    drawing = Drawing(visualize, lambda left, pairs: matches_picture(left, right, pairs)) if visualize else None
-    draw = drawing.prepare(images, "matches", vectors=vectors) if drawing else None
-
-    def matched(index: int, source: Input) -> Row:
-        left = images.read(source)
-        of_left = sparse_sift(left)
-        found = match(of_left, of_right)
-        if draw:
-            draw(index, left, np.hstack([found.left, found.right])[found.inliers])
-        return {
-            "other": other,
-            "keypoints": [len(of_left.values), len(of_right.values)],
-            "matches": len(found.left),
-            "inliers": int(found.inliers.sum()),
-            "homography": found.homography,
-        }
-
-    Rows(vectors.format).write(each_input(images, matched), MATCH_COLUMNS)
+    outcomes = match_images(images.source, other, jobs=images.jobs, visualize=visualize, overwrite=vectors.force)
+    rows = (each.map(lambda found: _match_row(other, found)) for each in images.report(outcomes))
+    Rows(vectors.format).write(rows, MATCH_COLUMNS)
 
 
-def at_keypoints(root: bool) -> Callable[[np.ndarray], Descriptors]:
-    """Return the function that describes an image at its keypoints."""
-    from imgtool.features import sift
-    from imgtool.features.keypoints import sparse_sift
-
-    def describe(image: np.ndarray) -> Descriptors:
-        found = sparse_sift(image)
-        return replace(found, values=sift.root(found.values)) if root else found
-
-    return describe
-
-
-def on_grid(
-    step: int, bins: Sequence[int], window: str, root: bool, bounds: Sequence[int] | None
-) -> Callable[[np.ndarray], Descriptors]:
-    """Return the function that describes an image on a grid."""
-    from imgtool.features import sift
-
-    region = (bounds[0], bounds[1], bounds[2], bounds[3]) if bounds else None
-
-    def describe(image: np.ndarray) -> Descriptors:
-        if len(bins) == 1:
-            found = sift.dense_sift(image, step=step, bin_size=bins[0], window=window, bounds=region)
-        else:
-            found = sift.phow(image, step=step, sizes=bins, window=window, bounds=region)
-        return replace(found, values=sift.root(found.values)) if root else found
-
-    return describe
+def _match_row(other: str, found: Matched) -> Row:
+    """Return what standard output says of one pair of images."""
+    return {
+        "other": other,
+        "keypoints": list(found.keypoints),
+        "matches": len(found.matches.left),
+        "inliers": int(found.matches.inliers.sum()),
+        "homography": found.matches.homography,
+    }
 
 
-def on_grids(
-    device: str, step: int, bins: Sequence[int], window: str, root: bool, bounds: Sequence[int] | None
-) -> Together[Descriptors]:
-    """Return the function that describes several images on a grid, on a device."""
-    from imgtool.features import sift
-    from imgtool.features.sift_torch import dense_sift_batch, phow_batch
-    from imgtool.image.color import to_gray
-
-    region = (bounds[0], bounds[1], bounds[2], bounds[3]) if bounds else None
-
-    def describe(images: list[np.ndarray]) -> list[Descriptors]:
-        common: dict[str, Any] = {"step": step, "window": window, "bounds": region, "device": device}
-        one = len(bins) == 1
-        every = (
-            dense_sift_batch(images, bin_size=bins[0], **common) if one else phow_batch(images, sizes=bins, **common)
-        )
-        return [replace(found, values=sift.root(found.values)) for found in every] if root else every
-
-    return Together(device, describe, prepare=to_gray)
-
-
-def _row(found: Descriptors, *, values: bool) -> Row:
+def _grid_row(found: Descriptors, *, values: bool) -> Row:
     """Return what standard output says of one image: for each bin size, columns and rows of the grid."""
     grid = []
     for size in sorted(set(found.frames[:, 2].tolist())):

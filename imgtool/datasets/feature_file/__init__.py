@@ -80,7 +80,7 @@ def check_free(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     if os.path.isdir(path):
         raise OutputError(f"{os.fspath(path)}: is a folder")
     if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"{os.fspath(path)}: exists; --force overwrites it")
+        raise OutputError("exists", hint="exists").within(os.fspath(path))
 
 
 def save(path: str | os.PathLike[str], table: FeatureTable, *, overwrite: bool = False) -> None:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from imgtool.batch.outputs import made_folder
+from imgtool.batch.outputs import make_folder
 from imgtool.errors import OutputError
 
 MAGIC = b"imgtool journal 2\n"
@@ -23,7 +23,7 @@ def open_journal(path: str) -> BinaryIO:
     if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
         raise OutputError(f"{path}: is no regular file")
     try:
-        made_folder(path)
+        make_folder(path)
         number = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None

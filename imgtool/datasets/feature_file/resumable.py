@@ -4,8 +4,8 @@ FILE.rows takes the features, at the place where they will stand in the feature 
 it needs but what comes before and after them, and is renamed. The other formats are written from it, row by row. The
 journal, FILE.partial, begins with a record that says of which images and by which settings it is; a record an image
 follows, in the order of the images: `d` with its frames (none for a vector), the size of what FILE.rows has of it and
-the checksum of all rows so far, or `e` and why it could not be described. Rows come before their record, so that a
-process that is killed at any moment leaves whole images.
+the checksum of all rows so far, or `e` and why it could not be described (after a NUL, the error's hint). Rows come
+before their record, so that a process that is killed at any moment leaves whole images.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from imgtool.datasets.feature_file.journal import (
     truncate_file,
 )
 from imgtool.datasets.feature_file.table import Blocks, Local
-from imgtool.errors import DataError, OutputError, ParameterError
+from imgtool.errors import DataError, ImgtoolError, OutputError, ParameterError
 
 _DESCRIBED = struct.Struct("<cIIII")  # d, rows, width of frames and of rows in numbers, checksum of all rows so far
 _open_files: set[ResumableFile] = set()
@@ -78,19 +78,26 @@ class _Part(NamedTuple):
 class ResumableFile:
     """Rows of a feature file in the order of the inputs, kept until it is whole.
 
-    done: how many of `total` inputs have a record; failures: (index, reason) of what an earlier run could not describe.
+    done: how many of `total` inputs have a record; failures: (index, error) of what an earlier run could not describe.
     """
 
     def __init__(
-        self, path: str, inputs: Sequence[Input], meta: Mapping[str, Any], *, resume: bool = False, force: bool = False
+        self,
+        path: str,
+        inputs: Sequence[Input],
+        meta: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
         """Begin the journal, or with resume go on from the one that is there.
 
-        force: the file, or without resume the journal, may be there and is overwritten. Raises OutputError where they
-        are there otherwise, or another process writes the journal; DataError for a journal of other images or settings.
+        overwrite: the file, or without resume the journal, may be there and is overwritten. Raises OutputError where
+        they are there otherwise, or another process writes the journal; DataError for a journal of other images or
+        settings.
         """
         self.path, (self.journal, self.rows) = path, companions(path)
-        self.done, self.failures = 0, list[tuple[int, str]]()
+        self.done, self.failures = 0, list[tuple[int, ImgtoolError]]()
         self._inputs, self._meta, self.total = inputs, dict(meta), len(inputs)
         self._failed = bytearray()  # 1 for each input that could not be described
         self._counts = array("q")  # rows of each that could
@@ -99,15 +106,13 @@ class ResumableFile:
         head = MAGIC + journal_record(json.dumps(_identity(inputs, self._meta), sort_keys=True).encode())
         self._start = len(head)
         is_left = os.path.lexists(self.journal)
-        self._overwrite = force or (resume and is_left)  # the run that began the journal was let to write the file
+        self._overwrite = overwrite or (resume and is_left)  # the run that began the journal was let to write the file
         check_free(path, overwrite=self._overwrite)
-        check_free(self.rows, overwrite=force or is_left)
+        check_free(self.rows, overwrite=overwrite or is_left)
         with contextlib.ExitStack() as files:
             self._file = files.enter_context(open_journal(self.journal))
-            if is_left and not (resume or force):
-                raise OutputError(
-                    f"{self.journal}: is left of a run that did not end; --resume goes on from it, --force begins anew"
-                )
+            if is_left and not (resume or overwrite):
+                raise OutputError("is left of a run that did not end", hint="unfinished").within(self.journal)
             if identity(self.rows) == identity(path):
                 os.unlink(self.rows)  # a run was ended after it had named the file, before it took the old name away
             self._rows = files.enter_context(open_journal(self.rows))
@@ -121,7 +126,7 @@ class ResumableFile:
         found = self._file.read(len(head)) if resume else b""
         if found != head:
             if not head.startswith(found):
-                raise DataError(f"{self.journal}: {_difference(self.journal, head)}; --force begins anew")
+                raise DataError(_difference(self.journal, head), hint="other-run").within(self.journal)
             truncate_file(self._file, 0)
             append(self._file, head)
 
@@ -133,7 +138,8 @@ class ResumableFile:
             if self.done == self.total:
                 break
             if record[:1] == b"e":
-                self.failures.append((self.done, record[1:].decode("utf-8", "replace")))
+                text, _, hint = record[1:].decode("utf-8", "replace").partition("\0")
+                self.failures.append((self.done, ImgtoolError(text, hint=hint)))
                 self._count_failure()
             elif (part := _Part.of(record)) and self._is_there(part):
                 self._count(part)
@@ -175,18 +181,19 @@ class ResumableFile:
             values, frames = values.reshape(1, -1), np.zeros((1, 0))
         if self._first and self._first[1][1] != values.shape[1]:
             raise DataError(
-                f"{self._inputs[self.done].path}: has {values.shape[1]} numbers where"
-                f" {self._inputs[self._first[0]].path} has {self._first[1][1]}; --resize brings images to one size"
-            )
+                f"has {values.shape[1]} numbers where {self._inputs[self._first[0]].path} has {self._first[1][1]}",
+                hint="resize",
+            ).within(self._inputs[self.done].path)
         rows = values.reshape(-1).view(np.uint8).data
         part = _Part(np.asarray(frames, np.float32), values.shape[1], zlib.crc32(rows, self._checksum))
         self._append(self._rows, rows)
         self._append(self._file, journal_record(part.record()))
         self._count(part)
 
-    def add_failure(self, reason: str) -> None:
-        """Say why the next input could not be described."""
-        self._append(self._file, journal_record(b"e" + reason.encode("utf-8", "replace")))
+    def add_failure(self, reason: str, hint: str = "") -> None:
+        """Say why the next input could not be described, with the error's hint."""
+        text = f"{reason}\0{hint}" if hint else reason
+        self._append(self._file, journal_record(b"e" + text.encode("utf-8", "replace")))
         self._count_failure()
 
     def _append(self, file: BinaryIO, data: bytes | memoryview) -> None:
@@ -194,9 +201,9 @@ class ResumableFile:
         try:
             append(file, data)
         except OSError as error:
-            name = self.rows if file is self._rows else self.journal
-            advice = f"; --resume goes on from {self.journal}" if self.done else ""
-            raise OutputError(f"{name}: cannot be written: {(error.strerror or '').lower()}{advice}") from None
+            hint = "resume" if self.done else ""
+            wrong = OutputError(f"cannot be written: {(error.strerror or '').lower()}", hint=hint)
+            raise wrong.within(self.rows if file is self._rows else self.journal) from None
 
     def finish(self) -> tuple[int, int, int]:
         """Make the feature file and remove the journal; return how many images and rows, and their width.
@@ -204,7 +211,7 @@ class ResumableFile:
         Raises DataError when no image could be described.
         """
         if self._first is None:
-            raise DataError(f"{self.path}: is not made, as no image could be described")
+            raise DataError("is not made, as no image could be described").within(self.path)
         table = self._blocks(*self._first[1])
         try:
             if finish := finisher(self.path):
@@ -213,7 +220,8 @@ class ResumableFile:
             else:
                 write(self.path, table, overwrite=self._overwrite)
         except OutputError as error:
-            raise OutputError(f"{error}; --resume goes on from {self.journal}") from None
+            error.hint = "resume"
+            raise
         self.discard()
         return table.images, table.shape[0], table.shape[1]
 
@@ -275,7 +283,7 @@ def interruption_lines() -> list[str]:
     lines = []
     for each in list(_open_files):
         if each.done:
-            lines.append(f"{each.path}: {each.done} of {each.total} images are done; --resume goes on")
+            lines.append(f"{each.path}: {each.done} of {each.total} images are done")
         else:
             each.discard()
     return lines

@@ -69,7 +69,7 @@ class Plan:
         narrow = FLOAT32 in (wanted, image) or small
         factors = separate(taps)
         if method == "separable" and factors is None:
-            raise ParameterError("this kernel is no product of a column and a row; --method direct or fft")
+            raise ParameterError("this kernel is no product of a column and a row", hint="method")
         wide = FLOAT32 if narrow else FLOAT64
         if method == "auto":
             method = _choose_method(taps, factors, wide if image.kind == "f" else image, wide)

@@ -124,7 +124,7 @@ def _rows(data: bytes, info: _Info, allow_truncated: bool) -> np.ndarray:
     body = data[info.offset : info.offset + length * height]
     missing = length * height - len(body)
     if missing and not allow_truncated:
-        raise ImageError(f"is cut: {missing} bytes of pixels are missing; --allow-truncated reads what is there")
+        raise ImageError(f"is cut: {missing} bytes of pixels are missing", hint="truncated")
     return np.frombuffer(body + bytes(missing), np.uint8).reshape(height, length)
 
 

@@ -53,7 +53,7 @@ def unroll(data: bytes, bits: int, shape: tuple[int, int], allow_truncated: bool
         covered[y, x : x + len(run)] = True
         x += len(run)
     if not allow_truncated and not covered.all():
-        raise ImageError("is cut: its runs do not end; --allow-truncated reads what is there")
+        raise ImageError("is cut: its runs do not end", hint="truncated")
     return pixels, covered
 
 

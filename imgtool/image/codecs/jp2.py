@@ -187,7 +187,7 @@ def _require_whole(stream: bytes) -> None:
             break
         position += length
     if stream[position : position + 2] != _END:
-        raise ImageError("is cut or damaged; --allow-truncated reads what is there")
+        raise ImageError("is cut or damaged", hint="truncated")
 
 
 def _require_even_steps(size: _Size, space: int) -> None:

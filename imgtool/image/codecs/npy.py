@@ -22,7 +22,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     wanted = int(np.prod(shape))
     there = min(wanted, (len(data) - offset) // dtype.itemsize)
     if there < wanted and not allow_truncated:
-        raise ImageError(f"is cut: {there} of {wanted} numbers are there; --allow-truncated reads them")
+        raise ImageError(f"is cut: {there} of {wanted} numbers are there", hint="truncated")
     values = np.zeros(wanted, dtype)
     values[:there] = np.frombuffer(data, dtype, there, offset)
     image = values.reshape(shape, order="F" if fortran else "C")

@@ -76,7 +76,7 @@ def _load(image: Image.Image, allow_truncated: bool) -> np.ndarray:
             image.load()
     except OSError as error:
         if "truncated" in str(error) or "broken" in str(error):
-            raise ImageError("is cut or damaged; --allow-truncated reads what is there") from None
+            raise ImageError("is cut or damaged", hint="truncated") from None
         raise
     return to_array(image)
 

@@ -33,7 +33,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     """Return the pixels."""
     chunks = walk(data, check=not allow_truncated)
     if not allow_truncated and not (chunks.ended and may_be_complete(chunks)):
-        raise ImageError("is cut: the end of the PNG is missing; --allow-truncated reads what is there")
+        raise ImageError("is cut: the end of the PNG is missing", hint="truncated")
     if chunks.depth == 16:
         image = _by_opencv(minimal(chunks, mend=allow_truncated), chunks)
     elif chunks.is_plain and not allow_truncated:
@@ -43,7 +43,7 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
 
         image = decode_stored(minimal(chunks, mend=True) if allow_truncated else data, False)
     if not allow_truncated and _may_lack_rows(image, chunks) and not is_complete(chunks):
-        raise ImageError("is cut: its last rows are missing; --allow-truncated reads what is there")
+        raise ImageError("is cut: its last rows are missing", hint="truncated")
     if b"tRNS" in chunks.kept and chunks.color in (0, 2):
         image = _with_key(image, np.frombuffer(chunks.kept[b"tRNS"], ">u2"), chunks.depth)
     return upright(image, _orientation(data, chunks))
@@ -76,7 +76,7 @@ def _by_opencv(data: bytes, chunks: PngChunks) -> np.ndarray:
 
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype.itemsize * 8 != chunks.depth:
-        raise ImageError("is cut or damaged; --allow-truncated reads what is there")
+        raise ImageError("is cut or damaged", hint="truncated")
     if chunks.color == _GRAY_ALPHA:
         return np.asarray(image[:, :, [0, 3]])
     return np.asarray(image[:, :, [2, 1, 0, 3][: image.shape[2]]] if image.ndim == 3 else image)

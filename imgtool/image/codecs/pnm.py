@@ -133,7 +133,7 @@ def _require_maxval(maxval: int) -> int:
 
 
 def _missing(got: int, wanted: int) -> ImageError:
-    return ImageError(f"is cut: {got} of {wanted} samples are there; --allow-truncated reads them")
+    return ImageError(f"is cut: {got} of {wanted} samples are there", hint="truncated")
 
 
 def _binary(data: bytes, layout: Layout, dtype: np.dtype, allow_truncated: bool) -> np.ndarray:

@@ -51,7 +51,7 @@ def samples(data: bytes, page: Any, *, allow_truncated: bool) -> np.ndarray:
             continue  # a strip that was never written is blank
         try:
             if offset + count > len(data) and not allow_truncated:
-                raise ImageError("is cut: pixels lie behind its end; --allow-truncated reads what is there")
+                raise ImageError("is cut: pixels lie behind its end", hint="truncated")
             part = _part(view[offset : offset + count], page, place, shape[3], allow_truncated)
         except ImageError as error:
             if not allow_truncated:

@@ -8,15 +8,15 @@ import pytest
 
 from imgtool import device
 from imgtool.batch.inputs import Input
-from imgtool.cli import together
-from imgtool.cli.images import Images
 from imgtool.cli.main import execute
-from imgtool.cli.together import Together, each_together
 from imgtool.errors import ImageError
 from imgtool.features.sift import dense_sift
 from imgtool.image import read
 from imgtool.image.color import to_gray
 from imgtool.image.resize import resize
+from imgtool.pipelines import device_batches
+from imgtool.pipelines.device_batches import DeviceBatch, describe_on_device
+from imgtool.pipelines.source import Source
 
 SHAPES = [(40, 48), (40, 48), (50, 41, 3), (40, 48), (12, 12), (50, 41, 3), (40, 48), (44, 44), (40, 48)]
 
@@ -37,7 +37,7 @@ def stand_in(monkeypatch):
     """Let the CPU's PyTorch stand in for a device."""
     pytest.importorskip("torch")
     monkeypatch.setattr(device, "resolve", lambda name: "cpu:0")
-    monkeypatch.setattr(together, "AT_ONCE", 4)
+    monkeypatch.setattr(device_batches, "BATCH_IMAGES", 4)
 
 
 def rows(capsys, *arguments):
@@ -103,8 +103,11 @@ def test_pictures_are_the_same(stand_in):
     assert difference.max() <= 1
 
 
-def images(count):
-    return Images([Input(str(index)) for index in range(count)], 10**6, False, jobs=2, quiet=True, verbose=False)
+class Numbered(Source):
+    """Images of one value, their number."""
+
+    def read(self, index, remarks):
+        return np.full((5, 5), index, np.uint8)
 
 
 def described_from(first, seen, *, bad=None):
@@ -117,28 +120,28 @@ def described_from(first, seen, *, bad=None):
             raise ImageError("is bad")
         return [f"{number} of {numbers}" for number in numbers]
 
-    read = lambda index, source: np.full((5, 5), index, np.uint8)  # noqa: E731
-    return list(each_together(images(10), read, Together("cpu:0", describe), first=first))
+    source = Numbered([Input(str(index)) for index in range(10)])
+    return list(describe_on_device(source, DeviceBatch("cpu:0", describe), jobs=2, first=first))
 
 
 @pytest.mark.parametrize("first", range(11))
 def test_what_shares_a_batch_does_not_depend_on_where_a_run_begins(first, monkeypatch):
-    monkeypatch.setattr(together, "AT_ONCE", 4)
+    monkeypatch.setattr(device_batches, "BATCH_IMAGES", 4)
     whole = described_from(0, [])
     assert [each.value for each in whole][3:5] == ["3 of [0, 1, 2, 3]", "4 of [4, 5, 6, 7]"]
     assert described_from(first, []) == whole[first:]
 
 
-def test_one_bad_image_fails_alone(monkeypatch, capsys):
-    monkeypatch.setattr(together, "AT_ONCE", 4)
+def test_one_bad_image_fails_alone(monkeypatch):
+    monkeypatch.setattr(device_batches, "BATCH_IMAGES", 4)
     found = described_from(0, [], bad=5)
     assert [each.index for each in found if each.error] == [5]
     assert [each.value for each in found][4:7] == ["4 of [4]", None, "6 of [6]"]
-    assert capsys.readouterr().err == "imgtool: 5: is bad\n"
+    assert str(found[5].error) == "is bad"
 
 
 def test_batches_are_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr(together, "BYTES", 75)
+    monkeypatch.setattr(device_batches, "MAX_BATCH_BYTES", 75)
     seen = []
     described_from(0, seen)
     assert seen == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]

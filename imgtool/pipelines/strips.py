@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from imgtool.batch.memory import keep_freed_memory
 from imgtool.batch.pool import ordered_map
-from imgtool.cli.progress import tracked
+from imgtool.events import Events, Progress
 from imgtool.filters.strip_filter import Rows, StripFilter, merge_extremes
 from imgtool.image.pixels import Extremes
+
+Result = TypeVar("Result")
 
 
 class Target(Protocol):
@@ -23,7 +25,7 @@ class Target(Protocol):
         """Store some rows."""
 
 
-class Made(NamedTuple):
+class Filtered(NamedTuple):
     """What became of an image: the result's shape, how many of its values were clipped, how many were not finite."""
 
     shape: tuple[int, ...]
@@ -34,28 +36,38 @@ class Made(NamedTuple):
 Opener = Callable[[tuple[int, ...], np.dtype], AbstractContextManager[Target]]
 
 
-def filter_in_strips(local: StripFilter, image: Rows, opened: Opener, *, threads: int, quiet: bool) -> Made:
+def filter_in_strips(
+    local: StripFilter, image: Rows, open_target: Opener, *, threads: int, events: Events | None
+) -> Filtered:
     """Filter an image strip by strip.
 
-    opened: from the result's shape and type to the place for it, which is held open meanwhile.
+    open_target: from the result's shape and type to the place for it, which is held open meanwhile.
     """
     keep_freed_memory(one_heap=True)
     first, *others = local.strips(image)
     extremes: Extremes | None = None
     if local.measure:
         measured = ordered_map(functools.partial(local.strip_extremes, image), [first, *others], threads)
-        extremes = functools.reduce(merge_extremes, tracked(measured, 1 + len(others), quiet=quiet))
-    begun = local.strip_pixels(image, first, extremes)
-    shape = (image.shape[0], *begun.pixels.shape[1:])
-    clipped, not_finite = begun.clipped, begun.not_finite
-    with opened(shape, begun.pixels.dtype) as target:
-        target[first] = begun.pixels
+        extremes = functools.reduce(merge_extremes, _with_events(measured, 1 + len(others), events))
+    begin = local.strip_pixels(image, first, extremes)
+    shape = (image.shape[0], *begin.pixels.shape[1:])
+    clipped, not_finite = begin.clipped, begin.not_finite
+    with open_target(shape, begin.pixels.dtype) as target:
+        target[first] = begin.pixels
 
-        def made(rows: slice) -> tuple[int, int]:
+        def store(rows: slice) -> tuple[int, int]:
             stored = local.strip_pixels(image, rows, extremes)
             target[rows] = stored.pixels
             return stored.clipped, stored.not_finite
 
-        for counts in tracked(ordered_map(made, others, threads), len(others), quiet=quiet):
+        for counts in _with_events(ordered_map(store, others, threads), len(others), events):
             clipped, not_finite = clipped + counts[0], not_finite + counts[1]
-    return Made(shape, clipped, not_finite)
+    return Filtered(shape, clipped, not_finite)
+
+
+def _with_events(results: Iterable[Result], total: int, events: Events | None) -> Iterator[Result]:
+    """Yield results, telling how many of them there have been."""
+    for done, result in enumerate(results, 1):
+        yield result
+        if events:
+            events(Progress(done, total, "strips"))

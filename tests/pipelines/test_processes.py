@@ -13,11 +13,12 @@ import pytest
 
 import imgtool
 from imgtool.batch.worker import WorkerDiedError, Workers
-from imgtool.cli import processes
 from imgtool.cli.main import execute
-from imgtool.cli.remote import Task
 from imgtool.errors import ParameterError
 from imgtool.image import encode
+from imgtool.pipelines import processes
+from imgtool.pipelines.outcomes import Remark
+from imgtool.pipelines.worker_tasks import Answer, Task
 from locations import IMGTOOL
 
 COMMANDS = [
@@ -49,7 +50,7 @@ def folder(tmp_path, monkeypatch):
 def test_workers_give_what_threads_give(command, more, folder, capsys, monkeypatch):
     printed = []
     for images_a_worker in (100, 1):
-        monkeypatch.setattr("imgtool.cli.vectors.FOR_A_WORKER", images_a_worker)
+        monkeypatch.setattr("imgtool.pipelines.describe.IMAGES_PER_WORKER", images_a_worker)
         status = execute([*command, *more, "in", "-j", "2", "-o", "out.npz", "--force"])
         content = Path("out.npz").read_bytes() if Path("out.npz").exists() else b""
         rows = execute([*command, *more, "in", "-j", "2", "--format", "jsonl"])
@@ -61,20 +62,20 @@ def test_workers_give_what_threads_give(command, more, folder, capsys, monkeypat
 
 
 def test_workers_are_used(folder, monkeypatch):
-    monkeypatch.setattr("imgtool.cli.vectors.FOR_A_WORKER", 1)
+    monkeypatch.setattr("imgtool.pipelines.describe.IMAGES_PER_WORKER", 1)
     asked, here, is_asked = [], [], Event()
 
     def ask(workers, paths):
         asked.extend(paths)
         is_asked.set()
-        return [processes.Described(None, failure="no") for _ in paths]
+        return [Answer(None, failure="no") for _ in paths]
 
     def describe_here(task, paths):
         here.extend(paths)
         assert is_asked.wait(20)
-        return [processes.Described(None, failure="no") for _ in paths]
+        return [Answer(None, failure="no") for _ in paths]
 
-    monkeypatch.setattr(processes, "_described", ask)
+    monkeypatch.setattr(processes, "_ask", ask)
     monkeypatch.setattr(processes, "describe_files", describe_here)
     execute(["hog", "in", "-j", "2", "-o", "out.npz"])
     assert asked
@@ -86,8 +87,8 @@ def test_workers_are_used(folder, monkeypatch):
     assert len(asked + here) == 8
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(0.0, processes.MOST), (processes.LOT_S, 1)])
-def test_lots_are_as_large_as_a_short_time_allows(seconds, most, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, processes.MAX_CHUNK_FILES), (processes.CHUNK_SECONDS, 1)])
+def test_chunks_are_as_large_as_a_short_time_allows(seconds, most, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_images(tmp_path / "in", 100 if most > 1 else 10)
     sizes = []
@@ -95,10 +96,10 @@ def test_lots_are_as_large_as_a_short_time_allows(seconds, most, tmp_path, monke
     def describe(_, paths):
         sizes.append(len(paths))
         time.sleep(seconds * len(paths))
-        return [processes.Described(None, failure="no") for _ in paths]
+        return [Answer(None, failure="no") for _ in paths]
 
-    monkeypatch.setattr("imgtool.cli.vectors.FOR_A_WORKER", 1)
-    monkeypatch.setattr(processes, "_described", describe)
+    monkeypatch.setattr("imgtool.pipelines.describe.IMAGES_PER_WORKER", 1)
+    monkeypatch.setattr(processes, "_ask", describe)
     monkeypatch.setattr(processes, "describe_files", describe)
     execute(["hog", "in", "-j", "2", "-o", "out.npz"])
     assert sizes[0] == 1
@@ -109,13 +110,13 @@ def test_lots_are_as_large_as_a_short_time_allows(seconds, most, tmp_path, monke
 def workers_of(descriptor, **parameters):
     meta = json.dumps({"descriptor": descriptor, "parameters": parameters})
     task = json.dumps(Task(meta, os.getcwd(), 10**6, False, imgtool.__version__))
-    return Workers("imgtool.cli.processes", f"serve({task!a})")
+    return Workers("imgtool.pipelines.processes", f"serve({task!a})")
 
 
 def test_a_worker_that_dies_costs_the_image_that_it_dies_of(folder):
     workers, path = workers_of("hog", orientations=9, cell=8), str(folder / "in" / "c0" / "000.pgm")
     other = str(folder / "in" / "c1" / "005.pgm")
-    expected = processes._described(workers, [path, other])
+    expected = processes._ask(workers, [path, other])
     assert len(expected) == 2
 
     def kill():
@@ -123,28 +124,30 @@ def test_a_worker_that_dies_costs_the_image_that_it_dies_of(folder):
         workers._idle[0]._process.wait()
 
     kill()
-    for found, wanted in zip(processes._described(workers, [path, other]), expected, strict=True):
+    for found, wanted in zip(processes._ask(workers, [path, other]), expected, strict=True):
         np.testing.assert_array_equal(found.value, wanted.value)
     kill()
-    (failed,) = processes._described(workers, [path])
+    (failed,) = processes._ask(workers, [path])
     assert (failed.value, failed.failure) == (None, "ended the process that was to describe it (SIGKILL)")
     workers.close()
 
 
-def test_the_others_of_a_lot_are_described_when_one_ends_the_worker():
+def test_the_others_of_a_chunk_are_described_when_one_ends_the_worker():
     class Dying:
         def ask(self, request):
             if "bad" in request["paths"]:
                 raise WorkerDiedError("SIGSEGV")
             count = len(request["paths"])
-            told = [{"shape": [2], "damaged": True, "failure": ""}] * (count - 1)
-            return {"found": [{"shape": None, "damaged": False, "failure": "no"}, *told]}, np.arange(2 * count - 2)
+            good = [{"shape": [2], "remarks": [["damaged", 1, ""]], "failure": "", "hint": ""}] * (count - 1)
+            bad = {"shape": None, "remarks": [], "failure": "no", "hint": "truncated"}
+            return {"answers": [bad, *good]}, np.arange(2 * count - 2)
 
-    found = processes._described(Dying(), ["a", "bad", "b"])
+    found = processes._ask(Dying(), ["a", "bad", "b"])
     assert [each.failure for each in found] == ["no", "ended the process that was to describe it (SIGSEGV)", "no"]
-    none, first, second = processes._described(Dying(), ["a", "b", "c"])
+    none, first, second = processes._ask(Dying(), ["a", "b", "c"])
     assert (none.value, first.value.tolist(), second.value.tolist()) == (None, [0, 1], [2, 3])
-    assert (none.damaged, first.damaged) == (False, True)
+    assert (none.remarks, first.remarks) == ((), (Remark("damaged"),))
+    assert (none.hint, first.hint) == ("truncated", "")
 
 
 def test_what_ends_the_command_in_a_thread_ends_it_from_a_worker(folder):
@@ -154,7 +157,7 @@ def test_what_ends_the_command_in_a_thread_ends_it_from_a_worker(folder):
         (workers_of("hog", unknown=0), RuntimeError, "TypeError: "),
     ):
         with pytest.raises(error, match=text):
-            processes._described(workers, [path])
+            processes._ask(workers, [path])
         assert len(workers._idle) == 1  # it did not die of it
         workers.close()
 

@@ -1,4 +1,4 @@
-"""Sizes of images as options spell them: 640x480, or 640x and x480, which keep the ratio."""
+"""Sizes of images as text: 640x480, or 640x and x480, which keep the ratio."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def parse_size(option: str, text: str) -> tuple[int, int]:
-    """Return (width, height) of text such as 640x480, 640x or x480; 0 for what is left open."""
+def parse_size(parameter: str, text: str) -> tuple[int, int]:
+    """Return (width, height) of text such as 640x480, 640x or x480; 0 for what is left open.
+
+    parameter: whose value it is, for the error.
+    """
     width, times, height = text.lower().partition("x")
     sides = [part for part in (width, height) if part]
     if not times or not sides or not all(part.isdecimal() and int(part) > 0 for part in sides):
-        raise ParameterError(f"{option} {text}: write WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels")
+        wrong = f"{parameter} {text}: write WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels"
+        raise ParameterError(wrong, parameters=(parameter,))
     return int(width or 0), int(height or 0)
 
 
-def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the image in a size (width, height), bilinear with antialiasing; a side of 0 keeps the ratio.
 
     Raises ImageError when that were more pixels than it has and than images are read with: a narrow one kept in ratio.

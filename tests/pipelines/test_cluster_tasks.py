@@ -193,8 +193,8 @@ def test_what_does_not_go_with_a_cluster_is_one_line(arguments, message, capsys)
 
 
 def test_a_worker_of_another_version_is_refused():
-    from imgtool.cli.remote import Task, describe_files
     from imgtool.errors import ClusterError
+    from imgtool.pipelines.worker_tasks import Task, describe_files
 
     with pytest.raises(ClusterError, match=r"a worker has imgtool .*, not 0\.0\.1"):
         describe_files(Task("{}", "", 1, False, "0.0.1"), ["a.png"])

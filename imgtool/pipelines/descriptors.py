@@ -1,0 +1,345 @@
+"""Descriptors by their names: a name and parameters stand for a function of an image.
+
+This table is what commands, worker processes, clusters, feature files' meta and Python use. `complete` fills in what is
+not given; what it returns is stored in a feature file, and `descriptor` makes a function of it, there and elsewhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from imgtool.errors import DataError, ParameterError
+from imgtool.pipelines.device_batches import DeviceBatch
+from imgtool.pipelines.sizes import parse_size, resize_to
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.features.codebook import Codebook, Dictionary
+    from imgtool.features.sift import Descriptors
+
+Describe = Callable[["np.ndarray"], Any]
+Parameters = dict[str, Any]
+
+# Whose definition of HoG, and the parameters that it takes.
+HOG_VARIANTS = {
+    "skimage": ("orientations", "cell", "block", "norm", "sqrt"),
+    "dalal-triggs": ("orientations", "cell", "block", "sqrt", "signed"),
+    "uoctti": ("orientations", "cell"),
+    "vlfeat-dalal-triggs": ("orientations", "cell"),
+}
+SPARSE = "sparse"
+ENCODINGS = {"fisher": "1x1", "vlad": "1x1", "bow": "1x1", SPARSE: "1x1,2x2,4x4"}  # each with its usual pyramid
+SHIPPED_CODEBOOK = "sift-fv-svm"  # the model whose codebook it is
+
+
+class Entry(NamedTuple):
+    """How parameters are completed, and the functions that they stand for.
+
+    function: of (parameters, the folder that paths in them start from); batch: of (parameters, device), for many
+    images at once.
+    """
+
+    complete: Callable[..., Parameters]
+    function: Callable[[Parameters, str], Describe]
+    batch: Callable[[Parameters, str], DeviceBatch[Any]] | None = None
+
+
+def complete(name: str, given: Mapping[str, Any]) -> Parameters:
+    """Return all parameters of a descriptor, as a feature file's meta has them; None stands for the default.
+
+    Raises ParameterError for an unknown name, and for parameters that it does not take.
+    """
+    entry = _entry(name)
+    takes = inspect.signature(entry.complete).parameters
+    given = {key: value for key, value in given.items() if value is not None}
+    if wrong := sorted(given.keys() - takes.keys()):
+        raise ParameterError(f"{wrong[0]} is no parameter of {name}, which takes {', '.join(takes)}", parameters=wrong)
+    return entry.complete(**given)
+
+
+def descriptor(name: str, parameters: Mapping[str, Any], folder: str = "") -> Describe:
+    """Return the function that describes an image, by a vector or by local descriptors (sift).
+
+    parameters: all of them, from `complete` or a feature file; folder: that paths in them start from. Raises KeyError,
+    TypeError or ValueError for parameters that are not complete.
+    """
+    return _entry(name).function(dict(parameters), folder)
+
+
+def descriptor_of(meta: Mapping[str, Any], folder: str = "") -> Describe:
+    """Return the function that describes an image as a feature file's meta says, in the size that it says.
+
+    Raises KeyError, TypeError or ValueError for a meta that does not say.
+    """
+    parameters = dict(meta["parameters"])
+    size = parameters.pop("resize", None)
+    describe = descriptor(meta["descriptor"], parameters, folder)
+    if size is None:
+        return describe
+    width_height = parse_size("resize", str(size))
+    return lambda image: describe(resize_to(image, width_height))
+
+
+def batch_descriptor(name: str, parameters: Mapping[str, Any], device: str) -> DeviceBatch[Any]:
+    """Return what describes many images at once on a device. Raises ParameterError where it cannot."""
+    batch = _entry(name).batch
+    if batch is None:
+        raise ParameterError(f"{name} runs on the CPU, not on device {device}", parameters=("device",))
+    return batch(dict(parameters), device)
+
+
+def is_local(name: str) -> bool:
+    """Tell whether a descriptor gives many vectors an image, each with its frame."""
+    return name == "sift"
+
+
+def _entry(name: str) -> Entry:
+    if name not in DESCRIPTORS:
+        raise ParameterError(f"no descriptor {name!r}; there are {', '.join(DESCRIPTORS)}")
+    return DESCRIPTORS[name]
+
+
+def _complete_hog(
+    variant: str = "skimage",
+    orientations: int = 9,
+    cell: int | Sequence[int] = 8,
+    block: int | Sequence[int] | None = None,
+    norm: str | None = None,
+    sqrt: bool = False,
+    signed: bool = False,
+) -> Parameters:
+    if variant not in HOG_VARIANTS:
+        raise ParameterError(f"no variant {variant!r}; there are {', '.join(HOG_VARIANTS)}")
+    options: Parameters = {"block": block, "norm": norm, "sqrt": sqrt or None, "signed": signed or None}
+    parameters: Parameters = {"orientations": orientations, "cell": cell}
+    parameters |= {name: value for name, value in options.items() if value is not None}
+    takes = HOG_VARIANTS[variant]
+    if wrong := set(parameters) - set(takes):
+        text = f"{min(wrong)} does not go with variant {variant}, which takes {', '.join(takes)}"
+        raise ParameterError(text, parameters=(min(wrong), "variant", *takes))
+    for name in parameters.keys() & {"cell", "block"}:
+        parameters[name] = _sides(name, parameters[name], variant)
+    return {"variant": variant, **parameters}
+
+
+def _sides(name: str, value: Any, variant: str) -> Any:
+    """Return (rows, columns) of one number or two for scikit-image's form, and one number for the others."""
+    numbers = tuple(value) if isinstance(value, Sequence) else (value,)
+    most = 2 if variant == "skimage" else 1
+    if not 1 <= len(numbers) <= most:
+        takes = "one number, or rows and columns" if most == 2 else f"one number with variant {variant}"
+        text = f"{name} takes {takes}, got {','.join(map(str, numbers))}"
+        raise ParameterError(text, parameters=(name, "variant"))
+    return (numbers[0], numbers[-1]) if most == 2 else numbers[0]
+
+
+def _hog(parameters: Parameters, _: str) -> Describe:
+    """Return the function that computes a variant; what the others need is not imported."""
+    variant = parameters.pop("variant", "skimage")
+    function: Callable[..., np.ndarray]
+    if variant == "skimage":
+        from imgtool.features.hog import hog as function
+    elif variant == "dalal-triggs":
+        from imgtool.features.dalal_triggs import dalal_triggs as function
+    elif variant == "uoctti":
+        from imgtool.features.uoctti import uoctti as function
+    else:
+        from imgtool.features.uoctti import vlfeat_dalal_triggs as function
+    return functools.partial(function, **parameters)
+
+
+def _complete_gist(
+    preset: str = "lmgist",
+    size: int | None = None,
+    orientations: Sequence[int] | None = None,
+    blocks: int | None = None,
+    prefilter: float | None = None,
+    color: bool | None = None,
+) -> Parameters:
+    from imgtool.features.gist import PRESETS
+
+    if preset not in PRESETS:
+        raise ParameterError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
+    turns = None if orientations is None else tuple(orientations)
+    given = {"size": size, "orientations": turns, "blocks": blocks, "prefilter": prefilter, "color": color}
+    return {**PRESETS[preset], **{name: value for name, value in given.items() if value is not None}}
+
+
+def _gist(parameters: Parameters, _: str) -> Describe:
+    from imgtool.features.gist import gist
+
+    return functools.partial(gist, **parameters)
+
+
+def _gist_batch(parameters: Parameters, device: str) -> DeviceBatch[np.ndarray]:
+    from imgtool.features.gist_torch import gist_batch
+
+    return DeviceBatch(device, lambda images: list(gist_batch(images, device=device, **parameters)))
+
+
+def _complete_sift(
+    step: int | None = None,
+    bins: int | Sequence[int] | None = None,
+    window: str | None = None,
+    bounds: Sequence[int] | None = None,
+    root: bool = False,
+    sparse: bool = False,
+) -> Parameters:
+    grid = {"bins": bins, "bounds": bounds, "step": step, "window": window}
+    if sparse:
+        if given := [name for name, value in grid.items() if value is not None]:
+            text = f"{given[0]} is for SIFT on a grid; keypoints choose their own places"
+            raise ParameterError(text, parameters=given[:1])
+        return {"keypoints": True, "root": root}
+    sizes = [4] if bins is None else [bins] if isinstance(bins, int) else list(bins)
+    window = window or ("gaussian" if len(sizes) == 1 else "flat")
+    grid = {"step": step or 4, "bins": sizes, "window": window, "bounds": bounds and list(bounds)}
+    return {**grid, "root": root}
+
+
+def _sift(parameters: Parameters, _: str) -> Callable[[np.ndarray], Descriptors]:
+    return _at_keypoints(parameters["root"]) if "keypoints" in parameters else _on_grid(**parameters)
+
+
+def _at_keypoints(root: bool) -> Callable[[np.ndarray], Descriptors]:
+    """Return the function that describes an image at its keypoints."""
+    from imgtool.features import sift
+    from imgtool.features.keypoints import sparse_sift
+
+    def describe(image: np.ndarray) -> Descriptors:
+        found = sparse_sift(image)
+        return replace(found, values=sift.root(found.values)) if root else found
+
+    return describe
+
+
+def _on_grid(
+    step: int, bins: Sequence[int], window: str, root: bool, bounds: Sequence[int] | None
+) -> Callable[[np.ndarray], Descriptors]:
+    """Return the function that describes an image on a grid."""
+    from imgtool.features import sift
+
+    region = _region(bounds)
+
+    def describe(image: np.ndarray) -> Descriptors:
+        if len(bins) == 1:
+            found = sift.dense_sift(image, step=step, bin_size=bins[0], window=window, bounds=region)
+        else:
+            found = sift.phow(image, step=step, sizes=bins, window=window, bounds=region)
+        return replace(found, values=sift.root(found.values)) if root else found
+
+    return describe
+
+
+def _region(bounds: Sequence[int] | None) -> tuple[int, int, int, int] | None:
+    """Return (x0, y0, x1, y1)."""
+    return (bounds[0], bounds[1], bounds[2], bounds[3]) if bounds else None
+
+
+def _sift_batch(parameters: Parameters, device: str) -> DeviceBatch[Descriptors]:
+    """Return the function that describes several images on a grid, on a device."""
+    from imgtool.features import sift
+    from imgtool.features.sift_torch import dense_sift_batch, phow_batch
+    from imgtool.image.color import to_gray
+
+    if "keypoints" in parameters:
+        raise ParameterError("device is for SIFT on a grid; keypoints are found on the CPU", parameters=("device",))
+    bins, root = parameters["bins"], parameters["root"]
+    common: Parameters = {"step": parameters["step"], "window": parameters["window"], "device": device}
+    common["bounds"] = _region(parameters["bounds"])
+
+    def describe(images: list[np.ndarray]) -> list[Descriptors]:
+        if len(bins) == 1:
+            every = dense_sift_batch(images, bin_size=bins[0], **common)
+        else:
+            every = phow_batch(images, sizes=bins, **common)
+        return [replace(found, values=sift.root(found.values)) for found in every] if root else every
+
+    return DeviceBatch(device, describe, prepare=to_gray)
+
+
+def _complete_encoding(
+    encoding: str,
+    codebook: str | os.PathLike[str] = SHIPPED_CODEBOOK,
+    pyramid: str | Sequence[str] | None = None,
+    solver: str | None = None,
+) -> Parameters:
+    if solver and encoding != SPARSE:
+        raise ParameterError("solver is for encoding sparse", parameters=("solver", "encoding"))
+    levels = pyramid or ENCODINGS[encoding]
+    levels = levels.split(",") if isinstance(levels, str) else list(levels)
+    parameters: Parameters = {"codebook": os.fspath(codebook), "pyramid": levels}
+    return {**parameters, "solver": solver or "feature-sign"} if encoding == SPARSE else parameters
+
+
+def _encoding(encoding: str, parameters: Parameters, folder: str) -> Callable[[np.ndarray], np.ndarray]:
+    codebook = parameters.pop("codebook")
+    return _encoder(encoding, codebook, codebook_place(codebook, folder), **parameters)
+
+
+def codebook_place(codebook: str, folder: str) -> str | None:
+    """Return where a codebook lies, None for the one that ships."""
+    return None if codebook == SHIPPED_CODEBOOK else os.path.join(folder, codebook)
+
+
+def _encoder(
+    encoding: str, codebook: str, place: str | None, pyramid: Sequence[str], solver: str = ""
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that encodes an image by a codebook, that of a file or the one that ships."""
+    from imgtool.features.codebook import Codebook
+    from imgtool.features.encoding import LocalSettings, encode, encode_sparsely
+    from imgtool.features.pyramid import parse_levels
+
+    parse_levels(pyramid)
+    book, prepare = _open_codebook(place)
+    LocalSettings.of(book)
+    if isinstance(book, Codebook):
+        if encoding == SPARSE:
+            text = "is no dictionary, which encoding sparse needs"
+            raise DataError(text, parameters=("encoding",), hint="dictionary").within(codebook)
+        return lambda image: encode(prepare(image), book, encoding=encoding, levels=pyramid)
+    if encoding != SPARSE:
+        raise DataError("is a dictionary, which is for encoding sparse", parameters=("encoding",)).within(codebook)
+    return lambda image: encode_sparsely(image, book, solver=solver, levels=pyramid)
+
+
+def _open_codebook(path: str | None) -> tuple[Codebook | Dictionary, Callable[[np.ndarray], np.ndarray]]:
+    """Return a codebook and what to do to images first: nothing for that of a file, what the model that ships does."""
+    if path is not None:
+        from imgtool.features.codebook import load_codebook
+
+        return load_codebook(path), lambda image: image
+    from imgtool.classifiers.classic import SiftFisherSvm
+    from imgtool.classifiers.registry import open_model
+
+    model = open_model(SHIPPED_CODEBOOK)
+    assert isinstance(model, SiftFisherSvm)
+    assert model.codebook is not None
+    return model.codebook, model.prepare
+
+
+def _of_encoding(encoding: str) -> Entry:
+    """Return the entry of one encoding of dense SIFT."""
+
+    def complete(
+        codebook: str | os.PathLike[str] = SHIPPED_CODEBOOK,
+        pyramid: str | Sequence[str] | None = None,
+        solver: str | None = None,
+    ) -> Parameters:
+        return _complete_encoding(encoding, codebook, pyramid, solver)
+
+    return Entry(complete, functools.partial(_encoding, encoding))
+
+
+DESCRIPTORS = {
+    "hog": Entry(_complete_hog, _hog),
+    "gist": Entry(_complete_gist, _gist, _gist_batch),
+    "sift": Entry(_complete_sift, _sift, _sift_batch),
+    **{encoding: _of_encoding(encoding) for encoding in ENCODINGS},
+}

@@ -1,0 +1,107 @@
+"""Pictures of what descriptors see, one an image."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from imgtool.batch.inputs import Input
+from imgtool.batch.outputs import Destination, identity
+from imgtool.errors import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from imgtool.features.sift import Descriptors
+
+Picture = Callable[["np.ndarray", Any], "np.ndarray"]
+Draw = Callable[[int, "np.ndarray", Any], None]
+
+
+def drawing_of(
+    name: str, parameters: dict[str, Any], output: str, inputs: Sequence[Input], *, overwrite: bool, beside: str | None
+) -> Draw:
+    """Return what draws one image's descriptor and writes the picture: (index, image, descriptor) -> None.
+
+    output: a file, folder or template; beside: the feature file that is written too. Raises ParameterError and
+    OutputError where pictures have no place, and where the descriptor has none.
+    """
+    if name not in _PICTURES or (name == "sift" and "keypoints" not in parameters):
+        raise ParameterError(f"nothing draws {name}", parameters=("visualize",))
+    picture = functools.partial(_PICTURES[name], parameters)
+    return writer_of(picture, output, inputs, what=name, overwrite=overwrite, beside=beside)
+
+
+def writer_of(
+    picture: Picture, output: str, inputs: Sequence[Input], *, what: str, overwrite: bool, beside: str | None = None
+) -> Draw:
+    """Return what draws and writes a picture of (index, image, what was found in it).
+
+    what: for names that are made up. Refuses pictures that have no place.
+    """
+    from imgtool.image.write import encode, format_of
+
+    destination = Destination(output, inputs, what=what, suffix=".png", force=overwrite)
+    for index in range(0 if destination.is_stream else len(inputs)):
+        path = destination.path(index)
+        format_of(path)
+        if beside and identity(path) == identity(beside):
+            raise ParameterError("would hold both a picture and the feature file").within(path)
+        destination.check(index)
+
+    def draw(index: int, image: np.ndarray, values: Any) -> None:
+        format_name = "png" if destination.is_stream else format_of(destination.path(index))
+        destination.write(index, encode(picture(image, values), format_name))
+
+    return draw
+
+
+def _hog_picture(parameters: dict[str, Any], image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Draw the strokes that a descriptor stands for beside the image."""
+    from imgtool.features.dalal_triggs import cells_of
+    from imgtool.features.drawing import hog_picture
+    from imgtool.features.hog import cell_histograms
+
+    variant, count, cell = (parameters[name] for name in ("variant", "orientations", "cell"))
+    if variant == "skimage":
+        chosen = {name: parameters[name] for name in ("orientations", "cell", "sqrt") if name in parameters}
+        return hog_picture(cell_histograms(image, **chosen), cell, image)
+    if variant == "dalal-triggs":
+        turn = 2 * math.pi if parameters.get("signed") else math.pi
+        return hog_picture(cells_of(values), (cell, cell), image, [turn * (k + 0.5) / count for k in range(count)])
+    undirected = values[..., 2 * count : 3 * count] if variant == "uoctti" else _mean_of_blocks(values, count)
+    return hog_picture(undirected, (cell, cell), image, [math.pi * k / count for k in range(count)])
+
+
+def _mean_of_blocks(values: np.ndarray, orientations: int) -> np.ndarray:
+    """Return the mean of a cell's votes over the four blocks that normalize it."""
+    mean: np.ndarray = values.reshape(*values.shape[:2], 4, orientations).mean(axis=2)
+    return mean
+
+
+def _gist_picture(parameters: dict[str, Any], image: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Draw each window's energies as a wheel beside the square that is described."""
+    from imgtool.features.drawing import gist_picture
+    from imgtool.features.gist import contrast_square, window_energies
+
+    orientations, blocks = parameters["orientations"], parameters["blocks"]
+    square = contrast_square(image, parameters["size"])
+    return gist_picture(window_energies(values, orientations, blocks), orientations, square)
+
+
+def _sift_picture(_: dict[str, Any], image: np.ndarray, found: Descriptors) -> np.ndarray:
+    """Draw keypoints on the image."""
+    from imgtool.features.drawing import keypoints_picture
+
+    return keypoints_picture(image, found.frames)
+
+
+_PICTURES: dict[str, Callable[[dict[str, Any], np.ndarray, Any], np.ndarray]] = {
+    "hog": _hog_picture,
+    "gist": _gist_picture,
+    "sift": _sift_picture,
+}

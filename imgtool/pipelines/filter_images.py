@@ -1,0 +1,237 @@
+"""Files filtered: what `imgtool filter` does, alpha, range and depth included."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from imgtool.errors import ParameterError
+from imgtool.pipelines.outcomes import Outcome
+from imgtool.pipelines.pictures import Writing, Written, write_pictures
+from imgtool.pipelines.source import MAX_PIXELS, source_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.events import Events
+    from imgtool.image.pixels import Extremes, Pixels
+
+    Compute = Callable[[np.ndarray], Any]
+
+
+def filter_images(
+    images: Any,
+    kernel: Any = "gaussian",
+    *,
+    output: str | None,
+    border: str = "reflect",
+    method: str = "auto",
+    correlate: bool = False,
+    normalize: str = "none",
+    range: str = "auto",
+    depth: str = "keep",
+    format: str | None = None,
+    quality: int | None = None,
+    compression: int | None = None,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    jobs: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    allow_truncated: bool = False,
+    isolate: bool = False,
+    events: Events | None = None,
+    **parameters: Any,
+) -> Iterator[Outcome[Written]]:
+    """Filter image files: the same files, bit for bit, as `imgtool filter` writes.
+
+    Nothing is written before the iterator is gone through; what is wrong with the arguments is raised at once.
+
+    Parameters
+    ----------
+    images : path or iterable of paths
+        Files, and folders, all images in which are taken, in sorted order.
+    kernel : str or array_like, (rows, columns)
+        A kernel or neighborhood filter by name, as `imgtool filter` lists them, or taps.
+    output : str
+        A file, a folder (one that exists, ends in a slash, or is for several images), or a template with fields
+        {stem}, {name}, {ext}, {parent}, {index}.
+    border : str
+        What lies outside: "clip" (black), "wrap", "copy", "reflect", "mirror".
+    method : str
+        Of convolutions: "auto", "direct", "separable", "fft", "gemm".
+    correlate : bool
+        Do not flip the kernel.
+    normalize : str
+        Divide the taps by their sum ("sum") or that of their absolute values ("abs").
+    range : str
+        How numbers become pixels: "auto", "clip", "abs", "center", "stretch", or "raw", as they are.
+    depth : str
+        Of the result: "keep", "8", "16", "float".
+    format : str
+        Of results in a folder, such as "png", the default.
+    quality : int, 1 to 100
+        Of JPEG, WebP and JPEG 2000.
+    compression : int, 0 to 9
+        Effort for PNG.
+    overwrite, skip_existing : bool
+        Replace results that exist, or leave them; else an image whose result exists fails.
+    jobs : int
+        Images at once; all processors when not given.
+    max_pixels : int
+        Images with more are refused.
+    allow_truncated : bool
+        Read cut files as far as they go, with a remark "damaged".
+    isolate : bool
+        Decode in another process, whose crash stops nothing.
+    events : callable
+        Called with `Progress` of the strips of a large image.
+    **parameters
+        Of the named kernel: size, sigma, truncate ...
+
+    Yields
+    ------
+    Outcome
+        For each image in order: `source.path`, `value` with `output` and `shape`, or `error`; remarks "clipped" and
+        "values" count pixels that were clipped and values that are NaN or infinite. `result()` returns the value or
+        raises the error.
+
+    Raises
+    ------
+    ParameterError
+        An unknown name, contradicting arguments, several images for one file, a result that is an input.
+
+    Examples
+    --------
+    >>> for outcome in imgtool.filter_images("sample_images/camera.png", "gaussian", sigma=2, output=f"{folder}/"):
+    ...     print(outcome.result().shape)
+    (512, 512)
+    """
+    source = source_of(images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate)
+    compute = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)
+    writing = Writing(output, format, overwrite, skip_existing, quality, compression)
+    raw = range == "raw" or depth == "float"
+    return write_pictures(source, compute, writing, what=label_of(kernel), raw=raw, jobs=jobs, events=events)
+
+
+def label_of(kernel: Any) -> str:
+    """Return what a kernel is called in records and in names that are made up."""
+    return kernel if isinstance(kernel, str) else "kernel"
+
+
+def filter_of(
+    kernel: Any,
+    border: str = "reflect",
+    method: str = "auto",
+    correlate: bool = False,
+    normalize: str = "none",
+    range: str = "auto",
+    depth: str = "keep",
+    **parameters: Any,
+) -> Compute:
+    """Return the function from an image to pixels: a StripFilter, where strips of a large image give the same bits."""
+    import numpy as np
+
+    from imgtool.filters.kernels import is_derivative
+    from imgtool.filters.strip_filter import StripFilter, convolution_type
+    from imgtool.image.color import join_alpha, split_alpha
+    from imgtool.image.pixels import extremes_of, to_pixels
+
+    _check_names(border, range, depth)
+    taps = taps_of(kernel, normalize, parameters)
+    numbers_of = functools.partial(convolution_type, taps, range=range, depth=depth)
+    if taps is None:
+        apply, reach = _neighborhood(kernel, border, method, correlate, parameters)
+    else:
+        apply = _convolution(taps, border, method, correlate, numbers_of)
+        reach = len(taps) // 2 if method != "gemm" else None  # the bits of a matrix product depend on its size
+    signed = taps is not None and is_derivative(taps)
+
+    def values(image: np.ndarray) -> np.ndarray:
+        return apply(split_alpha(image)[0])
+
+    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Pixels:
+        stored = to_pixels(numbers, range, depth=depth, like=image.dtype, signed=signed, extremes=extremes)
+        return stored._replace(pixels=join_alpha(stored.pixels, split_alpha(image)[1]))
+
+    local = StripFilter(
+        values,
+        pixels,
+        reach=reach or 0,
+        wraps=border == "wrap",
+        measure=extremes_of if range == "stretch" else None,
+        narrow=numbers_of(np.dtype(np.uint8)) == np.uint8,
+    )
+    return local.__call__ if reach is None else local
+
+
+def _check_names(border: str, range: str, depth: str) -> None:
+    """Raise ParameterError for a name that nothing has."""
+    from imgtool.filters.borders import BORDERS
+    from imgtool.image.pixels import DEPTH_TYPES, RANGE_NAMES
+
+    for what, name, names in (
+        ("border", border, BORDERS), ("range", range, RANGE_NAMES), ("depth", depth, ("keep", *DEPTH_TYPES)),
+    ):  # fmt: skip
+        if name not in names:
+            raise ParameterError(f"no {what} {name!r}; there are {', '.join(names)}")
+
+
+def taps_of(kernel: Any, normalize: str, parameters: dict[str, Any]) -> np.ndarray | None:
+    """Return the taps of a convolution, None for a neighborhood filter, whose parameters are checked."""
+    import numpy as np
+
+    from imgtool.filters import kernels
+    from imgtool.filters.neighborhood import NEIGHBORHOODS
+
+    if not isinstance(kernel, str):
+        if parameters:
+            name = min(parameters)
+            raise ParameterError(f"{name} is for kernels by name: taps have their own size", parameters=(name,))
+        return kernels.normalize_taps(np.asarray(kernel, np.float64), normalize)
+    if kernel not in NEIGHBORHOODS:
+        return kernels.normalize_taps(kernels.kernel(kernel, **parameters), normalize)
+    NEIGHBORHOODS[kernel].check(kernel, parameters)
+    if normalize != "none":
+        raise _no_convolution("normalize", kernel)
+    return None
+
+
+def _no_convolution(parameter: str, kernel: str) -> ParameterError:
+    """Return the error for a parameter of convolutions."""
+    text = f"{parameter} does not go with kernel {kernel}, which is no convolution"
+    return ParameterError(text, parameters=(parameter, "kernel"))
+
+
+def _convolution(
+    taps: np.ndarray, border: str, method: str, correlate: bool, numbers_of: Callable[[np.dtype], np.dtype | None]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the convolution as a function of an image."""
+    from imgtool.filters.convolve import convolve
+
+    def apply(image: np.ndarray) -> np.ndarray:
+        dtype = numbers_of(image.dtype)
+        return convolve(image, taps, border=border, method=method, correlate=correlate, dtype=dtype)
+
+    return apply
+
+
+def _neighborhood(
+    name: str, border: str, method: str, correlate: bool, parameters: dict[str, Any]
+) -> tuple[Callable[[np.ndarray], np.ndarray], int | None]:
+    """Return the neighborhood filter as a function of an image, floating, and how many rows away it looks.
+
+    None is for those that are not the same bits in strips. Options of convolutions are refused.
+    """
+    import numpy as np
+
+    from imgtool.filters.neighborhood import neighborhood, reach
+
+    if correlate or method != "auto":
+        raise _no_convolution("correlate" if correlate else "method", name)
+
+    def apply(image: np.ndarray) -> np.ndarray:
+        result = neighborhood(image, name, border=border, **parameters)
+        return result if result.dtype.kind == "f" else result.astype(np.float32)  # which holds 16 bits
+
+    return apply, reach(name, **parameters)

@@ -1,0 +1,114 @@
+"""Gradients of image files, as pixels: what `imgtool gradient` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from imgtool.errors import ParameterError
+from imgtool.pipelines.outcomes import Outcome
+from imgtool.pipelines.pictures import Writing, Written, write_pictures
+from imgtool.pipelines.source import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.events import Events
+    from imgtool.filters.strip_filter import StripFilter
+    from imgtool.image.pixels import Extremes, Pixels
+
+
+def gradient_images(
+    source: Source,
+    *,
+    operator: str = "sobel",
+    show: str = "magnitude",
+    sigma: float | None = None,
+    border: str = "reflect",
+    channel: str = "max",
+    degrees: bool = False,
+    range: str = "auto",
+    depth: str = "keep",
+    jobs: int | None = None,
+    events: Events | None = None,
+    **writing: Any,
+) -> Iterator[Outcome[Written]]:
+    """Write what is to be shown of each image's gradient; alpha is dropped.
+
+    show: x, y, magnitude, phase, or picture (of both); the rest as `imgtool.filters.gradient` takes it.
+    writing: the fields of `Writing`. Raises ParameterError where what is shown has no such form.
+    """
+    raw = range == "raw"
+    if degrees and not (raw and show == "phase"):
+        text = "degrees goes with show phase and range raw: pixels show phase from black to white"
+        raise ParameterError(text, parameters=("degrees", "show", "range"))
+    if show == "picture" and (raw or channel == "each"):
+        text = "show picture is 8-bit color of one gradient; it has no raw numbers or channels"
+        raise ParameterError(text, parameters=("show",))
+    compute = gradient_filter(operator, show, sigma, border, channel, degrees, range, depth)
+    raw = raw or depth == "float"
+    return write_pictures(source, compute, Writing(**writing), what=show, raw=raw, jobs=jobs, events=events)
+
+
+def gradient_filter(
+    operator: str,
+    show: str,
+    sigma: float | None,
+    border: str,
+    channel: str,
+    degrees: bool,
+    range: str,
+    depth: str,
+) -> StripFilter:
+    """Return the function from an image to the pixels that show its gradient."""
+    import numpy as np
+
+    from imgtool.filters.engine.magnitude import magnitude_by
+    from imgtool.filters.gradient import color_gradient, magnitude, operator_kernels, phase, reach
+    from imgtool.filters.strip_filter import StripFilter
+    from imgtool.image.color import split_alpha
+    from imgtool.image.pixels import extremes_of
+
+    kernels = operator_kernels(operator, sigma)
+    smooths = bool(sigma) and operator != "gaussian"
+    one_pass = show == "magnitude" and not smooths and depth in ("keep", "8") and range not in ("stretch", "raw")
+
+    def values(image: np.ndarray) -> np.ndarray:
+        color = split_alpha(image)[0]
+        if one_pass and color.ndim == 2 and color.dtype == np.uint8:
+            return magnitude_by(color, *kernels, border=border, dtype=np.float32)
+        gx, gy = color_gradient(color, channel, operator=operator, border=border, sigma=sigma)
+        if show in ("x", "y"):
+            return gx if show == "x" else gy
+        if show == "picture":
+            return np.stack([magnitude(gx, gy), phase(gx, gy)], axis=2)
+        return magnitude(gx, gy) if show == "magnitude" else phase(gx, gy)
+
+    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Pixels:
+        return _pixels(numbers, image.dtype, extremes, show, degrees, range, depth)
+
+    measure = None
+    if show == "picture":
+        measure = lambda numbers: extremes_of(numbers[:, :, 0])  # noqa: E731
+    elif range == "stretch" and show != "phase":
+        measure = extremes_of
+    size = 4 if one_pass else 8
+    return StripFilter(values, pixels, reach(operator, sigma), wraps=border == "wrap", measure=measure, size=size)
+
+
+def _pixels(
+    numbers: np.ndarray, like: np.dtype, extremes: Extremes | None, show: str, degrees: bool, range: str, depth: str
+) -> Pixels:
+    """Return the pixels that show some numbers."""
+    import numpy as np
+
+    from imgtool.image.color import direction_picture
+    from imgtool.image.pixels import DEPTH_TYPES, Pixels, phase_pixels, to_pixels
+
+    if show == "picture":
+        return Pixels(direction_picture(numbers[:, :, 0], numbers[:, :, 1], extremes))
+    if show == "phase" and range == "raw":
+        return Pixels(np.degrees(numbers) if degrees else numbers)
+    if show == "phase":
+        return Pixels(phase_pixels(numbers, DEPTH_TYPES.get(depth, like)))
+    return to_pixels(numbers, range, depth=depth, like=like, signed=show != "magnitude", extremes=extremes)

@@ -1,0 +1,71 @@
+"""What an image is: size, depth, statistics of its channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from imgtool.pipelines.outcomes import Remark
+from imgtool.pipelines.source import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NUMBERS = ("min", "max", "mean", "std")
+CHANNELS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
+
+
+def image_info(source: Source, index: int, remarks: list[Remark], *, histogram: bool = False) -> Mapping[str, Any]:
+    """Return everything there is to say of one image, for JSON. Raises ImageError."""
+    data = source.input(index).read_bytes()
+    header, image = source.header(data), source.decode(data, remarks)
+    height, width = image.shape[:2]
+    planes = image.reshape(height * width, -1).T
+    numbers = [_numbers(plane) for plane in planes]
+    row: dict[str, Any] = {
+        "size": f"{width}x{height}",
+        "color": CHANNELS[len(planes)],
+        "depth": f"{image.dtype.itemsize * 8} bit" + (" float" if image.dtype.kind == "f" else ""),
+        "format": header.format,
+        "width": width,
+        "height": height,
+        "channels": len(planes),
+        "dtype": image.dtype.name,
+        "orientation": header.orientation,
+        "profile": header.profile,
+        **{name: [each[name] for each in numbers] for name in NUMBERS},
+    }
+    return {**row, "histogram": [_histogram(plane) for plane in planes]} if histogram else row
+
+
+def _finite(plane: np.ndarray) -> np.ndarray:
+    """Return the values that are neither NaN nor infinite."""
+    import numpy as np
+
+    return plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+
+
+def _numbers(plane: np.ndarray) -> dict[str, Any]:
+    """Return least, largest, mean and standard deviation of one channel's finite values; None where there is none."""
+    import numpy as np
+
+    values = _finite(plane)
+    if not values.size:
+        return dict.fromkeys(NUMBERS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    return {"min": values.min().item(), "max": values.max().item(), "mean": float(mean), "std": float(std)}
+
+
+def _histogram(plane: np.ndarray) -> list[int]:
+    """Return 256 counts of one channel: over the type's range; for floats from the least to the largest value."""
+    import numpy as np
+
+    if plane.dtype.kind == "u":
+        counts = np.bincount(plane // ((np.iinfo(plane.dtype).max + 1) // 256), minlength=256)
+    else:
+        values = _finite(plane) / 2.0  # so that the span of the largest numbers is one too
+        low, span = (values.min(), np.ptp(values)) if values.size else (0.0, 0.0)
+        places = (values - low) / (span or 1.0) * 256
+        counts = np.bincount(np.minimum(places, 255).astype(np.intp), minlength=256)
+    return [int(count) for count in counts]

@@ -1,0 +1,52 @@
+"""Images matched with another one by their keypoints, as `imgtool sift` does for pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from imgtool.errors import ImageError
+from imgtool.pipelines.drawings import writer_of
+from imgtool.pipelines.mapping import map_inputs
+from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.source import Source
+
+if TYPE_CHECKING:
+    from imgtool.features.keypoints import Matches
+
+
+class Matched(NamedTuple):
+    """How many keypoints an image and the other one have, and the pairs that match."""
+
+    keypoints: tuple[int, int]
+    matches: Matches
+
+
+def match_images(
+    source: Source, other: str, *, jobs: int, visualize: str | None = None, overwrite: bool = False
+) -> Iterator[Outcome[Matched]]:
+    """Match every image with another one, and draw the pairs where asked. Raises ImageError of the other one."""
+    import numpy as np
+
+    from imgtool.features.drawing import matches_picture
+    from imgtool.features.keypoints import match, sparse_sift
+
+    try:
+        right = source.other(other).read(0, [])
+        of_right = sparse_sift(right)
+    except ImageError as error:
+        raise error.within("standard input" if other == "-" else other) from None
+    draw = None
+    if visualize:
+        picture = lambda left, pairs: matches_picture(left, right, pairs)  # noqa: E731
+        draw = writer_of(picture, visualize, source.inputs, what="matches", overwrite=overwrite)
+
+    def work(index: int, remarks: list[Remark]) -> Matched:
+        left = source.read(index, remarks)
+        of_left = sparse_sift(left)
+        found = match(of_left, of_right)
+        if draw:
+            draw(index, left, np.hstack([found.left, found.right])[found.inliers])
+        return Matched((len(of_left.values), len(of_right.values)), found)
+
+    return map_inputs(source, work, jobs=jobs)

@@ -1,0 +1,170 @@
+"""Images made from images: read, compute, write, in strips where they are large."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from imgtool.batch.outputs import Destination, without_results
+from imgtool.batch.pool import processors
+from imgtool.errors import ParameterError
+from imgtool.pipelines.mapping import map_inputs
+from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.source import ArraySource, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.events import Events
+    from imgtool.image.pixels import Pixels
+    from imgtool.pipelines.strips import Target
+
+MAX_THREADS = 2  # of one image, unless more are asked for: its strips wait for memory
+
+
+class Picture(NamedTuple):
+    """A result that is an image, with what there is to say of it.
+
+    same_colors: the numbers still mean what the input's profile says, which is kept.
+    """
+
+    pixels: np.ndarray
+    clipped: int = 0
+    not_finite: int = 0
+    same_colors: bool = False
+
+
+class Written(NamedTuple):
+    """Where a result is: a path, or `-` for standard output; its shape, () where it was there and was left as it is."""
+
+    output: str
+    shape: tuple[int, ...] = ()
+
+
+Compute = Callable[["np.ndarray"], "Picture | Pixels"]
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where images go and how they are stored.
+
+    output: a file, a folder, a template with {stem} and the like, or `-` for standard output; format: of results whose
+    names are made up, such as "png"; quality, compression: as `imgtool.image.encode` takes them; skip_existing:
+    results that are there already stay as they are.
+    """
+
+    output: str | None
+    format: str | None = None
+    overwrite: bool = False
+    skip_existing: bool = False
+    quality: int | None = None
+    compression: int | None = None
+
+    def encode(self, pixels: np.ndarray, name: str, profile: bytes | None = None) -> bytes:
+        """Return the bytes of an image in the format of that name."""
+        from imgtool.image.write import encode
+
+        return encode(pixels, name, quality=self.quality, compression=self.compression, profile=profile)
+
+
+def write_pictures(
+    source: Source,
+    compute: Compute,
+    writing: Writing,
+    *,
+    what: str,
+    raw: bool = False,
+    jobs: int | None = None,
+    events: Events | None = None,
+) -> Iterator[Outcome[Written]]:
+    """Read, compute and write every image; large ones in strips when the function is a StripFilter.
+
+    what: the operation, for names that are made up; raw: results are numbers, stored as NPY unless told otherwise;
+    jobs: images at once, or threads of a single one [the processors]. Remarks: pixels that were clipped, and values
+    that are not finite. Raises ParameterError and OutputError, before any work is done, where results have no place.
+    """
+    if isinstance(source, ArraySource):
+        raise ParameterError("arrays have no names that files could be named after; give paths")
+    source.inputs = without_results(source.inputs, writing.output)
+    suffix = f".{writing.format}" if writing.format else ".npy" if raw else ".png"
+    destination = Destination(writing.output, source.inputs, what=what, suffix=suffix, force=writing.overwrite)
+    at_once = jobs or processors()
+    threads = max(1, (jobs or min(MAX_THREADS, at_once)) // max(1, min(at_once, len(source))))
+    writer = _Writer(source, compute, writing, destination, suffix, threads, events)
+    return map_inputs(source, writer.write, jobs=at_once)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """What makes one result of one image."""
+
+    source: Source
+    compute: Compute
+    writing: Writing
+    destination: Destination
+    suffix: str
+    threads: int
+    events: Events | None
+
+    def write(self, index: int, remarks: list[Remark]) -> Written:
+        """Make one result."""
+        from imgtool.filters.strip_filter import StripFilter
+        from imgtool.image import profile
+        from imgtool.image.write import format_of
+
+        path = self.destination.path(index)
+        if self.writing.skip_existing and self.destination.exists(index):
+            return Written(path)
+        self.destination.check(index)
+        name = format_of(f"image{self.suffix}" if self.writing.format or self.destination.is_stream else path)
+        local = self.compute if isinstance(self.compute, StripFilter) else None
+        if local:
+            with self.source.rows(index) as file:
+                if file and local.takes_strips(file):
+                    return self._filter_in_strips(local, file, index, name, remarks)
+        content = self.source.input(index).read_bytes()
+        image = self.source.decode(content, remarks)
+        if local and local.takes_strips(image):
+            return self._filter_in_strips(local, image, index, name, remarks)
+        picture = self.compute(image)
+        icc = profile(content) if isinstance(picture, Picture) and picture.same_colors else None
+        self.destination.write(index, self.writing.encode(picture.pixels, name, icc))
+        _add_remarks(remarks, picture.clipped, picture.not_finite)
+        return Written(path, picture.pixels.shape)
+
+    def _filter_in_strips(self, local: Compute, image: object, index: int, name: str, remarks: list[Remark]) -> Written:
+        """Make one large result."""
+        from imgtool.pipelines.strips import filter_in_strips
+
+        open_target = functools.partial(self._open, index, name)
+        filtered = filter_in_strips(local, image, open_target, threads=self.threads, events=self.events)  # type: ignore[arg-type]
+        _add_remarks(remarks, filtered.clipped, filtered.not_finite)
+        return Written(self.destination.path(index), filtered.shape)
+
+    @contextmanager
+    def _open(self, index: int, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[Target]:
+        """Hold open the place for a result that comes in strips: its file, or an array that is encoded at the end."""
+        import numpy as np
+
+        from imgtool.image.strips import ROW_FORMATS, NewRows
+        from imgtool.image.write import storage_type
+
+        stored = storage_type(name, shape, dtype, self.writing.quality, self.writing.compression)
+        if name in ROW_FORMATS and not self.destination.is_stream:
+            with self.destination.new_file(index) as file:
+                yield NewRows(file, name, shape, stored)
+        else:
+            image = np.empty(shape, dtype)
+            yield image
+            self.destination.write(index, self.writing.encode(image, name))
+
+
+def _add_remarks(remarks: list[Remark], clipped: int, not_finite: int) -> None:
+    """Add what is to be said of a result's values."""
+    if clipped:
+        remarks.append(Remark("clipped", clipped))
+    if not_finite:
+        remarks.append(Remark("values", not_finite, "NaN or infinite"))

@@ -1,0 +1,203 @@
+"""The images that are gone through: files, standard input, or arrays, and how each is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from imgtool.batch.inputs import STANDARD_INPUT, Input, expand
+from imgtool.errors import ImageError
+from imgtool.pipelines.outcomes import Remark
+from imgtool.pipelines.sizes import parse_size, resize_to
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.batch.isolated import IsolatedReader
+    from imgtool.image.codecs.header import Header
+    from imgtool.image.strips import RowFile
+
+MAX_PIXELS = 178_000_000  # image.read's, which stands here too because that imports NumPy; a test holds them equal
+
+
+class Source:
+    """Images to be read, by their index.
+
+    max_pixels: an image that has more is refused; allow_truncated: cut files are read as far as they go; isolated: the
+    reader that decodes in other processes, None to decode in this one; resize: text such as 640x480, the size that
+    each image is brought to.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        max_pixels: int = MAX_PIXELS,
+        allow_truncated: bool = False,
+        isolated: IsolatedReader | None = None,
+        resize: str | None = None,
+    ) -> None:
+        self.inputs, self.max_pixels, self.allow_truncated = inputs, max_pixels, allow_truncated
+        self.isolated, self.resize = isolated, resize
+        self._size = parse_size("resize", resize) if resize else None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def in_size(self, resize: str | None) -> Source:
+        """Return the same images, brought to a size."""
+        return Source(self.inputs, self.max_pixels, self.allow_truncated, self.isolated, resize)
+
+    def other(self, path: str) -> Source:
+        """Return another image, read in the same way."""
+        return Source([Input(path)], self.max_pixels, self.allow_truncated, self.isolated, self.resize)
+
+    def indexes(self, first: int = 0) -> Iterator[int]:
+        """Yield the indexes of the images in order, those before `first` left out."""
+        return iter(range(first, len(self)))
+
+    @property
+    def reads_files_only(self) -> bool:
+        """Whether every image is a file, which another process can read too."""
+        return all(each.path != STANDARD_INPUT for each in self.inputs)
+
+    def input(self, index: int) -> Input:
+        """Return where an image comes from."""
+        return self.inputs[index]
+
+    def read(self, index: int, remarks: list[Remark]) -> np.ndarray:
+        """Return one image as an array, as it is displayed, in the size asked for. Raises ImageError."""
+        return self.decode(self.input(index).read_bytes(), remarks)
+
+    def decode(self, data: bytes, remarks: list[Remark]) -> np.ndarray:
+        """Return the array that an image's bytes hold; a remark is added where some of it is missing."""
+        image = decode(data, self._reader(), self.max_pixels, self.allow_truncated, remarks)
+        return resize_to(image, self._size) if self._size else image
+
+    def header(self, data: bytes) -> Header:
+        """Return what an image's bytes say of it before its pixels are decoded."""
+        from imgtool.image import probe
+
+        return self.isolated.probe(data) if self.isolated else probe(data)
+
+    @contextmanager
+    def rows(self, index: int) -> Iterator[RowFile | None]:
+        """Hold open a large file that is sliced by rows; None when it has to be read as a whole."""
+        from imgtool.filters.strip_filter import LARGE_PIXELS
+        from imgtool.image.strips import open_rows
+
+        path = self.input(index).path
+        is_file = path != STANDARD_INPUT and not self.isolated and not self._size and os.path.isfile(path)
+        large = is_file and os.path.getsize(path) >= LARGE_PIXELS
+        file = open_rows(path, max_pixels=self.max_pixels) if large else None
+        with file or nullcontext():
+            yield file
+
+    def close(self) -> None:
+        """End what was started to read the images."""
+        if self.isolated:
+            self.isolated.close()
+
+    def _reader(self) -> Callable[..., np.ndarray]:
+        """Return the function that decodes."""
+        from imgtool.image import read
+
+        return self.isolated.read if self.isolated else read
+
+
+class ArraySource(Source):
+    """Arrays, taken one by one as they are asked for, so that they may come from a generator of any length."""
+
+    def __init__(self, arrays: Iterable[Any], resize: str | None = None) -> None:
+        super().__init__((), resize=resize)
+        self._arrays = arrays
+        self._waiting: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        """Return how many there are, where that is known; a generator is taken for many."""
+        return len(self._arrays) if isinstance(self._arrays, Sequence) else _UNKNOWN
+
+    def in_size(self, resize: str | None) -> Source:
+        """Return the same arrays, brought to a size."""
+        return ArraySource(self._arrays, resize)
+
+    def indexes(self, first: int = 0) -> Iterator[int]:
+        """Yield the indexes of the arrays in order; each is kept until it is read."""
+        for index, array in enumerate(self._arrays):
+            if index >= first:
+                self._waiting[index] = array
+                yield index
+
+    @property
+    def reads_files_only(self) -> bool:
+        """Whether every image is a file: none is."""
+        return False
+
+    def input(self, index: int) -> Input:
+        """Return what an array is called in messages."""
+        return Input(f"image {index}")
+
+    def read(self, index: int, remarks: list[Remark]) -> np.ndarray:
+        """Return one array, once. Raises ImageError where it is no image."""
+        from imgtool.arrays import image_array
+
+        image = image_array(self._waiting.pop(index))
+        return resize_to(image, self._size) if self._size else image
+
+
+_UNKNOWN = 1 << 30  # how many images come, where nobody knows
+
+
+def source_of(
+    images: Any,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    allow_truncated: bool = False,
+    isolate: bool = False,
+    resize: str | None = None,
+) -> Source:
+    """Return the source that is meant by a file or folder, by several, by arrays, or by a source.
+
+    Folders are gone through as commands do: all images in them, in sorted order. Of a source only `resize` is replaced.
+    """
+    if isinstance(images, Source):
+        return images.in_size(resize) if resize else images
+    if not isinstance(images, str | os.PathLike):
+        if hasattr(images, "dtype") and images.ndim < 4:
+            raise ImageError("is one array; several images come as a list or an iterator")
+        first, images = _peek(images)
+        if not isinstance(first, str | os.PathLike | None):
+            return ArraySource(images, resize)
+    isolated = None
+    if isolate:
+        from imgtool.batch.isolated import IsolatedReader
+
+        isolated = IsolatedReader()
+    paths = [images] if isinstance(images, str | os.PathLike) else list(images)
+    inputs = expand([os.fspath(path) for path in paths]) if paths else ()  # expand takes no path for standard input
+    return Source(inputs, max_pixels, allow_truncated, isolated, resize)
+
+
+def _peek(images: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
+    """Return the first of some images, None where there is none, and all of them."""
+    if isinstance(images, Sequence):
+        return (images[0] if images else None), images
+    rest = iter(images)
+    first = next(rest, None)
+    return first, () if first is None else chain([first], rest)
+
+
+def decode(
+    data: bytes, read: Callable[..., np.ndarray], max_pixels: int, allow_truncated: bool, remarks: list[Remark]
+) -> np.ndarray:
+    """Return the array that an image's bytes hold; a remark is added where some of it is missing."""
+    try:
+        return read(data, max_pixels=max_pixels)
+    except ImageError:
+        if not allow_truncated:
+            raise
+    image = read(data, max_pixels=max_pixels, allow_truncated=True)
+    remarks.append(Remark("damaged"))
+    return image
