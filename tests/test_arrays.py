@@ -1,5 +1,8 @@
 """One rule for arrays: what every public function takes, and what it refuses (imgtool/arrays.py)."""
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from imgtool.arrays import cast_rounding, image_array, whole_number, whole_pair
 from imgtool.features.encoding import encode as encode_image
 from imgtool.features.encoding import encode_sparsely
 from imgtool.features.hog import cell_histograms
+from imgtool.features.sift import Descriptors
 from imgtool.features.sparse import llc_codes
 from imgtool.features.uoctti import vlfeat_dalal_triggs
 from imgtool.filters.engine.magnitude import magnitude_by
@@ -164,6 +168,42 @@ def test_matrices_give_what_native_float64_gives(name, layout):
             rows if layout == "a list" and name == "fisher_vector's means" else LAYOUTS[layout](rows)
         )
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "float32", "float64"])
+def test_matches_are_those_of_native_descriptors(layout, dtype):
+    values, frames = image_of(dtype, (9, 128)), image_of(dtype, (9, 4))
+    laid_out = Descriptors(LAYOUTS[layout](frames), LAYOUTS[layout](values), None)
+    native = Descriptors(frames.astype(np.float64), values.astype(np.float32), None)
+    actual, expected = imgtool.match(laid_out, laid_out), imgtool.match(native, native)
+    assert len(actual.left) == 9
+    np.testing.assert_array_equal(actual.left, expected.left)
+    np.testing.assert_array_equal(actual.inliers, expected.inliers)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_codebooks_are_those_of_native_descriptors(layout, tmp_path):
+    pytest.importorskip("sklearn", reason="scikit-learn fits the mixture")
+    rows = np.random.default_rng(0).random((60, 6))
+    fitted, expected = (
+        imgtool.fit_codebook(each, components=2, dimensions=3, places=each[:, :2])
+        for each in (np.asarray(LAYOUTS[layout](rows)), rows)
+    )
+    imgtool.save_codebook(tmp_path / "a", fitted)
+    imgtool.save_codebook(tmp_path / "b", expected)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    projected = fitted.project(LAYOUTS[layout](rows), LAYOUTS[layout](rows[:, :2]))
+    np.testing.assert_array_equal(projected, expected.project(rows, rows[:, :2]))
+    np.testing.assert_array_equal(imgtool.Dictionary(LAYOUTS[layout](np.eye(4))).atoms, np.eye(4))
+
+
+def test_every_public_function_of_arrays_is_tried_here():
+    source = Path(__file__).read_text()
+    functions = {name: getattr(imgtool, name) for name in imgtool.__all__}
+    of_arrays = [name for name, each in functions.items() if ": array_like" in (inspect.getdoc(each) or "")]
+    assert {"convolve", "hog", "vlad", "write"} <= set(of_arrays)
+    assert [name for name in of_arrays if f"imgtool.{name}" not in source] == []
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
