@@ -105,23 +105,29 @@ def redirections(words):
     return left, *(words[places[sign] + 1] if sign in places else None for sign in "<>")
 
 
-def supply(line, monkeypatch, capsysbinary):
-    """Make the files that an example reads and another one writes."""
-    inputs = re.sub(r"(-o|>) \S+", "", line)
-    for name, recipe in RECIPES.items():
-        if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", inputs):
-            pipeline(recipe, monkeypatch, capsysbinary)
-
-
-@pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("line", EXAMPLES)
-def test_an_example_of_the_help_runs(line, monkeypatch, capsysbinary):
+def need_extras(line):
+    """Skip where what a line needs is not installed."""
     if CLASSIC.search(line):
         pytest.importorskip("sklearn", reason="the example needs the extra 'classic'")
     if TORCH.search(line):
         pytest.importorskip("torch", reason="the example needs the extra 'torch'")
     if "--report" in line:
         pytest.importorskip("matplotlib", reason="the example needs the extra 'report'")
+
+
+def supply(line, monkeypatch, capsysbinary):
+    """Make the files that an example reads and another one writes."""
+    inputs = re.sub(r"(-o|>) \S+", "", line)
+    for name, recipe in RECIPES.items():
+        if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", inputs):
+            need_extras(recipe)
+            pipeline(recipe, monkeypatch, capsysbinary)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_an_example_of_the_help_runs(line, monkeypatch, capsysbinary):
+    need_extras(line)
     supply(line, monkeypatch, capsysbinary)
     words = line.split()
     if "-o" in words and "photo." in (output := words[words.index("-o") + 1]):
