@@ -31,7 +31,7 @@ def test_what_is_there_is_taken(machine, build, count, name, expected):
 @pytest.mark.parametrize(
     ("build", "count", "name", "error", "message"),
     [
-        (None, 1, "cuda", MissingExtraError, r"imgtool\[torch\]"),
+        (None, 1, "cuda", MissingExtraError, r"torch>=2"),
         ("cpu", 1, "cuda", DeviceError, "CPU only"),
         ("cu126", 0, "cuda", DeviceError, "no CUDA devices"),
         ("cu126", 1, "cuda:1", DeviceError, "1 CUDA device$"),

@@ -179,11 +179,10 @@ class NetworkClassifier(Trainable):
         checkpoint: Path | None,
         events: Events | None,
     ) -> tuple[Arrays, list[dict[str, Any]]]:
-        from imgtool.networks.torch_backend import arrays_of, build, load_arrays
+        from imgtool.networks.torch_backend import arrays_of, module_with
         from imgtool.networks.training import train
 
-        module = build(network)
-        load_arrays(module, arrays)
+        module = module_with(network, arrays)
         validation = None
         if self.validation is not None:
             labels = self.validation.labels.astype(np.int64)

@@ -104,7 +104,7 @@ def locate(name: str) -> Path:
         return folder
     _class_of(architecture)
     there = ", ".join(shipped())
-    raise ParameterError(f"no trained {name!r}: these ship: {there}; imgtool train makes others, given as a folder")
+    raise ParameterError(f"no trained {name!r}: these ship: {there}", hint="train")
 
 
 def is_trained(name: str) -> bool:
@@ -155,7 +155,7 @@ def open_model(name: str | Path, *, device: str = "cpu", backend: str = "auto") 
     try:
         return kind.from_data(data, backend=backend, device=device)
     except DataError as error:
-        raise DataError(f"{folder}: {error}") from None
+        raise error.within(str(folder)) from None
 
 
 def _kind_of(folder: Path, data: ModelData, backend: str) -> type[Trainable]:

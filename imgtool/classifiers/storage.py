@@ -97,7 +97,7 @@ def check_place(folder: Path, *, overwrite: bool = False) -> None:
     if strange is not None:
         raise OutputError(f"{folder}: {strange}; imgtool does not replace it")
     if not overwrite and (folder / DESCRIPTION).exists():
-        raise OutputError(f"{folder}: exists; --force overwrites it")
+        raise OutputError(f"{folder}: exists", hint="exists")
     with _output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         sweep(str(folder))
@@ -221,7 +221,7 @@ def _naming(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
     except DataError as error:
-        raise DataError(f"{folder}: {error}") from None
+        raise error.within(str(folder)) from None
 
 
 def _size_of(path: Path) -> int:

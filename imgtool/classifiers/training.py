@@ -137,9 +137,7 @@ def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, re
         return None
     if checkpoint.exists() and not resume:
         if not overwrite:
-            raise OutputError(
-                f"{checkpoint}: is left from an interrupted training; --resume goes on, --force begins anew"
-            )
+            raise OutputError(f"{checkpoint}: is left from an interrupted training", hint="unfinished")
         with contextlib.suppress(OSError):
             checkpoint.unlink()
     return checkpoint

@@ -35,6 +35,7 @@ ADVICE = {
     "depth": "or convert with --depth",
     "lossless": "leave out --quality, or convert with --depth 8",
     "method": "use --method direct or fft",
+    "train": "imgtool train makes others, named by their folders",
     "dictionary": "imgtool features fit --dictionary makes one",
 }
 

@@ -21,7 +21,7 @@ def measure(model: Trainable, test: Dataset) -> dict[str, Any]:
     (result,) = Runner(Split(test)).run([model])
     if result.predictions is None:
         raise DataError(result.error or "")
-    scores = among(result.predictions.scores, model.classes, test.classes)
+    scores = among(result.predictions.scores, result.predictions.classes, test.classes)
     right, n = int(top_k_hits(scores, test.labels, 1).sum()), len(test)
     accuracy = {"right": right, "n": n, "value": right / n, "interval": list(wilson(right, n))}
     return {**model.provenance, "accuracy": accuracy}

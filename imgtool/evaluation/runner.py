@@ -135,7 +135,8 @@ class Runner:
         images = self.split.test.digest()
         facts = facts_of(model, is_new=train_seconds is not None)
         key, size = f"{result.model} {result.number} {images}", model.weights_bytes or None
-        stored = Predictions(result.model, images, tuple(model.classes), scores, seconds, train_seconds, size, facts)
+        names = names_in(model, self.split.test.classes)
+        stored = Predictions(result.model, images, names, scores, seconds, train_seconds, size, facts)
         self.store.put(key, stored)
         return self.store.get(key)
 
@@ -183,9 +184,17 @@ def check_usage(models: Sequence[Model], settings: Mapping[str, Any]) -> None:
         raise ParameterError(f"no model here has a setting {min(unknown)!r}; there are {', '.join(sorted(known))}")
 
 
+def names_in(model: Classifier, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return a model's classes, by their identifiers where a data set calls them so."""
+    identifiers = model.identifiers or (None,) * len(model.classes)
+    pairs = zip(model.classes, identifiers, strict=True)
+    return tuple(key if key in classes and name not in classes else name for name, key in pairs)  # type: ignore[misc]
+
+
 def require_classes(model: Classifier, classes: Sequence[str]) -> None:
     """Raise DataError when a model does not know all classes of a data set."""
-    missing = [name for name in classes if name not in model.classes]
+    known_names = names_in(model, classes)
+    missing = [name for name in classes if name not in known_names]
     if missing:
         known = ", ".join(model.classes[:SHOWN_CLASSES]) + (" ..." if len(model.classes) > SHOWN_CLASSES else "")
         raise DataError(f"{model.name} knows no class {missing[0]!r}; its {len(model.classes)} are {known}")

@@ -189,13 +189,20 @@ def build(network: Sequence, *, seed: int = 0, shape: Shape | None = None) -> nn
 
     The module maps (n, *input shape) float32 to (n, classes) logits.
     """
-    return _module(network, draw_arrays(network, seed, shape))
+    return module_with(network, draw_arrays(network, seed, shape))
 
 
-def load_arrays(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copy named arrays into the module. Raises DataError when names or shapes are not the network's."""
-    require_arrays({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, arrays)
-    module.load_state_dict(_tensors(arrays))
+def module_with(network: Sequence, arrays: Mapping[str, np.ndarray]) -> nn.Module:
+    """Return the network as a module with copies of these arrays.
+
+    Raises DataError when names or shapes are not the network's. It is built without memory first, since PyTorch would
+    draw weights that nobody needs.
+    """
+    require_arrays(network.arrays(), arrays)
+    with torch.device("meta"):
+        module = Chain(network)
+    module.load_state_dict(_tensors(arrays), assign=True)
+    return module
 
 
 def arrays_of(module: nn.Module) -> dict[str, np.ndarray]:
@@ -212,8 +219,8 @@ class TorchRunner:
         trunk, (name, head) = network.trunk(), network.head()
         own = {f"0.{key}": arrays[f"{name}.{key}"] for key in head.arrays()}
         self.device = device
-        self._trunk = _module(trunk, {key: arrays[key] for key in trunk.arrays()}).eval().to(device)
-        self._head = _module(Sequence(head), own).eval().to(device)
+        self._trunk = module_with(trunk, {key: arrays[key] for key in trunk.arrays()}).eval().to(device)
+        self._head = module_with(Sequence(head), own).eval().to(device)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Map images (n, channels, rows, columns) float32 to what the last layer sees, (n, D) float32."""
@@ -227,14 +234,6 @@ class TorchRunner:
         with torch.inference_mode():
             result: np.ndarray = module(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
         return result
-
-
-def _module(network: Sequence, arrays: Mapping[str, np.ndarray]) -> nn.Module:
-    """Return the network with these arrays. It is built without memory first: PyTorch would draw what nobody needs."""
-    with torch.device("meta"):
-        module = Chain(network)
-    module.load_state_dict(_tensors(arrays), assign=True)
-    return module
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

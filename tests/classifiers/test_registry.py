@@ -95,7 +95,8 @@ def test_a_bare_name_opens_the_weights_that_ship(name):
 @pytest.mark.parametrize(
     ("name", "said"),
     [("alexnett", "did you mean alexnet"), ("lenet@mnsit", "lenet@mnist"), ("alexnet@imagenet", "alexnet@imagenette"),
-     ("two-layer", "imgtool train"), ("hog-svm", "imgtool train"), ("", "there are two-layer, lenet, alexnet")],
+     ("two-layer", "these ship: alexnet@imagenette"), ("hog-svm", "no trained 'hog-svm'"),
+     ("", "there are two-layer, lenet, alexnet")],
 )  # fmt: skip
 def test_an_unknown_name_is_answered_with_the_known_ones(name, said):
     with pytest.raises(ParameterError, match=said) as caught:
@@ -135,7 +136,7 @@ def test_numpy_on_a_gpu_is_refused(monkeypatch):
 
 def test_a_backend_that_is_not_installed_is_told_once(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
-    with pytest.raises(MissingExtraError, match=r"imgtool\[torch\]"):
+    with pytest.raises(MissingExtraError, match=r"torch>=2"):
         registry.open_model("lenet", backend="torch")
 
 

@@ -128,5 +128,5 @@ def test_a_class_without_images_is_refused():
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.svm", None)
     monkeypatch.setitem(__import__("sys").modules, "sklearn.exceptions", None)
-    with pytest.raises(MissingExtraError, match=r"imgtool\[classic\]"):
+    with pytest.raises(MissingExtraError, match=r"scikit-learn>=1"):
         fit_svm(*blobs(2, 5), 2)

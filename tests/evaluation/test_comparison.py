@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -423,3 +424,14 @@ def test_an_interrupted_training_is_not_thrown_away_by_accident(capsys, tmp_path
     assert "no checkpoint" in capsys.readouterr().err
     assert execute([*command, "--force"]) == 0
     assert not checkpoint.exists()
+
+
+def test_classes_that_are_called_by_identifiers_meet_the_model_by_them(tmp_path):
+    keys, names = tmp_path / "keys", tmp_path / "names"
+    for key, name, source in (("n01440764", "tench", "brick"), ("n03028079", "church", "grass")):
+        shutil.copytree(SAMPLES / "textures" / source, keys / key)
+        shutil.copytree(SAMPLES / "textures" / source, names / name)
+    by_key, by_name = evaluate("alexnet", keys), evaluate("alexnet", names)
+    assert (by_key.classes, by_key.failed) == (("n01440764", "n03028079"), False)
+    assert by_key.rows()[0]["top1_error"] == by_name.rows()[0]["top1_error"]
+    assert by_key.results[0].predictions.classes[:2] == ("n01440764", "English springer")

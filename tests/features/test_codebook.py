@@ -213,5 +213,5 @@ def test_too_little_and_wrong_sizes_are_refused():
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.mixture", None)
     monkeypatch.setitem(__import__("sys").modules, "sklearn.exceptions", None)
-    with pytest.raises(MissingExtraError, match=r"imgtool\[classic\]"):
+    with pytest.raises(MissingExtraError, match=r"scikit-learn>=1"):
         fit_codebook(np.random.default_rng(0).random((50, 9)).astype(np.float32), components=2)

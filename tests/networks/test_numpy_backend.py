@@ -78,11 +78,10 @@ def values(shape, n=4):
 def compare_with_pytorch(network, shape, *, training=False):
     """Assert that outputs, gradients and running statistics are PyTorch's."""
     torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-    from imgtool.networks.torch_backend import build, load_arrays
+    from imgtool.networks.torch_backend import module_with
 
     arrays, x = arrays_for(network), values(shape)
-    theirs = build(network).double().train(training)
-    load_arrays(theirs, arrays)
+    theirs = module_with(network, arrays).double().train(training)
     ours = NumpyNetwork(network, arrays)
     tensor = torch.from_numpy(x.copy()).requires_grad_()
     expected = theirs(tensor)
@@ -182,12 +181,11 @@ def test_networks_equal_pytorch_on_the_same_weights(network, shape):
 
 def test_two_layer_gradients_equal_autograd():
     torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-    from imgtool.networks.torch_backend import build, load_arrays
+    from imgtool.networks.torch_backend import module_with
 
     network = two_layer(5, channels=1, side=6, hidden=11)
     arrays = arrays_for(network)
-    module = build(network).double()
-    load_arrays(module, arrays)
+    module = module_with(network, arrays).double()
     rng = np.random.default_rng(0)
     x, labels = rng.standard_normal((8, 1, 6, 6)), rng.integers(0, 5, 8)
     ours = NumpyNetwork(network, arrays)

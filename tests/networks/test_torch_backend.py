@@ -16,7 +16,7 @@ from imgtool.networks.declaration import BatchNorm, Concat, Conv, Dropout, Ident
 from imgtool.networks.initialization import draw_arrays  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
 from imgtool.networks.numpy_backend import NumpyRunner  # noqa: E402
-from imgtool.networks.torch_backend import TorchRunner, arrays_of, build, load_arrays  # noqa: E402
+from imgtool.networks.torch_backend import TorchRunner, arrays_of, build, module_with  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -55,21 +55,20 @@ def test_arrays_go_out_and_in_unchanged_and_are_copies():
     arrays = arrays_of(module)
     arrays["fc3.bias"] += 1
     assert not arrays_of(module)["fc3.bias"].any()
-    load_arrays(module, arrays)
-    for name, array in arrays_of(module).items():
+    for name, array in arrays_of(module_with(lenet(), arrays)).items():
         assert array.dtype == np.float32
         np.testing.assert_array_equal(array, arrays[name])
 
 
 def test_arrays_that_do_not_fit_are_refused():
-    module = build(lenet(3, 1))
-    arrays = arrays_of(module)
+    network = lenet(3, 1)
+    arrays = arrays_of(build(network))
     with pytest.raises(DataError, match=r"fc3\.bias is missing"):
-        load_arrays(module, {name: array for name, array in arrays.items() if name != "fc3.bias"})
+        module_with(network, {name: array for name, array in arrays.items() if name != "fc3.bias"})
     with pytest.raises(DataError, match=r"fc9\.bias is unknown"):
-        load_arrays(module, {**arrays, "fc9.bias": arrays["fc3.bias"]})
+        module_with(network, {**arrays, "fc9.bias": arrays["fc3.bias"]})
     with pytest.raises(DataError, match="fc3"):
-        load_arrays(module, {**arrays, "fc3.bias": np.zeros(4, np.float32)})
+        module_with(network, {**arrays, "fc3.bias": np.zeros(4, np.float32)})
 
 
 def tree():
