@@ -32,7 +32,7 @@ from sklearn.metrics import average_precision_score
 
 from imgtool.classifiers.svm import fit_svm
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import load as load_dataset
+from imgtool.datasets.formats import load_dataset
 from imgtool.features.codebook import Codebook, fit_codebook, fit_mixture, load_codebook, save_codebook
 from imgtool.features.encoding import LocalSettings, encode_sparsely, fit_dictionary
 from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, unit, vlad

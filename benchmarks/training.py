@@ -99,7 +99,7 @@ def candidates(mnist: Path, count: int) -> tuple[Callable[[int], None], Callable
     import numpy as np
     import torch
 
-    from imgtool.datasets.formats import load
+    from imgtool.datasets.formats import load_dataset
     from imgtool.image.resize import fit_crop
     from imgtool.networks.lenet import lenet
     from imgtool.networks.recipe import Augmentation, Recipe
@@ -107,7 +107,7 @@ def candidates(mnist: Path, count: int) -> tuple[Callable[[int], None], Callable
     from imgtool.networks.torch_backend import build
     from imgtool.networks.training import train
 
-    data = load(mnist).train
+    data = load_dataset(mnist).train
     images = np.stack([fit_crop(data.image(index), 32, 32) for index in range(min(count, len(data)))])
     images = images.reshape(len(images), 32, 32, 1)
     samples = Samples(images, data.labels[: len(images)].astype(np.int64), *channel_statistics(images))

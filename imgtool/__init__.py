@@ -46,6 +46,12 @@ _MODULES = {
     "Dictionary": "imgtool.features.codebook",
     "open_model": "imgtool.classifiers.registry",
     "train": "imgtool.classifiers.training",
+    "load_dataset": "imgtool.datasets.formats",
+    "evaluate": "imgtool.evaluation.comparison",
+    "compare": "imgtool.evaluation.comparison",
+    "search": "imgtool.pipelines.search",
+    "describe_images": "imgtool.pipelines.describe",
+    "filter_images": "imgtool.pipelines.filter_images",
     "ImgtoolError": "imgtool.errors",
     "ImageError": "imgtool.errors",
     "OutputError": "imgtool.errors",
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
     from imgtool.batch.image_files import write
     from imgtool.classifiers.registry import open_model
     from imgtool.classifiers.training import train
+    from imgtool.datasets.formats import load_dataset
     from imgtool.errors import (
         ClusterError,
         DataError,
@@ -73,6 +80,7 @@ if TYPE_CHECKING:
         ParameterError,
         TrainingError,
     )
+    from imgtool.evaluation.comparison import compare, evaluate
     from imgtool.features.codebook import Codebook, Dictionary, fit_codebook, load_codebook, save_codebook
     from imgtool.features.dalal_triggs import dalal_triggs
     from imgtool.features.fisher import bag_of_words, fisher_vector, vlad
@@ -90,6 +98,9 @@ if TYPE_CHECKING:
     from imgtool.image.read import probe, read
     from imgtool.image.resize import resize
     from imgtool.image.write import encode
+    from imgtool.pipelines.describe import describe_images
+    from imgtool.pipelines.filter_images import filter_images
+    from imgtool.pipelines.search import search
 
 __all__ = [
     "ClusterError",
@@ -104,11 +115,15 @@ __all__ = [
     "ParameterError",
     "TrainingError",
     "bag_of_words",
+    "compare",
     "convert",
     "convolve",
     "dalal_triggs",
     "dense_sift",
+    "describe_images",
     "encode",
+    "evaluate",
+    "filter_images",
     "fisher_vector",
     "fit_codebook",
     "gist",
@@ -116,6 +131,7 @@ __all__ = [
     "hog",
     "kernel",
     "load_codebook",
+    "load_dataset",
     "magnitude",
     "match",
     "neighborhood",
@@ -126,6 +142,7 @@ __all__ = [
     "read",
     "resize",
     "save_codebook",
+    "search",
     "sparse_codes",
     "sparse_sift",
     "to_gray",

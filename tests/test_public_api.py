@@ -68,7 +68,9 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_all_errors_are_there_and_those_of_arguments_and_images_are_value_errors():
     from imgtool import errors
 
-    defined = {name for name, each in vars(errors).items() if inspect.isclass(each)}
+    defined = {
+        name for name, each in vars(errors).items() if inspect.isclass(each) and each.__module__ == errors.__name__
+    }
     assert defined == set(ERRORS)
     assert all(issubclass(getattr(imgtool, name), imgtool.ImgtoolError) for name in ERRORS)
     value_errors = {name for name in ERRORS if issubclass(getattr(imgtool, name), ValueError)}

@@ -11,7 +11,7 @@ from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import create, open_model
 from imgtool.classifiers.storage import check_place
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts, load
+from imgtool.datasets.formats import Parts, load_dataset
 from imgtool.datasets.split import split
 from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
@@ -110,7 +110,7 @@ def parts_of(dataset: str | Path | Dataset | Parts) -> Parts:
     """Return the parts of a data set that is named, or there already."""
     if isinstance(dataset, Parts):
         return dataset
-    return Parts(dataset, None) if isinstance(dataset, Dataset) else load(Path(dataset))
+    return Parts(dataset, None) if isinstance(dataset, Dataset) else load_dataset(Path(dataset))
 
 
 def training_parts(parts: Parts, model: Trainable, share: float | None, seed: int) -> tuple[Dataset, Dataset | None]:

@@ -40,7 +40,7 @@ class Parts:
     validation: Dataset | None = None
 
 
-def load(path: str | os.PathLike[str]) -> Parts:
+def load_dataset(path: str | os.PathLike[str]) -> Parts:
     """Find the labeled images that a path stands for.
 
     Parameters
@@ -66,7 +66,7 @@ def load(path: str | os.PathLike[str]) -> Parts:
 
     Examples
     --------
-    >>> parts = load("sample_images/textures")
+    >>> parts = load_dataset("sample_images/textures")
     >>> parts.train.classes
     ('brick', 'grass', 'gravel')
     >>> parts.train.image(0).shape

@@ -219,8 +219,11 @@ def evaluate(
         Names (`"alexnet"`, `"alexnet@imagenette"`), model folders, or fitted classifiers.
     data : path, Parts or Dataset
         What `load_dataset` takes or returns; where it has a held-out part, that is used, else all images.
-    device, jobs, work, events
-        See `compare`.
+    device : str
+    jobs : int, optional
+    work : path, optional
+    events : callable, optional
+        As for `compare`.
 
     Returns
     -------
@@ -238,9 +241,9 @@ def evaluate(
 
     Examples
     --------
-    >>> from imgtool.datasets.formats import load
-    >>> textures = load("sample_images/textures").train
-    >>> evaluate("alexnet", textures).rows()[0]["error"]
+    >>> import imgtool
+    >>> textures = imgtool.load_dataset("sample_images/textures").train
+    >>> imgtool.evaluate("alexnet", textures).rows()[0]["error"]
     "alexnet knows no class 'brick'; its 10 are tench, English springer, cassette player, chain saw, church ..."
     """
     device = resolve(device)

@@ -12,7 +12,7 @@ import numpy as np
 
 from imgtool.datasets.cache import ImageCache
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts, load
+from imgtool.datasets.formats import Parts, load_dataset
 from imgtool.datasets.split import split
 
 Data = str | os.PathLike[str] | Parts | Dataset
@@ -51,7 +51,10 @@ class Split:
 
 def parts_of(data: Data, cache: ImageCache) -> Parts:
     """Return the parts of a path, parts, or a data set, whose files are read once."""
-    parts = data if isinstance(data, Parts) else Parts(data, None) if isinstance(data, Dataset) else load(Path(data))
+    if isinstance(data, Parts):
+        parts = data
+    else:
+        parts = Parts(data, None) if isinstance(data, Dataset) else load_dataset(Path(data))
     return replace(parts, train=parts.train.with_cache(cache), test=parts.test and parts.test.with_cache(cache))
 
 

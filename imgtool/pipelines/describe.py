@@ -111,7 +111,7 @@ def describe_images(
     --------
     >>> for outcome in imgtool.describe_images(["sample_images/camera.png"], "hog", cell=16):
     ...     print(outcome.source.stem, outcome.result().shape)
-    camera (31, 31, 2, 2, 9)
+    camera (15, 15, 2, 2, 9)
     >>> summary = imgtool.describe_images("sample_images/textures/brick", "gist", output=f"{folder}/brick.npz")
     >>> summary.width
     512

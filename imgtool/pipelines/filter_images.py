@@ -105,7 +105,7 @@ def filter_images(
     --------
     >>> for outcome in imgtool.filter_images("sample_images/camera.png", "gaussian", sigma=2, output=f"{folder}/"):
     ...     print(outcome.result().shape)
-    (512, 512)
+    (256, 256)
     """
     source = source_of(images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate)
     compute = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)

@@ -63,7 +63,7 @@ def search(features: Any, query: Any, *, top: int = 10, metric: str = "cosine") 
     Examples
     --------
     >>> _ = imgtool.describe_images("sample_images/textures/brick", "gist", output=f"{folder}/brick.npz", size=64)
-    >>> found = imgtool.search(f"{folder}/brick.npz", "sample_images/textures/brick/brick_00.jpg", top=3)
+    >>> found = imgtool.search(f"{folder}/brick.npz", "sample_images/textures/brick/brick_00.png", top=3)
     >>> [match.index for match in found][0]
     0
     """

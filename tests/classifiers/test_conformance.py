@@ -12,7 +12,7 @@ from imgtool.classifiers import registry
 from imgtool.classifiers.classic import VectorSvm
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.storage import digest_of
-from imgtool.datasets.formats import load
+from imgtool.datasets.formats import load_dataset
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from locations import SAMPLES
 
@@ -37,7 +37,7 @@ def needs(name):
 
 @pytest.fixture(scope="module")
 def textures():
-    data = load(SAMPLES / "textures").train
+    data = load_dataset(SAMPLES / "textures").train
     return data.subset(np.arange(0, 48, 2))
 
 
@@ -218,7 +218,7 @@ def test_what_ships_is_small():
 
 def test_numpy_and_torch_backends_agree():
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-    image = load(SAMPLES / "textures").train.image(0)
+    image = load_dataset(SAMPLES / "textures").train.image(0)
     for name in ("lenet", "alexnet"):
         scores = [registry.open_model(name, backend=backend).scores([image]) for backend in ("numpy", "torch")]
         np.testing.assert_allclose(scores[0], scores[1], rtol=1e-3, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 
 from imgtool.classifiers import network, registry
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import load
+from imgtool.datasets.formats import load_dataset
 from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterError, TrainingError
 from imgtool.events import Epoch, Progress
 from imgtool.image.resize import fit_crop
@@ -19,7 +19,7 @@ NETWORKS = ("two-layer", "lenet", "alexnet")
 
 @pytest.fixture(scope="module")
 def textures():
-    return load(SAMPLES / "textures").train.subset(np.arange(0, 48, 4))
+    return load_dataset(SAMPLES / "textures").train.subset(np.arange(0, 48, 4))
 
 
 @pytest.fixture(scope="module")

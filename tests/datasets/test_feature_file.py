@@ -253,7 +253,7 @@ def test_a_csv_that_begins_with_a_mark_is_read(tmp_path):
     """Spreadsheets write a byte order mark."""
     (tmp_path / "f.csv").write_text("\ufeffpath,label,0\na,b,1\nc,d,2\n", encoding="utf-8")
     assert load(tmp_path / "f.csv").features.tolist() == [[1], [2]]
-    assert formats.load(tmp_path / "f.csv").train.classes == ("b", "d")
+    assert formats.load_dataset(tmp_path / "f.csv").train.classes == ("b", "d")
 
 
 def test_D3_rows_of_no_numbers_are_refused(tmp_path):

@@ -20,7 +20,7 @@ from imgtool.classifiers.protocol import Trainable
 from imgtool.cli.main import execute
 from imgtool.datasets import cache
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts, load
+from imgtool.datasets.formats import Parts, load_dataset
 from imgtool.errors import DataError, ImageError, MissingExtraError, ParameterError
 from imgtool.evaluation.comparison import Comparison, compare, evaluate
 from imgtool.evaluation.intervals import wilson
@@ -184,7 +184,7 @@ def test_an_image_that_cannot_be_read_is_named_before_anything_is_trained(tmp_pa
             (tmp_path / name / f"{index}.png").write_bytes(encode(np.full((9, 9), index, np.uint8), "png"))
     (tmp_path / "b" / "2.png").write_bytes(b"text")
     with pytest.raises(ImageError, match=r"b.2\.png"):
-        compare(["hog-svm"], load(tmp_path))
+        compare(["hog-svm"], load_dataset(tmp_path))
 
 
 def test_vectors_are_refused_by_models_that_look_at_images():
@@ -208,7 +208,7 @@ def test_models_are_names_folders_or_classifiers_and_data_paths_parts_or_data_se
     one, two = shades(6), shades(8)
     assert [len(evaluate(fitted(), data).labels) for data in (one, Parts(two, one), Parts(two, None))] == [6, 6, 8]
     path = SAMPLES / "textures"
-    tables = [evaluate(["lenet", "alexnet@imagenette"], each).rows() for each in (path, str(path), load(path))]
+    tables = [evaluate(["lenet", "alexnet@imagenette"], each).rows() for each in (path, str(path), load_dataset(path))]
     assert tables[0] == tables[1] == tables[2]
     assert [row["model"] for row in tables[0]] == ["lenet", "alexnet@imagenette"]
     assert "is not trained" in evaluate(Brightness(), one).rows()[0]["error"]
@@ -383,7 +383,7 @@ def test_a_model_that_was_trained_on_the_held_out_images_is_told(capsys, tmp_pat
     row = json.loads(captured.out)["models"][0]
     assert row["bytes"] == next(Path(model).glob("weights-*")).stat().st_size
     assert row["train_seconds"] is None
-    data = load(SAMPLES / "textures").train
+    data = load_dataset(SAMPLES / "textures").train
     assert evaluate([model], data.subset(np.arange(0, 48, 2))).seen == []
 
 

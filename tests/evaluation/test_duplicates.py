@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import load
+from imgtool.datasets.formats import load_dataset
 from imgtool.evaluation.duplicates import duplicates
 from imgtool.image.write import encode
 from locations import SAMPLES, SHARED
@@ -16,7 +16,7 @@ DATA = SHARED / "data"
 
 
 def test_equal_images_in_both_parts_are_found():
-    data = load(SAMPLES / "textures").train
+    data = load_dataset(SAMPLES / "textures").train
     assert list(duplicates(data.subset(np.arange(5)), data.subset(np.arange(4, 8)))) == [(data.name(4), data.name(4))]
     assert not list(duplicates(data.subset(np.arange(5)), data.subset(np.arange(5, 9))))
 

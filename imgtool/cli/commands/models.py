@@ -142,12 +142,12 @@ def export(
     """
     from imgtool.classifiers.export import export_model
     from imgtool.classifiers.registry import open_model
-    from imgtool.datasets.formats import load
+    from imgtool.datasets.formats import load_dataset
     from imgtool.evaluation.measuring import measure
 
     export_model(name, output, quantize=quantize, names=names, overwrite=force)
     if data is not None:
-        parts = load(data)
+        parts = load_dataset(data)
         stored = open_model(str(output.absolute()), device=device)
         stored.provenance = measure(stored, parts.train if parts.test is None else parts.test)
         stored.save(output, overwrite=True, quantize=stored.quantizable() if quantize else ())

@@ -71,11 +71,11 @@ def command(
     if data is None or output is None:
         raise click.UsageError("name a data set" if data is None else "name a folder for the model: -o FOLDER")
     from imgtool.classifiers.training import train
-    from imgtool.datasets.formats import load
+    from imgtool.datasets.formats import load_dataset
     from imgtool.evaluation.measuring import measure
     from imgtool.events import steps_of
 
-    parts = load(data)
+    parts = load_dataset(data)
     with shown_progress(quiet=quiet, verbose=verbose) as progress:
         events = (lambda event: progress(*steps_of(event))) if progress else None
         model = train(parts, name, output=output, overwrite=force, events=events, **how, **settings)
