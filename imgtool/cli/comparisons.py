@@ -45,8 +45,10 @@ def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool 
 @contextmanager
 def shown_events(*, quiet: bool, verbose: bool = False) -> Iterator[Events | None]:
     """Give the listener that draws progress."""
+    from imgtool.events import steps_of
+
     with shown_progress(quiet=quiet, verbose=verbose) as progress:
-        yield progress and (lambda event: progress(event.done, event.total, event.what))
+        yield (lambda event: progress(*steps_of(event))) if progress else None
 
 
 @contextmanager

@@ -403,6 +403,20 @@ def test_train_then_evaluate_then_classify(capsys, tmp_path):
     assert sum(each["score"] for each in rows[0]["top"]) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("name", ["alexnet", "lenet@cifar10", "sift-fv-svm"])
+def test_classify_and_evaluate_agree_on_every_image(name, rows_of, tmp_path):
+    """Other batches, the same labels, and scores to 1e-6."""
+    model = registry.open_model(name)
+    files = sorted(SAMPLES.rglob("*.*g"))[:40]
+    (tmp_path / "all.csv").write_text("".join(f"{path},{model.classes[i % 2]}\n" for i, path in enumerate(files)))
+    (predictions,) = (each.predictions for each in evaluate(name, tmp_path / "all.csv", jobs=1).results)
+    rows = rows_of("classify", "-q", "--top", len(model.classes), "--model", name, "--threshold", 0, *files)
+    assert [row["label"] for row in rows] == [model.classes[best] for best in predictions.scores.argmax(axis=1)]
+    for row, scores in zip(rows, predictions.scores, strict=True):
+        found = {each["label"]: each["score"] for each in row["top"]}
+        np.testing.assert_allclose([found[label] for label in model.classes], scores, atol=1e-6)
+
+
 @pytest.mark.parametrize(("threshold", "label"), [("0", None), ("1", "unsure")])
 def test_a_low_score_is_unsure(threshold, label, capsys, tmp_path):
     model = str(tmp_path / "model")
