@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from imgtool.arrays import float_array
 from imgtool.errors import DataError, ParameterError
 
 METRICS = ("cosine", "euclidean", "intersection")
@@ -19,7 +21,7 @@ _BLOCK_VALUES = 1 << 21  # numbers of a block
 
 
 def nearest(
-    features: np.ndarray, query: np.ndarray, *, top: int = 10, metric: str = "cosine"
+    features: np.ndarray, query: ArrayLike, *, top: int = 10, metric: str = "cosine"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (rows, scores) of the `top` vectors most like the query, best first, ties in their order.
 
@@ -30,9 +32,10 @@ def nearest(
         raise ParameterError(f"no metric {metric!r}; there are {', '.join(METRICS)}")
     if top < 1:
         raise ParameterError(f"top must be at least 1, got {top}")
-    if query.shape != features.shape[1:]:
-        raise DataError(f"the query has {query.size} numbers, the file's vectors have {features.shape[1]}")
-    likeness = _likeness(np.asarray(query, np.float32), metric)
+    vector = float_array(query, "the query", dimensions=1)
+    if vector.shape != features.shape[1:]:
+        raise DataError(f"the query has {vector.size} numbers, the file's vectors have {features.shape[1]}")
+    likeness = _likeness(np.asarray(vector, np.float32), metric)
     with np.errstate(over="ignore", invalid="ignore"):
         scores = np.concatenate([likeness(block) for _, block in _blocks(features)] or [np.zeros(0, np.float32)])
     if not np.isfinite(scores).all():
