@@ -10,7 +10,6 @@ import sys
 import unicodedata
 
 from imgtool.errors import ImgtoolError
-from imgtool.pipelines.outcomes import reason
 
 # Parameters whose option is spelled otherwise than by two dashes before their name.
 OPTIONS = {
@@ -71,6 +70,8 @@ def option(parameter: str) -> str:
 def explain(error: Exception) -> str:
     """Return what an error says to a user of the command line: options by their spelling, then the way out."""
     if not isinstance(error, ImgtoolError):
+        from imgtool.pipelines.outcomes import reason  # late: `imgtool --help` needs none of it
+
         return reason(error)
     text = error.message
     for name in error.parameters:

@@ -7,14 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from imgtool import events
 from imgtool.cli.messages import complain
-from imgtool.pipelines.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from imgtool.events import Event, Events
+    from imgtool.pipelines.outcomes import Outcome
 
 Value = TypeVar("Value")
-Progress = Callable[[int, int, str], None]
+Callback = Callable[[int, int, str], None]
 
 DELAY_S = 1.0  # what is done within a second needs no bar
 CLEAR = "\r\x1b[2K\x1b[?25h"  # to the line's beginning; erase the line; show the cursor
@@ -33,15 +35,17 @@ def track(outcomes: Iterator[Outcome[Value]], total: int, *, quiet: bool) -> Ite
 
 
 @contextmanager
-def draw_events(*, quiet: bool) -> Iterator[events.Events | None]:
+def draw_events(*, quiet: bool) -> Iterator[Events | None]:
     """Give what draws the progress of one long task, where there is a terminal."""
     if quiet or not _can_draw():
         yield None
         return
+    from imgtool.events import Progress
+
     with Drawn() as draw:
 
-        def show(event: events.Event) -> None:
-            if isinstance(event, events.Progress):
+        def show(event: Event) -> None:
+            if isinstance(event, Progress):
                 draw(event.done, event.total, "")
 
         yield show
@@ -118,7 +122,7 @@ def clear() -> None:
         terminal.flush()
 
 
-def told(*, quiet: bool, verbose: bool) -> Progress | None:
+def told(*, quiet: bool, verbose: bool) -> Callback | None:
     """Return the callback for one long task: a bar on a terminal, lines with --verbose, nothing else."""
     if quiet:
         return None

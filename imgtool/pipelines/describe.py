@@ -6,18 +6,20 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import imgtool
 from imgtool.batch.pool import processors
 from imgtool.errors import ClusterError, OutputError, ParameterError
 from imgtool.pipelines.descriptors import Describe, batch_descriptor, complete, is_local
 from imgtool.pipelines.descriptors import descriptor as descriptor_function
-from imgtool.pipelines.device_batches import DeviceBatch, describe_on_device
-from imgtool.pipelines.drawings import Draw, drawing_of
 from imgtool.pipelines.mapping import map_inputs
 from imgtool.pipelines.outcomes import Outcome, Remark, reason
 from imgtool.pipelines.source import MAX_PIXELS, ArraySource, Source, source_of
+
+if TYPE_CHECKING:
+    from imgtool.pipelines.device_batches import DeviceBatch
+    from imgtool.pipelines.drawings import Draw
 
 IMAGES_PER_WORKER = 100  # that are worth starting a process for
 
@@ -127,14 +129,21 @@ def describe_images(
         meta=meta_of(descriptor, filled, resize, place),
         cluster=cluster,
         jobs=jobs or processors(),
-        draw=drawing_of(descriptor, filled, visualize, source.inputs, overwrite=overwrite, beside=beside)
-        if visualize
-        else None,
+        draw=_drawing(descriptor, filled, visualize, source, overwrite, beside) if visualize else None,
     )
     watch = watch or iter
     if beside is None:
         return watch(work.outcomes())
     return _store(work, beside, resume, overwrite, watch)
+
+
+def _drawing(
+    name: str, parameters: dict[str, Any], output: str, source: Source, overwrite: bool, beside: str | None
+) -> Draw:
+    """Return what draws and writes a picture of each image's descriptor."""
+    from imgtool.pipelines.drawings import drawing_of
+
+    return drawing_of(name, parameters, output, source.inputs, overwrite=overwrite, beside=beside)
 
 
 def meta_of(name: str, parameters: dict[str, Any], resize: str | None, device: str) -> dict[str, Any]:
@@ -176,6 +185,8 @@ class Work:
 
             return describe_on_cluster(self.cluster, source, self.meta, jobs=jobs, first=first)
         if self.batch:
+            from imgtool.pipelines.device_batches import describe_on_device
+
             return describe_on_device(source, self.batch, jobs=jobs, draw=draw, first=first)
         if (workers := self._workers(first)) > 1:
             from imgtool.pipelines.processes import describe_in_processes

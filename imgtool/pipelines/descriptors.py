@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgtool.errors import DataError, ParameterError
-from imgtool.pipelines.device_batches import DeviceBatch
 from imgtool.pipelines.sizes import parse_size, resize_to
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from imgtool.features.codebook import Codebook, Dictionary
     from imgtool.features.sift import Descriptors
+    from imgtool.pipelines.device_batches import DeviceBatch
 
 Describe = Callable[["np.ndarray"], Any]
 Parameters = dict[str, Any]
@@ -179,6 +179,7 @@ def _gist(parameters: Parameters, _: str) -> Describe:
 
 def _gist_batch(parameters: Parameters, device: str) -> DeviceBatch[np.ndarray]:
     from imgtool.features.gist_torch import gist_batch
+    from imgtool.pipelines.device_batches import DeviceBatch
 
     return DeviceBatch(device, lambda images: list(gist_batch(images, device=device, **parameters)))
 
@@ -247,6 +248,7 @@ def _sift_batch(parameters: Parameters, device: str) -> DeviceBatch[Descriptors]
     from imgtool.features import sift
     from imgtool.features.sift_torch import dense_sift_batch, phow_batch
     from imgtool.image.color import to_gray
+    from imgtool.pipelines.device_batches import DeviceBatch
 
     if "keypoints" in parameters:
         raise ParameterError("device is for SIFT on a grid; keypoints are found on the CPU", parameters=("device",))
