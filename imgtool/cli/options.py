@@ -126,7 +126,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
 
 def bins(default: str | None, shown: str) -> Decorator:
     """Return the option --bin of commands that take dense SIFT."""
-    text = f"Pixels of a spatial bin; several: 4,6,8.  [{shown}]"
+    text = f"Spatial bin size in pixels; several: 4,6,8.  [{shown}]"
     return click.option("--bin", "bins", type=Numbers(least=1, most=10_000), default=default, help=text)
 
 
@@ -152,36 +152,34 @@ def _build_images(
     return Images(source, jobs or processors(), quiet, verbose, asked_jobs=jobs)
 
 
-quiet = click.option("-q", "--quiet", is_flag=True, help="Errors only: no progress, no remarks.")
-verbose = click.option("-v", "--verbose", is_flag=True, help="Say what is being done.")
-force = click.option("--force", is_flag=True, help="Overwrite what exists.")
-jobs = click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images at once.  [processors]")
-seed = click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Of everything random.  [0]"
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="Print what is being done.")
+force = click.option("--force", is_flag=True, help="Overwrite existing files.")
+jobs = click.option(
+    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images worked on at once.  [all processors]"
 )
-device = click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.  [auto]")
-batch_device = click.option(
-    "--device", metavar="NAME", help="Describe many at once on: cpu, cuda, cuda:N, auto.  [cpu]"
-)
+seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Random seed.  [0]")
+device = click.option("--device", default="auto", metavar="NAME", help="Device: auto, cpu, cuda or cuda:N.  [auto]")
+batch_device = click.option("--device", metavar="NAME", help="Device: cpu, cuda, cuda:N or auto.  [cpu]")
 row_format = click.option(
-    "--format", type=click.Choice(FORMATS), help="Of rows [default: table on a terminal, else jsonl]."
+    "--format", type=click.Choice(FORMATS), help="Output format [default: table on a terminal, else jsonl]."
 )
 
 images = bundle(
     "images",
     _build_images,
     click.argument("paths", nargs=-1, type=click.Path(readable=False), metavar="[IMAGE|FOLDER|-]..."),
-    click.option("--files-from", metavar="FILE", help="Read paths from FILE or '-', one a line."),
-    click.option("-0", "null", is_flag=True, help="Those paths end in NUL."),
+    click.option("--files-from", metavar="FILE", help="Read image paths from FILE or '-', one per line."),
+    click.option("-0", "null", is_flag=True, help="Paths in that file end in NUL, not newline."),
     click.option(
         "--max-pixels",
         type=click.IntRange(1),
         default=MAX_PIXELS,
         metavar="N",
-        help="Refuse images above [178 million].",
+        help="Refuse images with more pixels.  [178 million]",
     ),
-    click.option("--allow-truncated", is_flag=True, help="Read what is left of cut files."),
-    click.option("--isolate", is_flag=True, help="Decode in another process, whose crash stops nothing."),
+    click.option("--allow-truncated", is_flag=True, help="Read truncated files as far as they go."),
+    click.option("--isolate", is_flag=True, help="Decode in a separate process, whose crash stops nothing."),
     jobs,
     quiet,
     verbose,
@@ -194,19 +192,21 @@ pictures = bundle(
         "-o",
         "--output",
         metavar="OUT",
-        help="File, folder, template ({stem} {name} {ext} {parent} {index}), '-'.",
+        help="Output: file, folder, '-', or template ({stem} {name} {ext} {parent} {index}).",
     ),
     click.option(
         "--to",
         type=click.Choice(PICTURE_FORMATS),
         metavar="FORMAT",
-        help=f"On standard output and in folders: {', '.join(PICTURE_FORMATS)}.  [png]",
+        help=f"Image format: {', '.join(PICTURE_FORMATS)}.  [png]",
     ),
     force,
-    click.option("--skip-existing", is_flag=True, help="Leave results that exist."),
-    click.option("--quality", type=click.IntRange(1, 100), metavar="N", help="Of JPEG, WebP, JPEG 2000."),
-    click.option("--compression", type=click.IntRange(0, 9), metavar="N", help="Effort for PNG, 0 to 9."),
-    click.option("--json", is_flag=True, help="Print a record of what was done."),
+    click.option("--skip-existing", is_flag=True, help="Skip images whose output exists."),
+    click.option(
+        "--quality", type=click.IntRange(1, 100), metavar="N", help="Quality of JPEG, WebP and JPEG 2000, 1 to 100."
+    ),
+    click.option("--compression", type=click.IntRange(0, 9), metavar="N", help="PNG compression level, 0 to 9."),
+    click.option("--json", is_flag=True, help="Print a JSON record of what was done."),
 )
 
 rows = bundle("rows", Rows, row_format)
@@ -217,7 +217,7 @@ border = click.option(
     type=click.Choice(list(BORDERS)),
     default="reflect",
     metavar="NAME",
-    help="What lies outside, see below.  [reflect]",
+    help="Border mode, see below.  [reflect]",
 )
 RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
 value_range = click.option(
@@ -226,7 +226,7 @@ value_range = click.option(
     type=click.Choice(RANGES),
     default="auto",
     metavar="NAME",
-    help=f"Numbers to pixels: {', '.join(RANGES)}.  [auto]",
+    help=f"How values become pixels: {', '.join(RANGES)}.  [auto]",
 )
 DEPTHS = ("keep", "8", "16", "float")
 depth = click.option(
@@ -234,17 +234,17 @@ depth = click.option(
     type=click.Choice(DEPTHS),
     default="keep",
     metavar="NAME",
-    help="Of the result: keep, 8, 16, float.  [keep]",
+    help="Bit depth of the result: keep, 8, 16, float.  [keep]",
 )
-visualize = click.option("--visualize", metavar="OUT", help="Draw what it sees: file, folder, template ({stem}).")
+visualize = click.option("--visualize", metavar="OUT", help="Draw the descriptor: file, folder or template ({stem}).")
 vectors = bundle(
     "vectors",
     Vectors,
     click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet."),
     force,
-    click.option("--resume", is_flag=True, help="Go on with a feature file that was interrupted."),
-    click.option("--cluster", metavar="ADDRESS", help="Describe on a Dask cluster's workers; 'local' starts some."),
-    click.option("--resize", metavar="WxH", help="Describe images in this size; 256x or x256 keeps the ratio."),
+    click.option("--resume", is_flag=True, help="Resume an interrupted feature file."),
+    click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers describe; 'local' starts one."),
+    click.option("--resize", metavar="WxH", help="Resize images first; 256x or x256 keeps the aspect ratio."),
     row_format,
 )
 
@@ -296,23 +296,27 @@ def settings(function: Command) -> Command:
         return function(**values)
 
     for option in (
-        click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="RATE", help="Highest learning rate."),
-        click.option("--batch", type=click.IntRange(1), metavar="N", help="Images a step."),
-        click.option("--epochs", type=click.IntRange(1), metavar="N", help="Passes over the images."),
+        click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="RATE", help="Peak learning rate."),
+        click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch size."),
+        click.option("--epochs", type=click.IntRange(1), metavar="N", help="Training epochs."),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_parse_settings,
-                     help="A setting of the model; repeatable."),
+                     help="Setting of the model; may be repeated."),
     ):  # fmt: skip
         wrapped = option(wrapped)
     return wrapped
 
 
 architecture = click.option(
-    "--model", "name", required=True, metavar="NAME", shell_complete=completer(_architectures), help="What to train."
+    "--model", "name", required=True, metavar="NAME", shell_complete=completer(_architectures), help="Model to train."
 )
 models = click.option(
     "--model", "names", required=True, multiple=True, metavar="NAME|FOLDER", shell_complete=completer(_models),
-    help="Repeatable.",
+    help="Model name or folder; may be repeated.",
 )  # fmt: skip
 backend = click.option(
-    "--backend", type=click.Choice(["auto", "numpy", "torch"]), default="auto", show_default=True, help="Of networks."
+    "--backend",
+    type=click.Choice(["auto", "numpy", "torch"]),
+    default="auto",
+    show_default=True,
+    help="Backend of networks.",
 )

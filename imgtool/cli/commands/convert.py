@@ -23,21 +23,21 @@ SPACES = ("gray", "rgb", *NUMERIC_SPACES)
 @click.option(
     "--color",
     type=click.Choice(SPACES),
-    help="Color space; all but gray and rgb are numbers.",
+    help="Target color space; all but gray and rgb are numbers.",
 )
 @click.option(
     "--from",
     "from_color",
     type=click.Choice(SPACES),
     default="rgb",
-    help="What it holds now.  [rgb]",
+    help="Color space of the input.  [rgb]",
 )
 @click.option(
-    "--gray", type=click.Choice(["rec601", "mean"]), default="rec601", show_default=True, help="What gray is."
+    "--gray", type=click.Choice(["rec601", "mean"]), default="rec601", show_default=True, help="Grayscale formula."
 )
 @options.depth
 @click.option(
-    "--size", metavar="WxH", help="Pixels; 256x for a width, x256 for a height, as bilinear with antialiasing."
+    "--size", metavar="WxH", help="Resize to pixels (bilinear, antialiased); 256x or x256 keeps the aspect ratio."
 )
 @options.pictures
 @options.images

@@ -44,17 +44,19 @@ def command() -> None:
 
 @options.command("fit", examples=EXAMPLES)
 @click.option("-o", "--output", required=True, metavar="FILE", help="The codebook, a .safetensors file.")
-@click.option("--components", type=click.IntRange(1), help="Gaussians.  [64]")
-@click.option("--dimensions", type=click.IntRange(1), help="Kept by the PCA.  [64]")
+@click.option("--components", type=click.IntRange(1), help="Number of Gaussians.  [64]")
+@click.option("--dimensions", type=click.IntRange(1), help="PCA dimensions.  [64]")
 @click.option("--places/--no-places", "with_places", default=None, help="Append x and y to descriptors.  [no-places]")
-@click.option("--starts", type=click.IntRange(1), help="Mixtures fitted, of which the likeliest is kept.  [3]")
-@click.option("--dictionary", type=click.IntRange(2), metavar="ATOMS", help="Learn atoms for sparse codes instead.")
+@click.option("--starts", type=click.IntRange(1), help="Random restarts; the likeliest mixture is kept.  [3]")
 @click.option(
-    "--step", type=click.IntRange(1, 10_000), default=4, show_default=True, help="Pixels between descriptors."
+    "--dictionary", type=click.IntRange(2), metavar="ATOMS", help="Learn a dictionary of so many atoms instead."
 )
+@click.option("--step", type=click.IntRange(1, 10_000), default=4, show_default=True, help="Sampling step in pixels.")
 @options.bins("4,6,8", "4,6,8")
 @click.option("--root/--no-root", default=True, show_default=True, help="RootSIFT.")
-@click.option("--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Descriptors to fit to.")
+@click.option(
+    "--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Number of descriptors to fit to."
+)
 @options.seed
 @options.force
 @options.images

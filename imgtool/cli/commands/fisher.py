@@ -22,13 +22,13 @@ imgtool fisher --codebook atoms.safetensors --encoding sparse photos/ -o sparse.
 
 
 @options.command("fisher", examples=EXAMPLES)
-@click.option("--codebook", metavar="FILE", help="Of 'imgtool features fit' [default: the one of sift-fv-svm].")
+@click.option("--codebook", metavar="FILE", help="Codebook from 'imgtool features fit' [that of sift-fv-svm].")
 @click.option(
     "--encoding", type=click.Choice(list(ENCODINGS)), default="fisher", show_default=True,
-    help="Fisher vector, VLAD, bag of words, sparse codes.",
+    help="Encoding: Fisher vector, VLAD, bag of words, sparse.",
 )  # fmt: skip
-@click.option("--pyramid", metavar="LEVELS", help="Cells, as in 1x1,2x2,3x1  [1x1; sparse: 1x1,2x2,4x4]")
-@click.option("--solver", type=click.Choice(["feature-sign", "llc"]), help="Of sparse codes  [feature-sign]")
+@click.option("--pyramid", metavar="LEVELS", help="Spatial pyramid: 1x1,2x2,3x1  [1x1; sparse: 1x1,2x2,4x4]")
+@click.option("--solver", type=click.Choice(["feature-sign", "llc"]), help="Solver of sparse codes  [feature-sign]")
 @options.vectors
 @options.images
 def command(images: Images, vectors: Vectors, encoding: str, **parameters: Any) -> None:

@@ -34,11 +34,15 @@ imgtool gist --size 128 --orientations 8,8,4 --visualize gist.png photo.jpg
     show_default=True,
     help="Published settings: lmgist, lear, hays-efros.",
 )
-@click.option("--size", type=click.IntRange(1), help="Side of the square that is described.  [256]")
-@click.option("--orientations", type=options.Numbers(least=1, most=360), help="At each scale, finest first.  [8,8,8,8]")
-@click.option("--blocks", type=click.IntRange(1), help="Windows a side.  [4]")
-@click.option("--prefilter", type=float, help="Cutoff of the contrast normalization, cycles an image.  [4]")
-@click.option("--color/--gray", default=None, help="Describe R, G and B apart, or their mean.  [gray]")
+@click.option("--size", type=click.IntRange(1), help="Side in pixels that images are resized to.  [256]")
+@click.option(
+    "--orientations",
+    type=options.Numbers(least=1, most=360),
+    help="Orientations at each scale, finest first.  [8,8,8,8]",
+)
+@click.option("--blocks", type=click.IntRange(1), help="Grid windows per side.  [4]")
+@click.option("--prefilter", type=float, help="Cutoff of contrast normalization, cycles per image.  [4]")
+@click.option("--color/--gray", default=None, help="Describe R, G and B separately, or their mean.  [gray]")
 @options.batch_device
 @options.visualize
 @options.vectors

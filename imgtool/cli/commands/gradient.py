@@ -37,7 +37,7 @@ SHOWN = ("x", "y", "magnitude", "phase", "picture")
     help="x, y, magnitude, phase, or a picture of both.  [magnitude]",
 )
 @click.option(
-    "--sigma", type=click.FloatRange(0), metavar="PIXELS", help="Of gaussian [1]; others: smooth first [not]."
+    "--sigma", type=click.FloatRange(0), metavar="PIXELS", help="Sigma of gaussian [1]; for others, smooth first [no]."
 )
 @options.border
 @click.option(
@@ -45,7 +45,7 @@ SHOWN = ("x", "y", "magnitude", "phase", "picture")
     type=click.Choice(CHANNELS),
     default="max",
     metavar="NAME",
-    help="Of color: max, the channel of largest magnitude at each pixel; mean; or each alone.  [max]",
+    help="Color: max, the channel of largest magnitude at each pixel; mean; or each alone.  [max]",
 )
 @click.option("--degrees", is_flag=True, help="Phase in degrees, with --range raw.")
 @options.value_range

@@ -29,16 +29,18 @@ imgtool hog --visualize hog.png photo.jpg
 
 @options.command("hog", examples=EXAMPLES)
 @click.option(
-    "--variant", type=click.Choice(list(HOG_VARIANTS)), default="skimage", help="Whose definition.  [skimage]"
+    "--variant", type=click.Choice(list(HOG_VARIANTS)), default="skimage", help="Definition of HoG.  [skimage]"
 )
-@click.option("--orientations", type=click.IntRange(1, 360), help="Bins over 180 degrees.  [9]")
-@click.option("--cell", type=options.Numbers(least=1), help="Pixels; or ROWS,COLUMNS.  [8]")
-@click.option("--block", type=options.Numbers(least=1), help="Cells; or ROWS,COLUMNS.  [2]")
+@click.option("--orientations", type=click.IntRange(1, 360), help="Orientation bins over 180 degrees.  [9]")
+@click.option("--cell", type=options.Numbers(least=1), help="Cell size in pixels, or ROWS,COLUMNS.  [8]")
+@click.option("--block", type=options.Numbers(least=1), help="Block size in cells, or ROWS,COLUMNS.  [2]")
 @click.option(
-    "--norm", type=options.LateChoice("norm", norm_names), help="Of a block: L1, L1-sqrt, L2, L2-Hys, none.  [L2-Hys]"
+    "--norm",
+    type=options.LateChoice("norm", norm_names),
+    help="Block normalization: L1, L1-sqrt, L2, L2-Hys, none.  [L2-Hys]",
 )
-@click.option("--sqrt", is_flag=True, default=None, help="Take the square root of the image first.")
-@click.option("--signed", is_flag=True, default=None, help="Bins over 360 degrees, for dalal-triggs.")
+@click.option("--sqrt", is_flag=True, default=None, help="Square-root (gamma) compression first.")
+@click.option("--signed", is_flag=True, default=None, help="Orientations over 360 degrees (dalal-triggs).")
 @options.visualize
 @options.vectors
 @options.images

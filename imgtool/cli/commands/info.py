@@ -21,8 +21,8 @@ COLUMNS = ("size", "color", "depth", "format")
 
 
 @options.command("info", examples=EXAMPLES)
-@click.option("--statistics", is_flag=True, help="Least, largest, mean and deviation of each channel in the table.")
-@click.option("--histogram", is_flag=True, help="Counts of 256 equal bins, in JSON Lines.")
+@click.option("--statistics", is_flag=True, help="Minimum, maximum, mean and standard deviation of each channel.")
+@click.option("--histogram", is_flag=True, help="Histogram of 256 equal bins, in JSON Lines.")
 @click.option("--json", is_flag=True, help="The same as --format jsonl.")
 @options.rows
 @options.images

@@ -33,13 +33,15 @@ THUMBNAIL = 160
 
 @options.command("search", examples=EXAMPLES)
 @click.argument("file", type=click.Path(), metavar="FILE")
-@click.option("--query", metavar="IMAGE", help="The image to look for.")
-@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="How many of the nearest.")
-@click.option("--metric", type=click.Choice(METRICS), default="cosine", show_default=True, help="What near means.")
-@click.option("--show", metavar="OUT", help="Draw a contact sheet: the query, then what was found.")
-@click.option("--duplicates", is_flag=True, help="List pairs of nearly equal images instead.")
+@click.option("--query", metavar="IMAGE", help="Query image.")
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Number of nearest images.")
 @click.option(
-    "--threshold", type=click.FloatRange(-1, 1), default=0.99, show_default=True, help="Least cosine of such a pair."
+    "--metric", type=click.Choice(METRICS), default="cosine", show_default=True, help="Distance or similarity."
+)
+@click.option("--show", metavar="OUT", help="Draw a contact sheet: the query, then the matches.")
+@click.option("--duplicates", is_flag=True, help="List pairs of near-duplicate images instead.")
+@click.option(
+    "--threshold", type=click.FloatRange(-1, 1), default=0.99, show_default=True, help="Minimum cosine of such a pair."
 )
 @options.force
 @options.row_format

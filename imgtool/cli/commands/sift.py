@@ -31,19 +31,19 @@ MATCH_COLUMNS = ("other", "keypoints", "matches", "inliers")
 
 
 @options.command("sift", examples=EXAMPLES)
-@click.option("--step", type=click.IntRange(1, 10_000), help="Pixels between descriptors.  [4]")
+@click.option("--step", type=click.IntRange(1, 10_000), help="Sampling step in pixels.  [4]")
 @options.bins(None, "4")
 @click.option(
     "--window",
     type=click.Choice(["gaussian", "flat"]),
-    help="Weights around the center [gaussian; flat for several bin sizes].",
+    help="Spatial window [gaussian; flat for several bin sizes].",
 )
-@click.option("--root", is_flag=True, help="RootSIFT: square roots under the L1 norm.")
-@click.option("--bounds", type=options.Numbers(4), metavar="X0,Y0,X1,Y1", help="Describe this part only, inclusive.")
+@click.option("--root", is_flag=True, help="RootSIFT: square root of L1-normalized descriptors.")
+@click.option("--bounds", type=options.Numbers(4), metavar="X0,Y0,X1,Y1", help="Region of interest, inclusive.")
 @options.batch_device
-@click.option("--sparse", is_flag=True, help="At keypoints instead of on a grid, as OpenCV finds them.")
-@click.option("--match", "other", metavar="OTHER", help="Match keypoints with those of the image OTHER.")
-@click.option("--values", is_flag=True, help="Give frames and values of each descriptor, not a summary.")
+@click.option("--sparse", is_flag=True, help="Keypoints (as OpenCV detects them) instead of a grid.")
+@click.option("--match", "other", metavar="OTHER", help="Match keypoints with those of image OTHER.")
+@click.option("--values", is_flag=True, help="Print frames and values, not a summary.")
 @options.visualize
 @options.vectors
 @options.images
