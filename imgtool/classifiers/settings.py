@@ -1,4 +1,4 @@
-"""A model's settings by name: `--set KEY=VALUE`, and the table that `--settings` prints.
+"""A model's settings by name: read from KEY=VALUE pairs, and as a table.
 
 Default, range and meaning stand beside each field of the frozen values that a model is built of (its architecture's own
 parameters, preprocessing, recipe, augmentation); here they are one flat list of names.
@@ -86,7 +86,7 @@ def from_text(name: str, value: Any, default: Any) -> Any:
 
 
 def value_text(value: Any) -> str:
-    """Return a value as `--set` takes it."""
+    """Return a value as KEY=VALUE pairs have it."""
     if isinstance(value, tuple):
         return ",".join(map(value_text, value))
     if isinstance(value, bool):

@@ -64,7 +64,7 @@ def train(
     events : callable, optional
         Called with `imgtool.events.Step`, `Epoch` and `Progress` while it goes on.
     **settings
-        Of the model, such as ``epochs=5``; `imgtool train --model NAME --settings` lists them.
+        Of the model, such as ``epochs=5``; `imgtool train` lists them.
 
     Returns
     -------
