@@ -14,7 +14,7 @@ from typing import Any, Self
 # What each optional part consists of; a test holds it to the project's own list.
 EXTRAS = {
     "classic": ("scikit-learn>=1.4",),
-    "torch": ("torch>=2.3",),
+    "torch": ("torch>=2.4",),
     "report": ("jinja2>=3.1", "matplotlib>=3.8"),
     "cluster": ("distributed>=2024.1",),
     "parquet": ("pyarrow>=16",),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
+from imgtool.batch.pool import ordered_map, processors
 from imgtool.classifiers.protocol import Trainable, softmax
 from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.storage import ModelData
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from imgtool.networks.samples import Samples
 
 CHUNK_IMAGES = 32  # that pass a network at once
+STACK_IMAGES = 4096  # that are prepared at once, where they lie in one array
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -204,28 +206,38 @@ class NetworkClassifier(Trainable):
 
         if "horizontal_flip" not in self.chosen and are_characters(dataset.classes):
             self.change("augmentation", replace(self.augmentation, horizontal_flip=False))
+        may_be_gray = (
+            self.preprocessing.channels == 3 and 1 in self.catalogued.channels and "channels" not in self.chosen
+        )
+        stack = stack_of(dataset)
+        if may_be_gray and stack is not None and stack.ndim == 3:
+            self._take_gray()
         squares = self._squares(dataset, events)
-        seen = self.preprocessing
-        if (
-            seen.channels == 3
-            and 1 in self.catalogued.channels
-            and not {"channels"} & self.chosen
-            and are_gray(squares)
-        ):
+        if may_be_gray and squares.shape[3] == 3 and are_gray(squares):
             squares = np.ascontiguousarray(squares[..., :1])
-            seen = replace(seen, channels=1, mean=seen.mean[:1], deviation=seen.deviation[:1])
+            self._take_gray()
+        seen = self.preprocessing
         if not self._start:
             mean, deviation = channel_statistics(squares)
             seen = replace(seen, mean=mean, deviation=deviation)
         self.change("preprocessing", seen)
         return Samples(squares, dataset.labels.astype(np.int64), seen.mean, seen.deviation)
 
+    def _take_gray(self) -> None:
+        """See one channel."""
+        seen = self.preprocessing
+        self.change("preprocessing", replace(seen, channels=1, mean=seen.mean[:1], deviation=seen.deviation[:1]))
+
     def _squares(self, dataset: Dataset, events: Events | None) -> np.ndarray:
         """Return all images prepared."""
+        if (stack := stack_of(dataset)) is not None:
+            parts = (stack[begin : begin + STACK_IMAGES] for begin in range(0, len(stack), STACK_IMAGES))
+            return np.concatenate([self.preprocessing.prepare_stack(part) for part in parts])
         side = self.preprocessing.side
         squares = np.empty((len(dataset), side, side, self.preprocessing.channels), np.uint8)
-        for index in range(len(dataset)):
-            squares[index] = self.prepare(dataset.image(index))
+        prepared = ordered_map(lambda index: self.prepare(dataset.image(index)), range(len(dataset)), processors())
+        for index, square in enumerate(prepared):
+            squares[index] = square
             if events:
                 events(Progress(index + 1, len(dataset), "reading images"))
         return squares
@@ -300,6 +312,13 @@ class NetworkClassifier(Trainable):
             except ParameterError as error:
                 raise DataError(f"provenance in model.json: {error}") from None
         return groups
+
+
+def stack_of(dataset: Dataset) -> np.ndarray | None:
+    """Return the images of a data set as one uint8 array (n, height, width[, 3]), None where they are none."""
+    items = dataset.items
+    is_stack = isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.shape[3:] in ((), (3,))
+    return items if is_stack and items.ndim > 2 else None  # type: ignore[union-attr,return-value]
 
 
 def are_characters(classes: Sequence[str]) -> bool:

@@ -80,13 +80,36 @@ def fit_crop(image: np.ndarray, short: int, crop: int) -> np.ndarray:
 
     The long side is truncated to a whole number, the offsets are rounded half to even, as torchvision does.
     """
+    height, width, window = _fitted(image.shape[0], image.shape[1], short, crop)
+    return np.ascontiguousarray(resize(image, height, width)[window])
+
+
+def fit_crop_stack(images: np.ndarray, short: int, crop: int) -> np.ndarray:
+    """Return what `fit_crop` gives for each of many uint8 images (n, height, width[, 3]) of one size, in less time.
+
+    Pillow's two passes go over all images at once: across, with the images below each other, then down, which is
+    across the transposed images; it rounds to 8 bits between them in any case, so the bits are the same.
+    """
+    height, width, (rows, columns) = _fitted(images.shape[1], images.shape[2], short, crop)
+    across = _resize_rows(images, width)[:, :, columns]
+    down = _resize_rows(across.swapaxes(1, 2), height)[:, :, rows]
+    return np.ascontiguousarray(down.swapaxes(1, 2))
+
+
+def _resize_rows(images: np.ndarray, width: int) -> np.ndarray:
+    """Return many images (n, height, width[, channels]) with their rows resized."""
+    n, height, *rest = images.shape
+    tall = resize(np.ascontiguousarray(images).reshape(n * height, *rest), n * height, width)
+    return tall.reshape(n, height, width, *rest[1:])
+
+
+def _fitted(rows: int, columns: int, short: int, crop: int) -> tuple[int, int, tuple[slice, slice]]:
+    """Return height and width after the shorter side is `short`, and where the centered square lies."""
     if crop > short:
         raise ParameterError(f"cannot crop {crop} pixels out of {short}")
-    rows, columns = image.shape[:2]
     if rows <= columns:
         height, width = short, int(short * columns / rows)
     else:
         height, width = int(short * rows / columns), short
-    resized = resize(image, height, width)
     top, left = round((height - crop) / 2), round((width - crop) / 2)
-    return np.ascontiguousarray(resized[top : top + crop, left : left + crop])
+    return height, width, (slice(top, top + crop), slice(left, left + crop))

@@ -53,6 +53,21 @@ class Preprocessing(Parameters):
         planes = to_gray(image) if self.channels == 1 else to_rgb(image)
         return fit_crop(planes, self.resize or self.side, self.side).reshape(self.side, self.side, -1)
 
+    def prepare_stack(self, images: np.ndarray) -> np.ndarray:
+        """Return what `prepare` gives for each of many uint8 images (n, height, width[, 3]), in less time."""
+        import numpy as np
+
+        from imgtool.image.color import to_gray
+        from imgtool.image.resize import fit_crop_stack
+
+        if self.channels == 1 and images.ndim == 4:
+            n, height, *rest = images.shape  # gray is a matter of each pixel: the images may lie below each other
+            images = to_gray(images.reshape(n * height, *rest)).reshape(n, height, rest[0])
+        squares = fit_crop_stack(images, self.resize or self.side, self.side)
+        if squares.ndim == 3:
+            squares = np.repeat(squares[..., None], self.channels, axis=3)
+        return squares
+
     def normalize(self, squares: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Return prepared squares as (n, channels, side, side) float32, less mean over deviation."""
         import numpy as np

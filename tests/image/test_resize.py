@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgtool.errors import ParameterError
-from imgtool.image.resize import fit_crop, resize
+from imgtool.image.resize import fit_crop, fit_crop_stack, resize
 from locations import REFERENCE
 
 CROPS = np.load(REFERENCE / "preprocess.npz")
@@ -80,3 +80,11 @@ def test_wrong_sizes_are_refused():
         resize(np.zeros((4, 4)), 0, 4)
     with pytest.raises(ParameterError, match="crop"):
         fit_crop(np.zeros((4, 4)), 4, 5)
+
+
+@given(st.integers(1, 5), st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(1, 40), st.integers(0, 9))
+def test_many_images_of_one_size_are_fitted_as_each_alone(n, height, width, is_color, crop, margin):
+    shape = (n, height, width, 3) if is_color else (n, height, width)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    expected = np.stack([fit_crop(image, crop + margin, crop) for image in images])
+    np.testing.assert_array_equal(fit_crop_stack(images, crop + margin, crop), expected)
