@@ -10,8 +10,9 @@ from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import create, open_model
 from imgtool.classifiers.storage import check_place
+from imgtool.datasets.cache import ImageCache
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts, load_dataset
+from imgtool.datasets.formats import Parts, named_parts
 from imgtool.datasets.split import split
 from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
@@ -89,7 +90,7 @@ def train(
     ('brick', 'grass', 'gravel')
     """
     trainable = create(model, **settings)
-    training, validation = training_parts(parts_of(dataset), trainable, validation_share, seed)
+    training, validation = training_parts(named_parts(dataset), trainable, validation_share, seed)
     if isinstance(trainable, NetworkClassifier):
         trainable.validation, trainable.threads = validation, threads
         if init is not None:
@@ -98,19 +99,14 @@ def train(
         raise ParameterError(f"{model} is no network: it has no weights to start from and no threads to set")
     place = Path(output) if output is not None else None
     checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume)
-    trainable.fit(training, seed=seed, device=resolve(device), resume=checkpoint, events=events)
+    trainable.fit(
+        training.with_cache(ImageCache()), seed=seed, device=resolve(device), resume=checkpoint, events=events
+    )
     if place is not None:
         trainable.save(place, overwrite=overwrite)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
     return trainable
-
-
-def parts_of(dataset: str | Path | Dataset | Parts) -> Parts:
-    """Return the parts of a data set that is named, or there already."""
-    if isinstance(dataset, Parts):
-        return dataset
-    return Parts(dataset, None) if isinstance(dataset, Dataset) else load_dataset(Path(dataset))
 
 
 def training_parts(parts: Parts, model: Trainable, share: float | None, seed: int) -> tuple[Dataset, Dataset | None]:

@@ -79,6 +79,13 @@ def load_dataset(path: str | os.PathLike[str]) -> Parts:
         raise DataError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from None
 
 
+def named_parts(data: str | os.PathLike[str] | Parts | Dataset) -> Parts:
+    """Return the parts of a data set that is named, or there already; a data set alone is a training part."""
+    if isinstance(data, Parts):
+        return data
+    return Parts(data, None) if isinstance(data, Dataset) else load_dataset(data)
+
+
 def _load(path: Path) -> Parts:
     """Try one format after the other."""
     if path.is_file() and path.suffix.lower() == ".csv" and not _is_feature_table(path):

@@ -6,13 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from imgtool.datasets.cache import ImageCache
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts, load_dataset
+from imgtool.datasets.formats import Parts, named_parts
 from imgtool.datasets.split import split
 
 Data = str | os.PathLike[str] | Parts | Dataset
@@ -51,10 +50,7 @@ class Split:
 
 def parts_of(data: Data, cache: ImageCache) -> Parts:
     """Return the parts of a path, parts, or a data set, whose files are read once."""
-    if isinstance(data, Parts):
-        parts = data
-    else:
-        parts = Parts(data, None) if isinstance(data, Dataset) else load_dataset(Path(data))
+    parts = named_parts(data)
     return replace(parts, train=parts.train.with_cache(cache), test=parts.test and parts.test.with_cache(cache))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import reduce
+from threading import Lock
 
 import numpy as np
 import torch
@@ -218,7 +219,7 @@ class TorchRunner:
         require_arrays(network.arrays(), arrays)
         trunk, (name, head) = network.trunk(), network.head()
         own = {f"0.{key}": arrays[f"{name}.{key}"] for key in head.arrays()}
-        self.device = device
+        self.device, self._computing = device, Lock()
         self._trunk = module_with(trunk, {key: arrays[key] for key in trunk.arrays()}).eval().to(device)
         self._head = module_with(Sequence(head), own).eval().to(device)
 
@@ -231,7 +232,7 @@ class TorchRunner:
         return self._run(self._head, features)
 
     def _run(self, module: nn.Module, batch: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
+        with self._computing, torch.inference_mode():  # one batch takes all cores
             result: np.ndarray = module(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
         return result
 

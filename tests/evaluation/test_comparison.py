@@ -133,7 +133,7 @@ def shades(count=10):
 def test_models_are_measured_on_the_same_images_and_failures_are_rows():
     failing = {
         "data": "cannot be fitted",
-        "extra": "training needs the extra 'torch': pip install \"torch>=2.3\"",
+        "extra": "training needs the extra 'torch': pip install \"torch>=2.4\"",
         "memory": "not enough memory",
         "defect": "ZeroDivisionError: division by zero",
         "numberless": "numberless gives no probabilities: its weights are too large",

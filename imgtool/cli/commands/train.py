@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import shown_progress
+from imgtool.cli.comparisons import shown_events
 from imgtool.cli.tables import emit, json_line, write_rows
 
 if TYPE_CHECKING:
@@ -73,11 +73,9 @@ def command(
     from imgtool.classifiers.training import train
     from imgtool.datasets.formats import load_dataset
     from imgtool.evaluation.measuring import measure
-    from imgtool.events import steps_of
 
     parts = load_dataset(data)
-    with shown_progress(quiet=quiet, verbose=verbose) as progress:
-        events = (lambda event: progress(*steps_of(event))) if progress else None
+    with shown_events(quiet=quiet, verbose=verbose) as events:
         model = train(parts, name, output=output, overwrite=force, events=events, **how, **settings)
         if parts.test is not None:
             model.provenance = measure(model, parts.test)
