@@ -37,7 +37,7 @@ COMMANDS = {
     "train": "Train a model on a data set.",
     "evaluate": "Measure trained models on a labeled data set.",
     "compare": "Split, train and compare models, with statistics.",
-    "models": "List, show and verify models.",
+    "models": "List, show, verify and export models.",
     "doctor": "Say what imgtool finds on this machine.",
 }
 

@@ -179,7 +179,7 @@ images = bundle(
         help="Refuse images with more pixels.  [178 million]",
     ),
     click.option("--allow-truncated", is_flag=True, help="Read truncated files as far as they go."),
-    click.option("--isolate", is_flag=True, help="Decode in a separate process, whose crash stops nothing."),
+    click.option("--isolate", is_flag=True, help="Decode in a separate process; a crash stops nothing."),
     jobs,
     quiet,
     verbose,
@@ -192,7 +192,7 @@ pictures = bundle(
         "-o",
         "--output",
         metavar="OUT",
-        help="Output: file, folder, '-', or template ({stem} {name} {ext} {parent} {index}).",
+        help="File, folder, '-', or template: {stem} {name} {ext} {parent} {index}.",
     ),
     click.option(
         "--to",
@@ -202,10 +202,8 @@ pictures = bundle(
     ),
     force,
     click.option("--skip-existing", is_flag=True, help="Skip images whose output exists."),
-    click.option(
-        "--quality", type=click.IntRange(1, 100), metavar="N", help="Quality of JPEG, WebP and JPEG 2000, 1 to 100."
-    ),
-    click.option("--compression", type=click.IntRange(0, 9), metavar="N", help="PNG compression level, 0 to 9."),
+    click.option("--quality", type=click.IntRange(1, 100), metavar="N", help="Quality of JPEG, WebP and JPEG 2000."),
+    click.option("--compression", type=click.IntRange(0, 9), metavar="N", help="PNG compression level."),
     click.option("--json", is_flag=True, help="Print a JSON record of what was done."),
 )
 

@@ -26,7 +26,7 @@ cat photo.jpg | imgtool filter --kernel gaussian --sigma 2 > soft.png
     type=click.Choice(["auto", "direct", "separable", "fft", "gemm"]),
     default="auto",
     metavar="NAME",
-    help="Algorithm: auto, direct, separable, fft or gemm.  [auto]",
+    help="Algorithm: auto, direct, separable, fft, gemm.  [auto]",
 )
 @click.option("--correlate", is_flag=True, help="Correlate: do not flip the kernel.")
 @options.value_range

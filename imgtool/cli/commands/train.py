@@ -70,10 +70,12 @@ def command(
         return
     if data is None or output is None:
         raise click.UsageError("name a data set" if data is None else "name a folder for the model: -o FOLDER")
+    from imgtool.classifiers.registry import create
     from imgtool.classifiers.training import train
     from imgtool.datasets.formats import load_dataset
     from imgtool.evaluation.measuring import measure
 
+    create(name, **settings)  # wrong usage is told before a data set is looked for
     parts = load_dataset(data)
     with shown_events(quiet=quiet, verbose=verbose) as events:
         model = train(parts, name, output=output, overwrite=force, events=events, **how, **settings)
