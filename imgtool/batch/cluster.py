@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LOCAL = "local"
-CHUNK = 16  # items a task
+CHUNK_ITEMS = 16  # items a task
 _WAIT_S = 30  # for a scheduler to answer, and for its first worker
 
 
@@ -36,10 +36,10 @@ def cluster_map(
     machine. Two tasks wait for each worker, so memory stays bounded. A task whose worker dies is done by another; an
     item that ends every worker that takes it gives None. Raises ClusterError when there is no scheduler, or no longer.
     """
-    with _connected(address, workers) as client:
+    with _connect(address, workers) as client:
         waiting: deque[tuple[list[Item], Any]] = deque()
         most = 2 * max(sum(client.nthreads().values()), 1)
-        for chunk in batched(items, CHUNK):
+        for chunk in batched(items, CHUNK_ITEMS):
             waiting.append((chunk, client.submit(function, chunk, pure=False)))
             if len(waiting) >= most:
                 yield from _results(client, function, *waiting.popleft(), address)
@@ -70,7 +70,7 @@ def _results(
 
 
 @contextmanager
-def _connected(address: str, workers: int) -> Iterator[Any]:
+def _connect(address: str, workers: int) -> Iterator[Any]:
     """Hold a client of the scheduler, whose own remarks are not printed."""
     if importlib.util.find_spec("distributed") is None:
         raise MissingExtraError("cluster", "cluster", parameters=("cluster",))

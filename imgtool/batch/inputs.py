@@ -149,7 +149,7 @@ def expand(
     """
     named = list(arguments)
     if files_from is not None:
-        named += _listed(files_from, null=null)
+        named += _read_list(files_from, null=null)
     elif null:
         raise ParameterError("null goes with files_from", parameters=("null", "files_from"))
     elif not named:
@@ -158,10 +158,10 @@ def expand(
         named = [STANDARD_INPUT]
     if named.count(STANDARD_INPUT) + (files_from == STANDARD_INPUT) > 1:
         raise ParameterError("standard input can be read only once")
-    return Inputs(_expanded(named))
+    return Inputs(_expand_folders(named))
 
 
-def _listed(source: str, *, null: bool) -> list[str]:
+def _read_list(source: str, *, null: bool) -> list[str]:
     """Read the paths that a list of files holds."""
     try:
         content = sys.stdin.buffer.read() if source == STANDARD_INPUT else _read_regular_file(source)
@@ -171,7 +171,7 @@ def _listed(source: str, *, null: bool) -> list[str]:
     return [os.fsdecode(part) for part in parts if part]
 
 
-def _expanded(named: Iterable[str]) -> Iterator[Input]:
+def _expand_folders(named: Iterable[str]) -> Iterator[Input]:
     """Replace each folder by the images in it; one without images stays, and is refused when it is to be read."""
     for path in named:
         if path != STANDARD_INPUT and os.path.isdir(path):

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
     from imgtool.image.codecs.header import Header
 
-SECONDS = 60  # for one image
-MEMORY = 1 << 30  # bytes of address space for the program itself
-MEMORY_A_PIXEL = 32  # ... and for each pixel that max_pixels allows: four channels of 4 bytes, twice
+MAX_SECONDS = 60  # for one image
+BASE_MEMORY_BYTES = 1 << 30  # bytes of address space for the program itself
+BYTES_PER_PIXEL = 32  # ... and for each pixel that max_pixels allows: four channels of 4 bytes, twice
 
 
 class IsolatedReader:
     """`read` and `probe` of `imgtool.image`, done by worker processes; several threads may call them at once."""
 
     def __init__(self) -> None:
-        self._workers = Workers(__name__, f"serve({SECONDS})")
+        self._workers = Workers(__name__, f"serve({MAX_SECONDS})")
 
     def read(self, data: bytes, *, max_pixels: int, allow_truncated: bool = False) -> np.ndarray:
         """Return the image as an array. Raises ImageError, also when the decoder died."""
@@ -50,7 +50,7 @@ class IsolatedReader:
         try:
             answer, image = self._workers.ask(request, data)
         except WorkerDiedError as error:
-            reason = f"no answer within {SECONDS} seconds" if str(error) == "SIGALRM" else str(error)
+            reason = f"no answer within {MAX_SECONDS} seconds" if str(error) == "SIGALRM" else str(error)
             raise ImageError(f"the decoder died ({reason})") from None
         if "error" in answer:
             raise ImageError(str(answer["error"]), hint=answer["hint"], parameters=answer["parameters"])
@@ -100,6 +100,6 @@ def _limit_memory(pixels: int) -> None:
     import resource
 
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    wanted = MEMORY + MEMORY_A_PIXEL * pixels
+    wanted = BASE_MEMORY_BYTES + BYTES_PER_PIXEL * pixels
     resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

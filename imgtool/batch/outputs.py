@@ -23,7 +23,7 @@ from imgtool.errors import OutputError, ParameterError
 Made = TypeVar("Made")
 
 STANDARD_OUTPUT = "-"
-LONGEST_NAME = 255  # bytes
+MAX_NAME_BYTES = 255  # bytes
 TEMPLATE_FIELDS = ("stem", "name", "ext", "parent", "index")
 
 # Temporary names carry machine and process, so that only those of dead processes of this machine are swept.
@@ -108,7 +108,7 @@ def is_special(path: str) -> bool:
 def _temporary(folder: str) -> Iterator[tuple[str, BinaryIO]]:
     """Hold open a file with a temporary name, which is gone at the end."""
     path = temporary_path(folder)
-    with vanishing(path, lambda: open(path, "x+b")) as file, file:
+    with remove_at_end(path, lambda: open(path, "x+b")) as file, file:
         yield path, file
 
 
@@ -118,7 +118,7 @@ def temporary_path(folder: str) -> str:
 
 
 @contextmanager
-def vanishing(path: str, make: Callable[[], Made]) -> Iterator[Made]:
+def remove_at_end(path: str, make: Callable[[], Made]) -> Iterator[Made]:
     """Make a temporary file or folder, which is gone at the end unless it was renamed, also when Ctrl-C is the end."""
     with _making_temporaries:
         made = make()
@@ -253,7 +253,7 @@ def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffi
     if spec is None:
         if not sys.stdout.isatty():
             return [STANDARD_OUTPUT] * len(inputs)
-        return [_made_up(each.stem, f".{what}{suffix}") for each in inputs]
+        return [_name_for(each.stem, f".{what}{suffix}") for each in inputs]
     if spec == STANDARD_OUTPUT:
         return [STANDARD_OUTPUT] * len(inputs)
     if "{" in spec:
@@ -266,9 +266,9 @@ def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffi
     return [spec]
 
 
-def _made_up(stem: str, ending: str) -> str:
+def _name_for(stem: str, ending: str) -> str:
     """Return a name for a result, the stem cut where the name would be longer than file systems allow."""
-    room = LONGEST_NAME - len(os.fsencode(ending))
+    room = MAX_NAME_BYTES - len(os.fsencode(ending))
     if len(os.fsencode(stem)) > room:
         stem = os.fsencode(stem)[:room].decode(errors="ignore")
     return stem + ending

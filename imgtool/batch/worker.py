@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-PIPE = 1 << 20  # bytes that may be on their way back, so that a worker need not wait until all are taken
+PIPE_BYTES = 1 << 20  # bytes that may be on their way back, so that a worker need not wait until all are taken
 TYPES = ("uint8", "uint16", "float32", "float64")
 
 
@@ -63,13 +63,13 @@ class _Worker:
         with contextlib.suppress(ImportError, AttributeError, OSError):  # only Linux has it, and a limit to it
             import fcntl
 
-            fcntl.fcntl(self._back, fcntl.F_SETPIPE_SZ, PIPE)
+            fcntl.fcntl(self._back, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], np.ndarray | None]:
         """Return the answer to a request, and the array if it has one. Raises OSError or ValueError without answer."""
         send(self._to, {**request, "size": len(data)}, data)
         answer: dict[str, Any] = json.loads(self._back.readline())
-        return answer, _received(self._back, answer) if "shape" in answer else None
+        return answer, _receive(self._back, answer) if "shape" in answer else None
 
     def end(self) -> int:
         """Close the pipes, which ends the worker, and return its exit status, negative for a signal."""
@@ -87,7 +87,7 @@ def send(stream: IO[bytes], head: dict[str, Any], *parts: Any) -> None:
     stream.flush()
 
 
-def _received(stream: Any, answer: dict[str, Any]) -> np.ndarray:
+def _receive(stream: Any, answer: dict[str, Any]) -> np.ndarray:
     """Read an array. Raises ValueError when there is less than announced."""
     import numpy as np
 

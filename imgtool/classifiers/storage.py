@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from imgtool.batch.outputs import sweep, temporary_path, vanishing, write_file
+from imgtool.batch.outputs import remove_at_end, sweep, temporary_path, write_file
 from imgtool.classifiers import fields
 from imgtool.errors import DataError, OutputError
 
@@ -102,7 +102,7 @@ def check_place(folder: Path, *, overwrite: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(str(folder))
         attempt = temporary_path(str(folder))
-        with vanishing(attempt, lambda: open(attempt, "xb")) as file:
+        with remove_at_end(attempt, lambda: open(attempt, "xb")) as file:
             file.close()
         with contextlib.suppress(OSError):  # a folder that was there with a model stays
             folder.rmdir()

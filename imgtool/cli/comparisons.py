@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from imgtool.cli.messages import complain, note
-from imgtool.cli.progress import Drawn, told
-from imgtool.cli.tables import aligned, emit, json_line
+from imgtool.cli.progress import Drawn, progress_callback
+from imgtool.cli.tables import align, emit, json_line
 
 if TYPE_CHECKING:
     from imgtool.evaluation.comparison import Comparison
@@ -28,7 +28,7 @@ def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool 
     if shown == "json":
         emit(json_line(comparison.to_record()))
     elif shown == "table":
-        emit(aligned(*cells(comparison.rows())))
+        emit(align(*cells(comparison.rows())))
     else:
         emit(comparison.to_csv() if shown == "csv" else comparison.to_markdown())
     if shown == "table" and not quiet:
@@ -54,7 +54,7 @@ def shown_events(*, quiet: bool, verbose: bool = False) -> Iterator[Events | Non
 @contextmanager
 def shown_progress(*, quiet: bool, verbose: bool = False) -> Iterator[Callable[[int, int, str], None] | None]:
     """Give the callback that tells of progress, and take its bar away at the end, however that comes."""
-    progress = told(quiet=quiet, verbose=verbose)
+    progress = progress_callback(quiet=quiet, verbose=verbose)
     try:
         yield progress
     finally:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 Callback = Callable[[int, int, str], None]
 
-DELAY_S = 1.0  # what is done within a second needs no bar
+DELAY_SECONDS = 1.0  # what is done within a second needs no bar
 CLEAR = "\r\x1b[2K\x1b[?25h"  # to the line's beginning; erase the line; show the cursor
 _bars: list[Any] = []  # that are on the terminal
 
@@ -74,7 +74,7 @@ class Drawn:
     def __call__(self, done: int, total: int, message: str) -> None:
         """Draw that `done` of `total` steps are done; message says what is being done."""
         if self._bar is None:
-            if time.monotonic() - self._begin < DELAY_S:
+            if time.monotonic() - self._begin < DELAY_SECONDS:
                 return
             self._start()
         self._bar.update(self._task, completed=done, total=total, message=message)
@@ -122,7 +122,7 @@ def clear() -> None:
         terminal.flush()
 
 
-def told(*, quiet: bool, verbose: bool) -> Callback | None:
+def progress_callback(*, quiet: bool, verbose: bool) -> Callback | None:
     """Return the callback for one long task: a bar on a terminal, lines with --verbose, nothing else."""
     if quiet:
         return None

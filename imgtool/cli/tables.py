@@ -38,7 +38,7 @@ def write_rows(rows: Iterable[Row], *, format: str | None, columns: Sequence[str
             emit(json_line(row))
     elif format == "table":
         good = [[cell(row.get(column)) for column in columns] for row in rows if "error" not in row]
-        emit(aligned(columns, good))
+        emit(align(columns, good))
     else:
         _write_separated(rows, columns, format)
 
@@ -122,7 +122,7 @@ def cell(value: Any) -> str:
     return printable(str(value))
 
 
-def aligned(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def align(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return lines as columns two blanks apart, under their names. Numbers stand to the right."""
     if not lines:
         return ""
@@ -163,9 +163,9 @@ def _write_separated(rows: Iterable[Row], columns: Sequence[str], format: str) -
             continue
         named = [pair for column in columns for pair in _cells(column, row.get(column))]
         if header:
-            emit(_separated([name for name, _ in named], format))
+            emit(_separate([name for name, _ in named], format))
             header = False
-        emit(_separated([text for _, text in named], format))
+        emit(_separate([text for _, text in named], format))
 
 
 def _cells(column: str, value: Any) -> list[tuple[str, str]]:
@@ -180,7 +180,7 @@ def _cells(column: str, value: Any) -> list[tuple[str, str]]:
     return [(column, "" if value is None else str(value))]
 
 
-def _separated(texts: Sequence[str], format: str) -> str:
+def _separate(texts: Sequence[str], format: str) -> str:
     """Return one line of CSV (quoted where needed) or TSV, dangerous characters escaped."""
     texts = [printable(text) for text in texts]
     if format == "tsv":

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from imgtool.batch.cluster import CHUNK, LOCAL, cluster_map
+from imgtool.batch.cluster import CHUNK_ITEMS, LOCAL, cluster_map
 from imgtool.errors import ClusterError, MissingExtraError, ParameterError
 
 distributed = pytest.importorskip("distributed", reason="--cluster needs the extra 'cluster'")
@@ -39,7 +39,7 @@ def test_results_come_in_order_and_items_are_taken_as_results_are_wanted():
     taken = []
     results = cluster_map(squares, (taken.append(i) or i for i in range(1000)), LOCAL, workers=2)
     assert list(islice(results, 20)) == [number * number for number in range(20)]
-    assert len(taken) <= 7 * CHUNK
+    assert len(taken) <= 7 * CHUNK_ITEMS
     assert list(results) == [number * number for number in range(20, 1000)]
 
 
@@ -63,7 +63,7 @@ def test_the_environment_is_as_it_was(monkeypatch):
 
 def test_errors_of_imgtool_come_in_their_place_and_others_as_one_line():
     results = cluster_map(refusing, range(50), LOCAL, workers=1)
-    assert list(islice(results, 2 * CHUNK)) == list(range(2 * CHUNK))
+    assert list(islice(results, 2 * CHUNK_ITEMS)) == list(range(2 * CHUNK_ITEMS))
     with pytest.raises(ParameterError, match="40 is too much"):
         list(results)
     with pytest.raises(ClusterError, match=r"local: a worker cannot do the work \(RuntimeError: of two\)$"):

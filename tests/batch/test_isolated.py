@@ -110,7 +110,7 @@ def test_F17_death_is_an_error_and_the_next_image_gets_a_new_worker(reader, dead
 
 def test_F17_hanging_is_bounded(deadly, gif, monkeypatch, assert_within):
     deadly("time.sleep(30)")
-    monkeypatch.setattr(isolated, "SECONDS", 1)
+    monkeypatch.setattr(isolated, "MAX_SECONDS", 1)
     reader = IsolatedReader()
     begin = time.monotonic()
     with pytest.raises(ImageError, match="no answer within 1 seconds"):

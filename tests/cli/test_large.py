@@ -55,7 +55,7 @@ def example(dtype="uint8", channels=1, shape=(200, 33)):
 def both(monkeypatch, tmp_path, capsys):
     """Return a function that runs a command line whole and in strips, and returns both files and both records."""
     opened = []
-    monkeypatch.setattr("imgtool.cli.progress.DELAY_S", 1e9)
+    monkeypatch.setattr("imgtool.cli.progress.DELAY_SECONDS", 1e9)
     begin = RowFile.__init__
     monkeypatch.setattr(RowFile, "__init__", lambda self, *args: (opened.append(args), begin(self, *args))[1])
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from imgtool.cli.messages import printable
-from imgtool.cli.tables import aligned, cell, json_line, write_rows
+from imgtool.cli.tables import align, cell, json_line, write_rows
 
 
 def test_json_writes_what_json_has():
@@ -38,7 +38,7 @@ def test_nothing_printed_can_move_the_cursor(text):
 
 
 def test_table_aligns_numbers_to_the_right_and_wide_letters_by_their_width():
-    text = aligned(["path", "n"], [["日本.png", "5"], ["a.png", "10"]])
+    text = align(["path", "n"], [["日本.png", "5"], ["a.png", "10"]])
     assert text == "path       n\n日本.png   5\na.png     10\n"
 
 

@@ -28,7 +28,7 @@ imgtool features search --duplicates gist.npz
 """
 COLUMNS = ("rank", "path", "label", "score")
 PAIRS = ("path", "other", "cosine")
-THUMBNAIL = 160
+THUMBNAIL_PIXELS = 160
 
 
 @options.command("search", examples=EXAMPLES)
@@ -114,4 +114,4 @@ def _show(output: str, paths: list[str], read: Callable[[str], np.ndarray], *, f
         except (ImgtoolError, OSError) as error:
             complain(f"{name_of(path)}: cannot be shown: {explain(error)}")
             pictures.append(None)
-    write_file(output, encode(contact_sheet(pictures, THUMBNAIL), format_of(output)), overwrite=force)
+    write_file(output, encode(contact_sheet(pictures, THUMBNAIL_PIXELS), format_of(output)), overwrite=force)
