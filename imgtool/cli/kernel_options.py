@@ -123,9 +123,9 @@ def _block(name: str, entry: Entry, width: int) -> Iterator[str]:
 kernel = bundle(
     "chosen",
     choose,
-    click.option("--kernel", "name", type=LateChoice("kernel", _names), help="By name; --list shows them."),
-    click.option("--kernel-file", metavar="FILE", help="Numbers in a txt, csv, npy or json file."),
-    click.option("--matrix", metavar="ROWS", help='Inline: "1 0 -1; 2 0 -2; 1 0 -1".'),
+    click.option("--kernel", "name", type=LateChoice("kernel", _names), help="Kernel name; --list shows all."),
+    click.option("--kernel-file", metavar="FILE", help="Kernel from a txt, csv, npy or json file."),
+    click.option("--matrix", metavar="ROWS", help='Kernel inline: "1 0 -1; 2 0 -2; 1 0 -1".'),
     click.option(
         "--size", type=click.IntRange(1), metavar="N", help="Pixels: box, motion, median, minimum, maximum."
     ),
@@ -139,8 +139,8 @@ kernel = bundle(
     click.option("--aspect", type=float, metavar="N", help="Gabor: narrower along its stripes.  [1]"),
     click.option("--phase", type=float, metavar="DEGREES", help="Gabor: 0 even, 90 odd.  [0]"),
     click.option("--normalize", type=click.Choice(["none", "sum", "abs"]), default="none", metavar="NAME",
-                 help="Divide the taps: none, sum or abs.  [none]"),
-    click.option("--print-kernel", is_flag=True, help="Print it as --kernel-file reads it, and end."),
+                 help="Normalize the taps: none, sum or abs.  [none]"),
+    click.option("--print-kernel", is_flag=True, help="Print the kernel as --kernel-file reads it, and exit."),
     click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=print_list,
-                 help="Show all kernels and filters, and end."),
+                 help="List all kernels and filters, and exit."),
 )  # fmt: skip
