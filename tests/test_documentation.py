@@ -158,6 +158,20 @@ def test_every_command_is_in_the_documentation():
         assert f"imgtool {name}" in text, name
 
 
+def test_tests_of_each_guarantee_are_where_the_page_says():
+    """A test that is renamed or moved away from docs/reliability.md is found here."""
+    rows = re.findall(r"^\| ([FDN]\d+) \|.*\| (.*) \|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE)
+    assert len(rows) > 20
+    for row, tests in rows:
+        found = ""
+        for place in map(ROOT.joinpath, re.findall(r"tests/[\w/]+(?:\.py)?", tests)):
+            text = "".join(path.read_text() for path in ([place] if place.is_file() else place.glob("*.py")))
+            assert f"def test_{row}_" in text, f"{row}: {place}"
+            found += text
+        for name in re.findall(r"`(test_\w+?)\.\.\.`", tests):
+            assert f"def {name}" in found, f"{row}: {name}"
+
+
 def test_links_between_pages_lead_somewhere():
     generated = {ROOT / "docs" / name for name in site_pages.pages()}
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "sample_images/README.md"]:
