@@ -49,7 +49,7 @@ class Parameters:
     def __post_init__(self) -> None:
         """Raise ParameterError for a value of another type than the default, or out of range."""
         for each in fields(self):
-            value = checked(each.name, getattr(self, each.name), each.default, each.metadata["meaning"])
+            value = convert_value(each.name, getattr(self, each.name), each.default, each.metadata["meaning"])
             object.__setattr__(self, each.name, value)
 
     @classmethod
@@ -76,7 +76,7 @@ class Parameters:
             raise DataError(str(error)) from None
 
 
-def checked(name: str, value: Any, default: Any, meaning: Meaning) -> Any:
+def convert_value(name: str, value: Any, default: Any, meaning: Meaning) -> Any:
     """Return a value as the type of its default, lists as tuples. Raises ParameterError where it cannot be one."""
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_NUMBERS:

@@ -125,7 +125,7 @@ class VectorSvm(Trainable):
             seed=seed,
             events=events,
         )
-        self.learned_from(dataset, seed=seed, history=[found])
+        self.record_training(dataset, seed=seed, history=[found])
         return self
 
     def _all_features(self, dataset: Dataset, events: Events | None) -> np.ndarray:
@@ -252,20 +252,20 @@ class SiftFisherSvm(VectorSvm):
 
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return the Fisher vector."""
-        return encode(image, self._fitted(), levels=self.parameters.pyramid)
+        return encode(image, self._require_codebook(), levels=self.parameters.pyramid)
 
-    def _fitted(self) -> Codebook:
+    def _require_codebook(self) -> Codebook:
         if self.codebook is None:
             raise DataError(f"{self.name} is not fitted")
         return self.codebook
 
     def length(self) -> int:
         """Return how many numbers describe an image."""
-        return length(self._fitted(), self.parameters.pyramid)
+        return length(self._require_codebook(), self.parameters.pyramid)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the codebook's parts and the machine's."""
-        codebook = self._fitted()
+        codebook = self._require_codebook()
         return {f"codebook.{name}": getattr(codebook, name) for name in TENSORS} | super().arrays()
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:

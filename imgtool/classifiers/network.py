@@ -66,7 +66,7 @@ class NetworkClassifier(Trainable):
         }
         super().__init__(name, defaults if groups is None else groups, chosen=chosen)
         try:
-            self.catalogued.check(self.preprocessing)
+            self.architecture.check(self.preprocessing)
         except ParameterError as error:
             raise ParameterError(f"{name}: {error}") from None
         self._arrays: Arrays = {}
@@ -78,14 +78,14 @@ class NetworkClassifier(Trainable):
         self.validation: Dataset | None = None
 
     @property
-    def catalogued(self) -> Architecture:
+    def architecture(self) -> Architecture:
         """The catalogue's entry."""
         return CATALOGUE[self.name]
 
     @property
     def keeps_checkpoints(self) -> bool:  # type: ignore[override]
         """Whether `fit` writes to and goes on from a checkpoint."""
-        return not self.catalogued.by_hand
+        return not self.architecture.by_hand
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -107,7 +107,7 @@ class NetworkClassifier(Trainable):
     def network(self, classes: int | None = None) -> NetworkSequence:
         """Return the declaration for these settings and so many classes, by default its own."""
         count = len(self.classes) if classes is None else classes
-        return self.catalogued.declare(count, self.parameters, self.preprocessing)
+        return self.architecture.declare(count, self.parameters, self.preprocessing)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -147,21 +147,21 @@ class NetworkClassifier(Trainable):
 
         Raises MissingExtraError without PyTorch, TrainingError where the loss is not finite.
         """
-        if not self.catalogued.by_hand:
+        if not self.architecture.by_hand:
             _require_torch(f"training {self.name}")
         device = resolve(device)
         samples = self.samples(dataset, events)
         network = self.network(len(dataset.classes))
         arrays = {**draw_arrays(network, seed, self.input_shape), **self._start}
         require_arrays(network.arrays(), arrays)
-        if self.catalogued.by_hand:
+        if self.architecture.by_hand:
             trained, history = self._fit_by_hand(network, arrays, samples, seed, events)
         else:
             trained, history = self._fit_in_torch(network, arrays, samples, seed, device, resume, events)
         self._take(network, trained)
         # Without its times: equal trainings are stored as equal bytes.
         rows = [{key: value for key, value in row.items() if key != "seconds"} for row in history]
-        self.learned_from(dataset, seed=seed, history=rows, **self._origin)
+        self.record_training(dataset, seed=seed, history=rows, **self._origin)
         return self
 
     def _fit_by_hand(
@@ -207,7 +207,7 @@ class NetworkClassifier(Trainable):
         if "horizontal_flip" not in self.chosen and are_characters(dataset.classes):
             self.change("augmentation", replace(self.augmentation, horizontal_flip=False))
         may_be_gray = (
-            self.preprocessing.channels == 3 and 1 in self.catalogued.channels and "channels" not in self.chosen
+            self.preprocessing.channels == 3 and 1 in self.architecture.channels and "channels" not in self.chosen
         )
         stack = stack_of(dataset)
         if may_be_gray and stack is not None and stack.ndim == 3:

@@ -126,7 +126,7 @@ class Trainable(Classifier):
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take what was learned. Raises DataError when it does not fit."""
 
-    def learned_from(self, dataset: Dataset, *, seed: int, history: list[dict[str, Any]], **more: Any) -> None:
+    def record_training(self, dataset: Dataset, *, seed: int, history: list[dict[str, Any]], **more: Any) -> None:
         """Take the data set's classes, and say where the weights come from."""
         self.classes, self.identifiers = tuple(dataset.classes), (None,) * len(dataset.classes)
         recipe = settings_of({part: group for part, group in self.groups.items() if part in ("recipe", "augmentation")})

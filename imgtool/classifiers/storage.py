@@ -171,7 +171,7 @@ def load_model(folder: Path, *, verify: bool = False) -> ModelData:
         size, is_small = _size_of(path), _size_of(path) <= MAX_HASHED_BYTES
         if verify and not is_small:
             _require_hash(path, description["weights"]["sha256"])
-        arrays = _restored(_read(path, description["weights"]["sha256"]) if is_small else _mapped(path))
+        arrays = _dequantize(_read(path, description["weights"]["sha256"]) if is_small else _map_arrays(path))
         if verify or is_small:
             _require_finite(arrays)
     return ModelData(
@@ -256,7 +256,7 @@ def _read(path: Path, digest: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _mapped(path: Path) -> dict[str, np.ndarray]:
+def _map_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a safetensors file as views of the file, which are read when they are used."""
     from safetensors import SafetensorError, safe_open
 
@@ -295,7 +295,7 @@ def weights_data(arrays: Mapping[str, np.ndarray], quantize: Sequence[str] = ())
 
     stored: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
-        stored |= quantized(name, array) if name in quantize else {name: np.ascontiguousarray(array)}
+        stored |= quantize_rows(name, array) if name in quantize else {name: np.ascontiguousarray(array)}
     data: bytes = save(stored)
     return data
 
@@ -311,7 +311,7 @@ def weights_size(arrays: Mapping[str, np.ndarray]) -> int:
     return 8 + -(-header // 8) * 8 + end
 
 
-def quantized(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+def quantize_rows(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
     """Return the array as int8 and one scale for each row: value = int8 * scale."""
     rows = array.reshape(len(array), -1)
     scale = np.maximum(np.abs(rows).max(axis=1), np.float32(1e-30)) / 127
@@ -319,7 +319,7 @@ def quantized(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(values.reshape(array.shape)), name + _SCALE: scale.astype(np.float32)}
 
 
-def _restored(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _dequantize(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Multiply int8 arrays by their scales."""
     arrays = {name: array for name, array in stored.items() if not name.endswith(_SCALE)}
     for name, array in arrays.items():

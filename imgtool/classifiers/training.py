@@ -12,7 +12,7 @@ from imgtool.classifiers.registry import create, open_model
 from imgtool.classifiers.storage import check_place
 from imgtool.datasets.cache import ImageCache
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts, named_parts
+from imgtool.datasets.formats import Parts, open_parts
 from imgtool.datasets.split import split
 from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
@@ -90,7 +90,7 @@ def train(
     ('brick', 'grass', 'gravel')
     """
     trainable = create(model, **settings)
-    training, validation = training_parts(named_parts(dataset), trainable, validation_share, seed)
+    training, validation = training_parts(open_parts(dataset), trainable, validation_share, seed)
     if isinstance(trainable, NetworkClassifier):
         trainable.validation, trainable.threads = validation, threads
         if init is not None:
@@ -111,7 +111,7 @@ def train(
 
 def training_parts(parts: Parts, model: Trainable, share: float | None, seed: int) -> tuple[Dataset, Dataset | None]:
     """Return the images to learn from, and those to watch the training of a network by."""
-    if not isinstance(model, NetworkClassifier) or model.catalogued.by_hand:
+    if not isinstance(model, NetworkClassifier) or model.architecture.by_hand:
         if share:
             raise ParameterError(f"{model.name} is not watched while it is fitted: it takes no validation images")
         return parts.train, None

@@ -43,16 +43,16 @@ def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool 
 
 
 @contextmanager
-def shown_events(*, quiet: bool, verbose: bool = False) -> Iterator[Events | None]:
+def event_listener(*, quiet: bool, verbose: bool = False) -> Iterator[Events | None]:
     """Give the listener that draws progress."""
     from imgtool.events import steps_of
 
-    with shown_progress(quiet=quiet, verbose=verbose) as progress:
+    with progress_bar(quiet=quiet, verbose=verbose) as progress:
         yield (lambda event: progress(*steps_of(event))) if progress else None
 
 
 @contextmanager
-def shown_progress(*, quiet: bool, verbose: bool = False) -> Iterator[Callable[[int, int, str], None] | None]:
+def progress_bar(*, quiet: bool, verbose: bool = False) -> Iterator[Callable[[int, int, str], None] | None]:
     """Give the callback that tells of progress, and take its bar away at the end, however that comes."""
     progress = progress_callback(quiet=quiet, verbose=verbose)
     try:

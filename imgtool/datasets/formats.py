@@ -79,7 +79,7 @@ def load_dataset(path: str | os.PathLike[str]) -> Parts:
         raise DataError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def named_parts(data: str | os.PathLike[str] | Parts | Dataset) -> Parts:
+def open_parts(data: str | os.PathLike[str] | Parts | Dataset) -> Parts:
     """Return the parts of a data set that is named, or there already; a data set alone is a training part."""
     if isinstance(data, Parts):
         return data

@@ -25,7 +25,7 @@ from imgtool.evaluation.intervals import wilson
 from imgtool.evaluation.metrics import among, class_accuracies, confusion, top_k_hits
 from imgtool.evaluation.runner import Model, Result, Runner, check_usage
 from imgtool.evaluation.significance import mcnemar_exact
-from imgtool.evaluation.splits import Data, Split, all_held_out, holdout, parts_of
+from imgtool.evaluation.splits import Data, Split, evaluation_split, holdout, parts_of
 from imgtool.evaluation.store import Predictions, Store
 from imgtool.events import Events
 
@@ -193,7 +193,7 @@ def compare(
     >>> row["model"], row["n"]
     ('two-layer', 12)
     """
-    models, settings, device = _listed(models), settings or {}, resolve(device)
+    models, settings, device = _as_list(models), settings or {}, resolve(device)
     check_usage(models, settings)
     split = holdout(parts_of(data, ImageCache()), test_share, seed)
     same = list(duplicates(split.train, split.test, events)) if split.train else []
@@ -247,8 +247,8 @@ def evaluate(
     "alexnet knows no class 'brick'; its 10 are tench, English springer, cassette player, chain saw, church ..."
     """
     device = resolve(device)
-    split = all_held_out(parts_of(data, ImageCache(budget_bytes=0)))
-    results = Runner(split, _store(work), device=device, jobs=jobs, events=events).run(_listed(models))
+    split = evaluation_split(parts_of(data, ImageCache(budget_bytes=0)))
+    results = Runner(split, _store(work), device=device, jobs=jobs, events=events).run(_as_list(models))
     return _comparison(split, results, [], {"device": device}, data)
 
 
@@ -257,13 +257,13 @@ def _comparison(
 ) -> Comparison:
     """Return the results with what is known of the data."""
     stored = [result.predictions for result in results if result.predictions]
-    seen = [each.model for each in stored if (each.facts.get("data") or {}).get("sha256") in split.held_out]
+    seen = [each.model for each in stored if (each.facts.get("data") or {}).get("sha256") in split.test_digests]
     known = {**facts, "sha256": split.digests(), "imgtool": imgtool.__version__}
     name = os.fspath(data) if isinstance(data, str | os.PathLike) else ""
     return Comparison(split.test.classes, split.test.labels, results, same, seen, split.counts(), known, name)
 
 
-def _listed(models: Sequence[Model] | Model) -> list[Model]:
+def _as_list(models: Sequence[Model] | Model) -> list[Model]:
     """Return one or several models as a list."""
     return list(models) if isinstance(models, list | tuple) else [models]  # type: ignore[list-item]
 

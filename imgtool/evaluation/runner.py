@@ -80,10 +80,10 @@ class Runner:
 
     def _fit(self, given: Model, train: Dataset) -> tuple[Classifier, float]:
         """Return a model fitted to the training part, and how many seconds that took."""
-        model = unfitted(given, self.settings) if isinstance(given, str) else given
+        model = create_unfitted(given, self.settings) if isinstance(given, str) else given
         if not isinstance(model, Trainable):
             raise ParameterError(f"{model.name} cannot be trained")
-        events = _named(label_of(given), self.events)
+        events = _with_name(label_of(given), self.events)
         begin = time.perf_counter()
         fitted = model.fit(train, seed=self.seed, device=self.device, events=events)
         return fitted, time.perf_counter() - begin
@@ -101,7 +101,7 @@ class Runner:
         for (result, model), scores, spent in zip(ready, rows, seconds, strict=True):
             if result.error is None:
                 with _failure_of(result):
-                    result.predictions = self._stored(result, model, np.stack(scores), spent, train_seconds)
+                    result.predictions = self._store_predictions(result, model, np.stack(scores), spent, train_seconds)
 
     def _collect(
         self, pairs: Sequence[tuple[Result, Classifier]]
@@ -123,7 +123,7 @@ class Runner:
                 break
         return rows, [timings.seconds for timings in predictions.timings]
 
-    def _stored(
+    def _store_predictions(
         self,
         result: Result,
         model: Classifier,
@@ -159,7 +159,7 @@ def is_trained(model: Model) -> bool:
     return "@" in model or "/" in model or Path(model, storage.DESCRIPTION).is_file()
 
 
-def unfitted(name: str, settings: Mapping[str, Any]) -> Trainable:
+def create_unfitted(name: str, settings: Mapping[str, Any]) -> Trainable:
     """Return a classifier to fit, with those of the settings that it has."""
     known = registry.create(name).settings
     return registry.create(name, **{key: value for key, value in settings.items() if key in known})
@@ -175,7 +175,7 @@ def check_usage(models: Sequence[Model], settings: Mapping[str, Any]) -> None:
             if is_trained(model):
                 registry.locate(model)
             else:
-                known |= unfitted(model, settings).settings.keys()
+                known |= create_unfitted(model, settings).settings.keys()
         except ParameterError:
             raise
         except ImgtoolError:
@@ -218,7 +218,7 @@ def _failure_of(result: Result) -> Iterator[None]:
         result.error = reason_of(error)
 
 
-def _named(name: str, events: Events | None) -> Events | None:
+def _with_name(name: str, events: Events | None) -> Events | None:
     """Return a listener that says whose progress it is."""
     if events is None:
         return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from imgtool.datasets.cache import ImageCache
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts, named_parts
+from imgtool.datasets.formats import Parts, open_parts
 from imgtool.datasets.split import split
 
 Data = str | os.PathLike[str] | Parts | Dataset
@@ -39,7 +39,7 @@ class Split:
         return {name: part.counts() for name, part in self._parts().items()}
 
     @cached_property
-    def held_out(self) -> set[str]:
+    def test_digests(self) -> set[str]:
         """The hashes of the data sets that hold all of the held-out images: who was trained on them has seen these."""
         return {part.digest() for part in (self.test, self.whole) if part is not None}
 
@@ -50,7 +50,7 @@ class Split:
 
 def parts_of(data: Data, cache: ImageCache) -> Parts:
     """Return the parts of a path, parts, or a data set, whose files are read once."""
-    parts = named_parts(data)
+    parts = open_parts(data)
     return replace(parts, train=parts.train.with_cache(cache), test=parts.test and parts.test.with_cache(cache))
 
 
@@ -64,6 +64,6 @@ def holdout(parts: Parts, share: float, seed: int) -> Split:
     return Split(test, train, parts.train, share, seed)
 
 
-def all_held_out(parts: Parts) -> Split:
+def evaluation_split(parts: Parts) -> Split:
     """Return the split for models that are trained already: the held-out part where there is one, else all images."""
     return Split(parts.train if parts.test is None else parts.test)

@@ -77,7 +77,7 @@ COLUMNS = (
 )
 
 
-def shown_columns(rows: Sequence[Row]) -> list[Column]:
+def visible_columns(rows: Sequence[Row]) -> list[Column]:
     """Return the columns for readers; reasons only where a model failed."""
     failed = any(row.get("error") for row in rows)
     return [column for column in COLUMNS if column.heading and (failed or column.key != "error")]
@@ -85,7 +85,7 @@ def shown_columns(rows: Sequence[Row]) -> list[Column]:
 
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return headings and the lines of the table, as readers see them."""
-    columns = shown_columns(rows)
+    columns = visible_columns(rows)
     return [column.heading for column in columns], [[column.cell(row) for column in columns] for row in rows]
 
 

@@ -143,7 +143,7 @@ class Conv(Layer):
         if tape:
             tape.keep(x)
         layer, weight = self.declared, self._weight()
-        padded = _padded(x, self._margins(x))
+        padded = _pad(x, self._margins(x))
         sides = [(side - layer.size) // layer.stride + 1 for side in padded.shape[2:]]
         y = np.empty((len(x), *weight.shape[:2], sides[0] * sides[1]), np.result_type(x, weight))
         step = max(1, COLUMN_VALUES // (layer.groups * weight.shape[2] * y.shape[3]))
@@ -157,7 +157,7 @@ class Conv(Layer):
     def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
         """Keep the gradients of weight and bias; add the columns' gradient up at their places."""
         layer, weight, x = self.declared, self._weight(), tape.memory.pop()
-        padded = _padded(x, self._margins(x))
+        padded = _pad(x, self._margins(x))
         flat = gradient.reshape(len(x), layer.groups, weight.shape[1], -1)
         if layer.bias:
             self.gradients["bias"] = gradient.sum(axis=(0, 2, 3))
@@ -177,7 +177,7 @@ class Conv(Layer):
         return columns.reshape(len(padded), self.declared.groups, -1, columns.shape[2])
 
 
-def _padded(x: np.ndarray, margins: Margins, value: float = 0.0) -> np.ndarray:
+def _pad(x: np.ndarray, margins: Margins, value: float = 0.0) -> np.ndarray:
     """Return the images with a frame of this value, or as they are where there is none."""
     (top, bottom), (left, right) = margins
     if not (top or bottom or left or right):
@@ -242,7 +242,7 @@ class MaxPool(Layer):
     def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
         """Map (n, channels, rows, columns) to fewer rows and columns."""
         margins, places = _plan(self.declared, x.shape[1:])
-        padded = _padded(x, margins, -np.inf)
+        padded = _pad(x, margins, -np.inf)
         best = padded[places[0]].copy()
         for place in places[1:]:
             np.maximum(best, padded[place], out=best)
@@ -270,7 +270,7 @@ class AvgPool(Layer):
         if tape:
             tape.keep(x.shape)
         margins, places = _plan(self.declared, x.shape[1:])
-        padded = _padded(x, margins)
+        padded = _pad(x, margins)
         total = padded[places[0]].copy()
         for place in places[1:]:
             total += padded[place]

@@ -76,7 +76,7 @@ def _run_of(network: Sequence, space: nn.Module) -> Run:
 def _step_of(part: declared.Layer, name: str, space: nn.Module, *, in_place: bool = False) -> Step:
     """Return what computes a part, its modules registered in `space` under the name."""
     if isinstance(part, (declared.Sum, declared.Concat)):
-        branches = [_step_of(b, key, space) if key else _unnamed(b, name, space) for key, b in part.branches]
+        branches = [_step_of(b, key, space) if key else _positional_step(b, name, space) for key, b in part.branches]
         return SumOf(branches) if isinstance(part, declared.Sum) else ConcatOf(branches)
     if isinstance(part, Sequence):
         module: nn.Module = Chain(part)
@@ -92,7 +92,7 @@ def _step_of(part: declared.Layer, name: str, space: nn.Module, *, in_place: boo
     return module
 
 
-def _unnamed(branch: declared.Layer, name: str, space: nn.Module) -> Step:
+def _positional_step(branch: declared.Layer, name: str, space: nn.Module) -> Step:
     """Return what computes a positional branch, which adds no name."""
     return _run_of(branch, space) if isinstance(branch, Sequence) else _step_of(branch, name, space)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imgtool.features.keypoints import Matches
 
 
-class Matched(NamedTuple):
+class ImageMatches(NamedTuple):
     """How many keypoints an image and the other one have, and the pairs that match."""
 
     keypoints: tuple[int, int]
@@ -24,7 +24,7 @@ class Matched(NamedTuple):
 
 def match_images(
     source: Source, other: str, *, jobs: int, visualize: str | None = None, overwrite: bool = False
-) -> Iterator[Outcome[Matched]]:
+) -> Iterator[Outcome[ImageMatches]]:
     """Match every image with another one, and draw the pairs where asked. Raises ImageError of the other one."""
     import numpy as np
 
@@ -41,12 +41,12 @@ def match_images(
         picture = lambda left, pairs: matches_picture(left, right, pairs)  # noqa: E731
         draw = writer_of(picture, visualize, source.inputs, what="matches", overwrite=overwrite)
 
-    def work(index: int, remarks: list[Remark]) -> Matched:
+    def work(index: int, remarks: list[Remark]) -> ImageMatches:
         left = source.read(index, remarks)
         of_left = sparse_sift(left)
         found = match(of_left, of_right)
         if draw:
             draw(index, left, np.hstack([found.left, found.right])[found.inliers])
-        return Matched((len(of_left.values), len(of_right.values)), found)
+        return ImageMatches((len(of_left.values), len(of_right.values)), found)
 
     return map_inputs(source, work, jobs=jobs)

@@ -99,7 +99,7 @@ class Predictions(Iterator[Prediction]):
         """Read one image and prepare it for each model; what fails is kept as an error."""
         everywhere = range(len(self._models))
         try:
-            with self._timed(everywhere, "read"):
+            with self._measure(everywhere, "read"):
                 image = self._read(index)
         except Exception as error:  # a user's own reader may raise anything
             for reasons in errors:
@@ -107,7 +107,7 @@ class Predictions(Iterator[Prediction]):
             return
         for number, model in enumerate(self._models):
             try:
-                with self._timed([number], "prepare"):
+                with self._measure([number], "prepare"):
                     prepared[number][index] = model.prepare(image)
             except Exception as error:  # a user's own class may raise anything
                 errors[number][index] = error
@@ -138,14 +138,14 @@ class Predictions(Iterator[Prediction]):
             return {}
         model = self._models[number]
         with np.errstate(over="ignore", invalid="ignore"):  # told below, in one line
-            with self._timed([number], "features"):
+            with self._measure([number], "features"):
                 features = model.features(list(prepared.values()))
-            with self._timed([number], "decide"):
+            with self._measure([number], "decide"):
                 found = np.asarray(model.decide(features))
         return dict(zip(prepared, require_probabilities(model, found, len(prepared)), strict=True))
 
     @contextmanager
-    def _timed(self, numbers: Sequence[int], stage: str) -> Iterator[None]:
+    def _measure(self, numbers: Sequence[int], stage: str) -> Iterator[None]:
         """Add the time of what is done within to some models."""
         begin = time.perf_counter()
         try:

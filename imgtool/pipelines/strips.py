@@ -25,7 +25,7 @@ class Target(Protocol):
         """Store some rows."""
 
 
-class Filtered(NamedTuple):
+class StripResult(NamedTuple):
     """What became of an image: the result's shape, how many of its values were clipped, how many were not finite."""
 
     shape: tuple[int, ...]
@@ -38,7 +38,7 @@ Opener = Callable[[tuple[int, ...], np.dtype], AbstractContextManager[Target]]
 
 def filter_in_strips(
     local: StripFilter, image: Rows, open_target: Opener, *, threads: int, events: Events | None
-) -> Filtered:
+) -> StripResult:
     """Filter an image strip by strip.
 
     open_target: from the result's shape and type to the place for it, which is held open meanwhile.
@@ -62,7 +62,7 @@ def filter_in_strips(
 
         for counts in _with_events(ordered_map(store, others, threads), len(others), events):
             clipped, not_finite = clipped + counts[0], not_finite + counts[1]
-    return Filtered(shape, clipped, not_finite)
+    return StripResult(shape, clipped, not_finite)
 
 
 def _with_events(results: Iterable[Result], total: int, events: Events | None) -> Iterator[Result]:

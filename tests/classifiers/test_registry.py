@@ -28,7 +28,7 @@ class Constant(Trainable):
     groups = {"architecture": ConstantParameters()}  # noqa: RUF012
 
     def fit(self, dataset, *, seed=0, device="cpu", resume=None, events=None):
-        self.learned_from(dataset, seed=seed, history=[])
+        self.record_training(dataset, seed=seed, history=[])
         return self
 
     def prepare(self, image):

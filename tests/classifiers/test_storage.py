@@ -19,7 +19,7 @@ from imgtool.classifiers.storage import (
     digest_of,
     load_description,
     load_model,
-    quantized,
+    quantize_rows,
     save_model,
     weights_data,
     weights_size,
@@ -248,7 +248,7 @@ def test_large_weights_are_mapped_and_hashed_only_when_verified(tmp_path, monkey
 )
 def test_8_bit_values_are_within_half_a_step_of_each_row(rows, others, size, seed):
     array = (np.random.default_rng(seed).standard_normal((rows, *others)) * size).astype(np.float32)
-    stored = quantized("w", array)
+    stored = quantize_rows("w", array)
     assert stored["w"].dtype == np.int8
     assert stored["w.scale"].shape == (rows,)
     scale = stored["w.scale"].reshape(-1, *[1] * len(others))

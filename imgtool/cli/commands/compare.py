@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import SHOWN, print_comparison, shown_events
+from imgtool.cli.comparisons import SHOWN, event_listener, print_comparison
 
 EXAMPLES = """
 imgtool compare photos/ --model sift-fv-svm --model alexnet --report report.html
@@ -56,7 +56,7 @@ def command(
 
     if report is not None:
         check_free(str(report), overwrite=force)
-    with shown_events(quiet=quiet, verbose=verbose) as events:
+    with event_listener(quiet=quiet, verbose=verbose) as events:
         comparison = compare(
             names, data, test_share=test_share, seed=seed, device=device, settings=settings, jobs=jobs, events=events
         )

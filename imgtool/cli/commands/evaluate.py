@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import SHOWN, print_comparison, shown_events
+from imgtool.cli.comparisons import SHOWN, event_listener, print_comparison
 
 EXAMPLES = """
 imgtool evaluate photos/ --model photos-hog/ --model photos-lenet/
@@ -29,6 +29,6 @@ def command(data: Path, names: tuple[str, ...], device: str, jobs: int | None, f
     """
     from imgtool.evaluation.comparison import evaluate
 
-    with shown_events(quiet=quiet) as events:
+    with event_listener(quiet=quiet) as events:
         comparison = evaluate(names, data, device=device, jobs=jobs, events=events)
     print_comparison(comparison, format, quiet=quiet)

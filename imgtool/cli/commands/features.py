@@ -11,7 +11,7 @@ import click
 
 from imgtool.cli import options
 from imgtool.cli.commands import search
-from imgtool.cli.comparisons import shown_progress
+from imgtool.cli.comparisons import progress_bar
 from imgtool.cli.images import Images, each_image
 from imgtool.cli.messages import complain, explain, option
 from imgtool.cli.tables import Row, write_rows
@@ -90,7 +90,7 @@ def fit(
     pictures, count = _readable(images), len(images.source)
     settings: dict[str, Any] = {"local": LocalSettings(step, bins, "flat", root), "samples": samples, "seed": seed}
     if dictionary:
-        with shown_progress(quiet=images.quiet, verbose=images.verbose) as progress:
+        with progress_bar(quiet=images.quiet, verbose=images.verbose) as progress:
             atoms = fit_dictionary(pictures, count, atoms=dictionary, progress=progress, **settings)
         save_codebook(output, atoms, overwrite=force)
         content = f"{dictionary} atoms of 128 numbers"

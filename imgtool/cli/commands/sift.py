@@ -16,7 +16,7 @@ from imgtool.errors import ParameterError
 
 if TYPE_CHECKING:
     from imgtool.features.sift import Descriptors
-    from imgtool.pipelines.match_images import Matched
+    from imgtool.pipelines.match_images import ImageMatches
 
 EXAMPLES = """
 imgtool sift photo.jpg
@@ -87,7 +87,7 @@ def _match(images: Images, vectors: Vectors, other: str, visualize: str | None) 
     Rows(vectors.format).write(rows, MATCH_COLUMNS)
 
 
-def _match_row(other: str, found: Matched) -> Row:
+def _match_row(other: str, found: ImageMatches) -> Row:
     """Return what standard output says of one pair of images."""
     return {
         "other": other,

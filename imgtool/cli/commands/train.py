@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import shown_events
+from imgtool.cli.comparisons import event_listener
 from imgtool.cli.tables import emit, json_line, write_rows
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def command(
 
     create(name, **settings)  # wrong usage is told before a data set is looked for
     parts = load_dataset(data)
-    with shown_events(quiet=quiet, verbose=verbose) as events:
+    with event_listener(quiet=quiet, verbose=verbose) as events:
         model = train(parts, name, output=output, overwrite=force, events=events, **how, **settings)
         if parts.test is not None:
             model.provenance = measure(model, parts.test)
