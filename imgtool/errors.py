@@ -22,7 +22,7 @@ EXTRAS = {
 
 
 class ImgtoolError(Exception):
-    """The root of all expected errors; exit status 1 unless a subclass says otherwise.
+    """Base class of all expected errors. The exit status is 1 unless a subclass sets another.
 
     hint: a key to what can be done about it; parameters: the names of parameters, as Python spells them, that the
     message speaks of.
@@ -49,23 +49,23 @@ class ImgtoolError(Exception):
 
 
 class ImageError(ImgtoolError, ValueError):
-    """An image cannot be read, or cannot be used as it is."""
+    """An image cannot be read, or is not suitable."""
 
 
 class OutputError(ImgtoolError):
-    """A result cannot be written where it should go."""
+    """A result cannot be written."""
 
 
 class DataError(ImgtoolError):
-    """A data set, feature file, codebook or model folder is not what it should be."""
+    """A data set, feature file, codebook or model folder is missing, damaged or inconsistent."""
 
 
 class ClusterError(ImgtoolError):
-    """A cluster's scheduler or workers cannot be reached, or are gone."""
+    """A cluster's scheduler or workers cannot be reached, or have disappeared."""
 
 
 class TrainingError(ImgtoolError):
-    """Training cannot go on, such as after a loss that is not finite."""
+    """Training cannot continue, for example because the loss is not finite."""
 
 
 class ParameterError(ImgtoolError, ValueError):
@@ -75,7 +75,7 @@ class ParameterError(ImgtoolError, ValueError):
 
 
 class MissingExtraError(ImgtoolError):
-    """An optional part is not installed."""
+    """An optional extra is not installed."""
 
     exit_status = 2
 
@@ -89,6 +89,6 @@ class MissingExtraError(ImgtoolError):
 
 
 class DeviceError(ImgtoolError):
-    """The device asked for is not there."""
+    """The requested device does not exist on this machine."""
 
     exit_status = 2

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 import imgtool
@@ -111,9 +110,8 @@ def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / "sample_images").symlink_to(SAMPLES)
-    known = {"imgtool": imgtool, "np": np, "folder": str(tmp_path), name: getattr(imgtool, name)}
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    examples = doctest.DocTestFinder(recurse=False).find(getattr(imgtool, name), name, globs=known)
+    examples = doctest.DocTestFinder(recurse=False).find(getattr(imgtool, name), name, globs={})
     for example in examples:
         runner.run(example)
     assert runner.summarize().failed == 0

@@ -1,4 +1,4 @@
-"""Write an image to a file, whole or not at all."""
+"""Write an image to a file, completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def write(
     Parameters
     ----------
     path : path
-        Where; folders that lack are made.
+        The file; missing folders are created.
     image : array_like, (height, width) or (height, width, 1 to 4)
-        uint8, uint16, float32 or float64, as far as the format holds them; bool becomes black and white of 8 bits.
+        uint8, uint16, float32 or float64, if the format supports the type; bool is written as 8-bit black and white.
     format : str, optional
-        As for `encode`; told by the name's suffix if not given.
+        As for `encode`; default: by the file's suffix.
     quality, compression : int, optional
         As for `encode`.
     profile : bytes, optional
-        An ICC profile, as for `encode`.
+        ICC profile, as for `encode`.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
@@ -44,15 +44,15 @@ def write(
     Raises
     ------
     ImageError
-        The format cannot hold the image's type or channels, or the image is no image.
+        The image is not valid, or the format does not support its type or channels.
     OutputError
         The file exists, or cannot be written.
     ParameterError
-        The suffix or the format is unknown, or does not take an option.
+        The suffix or format is unknown, or the format does not have an option.
 
     Notes
     -----
-    The file appears whole or not at all: it is written under another name beside its place and renamed.
+    The file appears complete or not at all: it is written under a temporary name in the same folder and renamed.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Classifiers by name.
 
-A name is an architecture (`alexnet`), which `create` makes unfitted and `open_model` opens as the model that ships; or
-`ARCHITECTURE@WEIGHTS` (`alexnet@imagenette`). A path opens a model folder. A user's own class is registered as an
-entry point of the group `imgtool.models`.
+A name is an architecture (`alexnet`) or `ARCHITECTURE@WEIGHTS` (`alexnet@imagenette`). `create` takes an architecture
+and returns an unfitted model; `open_model` takes either, and opens the included weights of a bare architecture. A path
+opens a model folder. A user's own class is registered as an entry point of the group `imgtool.models`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ DEFAULT_WEIGHTS = {"alexnet": "imagenette", "lenet": "cifar10", "sift-fv-svm": "
 
 
 def names() -> list[str]:
-    """Return the architectures, those of entry points included."""
+    """Return the names of all architectures, including those of entry points."""
     return [*ARCHITECTURES, *_entry_points()]
 
 
 def shipped() -> list[str]:
-    """Return the models in the package."""
+    """Return the names of the included models."""
     return sorted(folder.name for folder in SHIPPED_FOLDER.iterdir() if folder.is_dir())
 
 
@@ -86,7 +86,7 @@ def groups_of(name: str) -> Groups:
 
 
 def settings_table(name: str) -> list[dict[str, Any]]:
-    """Return a row for each setting of an architecture: its name, what it is part of, default, range, meaning."""
+    """Return a row for each setting of an architecture: name, group, default, range, meaning."""
     from imgtool.networks.catalogue import CATALOGUE
 
     narrowed = CATALOGUE[name].ranges() if name in CATALOGUE else {}
@@ -95,7 +95,7 @@ def settings_table(name: str) -> list[dict[str, Any]]:
 
 
 def locate(name: str) -> Path:
-    """Return the folder of a fitted model: a path, or a name of one that ships."""
+    """Return the folder of a fitted model, given its path or the name of an included model."""
     if "/" in name or Path(name, "model.json").is_file() or name in (".", ".."):
         return Path(name)
     architecture, _, weights = name.partition("@")
@@ -108,7 +108,7 @@ def locate(name: str) -> Path:
 
 
 def is_trained(name: str) -> bool:
-    """Tell a trained model (a folder, NAME@WEIGHTS) from an architecture, which is fitted first."""
+    """Tell whether a name is a trained model (a folder, NAME@WEIGHTS), not an architecture, which must be fitted."""
     return "@" in name or "/" in name or Path(name, "model.json").is_file()
 
 
@@ -118,29 +118,30 @@ def open_model(name: str | Path, *, device: str = "cpu", backend: str = "auto") 
     Parameters
     ----------
     name : str or Path
-        A model that ships (`alexnet`, `lenet@mnist`), or the folder of a trained one.
+        An included model (`alexnet`, `lenet@mnist`), or the folder of a trained model.
     device : str
-        "cpu", "cuda", "cuda:N", or "auto" for a GPU where there is one.
+        "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one.
     backend : str
         "numpy", "torch", or "auto": NumPy on the CPU, PyTorch on a GPU.
 
     Returns
     -------
     Classifier
-        With `classes`, `scores(images)`, and the three stages `prepare`, `features`, `decide`.
+        With `classes`, `scores(images)`, and its three stages `prepare`, `features` and `decide`.
 
     Raises
     ------
     ParameterError
-        No model has this name, or it has no such backend.
+        The model is unknown, or does not have the backend.
     DataError
-        The folder is not a whole model.
+        The folder is not a complete model.
     DeviceError, MissingExtraError
-        The device is not there, or PyTorch is not installed.
+        The device does not exist, or PyTorch is not installed.
 
     Examples
     --------
-    >>> model = open_model("lenet@mnist")
+    >>> import imgtool
+    >>> model = imgtool.open_model("lenet@mnist")
     >>> len(model.classes), model.classes[:3]
     (10, ('0', '1', '2'))
     """
@@ -159,7 +160,7 @@ def open_model(name: str | Path, *, device: str = "cpu", backend: str = "auto") 
 
 
 def _kind_of(folder: Path, data: ModelData, backend: str) -> type[Trainable]:
-    """Return the class of a stored model, which must have the backend."""
+    """Return the class of a stored model. Raises ParameterError if it does not have the backend."""
     if data.name not in names():
         raise DataError(f"{folder}: is a model of the unknown kind {data.name!r}")
     kind = _class_of(data.name)

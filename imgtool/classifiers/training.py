@@ -41,31 +41,32 @@ def train(
     Parameters
     ----------
     dataset : str, Path, Dataset or Parts
-        What `load_dataset` reads or returns. The held-out part is not looked at.
+        What `load_dataset` takes or returns. The held-out part is not used.
     model : str
         An architecture: two-layer, lenet, alexnet, hog-svm, gist-svm, sift-fv-svm.
     output : str or Path, optional
-        The folder to write the model to. While a network trains, a checkpoint lies beside it.
+        Folder to write the model to. While a network trains, its checkpoint is beside this folder.
     overwrite : bool
-        Replace a model that is there.
+        Replace an existing model.
     validation_share : float, optional
-        Of a network's training images, the share that is left out to watch the training; the epoch with the fewest
-        errors on it is kept. By default a tenth, or the data set's own validation part where it has three; 0 for none.
-        Classic models choose by cross-validation instead.
+        Share of a network's training images to use for validation; the epoch with the fewest validation errors is kept.
+        Default: a tenth, or the data set's own validation part if it has one; 0 for none. Classic models use
+        cross-validation instead.
     init : str or Path, optional
-        A trained network of the same architecture to start from; for other classes its last layer is drawn anew.
+        A trained network of the same architecture to start from. If the classes differ, the last layer is initialized
+        at random.
     seed : int
-        Of everything random.
+        Random seed.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
     threads : int, optional
-        Of the CPU; by default a fixed function of the network's size.
+        CPU threads; the default depends only on the network's size.
     resume : bool
-        Go on from the checkpoint of an interrupted training with the same settings.
+        Continue an interrupted training with the same settings from its checkpoint.
     events : callable, optional
-        Called with `imgtool.events.Step`, `Epoch` and `Progress` while it goes on.
+        Called with `imgtool.events.Step`, `Epoch` and `Progress` during training.
     **settings
-        Of the model, such as ``epochs=5``; `imgtool train` lists them.
+        Settings of the model, such as ``epochs=5``; `imgtool train --model NAME --settings` lists them.
 
     Returns
     -------
@@ -75,17 +76,18 @@ def train(
     Raises
     ------
     ParameterError
-        An unknown model, or a setting out of range.
+        The model is unknown, or a setting is unknown or out of range.
     DataError, ImageError
         The data set cannot be used.
     TrainingError
-        The loss is not finite, or memory is exhausted.
+        The loss is not finite, or memory ran out.
     OutputError
-        The model cannot be written, or is there already.
+        The model cannot be written, or exists already.
 
     Examples
     --------
-    >>> model = train("sample_images/textures", "two-layer", epochs=3)
+    >>> import imgtool
+    >>> model = imgtool.train("sample_images/textures", "two-layer", epochs=3)
     >>> model.classes
     ('brick', 'grass', 'gravel')
     """
@@ -110,7 +112,7 @@ def train(
 
 
 def training_parts(parts: Parts, model: Trainable, share: float | None, seed: int) -> tuple[Dataset, Dataset | None]:
-    """Return the images to learn from, and those to watch the training of a network by."""
+    """Return the training images, and the validation images of a network (None for none)."""
     if not isinstance(model, NetworkClassifier) or model.architecture.by_hand:
         if share:
             raise ParameterError(f"{model.name} is not watched while it is fitted: it takes no validation images")
@@ -124,7 +126,7 @@ def training_parts(parts: Parts, model: Trainable, share: float | None, seed: in
 
 
 def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, resume: bool) -> Path | None:
-    """Return where the checkpoint lies, None where there is none; refuse what could not be written, before the work."""
+    """Return the checkpoint's path, None for a model without one. Raises OutputError for a place that cannot be written."""
     if output is None:
         return None
     check_place(output, overwrite=overwrite)
@@ -140,7 +142,7 @@ def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, re
 
 
 def checkpoint_of(output: Path) -> Path:
-    """Return where the checkpoint of a model lies while it is trained."""
+    """Return the path of a model's checkpoint."""
     return output.with_name(output.name + ".checkpoint")
 
 

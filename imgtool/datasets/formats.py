@@ -41,32 +41,33 @@ class Parts:
 
 
 def load_dataset(path: str | os.PathLike[str]) -> Parts:
-    """Find the labeled images that a path stands for.
+    """Load a labeled data set.
 
     Parameters
     ----------
     path : str or path
-        A folder of class folders; one that holds such folders under `train` and `val` or `test`; a folder of MNIST's
-        IDX files or CIFAR-10's binary batches; a CSV of `path,label`; a feature file with labels.
+        A folder of class folders; a folder with `train` and `val` or `test`, each with class folders; a folder of
+        MNIST's IDX files or CIFAR-10's binary batches; a CSV of `path,label`; or a feature file with labels.
 
     Returns
     -------
     Parts
-        `train` and `test`, each a `Dataset`; `test` is None where the data come without a held-out part. A data set has
-        `classes` (names), `labels` (indices into them), `image(index)` (read when asked for), `counts()` and `subset`.
+        `train` and `test`, each a `Dataset`; `test` is None if there is no held-out part. A `Dataset` has `classes`
+        (names), `labels` (indices into them), `image(index)` (which reads the image), `counts()` and `subset`.
 
     Raises
     ------
     DataError
-        There is no data set, or it makes no sense: a class without images, a listed file that is missing.
+        The data set is missing or inconsistent: a class without images, a listed file that does not exist.
 
     Notes
     -----
-    Classes are in sorted order, those of CIFAR-10 in its own. No pixel is looked at yet.
+    Classes are in sorted order; those of CIFAR-10 are in its own order. No image is decoded yet.
 
     Examples
     --------
-    >>> parts = load_dataset("sample_images/textures")
+    >>> import imgtool
+    >>> parts = imgtool.load_dataset("sample_images/textures")
     >>> parts.train.classes
     ('brick', 'grass', 'gravel')
     >>> parts.train.image(0).shape

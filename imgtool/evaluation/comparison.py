@@ -154,19 +154,19 @@ def compare(
     data : path, Parts or Dataset
         What `load_dataset` takes or returns.
     test_share : float
-        Share of each class that is held out, where the data come without a held-out part; between 0 and 1.
+        Share of each class to hold out if the data set has no held-out part; between 0 and 1.
     seed : int
-        Of the split and of training.
+        Random seed of the split and of training.
     device : str
         `"cpu"`, `"cuda"`, `"cuda:N"` or `"auto"`.
     settings : mapping, optional
-        Changed settings, each for the trained models that have it.
+        Settings to change, each in those models to train that have it.
     jobs : int, optional
-        Batches of images under way at once; as many as there are processors unless given. Changes no number.
+        Batches of images at once; default: the number of processors. Does not change results.
     work : path, optional
         A folder that keeps the predictions, one file for each model.
     events : callable, optional
-        Is called with `imgtool.events.Progress` while the work goes on.
+        Called with `imgtool.events.Progress` during the work.
 
     Returns
     -------
@@ -177,18 +177,19 @@ def compare(
     Raises
     ------
     ParameterError
-        A name or setting that no model has, before anything is trained.
+        An unknown model or setting; raised before anything is trained.
     DataError, ImageError
-        Data that cannot be used. Whatever else a model fails of is its row's `error`.
+        The data set cannot be used. If a model fails, its row has the `error`.
 
     Notes
     -----
     Errors have Wilson's 95 % interval (JASA 22, 1927); `p` is McNemar's exact test (Psychometrika 12, 1947) against the
-    model with the least error. Each file is read and decoded once as far as memory goes.
+    model with the smallest error. Each file is decoded once, as long as the cache has room.
 
     Examples
     --------
-    >>> comparison = compare("two-layer", "sample_images/textures", settings={"epochs": 5})
+    >>> import imgtool
+    >>> comparison = imgtool.compare("two-layer", "sample_images/textures", settings={"epochs": 5})
     >>> row = comparison.rows()[0]
     >>> row["model"], row["n"]
     ('two-layer', 12)
@@ -218,7 +219,7 @@ def evaluate(
     models : str, classifier, or sequence of them
         Names (`"alexnet"`, `"alexnet@imagenette"`), model folders, or fitted classifiers.
     data : path, Parts or Dataset
-        What `load_dataset` takes or returns; where it has a held-out part, that is used, else all images.
+        What `load_dataset` takes or returns. The held-out part is used if there is one, else all images.
     device : str
     jobs : int, optional
     work : path, optional
@@ -233,11 +234,11 @@ def evaluate(
     Raises
     ------
     DataError
-        Data that cannot be used. Whatever a model fails of is its row's `error`.
+        The data set cannot be used. If a model fails, its row has the `error`.
 
     Notes
     -----
-    All models share one reading of the images, which goes ahead of them.
+    Each image is read once for all models; reading runs ahead of predicting.
 
     Examples
     --------

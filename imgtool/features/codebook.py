@@ -29,10 +29,10 @@ VARIANCE_FLOOR = 1e-3  # of the largest variance of the projected data
 
 @dataclass(frozen=True)
 class Codebook:
-    """What turns local descriptors into the numbers that are encoded, and the mixture they are encoded by.
+    """A projection of local descriptors, and the Gaussian mixture that encodes the projected descriptors.
 
     pca_mean (L,) and pca_basis (D, L) project a descriptor of L numbers; means and covariances (variances) are (K, D),
-    or (K, D + 2) when each descriptor is followed by its place; priors (K,). meta: how it was made (JSON).
+    or (K, D + 2) if each descriptor's position is appended; priors (K,). meta: how it was fitted (JSON).
     """
 
     pca_mean: np.ndarray
@@ -96,7 +96,7 @@ class Codebook:
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Atoms (K, L) of unit length, of which descriptors of L numbers are sums. meta: how it was made (JSON)."""
+    """Atoms (K, L) of unit length; sparse sums of them approximate descriptors. meta: how it was learned (JSON)."""
 
     atoms: np.ndarray
     meta: dict[str, Any] = field(default_factory=dict)
@@ -126,21 +126,21 @@ def fit_codebook(
     Parameters
     ----------
     descriptors : array_like, (N, L)
-        Of many images, such as `values` of `dense_sift`.
+        Local descriptors of many images, such as `values` of `dense_sift`.
     components : int
-        Gaussians; fewer where there are not as many descriptors.
+        Number of Gaussians; at most the number of descriptors.
     dimensions : int
-        Numbers that a descriptor is projected to; fewer where it has not as many.
+        Principal components that a descriptor is projected to; at most as many as it has numbers.
     seed : int
-        Of k-means, with which the mixture begins.
+        Random seed of k-means, which initializes the mixture.
     places : array_like, (N, 2), optional
-        Where each descriptor lies in its image, which follow it as two more numbers.
+        Position of each descriptor in its image, appended to it as two more numbers.
     starts : int
-        How many times k-means and the mixture begin anew; the likeliest is kept.
+        Number of times that k-means and the mixture are fitted; the likeliest is kept.
     iterations : int
-        Of the mixture, at most.
+        Maximum number of iterations of the mixture's fit.
     meta : dict, optional
-        How the descriptors were taken, as JSON has it; stored with the codebook.
+        How the descriptors were computed (JSON values); stored with the codebook.
 
     Returns
     -------
@@ -230,7 +230,7 @@ def save_codebook(path: str | os.PathLike[str], book: Codebook | Dictionary, *, 
     book : Codebook or Dictionary
         What is written.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
@@ -272,7 +272,7 @@ def load_codebook(path: str | os.PathLike[str]) -> Codebook | Dictionary:
     Raises
     ------
     DataError
-        The file is not there, or is no codebook.
+        The file does not exist, or is not a codebook.
 
     Examples
     --------

@@ -28,28 +28,28 @@ def dalal_triggs(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats on the scale 0 to 255; alpha is left out, and of colors the channel of largest
-        magnitude counts at each pixel.
+        Bool, integers or floats on the scale 0 to 255. Alpha is ignored; in color images, the channel with the
+        largest gradient magnitude is used at each pixel.
     orientations : int
-        Bins of half a turn, or of a whole one if signed.
+        Number of bins over 180 degrees, or 360 if signed.
     cell : int
-        Pixels of a cell's side.
+        Side of a cell in pixels.
     block : int
-        Cells of a block's side; blocks overlap, one cell apart.
+        Side of a block in cells; blocks overlap and are one cell apart.
     sqrt : bool
         Take the square root of the image first (gamma compression, OpenCV's default).
     signed : bool
-        Tell opposite directions apart.
+        Distinguish opposite directions.
 
     Returns
     -------
     ndarray, (block columns, block rows, columns of cells, rows of cells, orientations), float32
-        Columns stand before rows, as in OpenCV: 64 x 128 pixels give its 3,780 numbers in its order.
+        Columns come before rows, as in OpenCV: 64 x 128 pixels give its 3,780 numbers in its order.
 
     Raises
     ------
     ImageError
-        The image is no image, is smaller than one block, holds NaN or infinity, or is negative with `sqrt`.
+        The image is not valid, is smaller than one block, contains NaN or infinity, or has negative values with `sqrt`.
     ParameterError
         A number is out of range.
 

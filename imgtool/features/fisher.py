@@ -52,22 +52,22 @@ def fisher_vector(
     data : array_like, (N, D)
         Local descriptors; float32 is computed in float32, everything else in float64.
     means : array_like, (K, D)
-        Of a mixture of K Gaussians.
+        Means of a mixture of K Gaussians.
     covariances : array_like, (K, D)
-        Their variances, which are positive.
+        Variances of the Gaussians; positive.
     priors : array_like, (K,)
-        Their shares, which add up to 1.
+        Priors of the Gaussians; they add up to 1.
     square_root : bool
         Take the signed square root of each entry.
     normalized : bool
-        Bring the vector to Euclidean length 1; with `square_root` this is the improved Fisher vector.
+        Scale the vector to Euclidean length 1; with `square_root` this is the improved Fisher vector.
     fast : bool
-        Give each row wholly to its likeliest component.
+        Assign each row only to its most likely Gaussian (hard assignment).
 
     Returns
     -------
     ndarray, (2 K D,)
-        All gradients by the means, then all by the variances; zeros for no rows.
+        Gradients with respect to the means, then the variances; zeros if there are no rows.
 
     Raises
     ------
@@ -77,7 +77,8 @@ def fisher_vector(
     Notes
     -----
     Perronnin, Sanchez and Mensink, ECCV 2010, with the formulas, order and thresholds of VLFeat's `vl_fisher_encode`.
-    `skimage.feature.fisher_vector` appends the gradient by the weights and turns the variances' sign.
+    `skimage.feature.fisher_vector` also returns the gradient with respect to the weights, at the beginning, and
+    reverses the sign of the variances' gradients.
 
     Examples
     --------
@@ -116,20 +117,20 @@ def vlad(
     means : array_like, (K, D)
         The words.
     assignment : array_like, (N, K), optional
-        Shares of each row; without it each belongs to the nearest mean.
+        Weight of each row for each word; default: each row belongs to the nearest mean.
     mass : bool
         Divide each word's sum by its number of rows.
     square_root : bool
         Take the signed square root of each entry.
     components : bool
-        Bring each word's part to Euclidean length 1.
+        Scale each word's part to Euclidean length 1.
     normalized : bool
-        Bring the whole vector to Euclidean length 1.
+        Scale the whole vector to Euclidean length 1.
 
     Returns
     -------
     ndarray, (K D,)
-        Word by word; zeros for no rows.
+        Word by word; zeros if there are no rows.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def vlad(
 
 
 def bag_of_words(data: ArrayLike, means: ArrayLike) -> np.ndarray:
-    """Encode a set of local descriptors by the share of rows that belong to each word.
+    """Encode a set of local descriptors as a bag of words: each word's share of the rows.
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ def bag_of_words(data: ArrayLike, means: ArrayLike) -> np.ndarray:
     Returns
     -------
     ndarray, (K,)
-        They add up to 1; zeros for no rows.
+        Shares, which add up to 1; zeros if there are no rows.
 
     Raises
     ------

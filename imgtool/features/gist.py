@@ -56,36 +56,36 @@ def gist(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats of any size; alpha is left out, and of colors the mean counts, unless `color`
-        is true.
+        Bool, integers or floats of any size. Alpha is ignored; colors are averaged, unless `color` is true.
     size : int
-        Pixels of the side of the square that the image is brought to.
+        Side, in pixels, of the square that the image is resized and cropped to.
     orientations : sequence of int
-        How many at each scale, the finest first.
+        Number of orientations at each scale, finest first.
     blocks : int
-        Windows along a side.
+        Windows per side of the grid.
     prefilter : float
         Cutoff of the local contrast normalization, in cycles per image.
     color : bool
-        Describe R, G and B apart.
+        Describe R, G and B separately.
 
     Returns
     -------
     ndarray, (sum(orientations) * blocks^2,), float32
-        Three times as many with `color`: channel, scale, orientation, column of the window, its row fastest.
+        With `color` three times as many. Order: channel, scale, orientation, column of the window, row (fastest).
 
     Raises
     ------
     ImageError
-        The image is no image, or holds NaN, infinity or values above 1e15.
+        The image is not valid, or contains NaN, infinity or values above 1e15.
     ParameterError
         A number is out of range.
 
     Notes
     -----
     Oliva and Torralba, IJCV 42(3), 2001, as their program LMgist (LabelMe Toolbox) computes it; `imgtool.features.gist`
-    has the settings of others as `PRESETS`. Orientation j answers to gradients at -180 j / O degrees, clockwise from
-    the right: to upright edges first. A constant image, for which the original divides 0 by 0, gives zeros.
+    has settings from other papers as `PRESETS`. Orientation j responds to gradients at -180 j / O degrees, clockwise
+    from the right; orientation 0 to vertical edges. A constant image, for which the original divides 0 by 0, gives
+    zeros.
 
     Examples
     --------

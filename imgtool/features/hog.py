@@ -45,16 +45,16 @@ def hog(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats; alpha is left out, and of colors the channel of largest magnitude counts at
-        each pixel.
+        Bool, integers or floats. Alpha is ignored; in color images, the channel with the largest gradient magnitude is
+        used at each pixel.
     orientations : int
-        Bins of half a turn.
+        Number of bins over 180 degrees.
     cell : int or (int, int)
-        Pixels of a cell: of its side, or (rows, columns).
+        Size of a cell in pixels: its side, or (rows, columns).
     block : int or (int, int)
-        Cells of a block; blocks overlap, one cell apart.
+        Size of a block in cells: its side, or (rows, columns). Blocks overlap and are one cell apart.
     norm : {"L2-Hys", "L2", "L1", "L1-sqrt", "none"}
-        How a block is normalized.
+        Normalization of a block.
     sqrt : bool
         Take the square root of the image first (gamma compression).
 
@@ -65,16 +65,16 @@ def hog(
     Raises
     ------
     ImageError
-        The image is no image, is smaller than one block, holds NaN or infinity, or is negative with `sqrt`.
+        The image is not valid, is smaller than one block, contains NaN or infinity, or has negative values with `sqrt`.
     ParameterError
         A norm is unknown, or a number is out of range.
 
     Notes
     -----
     Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005, as `skimage.feature.hog`
-    computes it with `feature_vector=False` (to 1e-6): votes go whole to one orientation and one cell, and blocks have
-    no Gaussian window. `dalal_triggs` is the paper's. Bin k holds angles from 180 k / O degrees on, x to the right, y
-    down. Pixels at the right and bottom that do not fill a cell are left out.
+    computes it with `feature_vector=False` (to 1e-6): a vote counts for one orientation and one cell, and blocks have
+    no Gaussian window. `dalal_triggs` follows the paper. Bin k holds angles from 180 k / O degrees on, x to the right,
+    y down. Pixels at the right and bottom that do not fill a cell are left out.
 
     Examples
     --------

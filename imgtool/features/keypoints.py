@@ -46,23 +46,24 @@ def sparse_sift(image: ArrayLike) -> Descriptors:
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Floats in 0..1, bool, or integers, brought to 8 bits; alpha is left out, and colors become gray (Rec. 601).
+        Floats in 0..1, bool, or integers; converted to 8 bits. Alpha is ignored; colors are converted to gray (Rec.
+        601).
 
     Returns
     -------
     Descriptors
         `frames` (N, 4): x, y, diameter in pixels, angle in degrees clockwise from the right; `values` (N, 128) float32
-        of unit length; `norms` (N,): the keypoints' contrast. No keypoints give no rows.
+        of unit length; `norms` (N,): the keypoints' contrast. N is 0 if there are no keypoints.
 
     Raises
     ------
     ImageError
-        The image is no image, is smaller than 12 pixels a side, or holds NaN or infinity.
+        The image is not valid, is smaller than 12 pixels a side, or contains NaN or infinity.
 
     Notes
     -----
-    Lowe, IJCV 60(2), 2004, as OpenCV's `SIFT` computes it; its numbers, which are bytes, are scaled to length 1, cut
-    off at 0.2 and scaled again.
+    Lowe, IJCV 60(2), 2004, as OpenCV's `SIFT` computes it. Its numbers (0 to 255) are scaled to length 1, clipped
+    at 0.2 and scaled again.
 
     Examples
     --------
@@ -91,25 +92,26 @@ def match(left: Descriptors, right: Descriptors, *, ratio: float = RATIO) -> Mat
     Parameters
     ----------
     left, right : Descriptors
-        As `sparse_sift` gives them: `frames` (N, 2 or more) and `values` (N, D).
+        As returned by `sparse_sift`: `frames` (N, 2 or more) and `values` (N, D).
     ratio : float
-        A match's distance is below this share of that to the second nearest descriptor; above 0 and up to 1.
+        The distance of a match must be below this share of the distance to the second nearest descriptor; above 0, at
+        most 1.
 
     Returns
     -------
     Matches
-        `left` and `right` (M, 2), the points of each pair; `inliers` (M,) bool, those that the homography explains;
-        `homography` (3, 3) from left to right, None when the pairs settle none.
+        `left` and `right` (M, 2), the points of each pair; `inliers` (M,) bool, pairs that agree with the homography;
+        `homography` (3, 3) from left to right, None if the pairs do not determine one.
 
     Raises
     ------
     ParameterError
-        The ratio is out of range, or the descriptors are no matrices of numbers that fit together.
+        The ratio is out of range, or the descriptors are not matrices of the same width.
 
     Notes
     -----
-    Lowe's ratio test, then RANSAC (Fischler and Bolles, 1981), by which a point may lie 3 pixels from where the
-    homography puts it. Each right keypoint stands in one pair at most, that of its nearest left one.
+    Lowe's ratio test, then RANSAC (Fischler and Bolles, 1981); inliers lie within 3 pixels of where the homography maps
+    them. Each right keypoint is in at most one pair, that with its nearest left keypoint.
 
     Examples
     --------

@@ -51,25 +51,24 @@ def dense_sift(
     bounds: tuple[int, int, int, int] | None = None,
     vlfeat_angles: bool = False,
 ) -> Descriptors:
-    """Describe the points of a grid by SIFT at one scale, on the image as it is, without smoothing.
+    """Compute SIFT descriptors on a regular grid, at one scale and without smoothing.
 
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats on any scale of brightness; alpha is left out, and colors become gray (Rec.
-        601).
+        Bool, integers or floats on any scale. Alpha is ignored; colors are converted to gray (Rec. 601).
     step : int
         Pixels between centers.
     bin_size : int
-        Pixels of a spatial bin's side; a descriptor spans 3 bins between the centers of its outermost ones.
+        Side of a spatial bin in pixels; a descriptor has 4 x 4 bins.
     window : {"gaussian", "flat"}
-        Weigh pixels around the center, or whole bins, which is faster.
+        Weight each pixel, or each bin as a whole, which is faster.
     window_size : float
         Standard deviation of the window, in bins.
     bounds : (int, int, int, int), optional
         x0, y0, x1, y1 (inclusive) of the region to describe.
     vlfeat_angles : bool
-        VLFeat's approximate arctangent (off by up to 0.006 rad) instead of the true one.
+        Use VLFeat's approximate arctangent (error up to 0.006 rad) instead of the exact one.
 
     Returns
     -------
@@ -80,7 +79,7 @@ def dense_sift(
     Raises
     ------
     ImageError
-        The image is no image, holds NaN or infinity, or no descriptor fits.
+        The image is not valid, contains NaN or infinity, or is too small for a descriptor.
     ParameterError
         A window is unknown, or a number is out of range.
 
@@ -307,28 +306,28 @@ def phow(
     bounds: tuple[int, int, int, int] | None = None,
     vlfeat_angles: bool = False,
 ) -> Descriptors:
-    """Describe the points of a grid by SIFT at several scales, one after the other.
+    """Compute SIFT descriptors on regular grids, at several scales one after the other.
 
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Floats in 0..1, bool, or integers, which are divided by the largest value of their type; alpha is left out, and
-        colors become gray (Rec. 601).
+        Floats in 0..1, bool, or integers, which are divided by the largest value of their type. Alpha is ignored;
+        colors are converted to gray (Rec. 601).
     sizes : sequence of int
-        Bin sizes in pixels; for each the image is smoothed by a Gaussian of size / 6. Those that do not fit are left
-        out.
+        Bin sizes in pixels; for each the image is smoothed by a Gaussian of sigma size / 6. Sizes that do not fit
+        the image are skipped.
     step : int
-        Pixels between centers, which agree over sizes.
+        Pixels between centers; the first centers of all sizes coincide.
     window : {"flat", "gaussian"}
         As for `dense_sift`.
     window_size : float
         Standard deviation of the window, in bins.
     contrast : float
-        Descriptors of a smaller norm become zeros.
+        Descriptors with a smaller norm are set to zero.
     bounds : (int, int, int, int), optional
         x0, y0, x1, y1 (inclusive) of the region to describe.
     vlfeat_angles : bool
-        VLFeat's approximate arctangent instead of the true one.
+        Use VLFeat's approximate arctangent instead of the exact one.
 
     Returns
     -------
@@ -339,7 +338,7 @@ def phow(
     Raises
     ------
     ImageError
-        The image is no image, holds NaN or infinity, or no size fits.
+        The image is not valid, contains NaN or infinity, or is too small for all sizes.
     ParameterError
         A window is unknown, or a number is out of range.
 

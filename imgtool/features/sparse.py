@@ -30,7 +30,7 @@ _STEPS = 1000  # far more than a descriptor needs
 
 
 def sparse_codes(data: ArrayLike, dictionary: ArrayLike, *, penalty: float = PENALTY) -> np.ndarray:
-    """Write local descriptors with few atoms of a dictionary each.
+    """Encode local descriptors as sparse sums of a dictionary's atoms.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ def sparse_codes(data: ArrayLike, dictionary: ArrayLike, *, penalty: float = PEN
     dictionary : array_like, (K, D)
         Atoms of Euclidean length 1.
     penalty : float
-        Weight of ``|u|``: the larger, the fewer codes are not 0.
+        Weight of ``|u|``; larger values give fewer nonzero codes.
 
     Returns
     -------
     ndarray, (N, K), float32
-        Codes; of each row, few are not 0.
+        Codes; few of each row are nonzero.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def sparse_codes(data: ArrayLike, dictionary: ArrayLike, *, penalty: float = PEN
     Notes
     -----
     Codes u of a descriptor x minimize ``|x - u B|^2 / 2 + penalty sum |u|`` (Yang et al., CVPR 2009) by feature-sign
-    search (Lee et al., NIPS 2006) on many descriptors at once; each objective is within a thousandth of the smallest.
+    search (Lee et al., NIPS 2006) on many descriptors at once; each objective is within a thousandth of its minimum.
     `sklearn.decomposition.sparse_encode(algorithm="lasso_cd", alpha=penalty)` minimizes the same.
 
     Examples

@@ -29,25 +29,25 @@ def uoctti(image: ArrayLike, *, orientations: int = 9, cell: int = 8, bilinear: 
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats on the scale 0 to 255; alpha is left out, and of colors the channel of largest
-        magnitude counts at each pixel.
+        Bool, integers or floats on the scale 0 to 255. Alpha is ignored; in color images, the channel with the
+        largest gradient magnitude is used at each pixel.
     orientations : int
-        Undirected orientations O.
+        Number O of undirected orientations.
     cell : int
-        Pixels of a cell's side; there are as many cells as fit best.
+        Side of a cell in pixels; the number of cells is rounded to the nearest.
     bilinear : bool
         Divide votes between the two nearest orientations.
 
     Returns
     -------
     ndarray, (cell rows, cell columns, 3 orientations + 4), float32
-        Of each cell 2 O directed orientations, O undirected ones, and 4 sums over orientations, one for each of the
+        For each cell, 2 O directed orientations, O undirected ones, and 4 sums over orientations, one for each of the
         blocks that normalize it.
 
     Raises
     ------
     ImageError
-        The image is no image, is smaller than half a cell, or holds NaN or infinity.
+        The image is not valid, is smaller than half a cell, or contains NaN or infinity.
     ParameterError
         A number is out of range.
 

@@ -37,21 +37,21 @@ def convolve(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, channels)
-        Bool, integers or floats; each channel alone.
+        Bool, integers or floats; each channel is filtered separately.
     kernel : array_like, (rows, columns)
-        Taps: also of even size, one row or column, or larger than the image.
+        Taps. Even sizes, single rows or columns, and kernels larger than the image are allowed.
     border : {"reflect", "clip", "wrap", "copy", "mirror"}
-        What lies outside: `cba|abc|cba`, black, the other end, the edge pixel, `cb|abc|ba`.
+        What lies outside the image: `cba|abc|cba`, black, the opposite side, the edge pixel, `cb|abc|ba`.
     method : {"auto", "direct", "separable", "fft", "gemm"}
-        How it is computed: tap by tap, by a column and a row (kernels of rank 1), by Fourier transforms of tiles, by a
-        matrix product of the windows, or by whichever of these is fastest.
+        Algorithm: the fastest one, tap by tap, a column and a row (kernels of rank 1), Fourier transforms of tiles, or
+        a matrix product of the windows.
     correlate : bool
-        Leave the kernel as it is instead of flipping it.
+        Compute a correlation: do not flip the kernel.
     dtype : dtype, optional
-        Of the result: float32, float64, or uint8, uint16, int16, rounded half to even and saturated. float32 for a
-        float32 image and float64 for others if not given.
+        Type of the result: float32, float64, or uint8, uint16, int16, rounded half to even and saturated. Default:
+        float32 for a float32 image, float64 for others.
     threads : int
-        The result is the same, bit for bit, for any number.
+        Number of threads; any number gives the same result, bit for bit.
 
     Returns
     -------
@@ -60,15 +60,15 @@ def convolve(
     Raises
     ------
     ImageError
-        The image is no image, or has no pixels.
+        The image is not valid, or has no pixels.
     ParameterError
-        A name is unknown, the kernel is no matrix of numbers, or a separable one is wanted and its rank is not 1.
+        A name is unknown, the kernel is not a matrix of numbers, or `method` is separable and its rank is not 1.
 
     Notes
     -----
     g(y, x) = sum over v, u of k(v, u) f(y - v, x - u), as `scipy.ndimage.convolve` computes it. An even kernel's origin
-    is at index size // 2; `scipy.signal.convolve2d(mode="same")` takes the one before. NaN and infinity reach exactly
-    the pixels that a tap other than 0 brings them to, by every method.
+    is at index size // 2; that of `scipy.signal.convolve2d(mode="same")` is at size // 2 - 1. With every method, NaN
+    and infinity spread exactly as far as the nonzero taps reach.
 
     Examples
     --------

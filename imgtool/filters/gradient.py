@@ -25,19 +25,19 @@ CHANNELS = ("max", "mean", "each")
 def gradient(
     image: ArrayLike, *, operator: str = "sobel", border: str = "reflect", sigma: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take the derivatives of an image to the right and downwards.
+    """Compute the derivatives of an image to the right and downwards.
 
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, channels)
-        Bool, integers or floats; each channel alone.
+        Bool, integers or floats; each channel is processed separately.
     operator : {"sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian"}
-        Whose kernels are used; they are not divided by anything.
+        Derivative kernels, as printed in the literature (not normalized).
     border : {"reflect", "clip", "wrap", "copy", "mirror"}
         What lies outside, as for `convolve`.
     sigma : float, optional
-        In pixels: of `gaussian`, the derivative of a Gaussian (1 if not given); for the other operators that of a
-        Gaussian that smooths first (0 or None: no smoothing).
+        In pixels. For `gaussian`, sigma of the derivative of a Gaussian (default 1); for the other operators, sigma of
+        a Gaussian that smooths the image first (0 or None: no smoothing).
 
     Returns
     -------
@@ -47,16 +47,16 @@ def gradient(
     Raises
     ------
     ImageError
-        The image is no image, or has no pixels.
+        The image is not valid, or has no pixels.
     ParameterError
         A name is unknown, or sigma is out of range.
 
     Notes
     -----
-    Both are convolutions, positive where brightness rises in the direction of the axis (x to the right, y down). They
-    lie at the pixel, but half a pixel after it (`forward`) or before it (`backward`) along their own axis, and for
-    `roberts` half a pixel to the right and below. Roberts' two derivatives run along the diagonals and are turned by
-    45 degrees to x and y, which leaves the magnitude as it is.
+    Both are convolutions, positive where brightness increases in the direction of the axis (x to the right, y down).
+    They are centered at the pixel, except for `forward` (half a pixel after it along the axis), `backward` (half a
+    pixel before it) and `roberts` (half a pixel to the right and half a pixel below). Roberts' two derivatives run
+    along the diagonals and are rotated by 45 degrees to x and y, which preserves the magnitude.
 
     Examples
     --------
@@ -119,17 +119,17 @@ def magnitude(gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     gx, gy : array_like, (height, width) or (height, width, channels)
-        Derivatives, as `gradient` gives them.
+        Derivatives, as returned by `gradient`.
 
     Returns
     -------
     ndarray, shape of gx
-        float32 where both are, else float64.
+        float32 if both are, else float64.
 
     Raises
     ------
     ParameterError
-        They are no arrays of real numbers of one shape.
+        They are not arrays of real numbers of the same shape.
 
     Examples
     --------
@@ -147,18 +147,18 @@ def phase(gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     gx, gy : array_like, (height, width) or (height, width, channels)
-        Derivatives, as `gradient` gives them.
+        Derivatives, as returned by `gradient`.
 
     Returns
     -------
     ndarray, shape of gx
-        Radians above -pi and up to pi, growing clockwise on the screen from 0 at the right; 0 where both are 0.
-        float32 where both are, else float64.
+        Radians in (-pi, pi], 0 at the right, increasing clockwise on the screen; 0 where both are 0.
+        float32 if both are, else float64.
 
     Raises
     ------
     ParameterError
-        They are no arrays of real numbers of one shape.
+        They are not arrays of real numbers of the same shape.
 
     Examples
     --------

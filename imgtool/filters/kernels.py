@@ -219,7 +219,7 @@ KERNELS = {
 
 
 def kernel(name: str, **parameters: float) -> np.ndarray:
-    """Make a named kernel, for convolution.
+    """Return a named kernel, for convolution.
 
     Parameters
     ----------
@@ -228,9 +228,9 @@ def kernel(name: str, **parameters: float) -> np.ndarray:
         scharr-y, prewitt-x, prewitt-y, roberts-se, roberts-ne, forward-x, forward-y, backward-x, backward-y, central-x,
         central-y, laplacian-4, laplacian-8, log, dog, gabor, sharpen, emboss, motion.
     **parameters : float
-        Of some: `size` in taps (box, motion); `sigma` in pixels and `truncate` in sigmas (gaussian, gaussian-x,
-        gaussian-y, log, dog, gabor); `angle` in degrees, clockwise from the right (gabor, motion); `wavelength` in
-        pixels, `aspect` and `phase` in degrees (gabor).
+        Parameters of some kernels: `size` in taps (box, motion); `sigma` in pixels and `truncate` in sigmas (gaussian,
+        gaussian-x, gaussian-y, log, dog, gabor); `angle` in degrees, clockwise from the right (gabor, motion);
+        `wavelength` in pixels, `aspect` and `phase` in degrees (gabor).
 
     Returns
     -------
@@ -239,13 +239,14 @@ def kernel(name: str, **parameters: float) -> np.ndarray:
     Raises
     ------
     ParameterError
-        There is no such kernel, or it does not take a parameter, or not that value.
+        The kernel is unknown, does not have a parameter, or a value is out of range.
 
     Notes
     -----
-    Smoothing kernels add up to 1; derivative kernels stand as printed in the literature, so that Sobel's of a step of
-    200 is 800. Under convolution, which flips them, `sobel-x` is positive where brightness rises to the right and
-    `sobel-y` where it rises downwards. `log` has its mean taken out, so that flat areas give 0.
+    The taps of smoothing kernels add up to 1; derivative kernels are those printed in the literature, so that Sobel of
+    a step of 200 gives 800. In a convolution, which flips the kernel, `sobel-x` is positive where brightness increases
+    to the right, and `sobel-y` where it increases downwards. The mean of `log` is subtracted, so that flat areas give
+    0.
 
     Examples
     --------

@@ -26,7 +26,7 @@ SCIPY_MEDIAN_MAX_SIZE = 63
 
 
 def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **parameters: float) -> np.ndarray:
-    """Filter an image by its neighborhoods: median, minimum, maximum, bilateral.
+    """Apply a neighborhood filter: median, minimum, maximum or bilateral.
 
     Parameters
     ----------
@@ -37,28 +37,29 @@ def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **para
     border : {"reflect", "clip", "wrap", "copy", "mirror"}
         What lies outside, as for `convolve`.
     **parameters : float
-        `size`, the window's side in pixels (3), of median, minimum and maximum; `sigma` in pixels (2), `sigma_color` as
-        a share of white (0.1) and `truncate` in sigmas (4) of bilateral.
+        median, minimum, maximum: `size`, the window's side in pixels (3). bilateral: `sigma` in pixels (2),
+        `sigma_color` as a share of white (0.1), and `truncate` in sigmas (4).
 
     Returns
     -------
     ndarray, shape of the image
-        Of its type for median, minimum and maximum of uint8, uint16, float32 and float64; float64 for other types. The
-        bilateral filter gives float32, or float64 where the image is.
+        median, minimum and maximum keep the types uint8, uint16, float32 and float64; other types give float64.
+        bilateral gives float64 for a float64 image, else float32.
 
     Raises
     ------
     ImageError
-        The image is no image, or its type has no median of that size (over 63 pixels; 8 bits: over 255).
+        The image is not valid, or the median's size is too large (above 63, except odd sizes up to 255 for 8 bits).
     ParameterError
         A name is unknown, or a parameter is unknown or out of range.
 
     Notes
     -----
     A window of n pixels reaches n // 2 before a pixel and (n - 1) // 2 after it, as SciPy's. Of an even number of
-    values the median is the upper of the two in the middle. Median, minimum and maximum take each channel alone, and
-    NaN spreads to every window that it lies in. Bilateral (Tomasi and Manduchi, 1998) goes by the sum of absolute
-    differences over the channels, as OpenCV has it; an infinite pixel stays and counts nowhere else.
+    values the median is the upper of the two middle ones. Median, minimum and maximum filter each channel separately,
+    and NaN spreads to every window that contains it. The bilateral filter (Tomasi and Manduchi, 1998) weights by the
+    sum of absolute differences over the channels, as OpenCV does; an infinite pixel stays and does not influence
+    others.
 
     Examples
     --------

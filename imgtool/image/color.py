@@ -45,7 +45,7 @@ def join_alpha(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
 
 
 def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
-    """Turn color into gray.
+    """Convert an image to gray.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
     Returns
     -------
     ndarray, (height, width)
-        Of the image's type; integers are rounded half to even. A gray image comes back as it is; alpha is dropped.
+        In the image's type; integers are rounded half to even. A gray image is returned unchanged; alpha is dropped.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
 
     Notes
     -----
-    ITU-R BT.601, on the values as they are stored. `skimage.color.rgb2gray` weighs by BT.709 (0.2125, 0.7154, 0.0721)
-    instead and gives floats; OpenCV and Pillow weigh by BT.601 too.
+    ITU-R BT.601, applied to the stored (nonlinear) values. `skimage.color.rgb2gray` weighs by BT.709 (0.2125, 0.7154,
+    0.0721) instead and gives floats; OpenCV and Pillow weigh by BT.601 too.
 
     Examples
     --------
@@ -221,33 +221,33 @@ def convert(image: ArrayLike, space: str, *, source: str = "rgb", gray: str = "r
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Pixels (bool, integers or floats, white being the largest value of an integer type and 1.0 of others), or
-        floats that are numbers of the space `source`.
+        Pixels (bool, integers or floats; white is the largest value of an integer type and 1.0 of others), or
+        float values in the color space `source`.
     space : {"gray", "rgb", "hsv", "hsl", "luv", "xyz", "lab", "cmyk"}
-        What it becomes.
+        Target color space.
     source : {"rgb", "gray", "hsv", "hsl", "luv", "xyz", "lab", "cmyk"}
-        What it is now: pixels, or the space of its numbers.
+        Color space of the image: `rgb` and `gray` for pixels, or the space of its values.
     gray : {"rec601", "mean"}
-        How color becomes gray; see `to_gray`.
+        Formula for gray; see `to_gray`.
 
     Returns
     -------
     ndarray
-        `gray` and `rgb`: (height, width[, channels]), of the image's type, with its alpha; RGB of numbers is float32.
-        Other spaces: (height, width, 3) numbers, of `cmyk` 4, float32, without alpha.
+        `gray` and `rgb`: (height, width[, channels]) in the image's type, with its alpha; RGB from another space is
+        float32. Other spaces: (height, width, 3), for `cmyk` (height, width, 4), float32, without alpha.
 
     Raises
     ------
     ImageError
-        The image is no image, or does not hold numbers of the space.
+        The image is not valid, or its values are not in the color space.
     ParameterError
         A space is unknown.
 
     Notes
     -----
     IEC 61966-2-1 (sRGB); CIE 15:2004 (Lab and Luv, D65, 2 degrees); Smith, SIGGRAPH 1978 (HSV); Joblove and Greenberg,
-    SIGGRAPH 1978 (HSL). Values are those of scikit-image: HSV, HSL and CMYK 0 to 1, lightness 0 to 100. Colors that
-    cannot be shown are clipped on the way back from XYZ, Lab and Luv.
+    SIGGRAPH 1978 (HSL). Values are scaled as in scikit-image: HSV, HSL and CMYK 0 to 1, lightness 0 to 100. Colors
+    outside sRGB are clipped in conversions from XYZ, Lab and Luv.
 
     Examples
     --------

@@ -73,7 +73,7 @@ DECODERS = {
 
 
 def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
-    """Read what a file's header says of its image, decoding no pixels.
+    """Read the header of an image file, without decoding pixels.
 
     Parameters
     ----------
@@ -83,13 +83,13 @@ def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     Returns
     -------
     Header
-        With `format`, `height`, `width`, `channels` and `dtype` as `read` gives them, EXIF's `orientation` (1 to 8) as
-        stored, and `profile`, the name or size of a color profile (None without one).
+        With `format`; `height`, `width`, `channels` and `dtype` of the array that `read` returns; `orientation`
+        (EXIF's, 1 to 8, as stored); and `profile`, the name or size of the color profile, or None.
 
     Raises
     ------
     ImageError
-        The file cannot be read, or is no image that imgtool reads.
+        The file cannot be read, or is not an image that imgtool supports.
 
     Examples
     --------
@@ -113,31 +113,32 @@ def profile(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
 def read(
     source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS, allow_truncated: bool = False
 ) -> np.ndarray:
-    """Read an image, as it is displayed and at its full depth.
+    """Read an image as it is displayed, at full depth.
 
     Parameters
     ----------
     source : path, bytes or binary file
-        PNG, JPEG, WebP, GIF, BMP, JPEG 2000, TIFF, PNM, PAM, PFM or NPY; told by the first bytes, not by the name.
+        PNG, JPEG, WebP, GIF, BMP, JPEG 2000, TIFF, PNM, PAM, PFM or NPY; recognized by the first bytes, not by the
+        name.
     max_pixels : int
         Larger images are refused before anything is decoded.
     allow_truncated : bool
-        Return what there is of a file that was cut.
+        Return the existing part of a truncated file.
 
     Returns
     -------
     ndarray, (height, width) or (height, width, channels)
-        uint8, uint16, float32 or float64; channels are gray and alpha, RGB, or RGBA.
+        uint8, uint16, float32 or float64; the channels are gray and alpha, RGB, or RGBA.
 
     Raises
     ------
     ImageError
-        The file cannot be read, is no image, is broken or cut, too large, or has a feature that imgtool does not read.
+        The file cannot be read; is not an image; is damaged, truncated or too large; or uses an unsupported feature.
 
     Notes
     -----
-    Orientation is applied, palettes are expanded, alpha is not premultiplied, color profiles are not applied; of
-    several images or frames the first is read. CMYK becomes RGB by (1 - c)(1 - k).
+    Orientation is applied, palettes are expanded, alpha is not premultiplied, color profiles are not applied; if there
+    are several images or frames, the first is read. CMYK becomes RGB by (1 - c)(1 - k).
 
     Examples
     --------

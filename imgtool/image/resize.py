@@ -14,32 +14,32 @@ _PILLOW_CHANNELS = ((), (2,), (3,), (4,))  # of 8-bit images that Pillow resizes
 
 @np.errstate(over="ignore", invalid="ignore")
 def resize(image: ArrayLike, height: int, width: int) -> np.ndarray:
-    """Resize an image, with antialiasing where it shrinks.
+    """Resize an image (bilinear; antialiased when it shrinks).
 
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, channels)
-        Bool, integers or floats; of 2 or 4 channels the last is alpha.
+        Bool, integers or floats; the last of 2 or 4 channels is alpha.
     height, width : int
-        Pixels, 1 or more.
+        Size of the result in pixels, at least 1.
 
     Returns
     -------
     ndarray, (height, width) or (height, width, channels)
-        Of the image's type; integers are rounded half to even, those of 8 bits as Pillow does, half up.
+        In the image's type. Integers are rounded half to even; uint8 is rounded half up, as by Pillow.
 
     Raises
     ------
     ImageError
-        The image is no image, or has no pixels.
+        The image is not valid, or has no pixels.
     ParameterError
-        A size is no whole number, or below 1.
+        A size is not an integer, or is below 1.
 
     Notes
     -----
-    A triangle filter, widened when shrinking, as Pillow's `BILINEAR`, whose result for uint8 this is, byte for byte;
-    other types go through float32, channel by channel. Colors count as much as they are opaque: alpha is multiplied in
-    before and taken out after.
+    A triangle filter that widens when the image shrinks, as Pillow's `BILINEAR`. For uint8 the result equals Pillow's,
+    byte for byte; other types are computed in float32, channel by channel. Colors are weighted by alpha: they are
+    premultiplied before and unpremultiplied after resizing.
 
     Examples
     --------

@@ -65,15 +65,15 @@ def encode(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        uint8, uint16, float32 or float64, as far as the format holds them; bool becomes black and white of 8 bits.
+        uint8, uint16, float32 or float64, if the format supports the type; bool is written as 8-bit black and white.
     format : {"png", "jpeg", "webp", "bmp", "tiff", "jp2", "pnm", "pam", "pfm", "npy"}
-        Or a suffix that stands for one, such as "jpg" or "tif".
+        Name of a format, or a suffix of one, such as "jpg" or "tif".
     quality : int, optional
-        1 to 100, of jpeg and webp (90 if not given) and jp2 (lossless if not given).
+        1 to 100, for jpeg and webp (default 90) and jp2 (default: lossless).
     compression : int, optional
-        0 to 9, of png (4 if not given).
+        0 to 9, for png (default 4).
     profile : bytes, optional
-        An ICC profile, which png, jpeg, webp and tiff store when it fits the pixels.
+        ICC profile; png, jpeg, webp and tiff store it if it fits the pixels.
 
     Returns
     -------
@@ -82,9 +82,9 @@ def encode(
     Raises
     ------
     ImageError
-        The format cannot hold the image's type or channels, or the image is no image.
+        The image is not valid, or the format does not support its type or channels.
     ParameterError
-        The format is unknown, or does not take an option.
+        The format is unknown, or does not have an option.
 
     Notes
     -----

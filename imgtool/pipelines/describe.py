@@ -1,4 +1,4 @@
-"""Images described: to arrays, one an image, or to a feature file that can be gone on with."""
+"""Describe many images: as an iterator of arrays, or to a feature file whose run can be resumed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Watch = Callable[[Iterator[Outcome[Any]]], Iterator[Outcome[Any]]]
 
 
 class FeatureSummary(NamedTuple):
-    """What a feature file holds: images that were described, rows (one an image, or local descriptors), their width.
+    """Summary of a feature file: described images, rows (one per image, or local descriptors), numbers per row.
 
     failures: path and reason of each image that could not be described.
     """
@@ -57,60 +57,63 @@ def describe_images(
     watch: Watch | None = None,
     **parameters: Any,
 ) -> Any:
-    """Describe images, to arrays or to a feature file: the same bytes as the command of that name writes.
+    """Describe images, as arrays or to a feature file with the same bytes as the command of that name writes.
 
     Parameters
     ----------
     images : path, or iterable of paths or arrays
-        Files, and folders, all images in which are taken, in sorted order. Arrays are taken one by one, so that they
-        may come from a generator; they cannot go to a feature file, which holds paths.
+        Files or folders; a folder stands for all images in it, in sorted order. Arrays are taken one by one, so that
+        they may come from a generator; they cannot be written to a feature file, which stores paths.
     descriptor : str
         "hog", "gist", "sift", or an encoding of dense SIFT: "fisher", "vlad", "bow", "sparse".
     output : path
         The feature file: .npz, .npy, .csv, .jsonl or .parquet.
     resume : bool
-        Go on with a feature file that was interrupted.
+        Continue an interrupted run.
     overwrite : bool
-        Replace what is there.
+        Replace an existing file.
     resize : str
-        The size that images are brought to first, "640x480", or "640x" and "x480", which keep the ratio.
+        Resize images first: "640x480", or "640x" or "x480", which keep the aspect ratio.
     device : str
-        "cpu", or where many images are described at once (gist and sift): "cuda", "cuda:N", "auto".
+        "cpu", or for gist and sift "cuda", "cuda:N" or "auto": many images at once on a GPU.
     cluster : str
         The address of a Dask scheduler, or "local".
     visualize : path
-        A folder or template for pictures of what the descriptor sees.
+        File, folder or template for pictures of the descriptors.
     jobs : int
-        Images at once; all processors when not given. Results are the same bytes for every number.
+        Images at once; default: the number of processors. Does not change results.
     max_pixels : int
-        Images with more are refused.
+        Images with more pixels are refused.
     allow_truncated : bool
-        Read cut files as far as they go, with a remark "damaged".
+        Read truncated files as far as possible, with a remark "damaged".
     isolate : bool
-        Decode in another process, whose crash stops nothing.
+        Decode in a separate process, so that a crash costs only its own image.
     watch : callable
-        From the iterator of outcomes to one that gives the same, such as `tqdm.tqdm`.
+        Wrapper of the iterator of outcomes, such as `tqdm.tqdm`.
     **parameters
-        Of the descriptor, as the options of the command of that name: cell, orientations, codebook ...
+        Parameters of the descriptor, named as the command's options: cell, orientations, codebook ...
 
     Returns
     -------
     iterator of Outcome, or FeatureSummary
-        Without `output` what became of each image, in order: `source.path`, and `value`, an array (for sift an object
-        with `frames` and `values`), or `error`; `result()` returns the value or raises the error. With `output` a
-        summary of the file that was written: path, images, rows, width, failures.
+        Without `output`, an outcome for each image, in order: `source.path`, and `value` (an array; for sift an object
+        with `frames` and `values`) or `error`. `result()` returns the value or raises the error. With `output`, a
+        summary of the written file: path, images, rows, width, failures.
 
     Raises
     ------
     ParameterError
-        An unknown descriptor or parameter, or parameters that contradict each other.
+        A descriptor or parameter is unknown, or parameters contradict each other.
     OutputError
-        The feature file is there already or cannot be written.
+        The feature file exists already or cannot be written.
     DataError
-        A codebook or a journal is not what it should be, vectors differ in length, or no image could be described.
+        A codebook or journal is invalid, vectors differ in length, or no image could be described.
 
     Examples
     --------
+    >>> import tempfile
+    >>> import imgtool
+    >>> folder = tempfile.mkdtemp()
     >>> for outcome in imgtool.describe_images(["sample_images/camera.png"], "hog", cell=16):
     ...     print(outcome.source.stem, outcome.result().shape)
     camera (15, 15, 2, 2, 9)
@@ -140,14 +143,14 @@ def describe_images(
 def _drawing(
     name: str, parameters: dict[str, Any], output: str, source: Source, overwrite: bool, beside: str | None
 ) -> Draw:
-    """Return what draws and writes a picture of each image's descriptor."""
+    """Return the function that draws an image's descriptor and writes the picture."""
     from imgtool.pipelines.drawings import drawing_of
 
     return drawing_of(name, parameters, output, source.inputs, overwrite=overwrite, beside=beside)
 
 
 def meta_of(name: str, parameters: dict[str, Any], resize: str | None, device: str) -> dict[str, Any]:
-    """Return what a feature file says of how it was made."""
+    """Return the `meta` of a feature file: descriptor, parameters, version."""
     size = {"resize": resize} if resize else {}
     meta = {"descriptor": name, "parameters": {**parameters, **size}, "version": imgtool.__version__}
     return meta if device == "cpu" else {**meta, "device": device}
@@ -164,7 +167,7 @@ def _resolve(device: str) -> str:
 
 @dataclass(frozen=True)
 class Work:
-    """Images that are to be described, and how: by `describe` one at a time, or by `batch` many at once."""
+    """Images and how to describe them: one at a time (`describe`) or many at once (`batch`)."""
 
     source: Source
     describe: Describe | None
@@ -175,7 +178,7 @@ class Work:
     draw: Draw | None
 
     def outcomes(self, first: int = 0) -> Iterator[Outcome[Any]]:
-        """Yield what became of each image from the first on: what describes it, or an error."""
+        """Yield an outcome for each image from `first` on: its descriptor, or an error."""
         source, draw, jobs = self.source, self.draw, self.jobs
         if self.cluster:
             if draw or self.batch:
@@ -195,7 +198,7 @@ class Work:
         return map_inputs(source, self._describe_one, jobs=jobs, first=first)
 
     def _describe_one(self, index: int, remarks: list[Remark]) -> Any:
-        """Read, describe and perhaps draw one image."""
+        """Read and describe one image; draw the descriptor if requested."""
         assert self.describe is not None
         image = self.source.read(index, remarks)
         value = self.describe(image)
@@ -204,9 +207,9 @@ class Work:
         return value
 
     def _workers(self, first: int) -> int:
-        """Return how many worker processes describe images faster than threads do: none where there are few.
+        """Return how many worker processes are faster than threads: none for few images.
 
-        Not for local descriptors: threads describe them as fast, and they would have to be carried over.
+        None for local descriptors either: threads are as fast, and the descriptors would have to be sent back.
         """
         source = self.source
         workers = min(self.jobs, (len(source) - first) // IMAGES_PER_WORKER)
@@ -245,7 +248,7 @@ def _store(work: Work, output: str, resume: bool, overwrite: bool, watch: Watch)
 
 
 def _check(output: str, source: Source, *, local: bool) -> None:
-    """Refuse a feature file that cannot or must not be written, before any work is done."""
+    """Raise OutputError, before any work, if the feature file cannot or must not be written."""
     from imgtool.batch.outputs import identity
     from imgtool.datasets import feature_file
     from imgtool.datasets.feature_file.resumable import companions

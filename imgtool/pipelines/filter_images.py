@@ -1,4 +1,4 @@
-"""Files filtered: what `imgtool filter` does, alpha, range and depth included."""
+"""Filter image files, as `imgtool filter` does: alpha, range and depth included."""
 
 from __future__ import annotations
 
@@ -43,66 +43,70 @@ def filter_images(
     events: Events | None = None,
     **parameters: Any,
 ) -> Iterator[Outcome[Written]]:
-    """Filter image files: the same files, bit for bit, as `imgtool filter` writes.
+    """Filter image files; the results are bit for bit those of `imgtool filter`.
 
-    Nothing is written before the iterator is gone through; what is wrong with the arguments is raised at once.
+    Files are written while you iterate over the result. Wrong arguments raise an error at once.
 
     Parameters
     ----------
     images : path or iterable of paths
-        Files, and folders, all images in which are taken, in sorted order.
+        Files or folders; a folder stands for all images in it, in sorted order.
     kernel : str or array_like, (rows, columns)
-        A kernel or neighborhood filter by name, as `imgtool filter` lists them, or taps.
+        Name of a kernel or neighborhood filter (`imgtool filter --list`), or taps.
     output : str
-        A file, a folder (one that exists, ends in a slash, or is for several images), or a template with fields
-        {stem}, {name}, {ext}, {parent}, {index}.
+        A file, a folder (if it exists, ends in a slash, or there are several images), or a template with {stem},
+        {name}, {ext}, {parent}, {index}.
     border : str
-        What lies outside: "clip" (black), "wrap", "copy", "reflect", "mirror".
+        What lies outside the image: "clip" (black), "wrap", "copy", "reflect", "mirror".
     method : str
-        Of convolutions: "auto", "direct", "separable", "fft", "gemm".
+        Algorithm of a convolution: "auto", "direct", "separable", "fft", "gemm".
     correlate : bool
-        Do not flip the kernel.
+        Compute a correlation: do not flip the kernel.
     normalize : str
-        Divide the taps by their sum ("sum") or that of their absolute values ("abs").
+        Divide the taps by their sum ("sum") or by the sum of their absolute values ("abs"); "none": do not.
     range : str
-        How numbers become pixels: "auto", "clip", "abs", "center", "stretch", or "raw", as they are.
+        Conversion of values to pixels: "auto", "clip", "abs", "center", "stretch", or "raw" (no conversion).
     depth : str
-        Of the result: "keep", "8", "16", "float".
+        Bit depth of the result: "keep", "8", "16", "float".
     format : str
-        Of results in a folder, such as "png", the default.
+        Format of results in a folder, such as "png" (default).
     quality : int, 1 to 100
-        Of JPEG, WebP and JPEG 2000.
+        Quality of JPEG, WebP and JPEG 2000.
     compression : int, 0 to 9
-        Effort for PNG.
+        Compression level of PNG.
     overwrite, skip_existing : bool
-        Replace results that exist, or leave them; else an image whose result exists fails.
+        Replace existing results, or skip their images; otherwise an image whose result exists fails.
     jobs : int
-        Images at once; all processors when not given.
+        Images at once; default: the number of processors.
     max_pixels : int
-        Images with more are refused.
+        Images with more pixels are refused.
     allow_truncated : bool
-        Read cut files as far as they go, with a remark "damaged".
+        Read truncated files as far as possible, with a remark "damaged".
     isolate : bool
-        Decode in another process, whose crash stops nothing.
+        Decode in a separate process, so that a crash costs only its own image.
     events : callable
-        Called with `Progress` of the strips of a large image.
+        Called with `Progress` for the strips of a large image.
     **parameters
-        Of the named kernel: size, sigma, truncate ...
+        Parameters of the named kernel: size, sigma, truncate ...
 
     Yields
     ------
     Outcome
-        For each image in order: `source.path`, `value` with `output` and `shape`, or `error`; remarks "clipped" and
-        "values" count pixels that were clipped and values that are NaN or infinite. `result()` returns the value or
+        An outcome for each image, in order: `source.path`, and `value` (with `output` and `shape`) or `error`. Remarks
+        count clipped pixels ("clipped") and values that are NaN or infinite ("values"). `result()` returns the value or
         raises the error.
 
     Raises
     ------
     ParameterError
-        An unknown name, contradicting arguments, several images for one file, a result that is an input.
+        A name is unknown, arguments contradict each other, several images have one output file, or a result would
+        overwrite an input.
 
     Examples
     --------
+    >>> import tempfile
+    >>> import imgtool
+    >>> folder = tempfile.mkdtemp()
     >>> for outcome in imgtool.filter_images("sample_images/camera.png", "gaussian", sigma=2, output=f"{folder}/"):
     ...     print(outcome.result().shape)
     (256, 256)

@@ -1,4 +1,4 @@
-"""The images of a feature file that are most like one image."""
+"""Find the images of a feature file that are most similar to a query image."""
 
 from __future__ import annotations
 
@@ -33,35 +33,39 @@ class Match:
 
 
 def search(features: Any, query: Any, *, top: int = 10, metric: str = "cosine") -> list[Match]:
-    """Find the images of a feature file that are most like one image.
+    """Find the images of a feature file that are most similar to one image.
 
     Parameters
     ----------
     features : path or FeatureTable
-        A feature file of one vector an image, as `describe_images` writes it, or its table.
+        A feature file with one vector per image, as written by `describe_images`, or its table.
     query : path, array_like of an image (height, width[, channels]), or vector (D)
-        A path that the file holds is found by its row; any other image is described as the file's images were.
+        If the feature file contains the path, its row is the query; any other image is described with the file's
+        settings.
     top : int
-        How many of the nearest.
+        Number of nearest images.
     metric : str
-        "cosine", "euclidean" or "intersection" (of histograms).
+        "cosine", "euclidean" or "intersection" (histogram intersection).
 
     Returns
     -------
     list of Match
-        index, path, label, score; the best first, ties in the file's order.
+        With index, path, label and score; best first, ties in the file's order.
 
     Raises
     ------
     DataError
-        The file is none, holds local descriptors, or does not say how its images were described.
+        The file is not a feature file, contains local descriptors, or does not state how its images were described.
     ImageError
         The query cannot be read or described.
     ParameterError
-        An unknown metric.
+        The metric is unknown.
 
     Examples
     --------
+    >>> import tempfile
+    >>> import imgtool
+    >>> folder = tempfile.mkdtemp()
     >>> _ = imgtool.describe_images("sample_images/textures/brick", "gist", output=f"{folder}/brick.npz", size=64)
     >>> found = imgtool.search(f"{folder}/brick.npz", "sample_images/textures/brick/brick_00.png", top=3)
     >>> [match.index for match in found][0]
