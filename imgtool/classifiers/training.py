@@ -126,7 +126,7 @@ def training_parts(parts: Parts, model: Trainable, share: float | None, seed: in
 
 
 def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, resume: bool) -> Path | None:
-    """Return the checkpoint's path, None for a model without one. Raises OutputError for a place that cannot be written."""
+    """Return the checkpoint's path, None for a model without one. Raises OutputError for an unusable output."""
     if output is None:
         return None
     check_place(output, overwrite=overwrite)
