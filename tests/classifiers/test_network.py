@@ -12,6 +12,7 @@ from imgtool.datasets.formats import load_dataset
 from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterError, TrainingError
 from imgtool.events import Epoch, Progress
 from imgtool.image.resize import fit_crop
+from imgtool.networks.declaration import Linear, ReLU, Sequence
 from locations import SAMPLES
 
 NETWORKS = ("two-layer", "lenet", "alexnet")
@@ -271,6 +272,19 @@ def test_training_starts_from_given_weights(fitted, textures):
         wider.fit(textures)
 
 
+def test_whole_matrices_become_factors_where_a_network_has_them():
+    rng = np.random.default_rng(0)
+    small = Sequence(fc1=Linear(20, 30, rank=5), relu=ReLU(), fc2=Linear(30, 3))
+    arrays = {"fc1.weight": rng.standard_normal((30, 20)).astype(np.float32), "fc1.bias": np.ones(30, np.float32)}
+    arrays |= {"fc2.weight": np.ones((3, 30), np.float32), "fc2.bias": np.ones(3, np.float32)}
+    found = network.with_factors(small, arrays)
+    assert {name: array.shape for name, array in found.items()} == small.arrays()
+    left, right = network.factors(arrays["fc1.weight"], 5)
+    np.testing.assert_array_equal(found["fc1.left"] @ found["fc1.right"], left @ right)
+    np.testing.assert_array_equal(found["fc2.weight"], arrays["fc2.weight"])
+
+
+@pytest.mark.slow
 def test_alexnets_whole_matrices_become_factors_when_training_starts_from_them(textures):
     pytest.importorskip("torch", reason="needs the extra 'torch'")
     whole = registry.create("alexnet", epochs=1, side=63).fit(textures.subset(np.arange(3)))

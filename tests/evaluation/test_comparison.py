@@ -407,7 +407,7 @@ def test_train_then_evaluate_then_classify(capsys, tmp_path):
 def test_classify_and_evaluate_agree_on_every_image(name, rows_of, tmp_path):
     """Other batches, the same labels, and scores to 1e-6."""
     model = registry.open_model(name)
-    files = sorted(SAMPLES.rglob("*.*g"))[:40]
+    files = [*sorted(SAMPLES.glob("*.*g"))[:4], *sorted(SAMPLES.glob("textures/*/*.png"))[:30]]
     (tmp_path / "all.csv").write_text("".join(f"{path},{model.classes[i % 2]}\n" for i, path in enumerate(files)))
     (predictions,) = (each.predictions for each in evaluate(name, tmp_path / "all.csv", jobs=1).results)
     rows = rows_of("classify", "-q", "--top", len(model.classes), "--model", name, "--threshold", 0, *files)
@@ -443,8 +443,10 @@ def test_an_interrupted_training_is_not_thrown_away_by_accident(capsys, tmp_path
 def test_classes_that_are_called_by_identifiers_meet_the_model_by_them(tmp_path):
     keys, names = tmp_path / "keys", tmp_path / "names"
     for key, name, source in (("n01440764", "tench", "brick"), ("n03028079", "church", "grass")):
-        shutil.copytree(SAMPLES / "textures" / source, keys / key)
-        shutil.copytree(SAMPLES / "textures" / source, names / name)
+        for folder in (keys / key, names / name):
+            folder.mkdir(parents=True)
+            for path in sorted((SAMPLES / "textures" / source).iterdir())[:5]:
+                shutil.copy(path, folder)
     by_key, by_name = evaluate("alexnet", keys), evaluate("alexnet", names)
     assert (by_key.classes, by_key.failed) == (("n01440764", "n03028079"), False)
     assert by_key.rows()[0]["top1_error"] == by_name.rows()[0]["top1_error"]

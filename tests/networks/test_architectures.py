@@ -68,7 +68,7 @@ def test_logits_in_pytorch_are_torchvisions(declare, reference, drawn):
 
 
 @pytest.mark.parametrize("declare", [resnet18, densenet121])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_first_weights_hear_the_image_and_do_not_shout(declare, seed):
     """A black image's logits differ from a random one's; and the image's size is kept on the way to them."""
     shape = (3, 64, 64)
