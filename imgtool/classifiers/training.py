@@ -66,7 +66,7 @@ def train(
     events : callable, optional
         Called with `imgtool.events.Step`, `Epoch` and `Progress` during training.
     **settings
-        Settings of the model, such as ``epochs=5``; `imgtool train --model NAME --settings` lists them.
+        Settings of the model, such as ``epochs=5``; `open_model(...).settings` and `imgtool train` list them.
 
     Returns
     -------

@@ -130,14 +130,14 @@ kernel = bundle(
         "--size", type=click.IntRange(1), metavar="N", help="Pixels: box, motion, median, minimum, maximum."
     ),
     click.option(
-        "--sigma", type=float, metavar="PIXELS", help="Gaussian(-x, -y), log, dog, gabor, bilateral."
+        "--sigma", type=float, metavar="PIXELS", help="Sigma: gaussian(-x, -y), log, dog, gabor, bilateral."
     ),
-    click.option("--truncate", type=float, metavar="N", help="How many sigmas these reach.  [4]"),
-    click.option("--sigma-color", type=float, metavar="SHARE", help="Bilateral, as a share of white.  [0.1]"),
-    click.option("--wavelength", type=float, metavar="PIXELS", help="Gabor.  [4]"),
-    click.option("--angle", type=float, metavar="DEGREES", help="Gabor, motion, clockwise.  [0]"),
-    click.option("--aspect", type=float, metavar="N", help="Gabor: narrower along its stripes.  [1]"),
-    click.option("--phase", type=float, metavar="DEGREES", help="Gabor: 0 even, 90 odd.  [0]"),
+    click.option("--truncate", type=float, metavar="N", help="Cut these off at N sigmas.  [4]"),
+    click.option("--sigma-color", type=float, metavar="SHARE", help="Bilateral: color sigma, a share of white.  [0.1]"),
+    click.option("--wavelength", type=float, metavar="PIXELS", help="Gabor: wavelength.  [4]"),
+    click.option("--angle", type=float, metavar="DEGREES", help="Gabor, motion: angle, clockwise.  [0]"),
+    click.option("--aspect", type=float, metavar="N", help="Gabor: aspect ratio; >1: shorter stripes.  [1]"),
+    click.option("--phase", type=float, metavar="DEGREES", help="Gabor: phase; 0 even, 90 odd.  [0]"),
     click.option("--normalize", type=click.Choice(["none", "sum", "abs"]), default="none", metavar="NAME",
                  help="Normalize the taps: none, sum or abs.  [none]"),
     click.option("--print-kernel", is_flag=True, help="Print the kernel as --kernel-file reads it, and exit."),

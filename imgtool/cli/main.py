@@ -25,9 +25,9 @@ from imgtool.errors import ImgtoolError
 # lines stand here so that help imports no command; a test holds that each equals its command's own first line.
 COMMANDS = {
     "filter": "Convolve images with a kernel.",
-    "gradient": "Take the gradient of images: x, y, magnitude, phase.",
+    "gradient": "Compute the gradient of images: x, y, magnitude, phase.",
     "convert": "Change color space, depth, size or format.",
-    "info": "Say what an image is: size, depth, statistics.",
+    "info": "Print size, depth and statistics of images.",
     "hog": "Describe images by histograms of oriented gradients.",
     "gist": "Describe images by their GIST.",
     "sift": "Describe images by dense SIFT.",
@@ -38,7 +38,7 @@ COMMANDS = {
     "evaluate": "Measure trained models on a labeled data set.",
     "compare": "Split, train and compare models, with statistics.",
     "models": "List, show, verify and export models.",
-    "doctor": "Say what imgtool finds on this machine.",
+    "doctor": "Report versions, extras and devices on this machine.",
 }
 
 EXAMPLES = """\b

@@ -156,7 +156,7 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Print what is being done.")
 force = click.option("--force", is_flag=True, help="Overwrite existing files.")
 jobs = click.option(
-    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images worked on at once.  [all processors]"
+    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images processed at once.  [all processors]"
 )
 seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Random seed.  [0]")
 device = click.option("--device", default="auto", metavar="NAME", help="Device: auto, cpu, cuda or cuda:N.  [auto]")
@@ -179,7 +179,7 @@ images = bundle(
         help="Refuse images with more pixels.  [178 million]",
     ),
     click.option("--allow-truncated", is_flag=True, help="Read truncated files as far as they go."),
-    click.option("--isolate", is_flag=True, help="Decode in a separate process; a crash stops nothing."),
+    click.option("--isolate", is_flag=True, help="Decode in separate processes, to survive crashes."),
     jobs,
     quiet,
     verbose,
@@ -241,7 +241,7 @@ vectors = bundle(
     click.option("-o", "--output", metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet."),
     force,
     click.option("--resume", is_flag=True, help="Resume an interrupted feature file."),
-    click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers describe; 'local' starts one."),
+    click.option("--cluster", metavar="ADDRESS", help="Address of a Dask scheduler; 'local' starts one."),
     click.option("--resize", metavar="WxH", help="Resize images first; 256x or x256 keeps the aspect ratio."),
     row_format,
 )

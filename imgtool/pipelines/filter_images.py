@@ -52,7 +52,7 @@ def filter_images(
     images : path or iterable of paths
         Files or folders; a folder stands for all images in it, in sorted order.
     kernel : str or array_like, (rows, columns)
-        Name of a kernel or neighborhood filter (`imgtool filter --list`), or taps.
+        Name of a kernel or neighborhood filter, as `imgtool filter` takes it, or taps.
     output : str
         A file, a folder (if it exists, ends in a slash, or there are several images), or a template with {stem},
         {name}, {ext}, {parent}, {index}.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imgtool.classifiers.protocol import Classifier
 
 UNSURE = "unsure"
-THOUSAND = "published weights for ImageNet's thousand classes: imgtool models fetch (in a later version)"
+THOUSAND = "weights for ImageNet's 1,000 classes will come with 'imgtool models fetch' in a later version"
 EXAMPLES = """
 imgtool classify photo.jpg
 imgtool classify --model alexnet --format tsv photos/ | sort
@@ -43,10 +43,12 @@ def model_names() -> Iterable[str]:
 @options.command("classify", examples=EXAMPLES)
 @click.option(
     "--model", "names", multiple=True, default=["alexnet"], show_default=True, metavar="NAME|FOLDER",
-    shell_complete=options.completer(model_names), help="A model that ships, or a trained one; repeatable.",
+    shell_complete=options.completer(model_names), help="Model name or folder; may be repeated.",
 )  # fmt: skip
-@click.option("--top", type=click.IntRange(1), default=1, help="Best labels in the table.  [1]")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Below it a label is 'unsure'.  [the model's, 0.5]")
+@click.option("--top", type=click.IntRange(1), default=1, help="Number of labels in the table.  [1]")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="Minimum score of a label, else 'unsure'.  [the model's, 0.5]"
+)
 @options.device
 @options.backend
 @options.rows
@@ -56,7 +58,7 @@ def command(
 ) -> None:
     """Label images with networks and classic models.
 
-    A label is one of the classes that the model knows; the table says how many those are.
+    A model knows only its own classes; the table says how many they are.
     """
     from imgtool.classifiers.registry import locate, open_model
 

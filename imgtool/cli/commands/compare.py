@@ -21,12 +21,12 @@ imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm@image
 @click.argument("data", type=click.Path(path_type=Path))
 @options.models
 @click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.25,
-              help="Held out, where DATA has no test part.  [0.25]")  # fmt: skip
+              help="Share of each class to hold out, if DATA has no test part.  [0.25]")  # fmt: skip
 @options.settings
 @options.seed
 @options.device
 @options.jobs
-@click.option("--format", type=click.Choice(SHOWN), help="[table on a terminal, else json]")
+@click.option("--format", type=click.Choice(SHOWN), help="Output format [default: table on a terminal, else json].")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write a page of HTML.")
 @options.force
 @options.quiet

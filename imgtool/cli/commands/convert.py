@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Change color space, depth, size or format.
 
-    Orientation is applied; the format is told by -o's suffix or by --to.
+    Orientation is applied; the output format follows -o's suffix or --to.
     """
     from imgtool.pipelines.convert_images import convert_images
 

@@ -43,7 +43,7 @@ imgtool doctor --json | jq .extras
 @options.command("doctor", examples=EXAMPLES)
 @click.option("--json", is_flag=True, help="Print one JSON object.")
 def command(json: bool) -> None:
-    """Say what imgtool finds on this machine.
+    """Report versions, extras and devices on this machine.
 
     Completion: eval "$(_IMGTOOL_COMPLETE=bash_source imgtool)" in ~/.bashrc; zsh_source, fish_source likewise.
     """

@@ -20,12 +20,12 @@ imgtool evaluate imagenette/ --model alexnet@imagenette --format json
 @options.models
 @options.device
 @options.jobs
-@click.option("--format", type=click.Choice(SHOWN), help="[table on a terminal, else json]")
+@click.option("--format", type=click.Choice(SHOWN), help="Output format [default: table on a terminal, else json].")
 @options.quiet
 def command(data: Path, names: tuple[str, ...], device: str, jobs: int | None, format: str | None, quiet: bool) -> None:
     """Measure trained models on a labeled data set.
 
-    The held-out part (val/ or test/) where DATA has one, else all of it.
+    Uses the held-out part (val/ or test/) of DATA if there is one, else all images.
     """
     from imgtool.evaluation.comparison import evaluate
 

@@ -43,13 +43,13 @@ def command() -> None:
 
 
 @options.command("fit", examples=EXAMPLES)
-@click.option("-o", "--output", required=True, metavar="FILE", help="The codebook, a .safetensors file.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Output: a .safetensors file.")
 @click.option("--components", type=click.IntRange(1), help="Number of Gaussians.  [64]")
 @click.option("--dimensions", type=click.IntRange(1), help="PCA dimensions.  [64]")
 @click.option("--places/--no-places", "with_places", default=None, help="Append x and y to descriptors.  [no-places]")
 @click.option("--starts", type=click.IntRange(1), help="Random restarts; the likeliest mixture is kept.  [3]")
 @click.option(
-    "--dictionary", type=click.IntRange(2), metavar="ATOMS", help="Learn a dictionary of so many atoms instead."
+    "--dictionary", type=click.IntRange(2), metavar="ATOMS", help="Learn a dictionary with this many atoms instead."
 )
 @click.option("--step", type=click.IntRange(1, 10_000), default=4, show_default=True, help="Sampling step in pixels.")
 @options.bins("4,6,8", "4,6,8")
@@ -74,8 +74,8 @@ def fit(
 ) -> None:
     """Fit a codebook to the dense SIFT of images.
 
-    Principal components, then a mixture of Gaussians with diagonal covariances; needs the extra 'classic'. Or, with
-    --dictionary, atoms of which descriptors are sparse sums.
+    Principal components, then a mixture of Gaussians with diagonal covariances; needs the extra 'classic'. With
+    --dictionary, learns atoms for sparse codes instead.
     """
     from imgtool.features.codebook import save_codebook
     from imgtool.features.encoding import LocalSettings, fit_dictionary, fit_to_images
@@ -119,7 +119,7 @@ def _readable(images: Images) -> Iterator[np.ndarray]:
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @options.row_format
 def info(files: tuple[str, ...], format: str | None) -> None:
-    """Say what feature files and codebooks hold."""
+    """Print what feature files and codebooks contain."""
     failed = False
 
     def rows() -> Iterator[Row]:
@@ -166,7 +166,7 @@ def _summary(path: str) -> dict[str, Any]:
 @click.option("-o", "--output", required=True, metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet.")
 @options.force
 def merge(files: tuple[str, ...], output: str, force: bool) -> None:
-    """Put feature files that were made alike one after the other."""
+    """Concatenate feature files with the same settings."""
     from imgtool.datasets import feature_file
 
     feature_file.check_suffix(output)
@@ -181,7 +181,7 @@ def merge(files: tuple[str, ...], output: str, force: bool) -> None:
 @click.option("-o", "--output", required=True, metavar="FILE", help="Feature file: npz, npy, csv, jsonl, parquet.")
 @options.force
 def convert(file: str, output: str, force: bool) -> None:
-    """Write a feature file in another form; npy, csv and jsonl hold less than npz."""
+    """Convert a feature file; npy, csv and jsonl keep less than npz."""
     from imgtool.datasets import feature_file
 
     feature_file.check_suffix(output)

@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Convolve images with a kernel.
 
-    Alpha stays as it is. Derivatives are shown as absolute values unless --range says otherwise.
+    Alpha is not filtered. Derivatives are shown as absolute values unless --range says otherwise.
     """
     from imgtool.pipelines.filter_images import filter_images, label_of
 

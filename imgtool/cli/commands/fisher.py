@@ -35,7 +35,8 @@ def command(images: Images, vectors: Vectors, encoding: str, **parameters: Any) 
     """Describe images by Fisher vectors or other encodings of dense SIFT.
 
     The improved Fisher vector (Perronnin, Sanchez and Mensink, ECCV 2010), as VLFeat computes it: signed square roots,
-    unit length. The codebook says which SIFT; with the one that ships, images are first brought to that model's size.
+    unit length. The codebook determines the SIFT settings; with the default one, images are
+    resized first, as for its model.
     Sparse codes need a dictionary, from 'imgtool features fit --dictionary'.
     """
     vectors.write(images, encoding, **parameters)

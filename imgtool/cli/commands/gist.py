@@ -51,6 +51,6 @@ def command(images: Images, vectors: Vectors, device: str | None, visualize: str
     """Describe images by their GIST.
 
     The energy of Gabor filters in a grid of windows (Oliva and Torralba, IJCV 2001), as LMgist computes it. Options
-    that are given replace the preset's; defaults are lmgist's.
+    override the preset; the defaults are lmgist's.
     """
     vectors.write(images, "gist", visualize=visualize, device=device, **parameters)

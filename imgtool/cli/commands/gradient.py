@@ -47,7 +47,7 @@ SHOWN = ("x", "y", "magnitude", "phase", "picture")
     metavar="NAME",
     help="Color: max, the channel of largest magnitude at each pixel; mean; or each alone.  [max]",
 )
-@click.option("--degrees", is_flag=True, help="Phase in degrees, with --range raw.")
+@click.option("--degrees", is_flag=True, help="Phase in degrees (with --range raw).")
 @options.value_range
 @options.depth
 @options.pictures
@@ -64,7 +64,7 @@ def command(
     value_range: str,
     depth: str,
 ) -> None:
-    """Take the gradient of images: x, y, magnitude, phase.
+    """Compute the gradient of images: x, y, magnitude, phase.
 
     x points right, y down; angles grow clockwise from the right. Pixels show phase from -pi (black) to pi (white).
     """

@@ -27,7 +27,7 @@ COLUMNS = ("size", "color", "depth", "format")
 @options.rows
 @options.images
 def command(images: Images, rows: Rows, statistics: bool, histogram: bool, json: bool) -> None:
-    """Say what an image is: size, depth, statistics.
+    """Print size, depth and statistics of images.
 
     JSON Lines hold everything, also orientation (EXIF's, as stored), profile, shape and dtype.
     """

@@ -31,7 +31,7 @@ def command() -> None:
 @command.command("list")
 @options.row_format
 def list_models(format: str | None) -> None:
-    """List the models that ship, and the architectures that can be trained."""
+    """List the included models and the trainable architectures."""
     from imgtool.classifiers.registry import names, shipped
 
     rows: list[dict[str, Any]] = [_summary(name) for name in shipped()]
@@ -61,7 +61,7 @@ def _summary(name: str) -> dict[str, Any]:
 @click.argument("name")
 @options.row_format
 def layers(name: str, format: str | None) -> None:
-    """Show the layers of a network that ships or was trained: shapes, parameters, multiply-adds."""
+    """Show a network's layers: shapes, parameters, multiply-adds."""
     from imgtool.classifiers.network import NetworkClassifier
     from imgtool.classifiers.registry import open_model
     from imgtool.errors import ParameterError
@@ -77,7 +77,7 @@ def layers(name: str, format: str | None) -> None:
 @click.argument("name")
 @click.option("--json", is_flag=True, help="Print model.json as one line.")
 def show(name: str, json: bool) -> None:
-    """Show what a model is: its card, or what its model.json says."""
+    """Show a model's card, or its model.json."""
     from imgtool.classifiers.registry import locate
     from imgtool.classifiers.storage import card_of, load_description
 
@@ -97,7 +97,7 @@ def show(name: str, json: bool) -> None:
 @command.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME|FOLDER]...")
 def verify(names: tuple[str, ...]) -> None:
-    """Check models: every field, the hash, names and shapes of all tensors. All that ship, if none is named."""
+    """Check models: all fields, the hash, names and shapes of tensors. Default: all included models."""
     from imgtool.classifiers.registry import locate, open_model, shipped
     from imgtool.classifiers.storage import load_model
     from imgtool.errors import ImgtoolError
@@ -117,12 +117,12 @@ def verify(names: tuple[str, ...]) -> None:
 
 @command.command("export")
 @click.argument("name", metavar="NAME|FOLDER")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="The new model.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Output folder.")
 @click.option("--quantize", is_flag=True, help="Store matrices of weights as int8 with a scale for each row.")
 @click.option("--names", type=click.Path(path_type=Path), metavar="FILE",
-              help="Lines of 'identifier name': what classes called by identifiers mean.")  # fmt: skip
+              help="Class names: a file with a line 'identifier name' for each.")  # fmt: skip
 @click.option("--measure", "data", type=click.Path(path_type=Path), metavar="DATA",
-              help="Measure what was stored on the held-out part of this data set.")  # fmt: skip
+              help="Measure the new model on the held-out part of DATA.")  # fmt: skip
 @options.device
 @options.force
 @options.quiet
@@ -136,9 +136,9 @@ def export(
     force: bool,
     quiet: bool,
 ) -> None:
-    """Write a trained model as another folder.
+    """Write a trained model to another folder.
 
-    An accuracy is that of the weights it was measured with: after --quantize only --measure gives one.
+    --quantize drops the stored accuracy, which is not that of the 8-bit weights; --measure adds a new one.
     """
     from imgtool.classifiers.export import export_model
     from imgtool.classifiers.registry import open_model

@@ -56,9 +56,9 @@ def command(
     force: bool,
     format: str | None,
 ) -> None:
-    """Find the images of a feature file that are most like one image.
+    """Find the images of a feature file that are most similar to one image.
 
-    The query is described as the file's images were. An image that the file holds is found by its row.
+    The query is described with the file's settings. If the file contains the query image, its row is used.
     """
     if duplicates == (query is not None) or (show and query is None):
         raise ParameterError("name one: --query IMAGE, which --show draws, or --duplicates")

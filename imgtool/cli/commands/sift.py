@@ -59,9 +59,9 @@ def command(
 ) -> None:
     """Describe images by dense SIFT.
 
-    As VLFeat computes it (Lowe, IJCV 2004, on a grid): 4x4 bins of 8 orientations. One bin size describes the image as
-    it is; several smooth it for each, as VLFeat's phow. --sparse and --match take keypoints; matches pass the ratio
-    test (0.75), inliers also RANSAC's homography.
+    SIFT (Lowe, IJCV 2004) on a grid, as VLFeat computes it: 4x4 bins of 8 orientations. With several bin sizes, the
+    image is smoothed for each, as in VLFeat's phow. --sparse and --match use keypoints instead; matches pass the ratio
+    test (0.75), inliers agree with RANSAC's homography.
     """
     given = sorted(name for name, value in grid.items() if value is not None)
     if (sparse or other) and given:

@@ -34,16 +34,16 @@ def list_settings(name: str) -> None:
 @options.command("train", examples=EXAMPLES)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @options.architecture
-@click.option("--settings", "lists", is_flag=True, help="List the settings of --model, and end.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="The model.")
+@click.option("--settings", "lists", is_flag=True, help="List the settings of --model, and exit.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Output folder.")
 @options.settings
 @click.option("--validation-share", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
-              help="Of a network's training images, left out to watch it by; 0 for none.  [0.1]")  # fmt: skip
-@click.option("--init", metavar="NAME|FOLDER", help="A trained network whose weights to start from.")
+              help="Share of a network's training images for validation; 0 for none.  [0.1]")  # fmt: skip
+@click.option("--init", metavar="NAME|FOLDER", help="Trained network to start from.")
 @options.seed
 @options.device
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the CPU.  [by the network's size]")
-@click.option("--resume", is_flag=True, help="Go on after an interruption (networks).")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [by the network's size]")
+@click.option("--resume", is_flag=True, help="Resume an interrupted training (networks).")
 @options.force
 @click.option("--json", is_flag=True, help="Print a record of what was done.")
 @options.quiet
@@ -62,8 +62,9 @@ def command(
 ) -> None:
     """Train a model on a data set.
 
-    DATA is a folder of class folders, with train/ and val/ or test/ or without (then all of it is used), MNIST's or
-    CIFAR-10's files, or a CSV of path,label. Where it has a held-out part, the trained model is measured on it, once.
+    DATA is a folder of class folders (all images are used), or of train/ and val/ or test/ with class folders in each;
+    MNIST's or CIFAR-10's files; or a CSV of path,label. The trained model is measured once on the held-out part, if
+    any.
     """
     if lists:
         list_settings(name)
