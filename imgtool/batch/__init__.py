@@ -1,1 +1,1 @@
-"""Many images: which inputs, which outputs, how many at once."""
+"""Inputs, outputs and parallel work for many images."""

@@ -1,8 +1,8 @@
 """Work on many machines over a Dask scheduler (extra `cluster`); results in the order of the items.
 
-A task is a function, found by its name, and some items: both go to a worker as Dask sends them, by pickle. So whoever
-can speak to a cluster's scheduler can have its processes do anything; that is Dask's affair, and why `local` listens on
-the loopback interface alone.
+A task is a function, identified by name, and some items; Dask sends both to a worker by pickle. So whoever can connect
+to a cluster's scheduler can run any code in its processes. That is inherent in Dask, and the reason why `local` listens
+only on the loopback interface.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decoding in processes of its own, so that a file that kills its decoder takes no other file with it.
+"""Decode in worker processes, so that a file that crashes its decoder costs only its own result.
 
 A worker process reads one image after the other; each thread that asks gets a worker to itself, and one that died is
 replaced.
@@ -60,7 +60,7 @@ class IsolatedReader:
 
 
 def serve(seconds: int) -> None:
-    """Be a worker: answer one request after the other, each within so many seconds, until standard input ends."""
+    """Run a worker: answer requests, each within so many seconds, until standard input ends."""
     requests, answers = channels()
     while line := requests.readline():
         request = json.loads(line)

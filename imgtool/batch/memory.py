@@ -1,4 +1,4 @@
-"""What the C library does with memory that was freed."""
+"""Keep freed memory for reuse instead of returning it to the system."""
 
 import contextlib
 import ctypes
@@ -7,11 +7,11 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # mallopt's
 
 
 def keep_freed_memory(*, one_heap: bool = False) -> None:
-    """Let what one strip or image has freed serve the next one, where the C library is glibc.
+    """Reuse memory that one strip or image has freed for the next one, if the C library is glibc.
 
-    Otherwise it goes back to the system, which hands it out again full of zeros, each time: half of the time for large
-    images, and what several threads gain with small ones. one_heap: for all threads, because each would keep its own;
-    less memory, but many threads would wait for each other.
+    By default it is returned to the system, which zeroes it before each new use. That takes half of the time for large
+    images, and the gain of several threads for small ones. one_heap: one heap for all threads instead of one each; this
+    takes less memory, but many threads would wait for each other.
     """
     options = [(_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 32 << 20), *([(_ARENA_MAX, 1)] if one_heap else [])]
     with contextlib.suppress(AttributeError, OSError, TypeError):

@@ -1,4 +1,4 @@
-"""Where results go: whole files or none, never over an input, never over anything by accident."""
+"""Write results: complete files or none, never over an input, and over an existing file only if asked."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterat
 
 
 def make_folder(path: str) -> str:
-    """Return the folder that a file lies in, made now where it is not there. Raises OutputError or OSError."""
+    """Return the folder of a file; create it if necessary. Raises OutputError or OSError."""
     folder = os.path.dirname(path) or "."
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise OutputError(f"{path}: cannot be written: {folder} is no folder")
@@ -180,7 +180,7 @@ def _is_alive(process: int) -> bool:
 
 
 def remove_own_temporaries() -> None:
-    """Remove what this process has half written, and begin nothing more; called when it ends."""
+    """Remove this process's unfinished files, and start no new ones; called when it ends."""
     _making_temporaries.acquire(timeout=0.5)
     for path in list(_own_temporaries):
         _remove(path)

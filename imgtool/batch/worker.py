@@ -1,7 +1,7 @@
-"""A process of its own that answers requests, one after the other.
+"""A worker process that answers requests, one after the other.
 
-Both ways go a line of JSON and then bytes, never a pickle. It ends when its standard input does, so none outlives
-imgtool, however that ends.
+Requests and answers are a line of JSON followed by bytes, never a pickle. A worker ends when its standard input does,
+so none outlives imgtool, however that ends.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class VectorSvm(Trainable):
         resume: Path | None = None,
         events: Events | None = None,
     ) -> Self:
-        """Learn from a data set, on the CPU; a fit that was cut off begins anew (it takes seconds to minutes)."""
+        """Learn from a data set, on the CPU. An interrupted fit starts again (it takes seconds to minutes)."""
         self.fit_descriptor(dataset, seed, events)
         features = self._all_features(dataset, events)
         self.svm, found = fit_svm(

@@ -1,4 +1,4 @@
-"""What the fields of a `model.json` must be, so that nothing stored is believed unseen."""
+"""Checks of the fields of a `model.json`: nothing stored is trusted unchecked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_DEPTH = 6  # of lists and objects in each other
 
 
 def check(description: Mapping[str, Any]) -> None:
-    """Raise DataError unless every field is there and is what it should be, and there is no other."""
+    """Raise DataError unless the fields are exactly the expected ones and each is valid."""
     for key, is_valid in _FIELDS.items():
         if key not in description or not is_valid(description[key]):
             raise DataError(f"{key} in model.json is missing or not what it should be")
@@ -38,7 +38,7 @@ def is_hash(value: Any) -> bool:
 
 
 def is_accuracy(value: Any) -> bool:
-    """Tell whether a value is a share right / n with an interval around it."""
+    """Tell whether a value is an accuracy: correct / n, with an interval."""
     if not isinstance(value, dict) or not (is_whole(value.get("right")) and is_whole(value.get("n"), 1)):
         return False
     share, interval = value.get("value"), value.get("interval")
@@ -113,7 +113,7 @@ def _is_history(value: Any) -> bool:
 
 
 def _is_data(value: Any) -> bool:
-    """Tell whether a value says how many images were learned from, and their hash."""
+    """Tell whether a value is the number of training images and their hash."""
     return (
         isinstance(value, dict)
         and value.keys() == {"images", "sha256"}

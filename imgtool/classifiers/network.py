@@ -38,7 +38,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Runner(Protocol):
-    """A network with its weights on one backend and device, fit to predict from several threads."""
+    """A network with its weights on one backend and device; several threads may predict with it."""
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return the input of the last layer (n, D) float32 of images (n, channels, side, side) float32."""
@@ -48,7 +48,7 @@ class Runner(Protocol):
 
 
 class NetworkClassifier(Trainable):
-    """A network of the catalogue, with its weights or before it is trained.
+    """A network of the catalogue, trained or not.
 
     groups: architecture, preprocessing, recipe, augmentation. start: arrays to train from in the place of fresh ones
     (`start_from`).
@@ -197,10 +197,10 @@ class NetworkClassifier(Trainable):
         return arrays_of(module), history
 
     def samples(self, dataset: Dataset, events: Events | None = None) -> Samples:
-        """Return all images prepared in memory, after settings that the data decides were found.
+        """Return all images, preprocessed, after choosing the settings that depend on the data.
 
-        Gray images are trained with one channel, characters are not mirrored, unless that was chosen otherwise; mean
-        and deviation of each channel are those of the images, unless weights to start from came with theirs.
+        Unless chosen otherwise, gray images are trained with one channel, and characters are not mirrored. Mean and
+        deviation of each channel are those of the images, unless initial weights came with theirs.
         """
         from imgtool.networks.samples import Samples, channel_statistics
 
@@ -243,9 +243,9 @@ class NetworkClassifier(Trainable):
         return squares
 
     def start_from(self, other: NetworkClassifier, classes: Sequence[str]) -> None:
-        """Train from another model's weights: its preprocessing too, and with other classes a fresh last layer.
+        """Start training from another model's weights and preprocessing; for other classes, with a new last layer.
 
-        Whole matrices become low-rank factors where these settings ask for them. Raises DataError for weights that do
+        If the settings have a rank, full matrices become low-rank factors. Raises DataError for weights that do
         not fit.
         """
         if other.name != self.name:
@@ -293,7 +293,7 @@ class NetworkClassifier(Trainable):
 
     @classmethod
     def groups_from(cls, data: ModelData) -> dict[str, Parameters]:
-        """Return the settings that a folder holds; how it was trained counts only where it was trained here."""
+        """Return a folder's settings; its training recipe only if imgtool trained it."""
         own = CATALOGUE[data.name]
         groups: dict[str, Parameters] = {"recipe": own.recipe, "augmentation": own.augmentation}
         try:
@@ -332,7 +332,7 @@ def are_gray(squares: np.ndarray) -> bool:
 
 
 def with_factors(network: NetworkSequence, arrays: Arrays) -> dict[str, np.ndarray]:
-    """Return arrays with whole matrices written as the low-rank factors that the network has in their place.
+    """Return arrays with full matrices replaced by the low-rank factors that the network has in their place.
 
     Each is the best product of two matrices of that rank (Eckart and Young, 1936), the singular values shared.
     """

@@ -1,4 +1,4 @@
-"""What every classifier keeps: one protocol for networks, classic models and a user's own.
+"""The protocol of all classifiers: networks, classic models and a user's own.
 
 A `Classifier` predicts; `prepare`, `features`, `decide` and the names of its classes suffice for that. A `Trainable`
 also learns from a data set, and is stored as a folder of plain data.
@@ -45,7 +45,7 @@ class Classifier(ABC):
 
     @abstractmethod
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Bring an image of any size, depth and color to what the model looks at."""
+        """Preprocess an image of any size, depth and color."""
 
     @abstractmethod
     def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
@@ -68,7 +68,7 @@ class Classifier(ABC):
 
 
 def require_probabilities(model: Classifier, scores: np.ndarray, count: int) -> np.ndarray:
-    """Return a model's scores of so many images. Raises DataError unless they are probabilities."""
+    """Return a model's scores for `count` images. Raises DataError unless they are probabilities."""
     if scores.shape != (count, len(model.classes)):
         raise DataError(f"{model.name} gave scores {scores.shape} for {count} images of {len(model.classes)} classes")
     if not np.isfinite(scores).all():
@@ -103,7 +103,7 @@ class Trainable(Classifier):
         return self.groups["architecture"]
 
     def change(self, part: str, group: Parameters) -> None:
-        """Take another value for a part of the settings."""
+        """Replace one group of settings."""
         self.groups = {**self.groups, part: group}
 
     @abstractmethod
@@ -127,7 +127,7 @@ class Trainable(Classifier):
         """Take what was learned. Raises DataError when it does not fit."""
 
     def record_training(self, dataset: Dataset, *, seed: int, history: list[dict[str, Any]], **more: Any) -> None:
-        """Take the data set's classes, and say where the weights come from."""
+        """Set classes and provenance from the training data."""
         self.classes, self.identifiers = tuple(dataset.classes), (None,) * len(dataset.classes)
         recipe = settings_of({part: group for part, group in self.groups.items() if part in ("recipe", "augmentation")})
         self.provenance = {
@@ -185,14 +185,14 @@ class Trainable(Classifier):
         return groups
 
     def describe_by(self, data: ModelData) -> None:
-        """Take everything that is stored beside settings and arrays."""
+        """Set everything that is stored beside settings and arrays."""
         self.classes, self.identifiers = labels_of(data.classes), tuple(key for _, key in data.classes)
         self.threshold, self.provenance = data.threshold, data.provenance
         self.weights_hash, self.weights_bytes = data.weights_hash, data.weights_bytes
 
 
 def labels_of(classes: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:
-    """Return the classes' names; one that stands twice is written with its identifier, `crane (n02012849)`."""
+    """Return the classes' names; a repeated name is given with its identifier, `crane (n02012849)`."""
     names = [name for name, _ in classes]
     twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
     return tuple(f"{name} ({key})" if name in twice else name for name, key in classes)

@@ -95,7 +95,7 @@ def value_text(value: Any) -> str:
 
 
 def range_text(value: Any, meaning: Meaning) -> str:
-    """Return what a setting may be."""
+    """Return the range of a setting as text."""
     one = value[0] if isinstance(value, tuple) else value
     if meaning.choices is not None:
         return ", ".join(map(str, meaning.choices))
@@ -107,5 +107,5 @@ def range_text(value: Any, meaning: Meaning) -> str:
 
 
 def _is_setting(meaning: Meaning) -> bool:
-    """Tell what a user sets from what training finds, which has no text."""
+    """Tell whether a user can set a field; those that training determines have no meaning text."""
     return meaning.text != ""

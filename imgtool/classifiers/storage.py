@@ -69,7 +69,7 @@ class ModelData:
 
 
 def save_model(folder: Path, model: ModelData, *, overwrite: bool = False, quantize: Sequence[str] = ()) -> ModelData:
-    """Write a model folder; at any moment the old model or the new one stands there, whole.
+    """Write a model folder; at every moment it holds the old model or the new one, complete.
 
     quantize: arrays to store as int8. Returns the model with the hash and size of its weights. Raises OutputError when
     the folder exists and overwrite is false or it holds other things, DataError for what `load_model` would refuse.
@@ -92,7 +92,7 @@ def save_model(folder: Path, model: ModelData, *, overwrite: bool = False, quant
 
 
 def check_place(folder: Path, *, overwrite: bool = False) -> None:
-    """Raise OutputError where a model could not be written after hours of work, or would replace something else."""
+    """Raise OutputError, before any work, if a model could not be written or would replace something else."""
     strange = _strangers(folder)
     if strange is not None:
         raise OutputError(f"{folder}: {strange}; imgtool does not replace it")
@@ -109,7 +109,7 @@ def check_place(folder: Path, *, overwrite: bool = False) -> None:
 
 
 def _strangers(folder: Path) -> str | None:
-    """Return what is at a place beside a model; None where there is nothing, or nothing else."""
+    """Return why a folder may not be replaced: what in it does not belong to a model. None if it may."""
     if not os.path.lexists(folder):
         return None
     with _output_errors(folder):
@@ -141,7 +141,7 @@ def _remove_others(folder: Path, weights: str, digest: str) -> None:
 
 
 def card_of(folder: Path, weights_hash: str) -> str | None:
-    """Return a model's card; None where there is none, or one that speaks of other weights."""
+    """Return a model's card; None if there is none, or if it describes other weights."""
     path = folder / CARD
     try:
         if not path.is_file() or path.stat().st_size > MAX_DESCRIPTION_BYTES:
@@ -161,7 +161,7 @@ def _output_errors(folder: Path) -> Iterator[None]:
 
 
 def load_model(folder: Path, *, verify: bool = False) -> ModelData:
-    """Return what a model folder holds. Raises DataError, naming the folder, for anything that is not as it should be.
+    """Return what a model folder holds. Raises DataError, naming the folder, for anything invalid.
 
     verify: hash the weights and look for NaN whatever their size; else those above MAX_HASHED_BYTES are only mapped.
     """
@@ -301,7 +301,7 @@ def weights_data(arrays: Mapping[str, np.ndarray], quantize: Sequence[str] = ())
 
 
 def weights_size(arrays: Mapping[str, np.ndarray]) -> int:
-    """Return how many bytes `weights_data` would be, without making them: header, then widest types first, by name."""
+    """Return the length of `weights_data` without building it: header, then widest types first, by name."""
     entries, end = {}, 0
     for name, array in sorted(arrays.items(), key=lambda pair: (-pair[1].itemsize, pair[0])):
         begin, end = end, end + array.nbytes

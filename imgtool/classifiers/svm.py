@@ -147,8 +147,8 @@ def _fit_once(
 def _likeliest_slope(margins: np.ndarray, labels: np.ndarray) -> float:
     """Return the slope under which softmax(slope * margins) gives the labels the highest likelihood.
 
-    As in Platt's method, the labels count as a little short of certain (Laplace's rule of succession), so that a few
-    images that are all told right do not make the machine certain of everything.
+    As in Platt's method, labels count as slightly uncertain (Laplace's rule of succession), so that a few images that
+    are all classified correctly do not give infinite confidence.
     """
     from scipy.optimize import minimize_scalar
 

@@ -1,6 +1,6 @@
-"""The `imgtool` program: commands found late, errors turned into one line and an exit status.
+"""The `imgtool` program: commands are imported late, errors become one line and an exit status.
 
-Exit status: 0 all well; 1 an input failed; 2 wrong usage, a missing extra or device; 130 interrupted. A closed
+Exit status: 0 success; 1 an input failed; 2 wrong usage, a missing extra or device; 130 interrupted. A closed
 pipe ends the process as SIGPIPE does.
 """
 
@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
     """A group that imports a command's module only when that command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of a photograph's way, not of the alphabet."""
+        """Return the names in the order of the processing steps, not alphabetically."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

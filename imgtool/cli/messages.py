@@ -1,6 +1,6 @@
-"""What a user is told on standard error: single lines in which no file name can do harm.
+"""Messages on standard error: single lines, with file names escaped so that they cannot affect the terminal.
 
-The library says what is wrong with which value; here options get their spelling, and errors the way out.
+The library says what is wrong with which value; this module adds the option's spelling and how to fix the problem.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Measure several classifiers on the same held-out images, fairly.
 
 The data set is split once; every model is fitted on the same part and scored on the other, or, if it is trained
-already, scored as it is. What each says is stored as predictions, and the table is made of those. A model that fails is
-a row with its reason; the others stand.
+already, scored as it is. Its predictions are stored, and the table is computed from them. A model that fails is a row
+with the reason; the others are still compared.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOP = 5  # classes of the second error, where there are more
 
 @dataclass(frozen=True)
 class Comparison:
-    """What several models make of the same held-out images.
+    """Predictions of several models for the same held-out images, and the table of their errors.
 
     classes, labels: of the held-out part, labels (n,) as indices; results: each model's predictions or the reason why
     there are none; duplicates: pairs of equal images in both parts; seen: models that were trained on the held-out
@@ -73,17 +73,17 @@ class Comparison:
         return table.to_csv(self.rows())
 
     def to_json(self) -> str:
-        """Return everything that is known as JSON."""
+        """Return the complete record as JSON."""
         return json.dumps(self.to_record())
 
     def to_html(self) -> str:
-        """Return a page that asks for nothing outside itself."""
+        """Return a self-contained HTML page."""
         from imgtool.evaluation.report import page
 
         return page(self.to_record(), self.remarks())
 
     def to_record(self) -> dict[str, Any]:
-        """Return everything that is known, as JSON has it: the rows are `models`."""
+        """Return the complete record, as JSON values; `models` has the rows."""
         return {
             "path": self.data,
             "images": len(self.labels),
@@ -96,7 +96,7 @@ class Comparison:
         }
 
     def remarks(self) -> list[str]:
-        """Return what makes the errors look smaller than they are."""
+        """Return warnings of what makes the errors too small: equal images, training on the test images."""
         lines = [f"{name}: was trained on these test images; its error says nothing of others" for name in self.seen]
         if count := len(self.duplicates):
             pairs = "1 pair of equal images stands" if count == 1 else f"{count} pairs of equal images stand"
@@ -108,7 +108,7 @@ class Comparison:
         return among(predictions.scores, predictions.classes, self.classes)
 
     def _row(self, predictions: Predictions, scores: np.ndarray, hits: np.ndarray, best: np.ndarray) -> dict[str, Any]:
-        """Return what the table says of one model."""
+        """Return one model's row."""
         five = top_k_hits(scores, self.labels, TOP) if len(self.classes) > TOP else None
         accuracies = class_accuracies(confusion(scores, self.labels, len(self.classes)))
         return {
@@ -256,7 +256,7 @@ def evaluate(
 def _comparison(
     split: Split, results: Sequence[Result], same: Sequence[tuple[str, str]], facts: Mapping[str, Any], data: Data
 ) -> Comparison:
-    """Return the results with what is known of the data."""
+    """Return the comparison: results, and facts about the data."""
     stored = [result.predictions for result in results if result.predictions]
     seen = [each.model for each in stored if (each.facts.get("data") or {}).get("sha256") in split.test_digests]
     known = {**facts, "sha256": split.digests(), "imgtool": imgtool.__version__}

@@ -1,4 +1,4 @@
-"""Find images that stand in both parts of a data set: by their pixels, not by their names or bytes."""
+"""Find images that are in both parts of a data set: by their pixels, not by their names or bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _keys(dataset: Dataset) -> Iterator[tuple[Any, ...]]:
 
 
 def _key(dataset: Dataset, index: int) -> tuple[Any, ...]:
-    """Return what equal pixels share: gray stored as color, and alpha that hides nothing, make no difference."""
+    """Return a key that is the same for equal pixels, whether gray is stored as color or with an opaque alpha."""
     item = dataset.items[index]
     image = item if isinstance(item, np.ndarray) else dataset.image(index)
     if image.ndim == 3:

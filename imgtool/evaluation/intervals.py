@@ -1,4 +1,4 @@
-"""How sure a measured share is.
+"""Confidence interval of a measured share.
 
 Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
 """

@@ -1,4 +1,4 @@
-"""How good one model is on held-out images, as its model.json tells it."""
+"""Measure one model on held-out images, for its model.json."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imgtool.evaluation.splits import Split
 
 
 def measure(model: Trainable, test: Dataset) -> dict[str, Any]:
-    """Return where a model's weights come from, with its accuracy on held-out images and Wilson's 95 % interval.
+    """Return a model's provenance with its accuracy on held-out images and Wilson's 95 % interval.
 
     Raises DataError when the model cannot predict them.
     """

@@ -1,8 +1,6 @@
-"""How well probabilities (n, classes) fit labels (n,).
+"""Metrics of probabilities (n, classes) and labels (n,): pure functions of predictions.
 
-Pure functions of what predictions hold.
-
-Errors are 1 minus accuracy. A tie counts for the class that stands first.
+Errors are 1 minus accuracy. The first of several equal scores counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A comparison as one page of HTML: no script, nothing from outside, every name escaped."""
+"""A comparison as one self-contained page of HTML: no script, every name escaped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NAME_LENGTH = 22  # characters that fit beside a bar
 
 
 def page(record: Mapping[str, Any], remarks: Sequence[str] = ()) -> str:
-    """Return the page of a comparison's record; remarks: what makes the errors look smaller than they are."""
+    """Return the page for a comparison's record; remarks: its warnings."""
     rows = record["models"]
     good = [row for row in rows if not row.get("error")]
     parts = [
@@ -111,12 +111,12 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 
 def _about(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what produced a model's scores."""
+    """Return the facts about one model: settings, weights, data."""
     return {key: row[key] for key in ("classes", "settings", "weights", "data") if row.get(key) is not None}
 
 
 def _warning(line: str) -> str:
-    """Return a line that must not be overlooked."""
+    """Return a warning, as HTML."""
     return f'<p class="fail">{text(line)}</p>'
 
 

@@ -1,4 +1,4 @@
-"""Fit or open each model, predict the held-out images, store the predictions. Whatever one fails of, the others stand.
+"""Fit or open each model, predict the held-out images, store the predictions. If one fails, the others still run.
 
 Models that are trained already share one reading of the images. An architecture is fitted, predicts, and its
 predictions are stored before the next one is fitted.
@@ -40,7 +40,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Runner:
-    """What all models of a table share. settings: changed ones, for those that are fitted and have them."""
+    """What all models of a table share. settings: changes for those models that are fitted and have them."""
 
     split: Split
     store: Store = field(default_factory=Store)
@@ -68,7 +68,7 @@ class Runner:
         return results
 
     def _fits(self, given: Model) -> bool:
-        """Tell whether a model is to be trained; a bare name is what ships where there is nothing to train on."""
+        """Tell whether to train a model; without a training part, a bare name stands for the included weights."""
         return self.split.train is not None and not is_trained(given)
 
     def _open(self, given: Model) -> Classifier:
@@ -142,7 +142,7 @@ class Runner:
 
 
 def facts_of(model: Classifier, *, is_new: bool) -> dict[str, Any]:
-    """Return settings and number of classes; of a model that was there before also its weights' and images' hashes."""
+    """Return settings and number of classes; for an already trained model also the hashes of weights and data."""
     facts: dict[str, Any] = {"classes": len(model.classes), "settings": dict(model.settings)}
     return facts if is_new else {**facts, "weights": model.weights_hash or None, "data": model.provenance.get("data")}
 
@@ -153,14 +153,14 @@ def label_of(model: Model) -> str:
 
 
 def is_trained(model: Model) -> bool:
-    """Tell a trained model (a folder, NAME@WEIGHTS, a fitted classifier) from one that is fitted first."""
+    """Tell whether a model is trained already: a folder, NAME@WEIGHTS, or a fitted classifier."""
     if not isinstance(model, str):
         return bool(model.classes)
     return "@" in model or "/" in model or Path(model, storage.DESCRIPTION).is_file()
 
 
 def create_unfitted(name: str, settings: Mapping[str, Any]) -> Trainable:
-    """Return a classifier to fit, with those of the settings that it has."""
+    """Return an unfitted classifier, with those of the settings that it has."""
     known = registry.create(name).settings
     return registry.create(name, **{key: value for key, value in settings.items() if key in known})
 
@@ -185,7 +185,7 @@ def check_usage(models: Sequence[Model], settings: Mapping[str, Any]) -> None:
 
 
 def names_in(model: Classifier, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return a model's classes, by their identifiers where a data set calls them so."""
+    """Return a model's classes, by identifier where the data set's class folders are called by identifiers."""
     identifiers = model.identifiers or (None,) * len(model.classes)
     pairs = zip(model.classes, identifiers, strict=True)
     return tuple(key if key in classes and name not in classes else name for name, key in pairs)  # type: ignore[misc]
@@ -211,7 +211,7 @@ def reason_of(error: Exception) -> str:
 
 @contextmanager
 def _failure_of(result: Result) -> Iterator[None]:
-    """Take what is raised within as the reason why a model has no predictions."""
+    """Catch errors of the block and store the reason in the model's result."""
     try:
         yield
     except Exception as error:
@@ -219,7 +219,7 @@ def _failure_of(result: Result) -> Iterator[None]:
 
 
 def _with_name(name: str, events: Events | None) -> Events | None:
-    """Return a listener that says whose progress it is."""
+    """Return a listener that adds the model's name to progress."""
     if events is None:
         return None
 

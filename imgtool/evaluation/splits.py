@@ -40,7 +40,7 @@ class Split:
 
     @cached_property
     def test_digests(self) -> set[str]:
-        """The hashes of the data sets that hold all of the held-out images: who was trained on them has seen these."""
+        """Hashes of data sets that contain all held-out images; a model trained on one of them has seen the images."""
         return {part.digest() for part in (self.test, self.whole) if part is not None}
 
     def _parts(self) -> dict[str, Dataset]:
@@ -55,7 +55,7 @@ def parts_of(data: Data, cache: ImageCache) -> Parts:
 
 
 def holdout(parts: Parts, share: float, seed: int) -> Split:
-    """Return the split of a data set: as it comes, or this share of each class held out at random."""
+    """Return the data set's own split, or hold out this share of each class at random."""
     if parts.test is not None:
         return Split(parts.test, parts.train, seed=seed)
     if isinstance(parts.train.items, np.ndarray):

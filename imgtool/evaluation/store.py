@@ -1,7 +1,7 @@
-"""Stored predictions: what one model made of the held-out images, one file for each model and split.
+"""Stored predictions of the held-out images, one file for each model and split.
 
 A file is one line with the format and the SHA-256 of what follows, one line of JSON, and the scores (n, classes) row by
-row, little-endian. It appears whole or not at all; a changed byte is refused.
+row, little-endian. It appears complete or not at all; a changed byte is refused.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Predictions:
 
     @property
     def milliseconds(self) -> float:
-        """Milliseconds an image without reading it."""
+        """Milliseconds per image, without reading."""
         return 1000 * sum(self.seconds[stage] for stage in STAGES[1:]) / max(len(self.scores), 1)
 
 
@@ -59,7 +59,7 @@ class Store:
         self._files: dict[str, bytes] = {}
 
     def put(self, key: str, predictions: Predictions) -> None:
-        """Store predictions, in the place of those that were there."""
+        """Store predictions; replace older ones."""
         data = encode(predictions)
         if self._folder is None:
             self._files[key] = data
@@ -79,7 +79,7 @@ class Store:
             raise DataError(f"{path}: {error}") from None
 
     def _path(self, key: str) -> Path:
-        """Return a name that any key gives: what of it a file name can hold, and its hash."""
+        """Return the file for a key: the key's characters that file names allow, and its hash."""
         stem = re.sub(r"[^A-Za-z0-9@.-]+", "_", key)[:40].strip("._")
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return Path(self._folder or ".", f"{stem}-{digest}{SUFFIX}")
@@ -125,7 +125,7 @@ def _require_finite(scores: np.ndarray) -> None:
 
 
 def _check(record: Any) -> None:
-    """Raise DataError unless the fields are exactly those there are, each what it should be."""
+    """Raise DataError unless the fields are exactly the expected ones and each is valid."""
     if not isinstance(record, dict) or record.keys() != _FIELDS.keys():
         raise DataError("its fields are not those of predictions")
     for name, valid in _FIELDS.items():

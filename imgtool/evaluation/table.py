@@ -1,4 +1,4 @@
-"""The table of a comparison: each column once, from which every form of it is made.
+"""The table of a comparison: each column is defined once, for all output formats.
 
 A row is a dictionary with a model's numbers, as JSON has them, or with `model` and `error` alone.
 """
@@ -22,12 +22,12 @@ def visible(text: object) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in per cent."""
+    """Return a share in percent."""
     return f"{100 * share:.1f}%"
 
 
 def interval(ends: Sequence[float]) -> str:
-    """Return an interval of shares in per cent."""
+    """Return an interval of shares in percent."""
     return f"{100 * ends[0]:.1f}-{100 * ends[1]:.1f}"
 
 

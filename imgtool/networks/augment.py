@@ -17,7 +17,7 @@ from imgtool.networks.recipe import Augmentation
 def augment(
     images: torch.Tensor, augmentation: Augmentation, generator: torch.Generator, side: int = 0
 ) -> torch.Tensor:
-    """Return the images changed, side x side pixels (0: as they are); themselves where nothing is to be changed."""
+    """Return randomly changed images of side x side pixels (0: unchanged size); the input if nothing changes them."""
     side = side or images.shape[-1]
     images = _warp(images, augmentation, generator, side)
     if augmentation.color_jitter:

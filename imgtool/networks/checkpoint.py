@@ -1,4 +1,4 @@
-"""A training between two epochs, as one file: safetensors, with JSON in its header. Data only; nothing is executed.
+"""The state of a training after an epoch, as one file: safetensors, with JSON in its header. Data only, never executed.
 
 The file is whole or absent, and every byte of it is covered by a digest: that of the numbers stands in the header, and
 the header's own, taken with zeros in its place, beside it. So the header may be trusted before any number is read, and
@@ -36,7 +36,7 @@ _SUBJECTS = {"data": "training images", "validation": "validation images", "star
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training goes on from.
+    """The state from which a training continues.
 
     identity: what makes two trainings the same one, as JSON: recipe, augmentation, seed, digests of the images (data,
     validation; "" for none), of the network and of its first weights (start), and tensors as `describe` gives them.

@@ -1,10 +1,10 @@
-"""Layers by hand, forwards and backwards, in NumPy alone.
+"""Layers with forward and backward passes, in NumPy alone.
 
-A layer maps a batch (n, *shape) to a batch. What its `backward` will need it puts on the pass's tape; given the
-gradient of a loss with respect to its output, `backward` takes that off again, last in first out, keeps the gradients
-of the layer's tensors in `gradients` and returns the gradient with respect to its input. Without a tape nothing is
-kept, so that threads may share a network to predict and memory does not grow with depth; training takes one thread.
-Everything is computed in the type of the weights, float32 or float64.
+A layer maps a batch (n, *shape) to a batch. `forward` pushes what `backward` needs onto the tape of the pass.
+`backward` takes the gradient of a loss with respect to the output, pops from the tape (last in, first out), stores the
+gradients of the layer's tensors in `gradients`, and returns the gradient with respect to the input. Without a tape
+nothing is kept, so that threads may share a network to predict and memory does not grow with depth; only one thread may
+train. Everything is computed in the type of the weights, float32 or float64.
 """
 
 from __future__ import annotations

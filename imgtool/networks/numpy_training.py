@@ -1,6 +1,7 @@
 """Training by hand: forward, backward and a step of gradient descent, in NumPy alone.
 
-The rate is constant and the momentum is the classic one, as courses begin; `networks.training` is the faster way.
+The learning rate is constant and the momentum is the classic one, as in introductory courses; `networks.training` is
+faster.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _epoch(
 
 
 def _require_simple(recipe: Recipe, augmentation: Augmentation) -> None:
-    """Raise ParameterError for a setting that training by hand would pass over in silence."""
+    """Raise ParameterError for a setting that training in NumPy does not support."""
     for given, used in (
         (recipe, ("epochs", "batch", "learning_rate", "momentum", "weight_decay", "warm_up")),
         (augmentation, ("horizontal_flip",)),

@@ -1,4 +1,4 @@
-"""What is done to an image before a network sees it."""
+"""Preprocessing of an image for a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network is trained, as data: the recipe of gradient descent, and what is changed at random in the images."""
+"""How a network is trained, as data: the recipe of gradient descent, and the random changes of the images."""
 
 from __future__ import annotations
 

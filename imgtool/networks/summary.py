@@ -1,4 +1,4 @@
-"""A declared network as a table: what each layer makes of an image, and what it costs."""
+"""A declared network as a table: each layer's output shape, parameters and multiply-adds."""
 
 from __future__ import annotations
 

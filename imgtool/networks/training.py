@@ -1,6 +1,6 @@
 """Train a PyTorch module: the loop of stochastic gradient descent, which emits events. Imported late.
 
-Knows no particular network and no image format: it takes uint8 images in memory and a module of logits.
+It works with any module that returns logits, and with uint8 images in memory.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Nesterov:
 
     @torch.no_grad()
     def step(self, rate: float) -> bool:
-        """Go one step down the gradient, scaled down to MAX_GRADIENT_NORM; none, and False, where it is not finite."""
+        """Take a step, the gradient clipped to MAX_GRADIENT_NORM; return False, without a step, if it is not finite."""
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
         if not math.isfinite(norm):
@@ -221,7 +221,7 @@ class _Run:
         return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
     def keep(self) -> None:
-        """Remember the module as it is as that of the best epoch, where there are validation images."""
+        """Store the module's tensors as those of the best epoch, if there are validation images."""
         if self.validation is not None:
             self.best = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
 

@@ -1,1 +1,1 @@
-"""Many images: a source, what is done to each, outcomes in order. No progress bar, message or exit status."""
+"""Many images: a source, a function of each image, outcomes in order. No progress bar, message or exit status."""

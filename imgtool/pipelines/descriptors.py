@@ -1,7 +1,7 @@
 """Descriptors by their names: a name and parameters stand for a function of an image.
 
-This table is what commands, worker processes, clusters, feature files' meta and Python use. `complete` fills in what is
-not given; what it returns is stored in a feature file, and `descriptor` makes a function of it, there and elsewhere.
+Commands, worker processes, clusters, feature files and Python all use this table. `complete` fills in the defaults; its
+result is stored as a feature file's `meta`, and `descriptor` returns the function for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SHIPPED_CODEBOOK = "sift-fv-svm"  # the model whose codebook it is
 
 
 class Entry(NamedTuple):
-    """How parameters are completed, and the functions that they stand for.
+    """One descriptor: how to complete its parameters, and the functions for them.
 
     function: of (parameters, the folder that paths in them start from); batch: of (parameters, device), for many
     images at once.
@@ -73,7 +73,7 @@ def descriptor(name: str, parameters: Mapping[str, Any], folder: str = "") -> De
 
 
 def descriptor_of(meta: Mapping[str, Any], folder: str = "") -> Describe:
-    """Return the function that describes an image as a feature file's meta says, in the size that it says.
+    """Return the function that describes an image with the settings and size of a feature file's meta.
 
     Raises KeyError, TypeError or ValueError for a meta that does not say.
     """
@@ -87,7 +87,7 @@ def descriptor_of(meta: Mapping[str, Any], folder: str = "") -> Describe:
 
 
 def batch_descriptor(name: str, parameters: Mapping[str, Any], device: str) -> DeviceBatch[Any]:
-    """Return what describes many images at once on a device. Raises ParameterError where it cannot."""
+    """Return the function that describes many images at once on a device. Raises ParameterError if there is none."""
     batch = _entry(name).batch
     if batch is None:
         raise ParameterError(f"{name} runs on the CPU, not on device {device}", parameters=("device",))
@@ -95,7 +95,7 @@ def batch_descriptor(name: str, parameters: Mapping[str, Any], device: str) -> D
 
 
 def is_local(name: str) -> bool:
-    """Tell whether a descriptor gives many vectors an image, each with its frame."""
+    """Tell whether a descriptor is local: many vectors per image, each with a frame."""
     return name == "sift"
 
 
@@ -312,7 +312,7 @@ def _encoder(
 
 
 def _open_codebook(path: str | None) -> tuple[Codebook | Dictionary, Callable[[np.ndarray], np.ndarray]]:
-    """Return a codebook and what to do to images first: nothing for that of a file, what the model that ships does."""
+    """Return a codebook and the preprocessing of images: none for a file, the model's for the included codebook."""
     if path is not None:
         from imgtool.features.codebook import load_codebook
 

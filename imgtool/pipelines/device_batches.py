@@ -1,4 +1,4 @@
-"""Images that are described many at once, on a device."""
+"""Describe many images at once, on a device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_BATCH_BYTES = 1 << 28  # of pixels that wait for one batch
 
 @dataclass(frozen=True)
 class DeviceBatch(Generic[Value]):
-    """What describes several images at once: (images) -> what describes each, in their order.
+    """A function that describes several images at once: (images) -> a descriptor for each, in order.
 
     device: where, as a feature file's meta says it; prepare: what is done to each image before, several at once.
     """
@@ -37,7 +37,7 @@ class DeviceBatch(Generic[Value]):
 def describe_on_device(
     source: Source, batch: DeviceBatch[Value], *, jobs: int, draw: Draw[Value] | None = None, first: int = 0
 ) -> Iterator[Outcome[Value]]:
-    """Yield what became of each image from the first on: what describes it, or an error.
+    """Yield an outcome for each image from `first` on: its descriptor, or an error.
 
     Batches end at multiples of BATCH_IMAGES: the last bits of numbers may depend on which images share a batch, and
     that must not depend on where a run begins.
@@ -83,7 +83,7 @@ def _batches(outcomes: Iterator[Outcome[np.ndarray]]) -> Iterator[list[Outcome[n
 def _describe(
     batch: list[Outcome[np.ndarray]], describe: Callable[[list[np.ndarray]], list[Value]]
 ) -> Iterator[tuple[Outcome[np.ndarray], Value | None]]:
-    """Yield each image with what describes it; with None where one of the batch cannot be described."""
+    """Yield each image with its descriptor, or with None if the batch as a whole failed."""
     images = [each.value for each in batch if each.value is not None]
     try:
         values = iter(describe(images) if images else [])

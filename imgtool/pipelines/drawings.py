@@ -1,4 +1,4 @@
-"""Pictures of what descriptors see, one an image."""
+"""Pictures of descriptors, one for each image."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Draw = Callable[[int, "np.ndarray", Any], None]
 def drawing_of(
     name: str, parameters: dict[str, Any], output: str, inputs: Sequence[Input], *, overwrite: bool, beside: str | None
 ) -> Draw:
-    """Return what draws one image's descriptor and writes the picture: (index, image, descriptor) -> None.
+    """Return the function that draws one image's descriptor and writes it: (index, image, descriptor) -> None.
 
-    output: a file, folder or template; beside: the feature file that is written too. Raises ParameterError and
-    OutputError where pictures have no place, and where the descriptor has none.
+    output: a file, folder or template; beside: the feature file that is written too. Raises ParameterError or
+    OutputError if the pictures cannot be written or the descriptor cannot be drawn.
     """
     if name not in _PICTURES or (name == "sift" and "keypoints" not in parameters):
         raise ParameterError(f"nothing draws {name}", parameters=("visualize",))

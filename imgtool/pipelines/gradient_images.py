@@ -33,10 +33,10 @@ def gradient_images(
     events: Events | None = None,
     **writing: Any,
 ) -> Iterator[Outcome[Written]]:
-    """Write what is to be shown of each image's gradient; alpha is dropped.
+    """Compute and write each image's gradient in the form `show`; alpha is dropped.
 
     show: x, y, magnitude, phase, or picture (of both); the rest as `imgtool.filters.gradient` takes it.
-    writing: the fields of `Writing`. Raises ParameterError where what is shown has no such form.
+    writing: the fields of `Writing`. Raises ParameterError for a combination that does not exist.
     """
     raw = range == "raw"
     if degrees and not (raw and show == "phase"):

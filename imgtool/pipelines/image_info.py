@@ -16,7 +16,7 @@ CHANNELS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
 
 
 def image_info(source: Source, index: int, remarks: list[Remark], *, histogram: bool = False) -> Mapping[str, Any]:
-    """Return everything there is to say of one image, for JSON. Raises ImageError."""
+    """Return all facts about one image, for JSON. Raises ImageError."""
     data = source.input(index).read_bytes()
     header, image = source.header(data), source.decode(data, remarks)
     height, width = image.shape[:2]

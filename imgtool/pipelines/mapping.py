@@ -1,4 +1,4 @@
-"""A function applied to every image, several at once, outcomes in the order of the images."""
+"""Apply a function to every image, several at once; outcomes in the order of the images."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def map_images(
 def map_inputs(
     source: Source, function: Callable[[int, list[Remark]], Value], *, jobs: int, first: int = 0
 ) -> Iterator[Outcome[Value]]:
-    """Apply a function of (index, remarks) to every input, in order, `jobs` at once; yield what became of each.
+    """Apply a function of (index, remarks) to every input, `jobs` at once; yield the outcomes in order.
 
     function: may add remarks; first: the index to begin with, those before are done.
 
-    An input that fails is an outcome with its error. A parameter that fits no image, and a reader of standard output
-    that is gone, end it: ParameterError and BrokenPipeError are raised.
+    An input that fails is an outcome with its error. ParameterError (a parameter that fits no image) and
+    BrokenPipeError (a closed standard output) are raised and end the iteration.
     """
 
     def outcome_of(index: int) -> Outcome[Value]:

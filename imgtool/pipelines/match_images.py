@@ -1,4 +1,4 @@
-"""Images matched with another one by their keypoints, as `imgtool sift` does for pairs."""
+"""Match images with another one by their keypoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ImageMatches(NamedTuple):
-    """How many keypoints an image and the other one have, and the pairs that match."""
+    """The numbers of keypoints of an image and the other one, and the matching pairs."""
 
     keypoints: tuple[int, int]
     matches: Matches
@@ -25,7 +25,7 @@ class ImageMatches(NamedTuple):
 def match_images(
     source: Source, other: str, *, jobs: int, visualize: str | None = None, overwrite: bool = False
 ) -> Iterator[Outcome[ImageMatches]]:
-    """Match every image with another one, and draw the pairs where asked. Raises ImageError of the other one."""
+    """Match every image with another one; draw the pairs if `visualize` is given. Raises ImageError for the other."""
     import numpy as np
 
     from imgtool.features.drawing import matches_picture

@@ -1,4 +1,4 @@
-"""What becomes of each of many images, and what is to be said of it beside the result."""
+"""The outcome of processing one of many images: a value or an error, and remarks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True)
 class Remark:
-    """What an input held and its result lacks, or what else is to be told once at the end.
+    """Something the user should know: what a result lacks of its input, or a count for the end of the run.
 
     kind: what remarks are counted by (pages, bands, metadata, clipped, alpha, files, values, damaged);
     count: of what the kind counts; detail: in words, where a number does not say it.
@@ -28,7 +28,7 @@ class Remark:
 
 @dataclass(frozen=True)
 class Outcome(Generic[Value]):
-    """What became of one input: a value and remarks, or an error alone."""
+    """The outcome of one input: a value and remarks, or only an error."""
 
     index: int
     source: Input
@@ -46,7 +46,7 @@ class Outcome(Generic[Value]):
         return replace(self, remarks=(*self.remarks, *remarks))
 
     def count(self, kind: str) -> int:
-        """Return how much the remarks of a kind count together."""
+        """Return the sum of the counts of all remarks of a kind."""
         return sum(each.count for each in self.remarks if each.kind == kind)
 
     def result(self) -> Value:

@@ -1,4 +1,4 @@
-"""Images made from images: read, compute, write, in strips where they are large."""
+"""Compute images from images: read, compute, write; large ones in strips."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_THREADS = 2  # of one image, unless more are asked for: its strips wait for 
 
 
 class Picture(NamedTuple):
-    """A result that is an image, with what there is to say of it.
+    """A result image with its remarks.
 
     same_colors: the numbers still mean what the input's profile says, which is kept.
     """
@@ -163,7 +163,7 @@ class _Writer:
 
 
 def _add_remarks(remarks: list[Remark], clipped: int, not_finite: int) -> None:
-    """Add what is to be said of a result's values."""
+    """Add remarks on a result's values."""
     if clipped:
         remarks.append(Remark("clipped", clipped))
     if not_finite:

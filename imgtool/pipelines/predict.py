@@ -1,10 +1,10 @@
-"""Probabilities of many images: one reading of each, several models, in batches, ahead of whoever takes them.
+"""Probabilities of many images by several models: each image is read once, in batches, ahead of the consumer.
 
 A thread takes a whole batch: it reads an image, prepares it for each model and drops it, then computes the batch's
-features and probabilities. As many batches as `jobs` are under way at once, so that some images are read while others
-are looked at; what waits is prepared images, not decoded ones.
+features and probabilities. `jobs` batches are processed at once, so that some images are read while others
+are classified; prepared images are kept in memory, decoded ones are not.
 
-Which images share a batch follows from their places and their number, never from timing or `jobs`: the same scores to
+The batches depend only on the images' positions and number, never on timing or `jobs`, so that scores are the same to
 the last bit for every number of jobs.
 """
 
@@ -29,7 +29,7 @@ STAGES = ("read", "prepare", "features", "decide")
 
 @dataclass(frozen=True)
 class Prediction:
-    """What became of one image.
+    """The result for one image.
 
     scores: for each model its probabilities (classes,) or None; errors: for each model why there are none, or None. An
     image that cannot be read has the same error for all models.
@@ -54,7 +54,7 @@ class Timings:
 
     @property
     def milliseconds(self) -> float:
-        """Milliseconds an image without reading it."""
+        """Milliseconds per image, without reading."""
         return 1000 * sum(self.seconds[stage] for stage in STAGES[1:]) / max(self.images, 1)
 
 
@@ -80,7 +80,7 @@ class Predictions(Iterator[Prediction]):
         self._rest.close()
 
     def _predict(self, places: range) -> list[Prediction]:
-        """Return what becomes of the images of one batch."""
+        """Return the predictions for the images of one batch."""
         prepared: list[dict[int, np.ndarray]] = [{} for _ in self._models]
         errors: list[dict[int, Exception]] = [{} for _ in self._models]
         for index in places:
@@ -146,7 +146,7 @@ class Predictions(Iterator[Prediction]):
 
     @contextmanager
     def _measure(self, numbers: Sequence[int], stage: str) -> Iterator[None]:
-        """Add the time of what is done within to some models."""
+        """Add the time spent in the block to the timings of some models."""
         begin = time.perf_counter()
         try:
             yield
@@ -165,7 +165,7 @@ def predict(
     jobs: int | None = None,
     batch: int | None = None,
 ) -> Predictions:
-    """Yield what each model makes of each of `count` images, in order.
+    """Yield the predictions of all models for each of `count` images, in order.
 
     read: gives an image by its index, called once for each, by several threads. jobs: batches under way at once, as
     many as there are processors unless given; batch: images of one, see `batch_size`. Whatever reading or a model
@@ -175,5 +175,5 @@ def predict(
 
 
 def batch_size(count: int) -> int:
-    """Return how many of so many images make a batch: few of a few, so that there is work for several threads."""
+    """Return the batch size for `count` images: small if there are few, so that several threads have work."""
     return min(max(-(-count // BATCHES), 1), BATCH_IMAGES)

@@ -1,6 +1,6 @@
-"""Many images described by worker processes on this machine.
+"""Describe many images with worker processes on this machine.
 
-HoG and the like are many short calls, and two threads spend what they gain on Python's lock.
+HoG and similar descriptors make many short calls, for which threads lose more to Python's global lock than they gain.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ MAX_CHUNK_FILES = 32
 
 
 def describe_in_processes(source: Source, meta: dict[str, Any], *, jobs: int, first: int = 0) -> Iterator[Outcome[Any]]:
-    """Yield what became of each image from the first on, with vectors made by `jobs` processes.
+    """Yield an outcome for each image from `first` on, with vectors computed by `jobs` processes.
 
-    This one is among them, and need not wait for the others to start.
+    The calling process is one of them, and starts without waiting for the others.
     """
     task, rest = task_of(source, meta), paths_of(source, first)
     workers, at_work, chunk_files = Workers(__name__, f"serve({json.dumps(task)!a})"), Lock(), 1
@@ -77,7 +77,7 @@ def _ask(workers: Workers, paths: list[str]) -> list[Answer]:
 
 
 def _unpack(answers: list[dict[str, Any]], numbers: np.ndarray | None) -> Iterator[Answer]:
-    """Yield what is said of each file, with its share of the numbers."""
+    """Yield each file's answer with its numbers."""
     end = 0
     for each in answers:
         value = None
@@ -96,7 +96,7 @@ def serve(task_text: str) -> None:
 
 
 def _serve(task: Task, paths: list[str]) -> tuple[Any, ...]:
-    """Return what is said of files, and their vectors."""
+    """Return the answers for files, and their vectors."""
     try:
         answers = describe_files(task, paths)
     except ParameterError as error:

@@ -92,7 +92,7 @@ def open_table(features: Any) -> tuple[FeatureTable, str]:
 
 
 def nearest_rows(table: FeatureTable, vector: np.ndarray, *, top: int, metric: str) -> list[Match]:
-    """Return the rows of a table that are most like a vector. Raises DataError."""
+    """Return the rows of a table that are most similar to a vector. Raises DataError."""
     from imgtool.features.search import nearest
 
     found, scores = nearest(table.features, vector, top=top, metric=metric)
@@ -101,7 +101,7 @@ def nearest_rows(table: FeatureTable, vector: np.ndarray, *, top: int, metric: s
 
 
 def query_vector(table: FeatureTable, query: Any, read: Callable[[str], np.ndarray] | None = None) -> np.ndarray:
-    """Return a query's vector: its row in the file, itself, or what the file's descriptor makes of an image.
+    """Return the query's vector: its row in the file, the given vector, or the file's descriptor of the image.
 
     read: from a path to an image. Raises DataError, without the file's name, and errors of the image.
     """
@@ -144,7 +144,7 @@ def _descriptor_of(table: FeatureTable) -> Callable[[np.ndarray], Any]:
 
 
 def _apply(describe: Callable[[np.ndarray], Any], image: np.ndarray) -> np.ndarray:
-    """Return the vector that a function of the file's making gives."""
+    """Apply the file's descriptor to an image. Raises DataError if its meta does not fit."""
     try:
         vector: np.ndarray = describe(image).reshape(-1)
         return vector

@@ -26,7 +26,7 @@ def parse_size(parameter: str, text: str) -> tuple[int, int]:
 def resize_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the image in a size (width, height), bilinear with antialiasing; a side of 0 keeps the ratio.
 
-    Raises ImageError when that were more pixels than it has and than images are read with: a narrow one kept in ratio.
+    Raises ImageError if that would be more pixels than the image has and than `read` allows, as for a narrow image.
     """
     from imgtool.image.read import MAX_PIXELS
     from imgtool.image.resize import resize

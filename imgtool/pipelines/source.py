@@ -1,4 +1,4 @@
-"""The images that are gone through: files, standard input, or arrays, and how each is read."""
+"""The images to process: files, standard input, or arrays, and how each is read."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Source:
         return resize_to(image, self._size) if self._size else image
 
     def header(self, data: bytes) -> Header:
-        """Return what an image's bytes say of it before its pixels are decoded."""
+        """Return the header in an image's bytes, without decoding pixels."""
         from imgtool.image import probe
 
         return self.isolated.probe(data) if self.isolated else probe(data)
@@ -116,7 +116,7 @@ class ArraySource(Source):
         self._waiting: dict[int, Any] = {}
 
     def __len__(self) -> int:
-        """Return how many there are, where that is known; a generator is taken for many."""
+        """Return the number of images if it is known; a large number for a generator."""
         return len(self._arrays) if isinstance(self._arrays, Sequence) else _UNKNOWN
 
     def in_size(self, resize: str | None) -> Source:
@@ -158,9 +158,9 @@ def source_of(
     isolate: bool = False,
     resize: str | None = None,
 ) -> Source:
-    """Return the source that is meant by a file or folder, by several, by arrays, or by a source.
+    """Return the source for a file or folder, several of them, arrays, or a source.
 
-    Folders are gone through as commands do: all images in them, in sorted order. Of a source only `resize` is replaced.
+    A folder stands for all images in it, in sorted order. If `images` is a source, only its `resize` is replaced.
     """
     if isinstance(images, Source):
         return images.in_size(resize) if resize else images

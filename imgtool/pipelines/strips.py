@@ -1,4 +1,4 @@
-"""One large image in strips: each thread reads, computes and writes some."""
+"""Filter one large image in strips: each thread reads, computes and writes some of them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Result = TypeVar("Result")
 
 
 class Target(Protocol):
-    """What rows are assigned to: an array, or a file."""
+    """A destination for rows: an array or a file."""
 
     def __setitem__(self, rows: slice, pixels: np.ndarray, /) -> None:
         """Store some rows."""
 
 
 class StripResult(NamedTuple):
-    """What became of an image: the result's shape, how many of its values were clipped, how many were not finite."""
+    """The result's shape, and how many of its values were clipped and how many were not finite."""
 
     shape: tuple[int, ...]
     clipped: int
@@ -66,7 +66,7 @@ def filter_in_strips(
 
 
 def _with_events(results: Iterable[Result], total: int, events: Events | None) -> Iterator[Result]:
-    """Yield results, telling how many of them there have been."""
+    """Yield results, and report progress."""
     for done, result in enumerate(results, 1):
         yield result
         if events:

@@ -1,4 +1,4 @@
-"""What workers elsewhere are asked to do, processes on this machine or of a Dask cluster: describe files."""
+"""Tasks for worker processes, on this machine or in a Dask cluster: describe files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imgtool.pipelines.source import Source, decode
 
 
 class Task(NamedTuple):
-    """What workers are told: a feature file's meta as JSON, the folder that its paths start from, how to read."""
+    """A worker's task: a feature file's meta as JSON, the folder that its paths start from, and how to read."""
 
     meta: str
     folder: str
@@ -29,7 +29,7 @@ class Task(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a worker says of one image: what describes it and remarks, or why nothing does, with the error's hint."""
+    """A worker's answer for one image: its descriptor and remarks, or the reason for failure with the error's hint."""
 
     value: Any
     remarks: tuple[Remark, ...] = ()
@@ -40,9 +40,9 @@ class Answer(NamedTuple):
 def describe_on_cluster(
     address: str, source: Source, meta: dict[str, Any], *, jobs: int, first: int = 0
 ) -> Iterator[Outcome[Any]]:
-    """Yield what became of each image from the first on, described by a cluster's workers.
+    """Yield an outcome for each image from `first` on, described by a cluster's workers.
 
-    They read the images at the paths that these have here. jobs: workers of a cluster that is started.
+    The workers read the images at the same paths as this machine. jobs: workers of a cluster that is started.
     """
     if source.isolated:
         text = "isolate does not go with cluster, whose workers are processes of their own"
@@ -55,17 +55,17 @@ def describe_on_cluster(
 
 
 def task_of(source: Source, meta: dict[str, Any]) -> Task:
-    """Return what workers are told."""
+    """Return the task for workers."""
     return Task(json.dumps(meta), os.getcwd(), source.max_pixels, source.allow_truncated, imgtool.__version__)
 
 
 def paths_of(source: Source, first: int) -> Iterator[str]:
-    """Yield where the inputs from the first on lie."""
+    """Yield the absolute paths of the inputs from `first` on."""
     return (os.path.abspath(source.input(index).path) for index in source.indexes(first))
 
 
 def outcomes_of(source: Source, answers: Iterator[Answer | None], first: int) -> Iterator[Outcome[Any]]:
-    """Turn what workers say into outcomes."""
+    """Convert workers' answers to outcomes."""
     for index, answer in enumerate(answers, first):
         answer = answer or Answer(None, failure="ended each worker that tried to describe it")
         error = ImgtoolError(answer.failure, hint=answer.hint) if answer.failure else None
@@ -82,7 +82,7 @@ def describe_files(task: Task, paths: list[str]) -> list[Answer]:
 
 @functools.lru_cache(maxsize=4)
 def _describer(meta: str, folder: str) -> Callable[..., Any]:
-    """Return the function that describes an image, made once a worker: it may read a codebook."""
+    """Return the function that describes an image, cached in each worker since it may read a codebook."""
     return descriptor_of(json.loads(meta), folder)
 
 
