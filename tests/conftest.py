@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, settings
 
 from locations import IMGTOOL
 
+# As the program sets it: tests run beside each other, and each would else take all processors for every product.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+
 # No test depends on a clock, so that none fails on a busy machine: neither an example's time nor that of drawing it.
 settings.register_profile("imgtool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("imgtool")

@@ -29,11 +29,16 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs:
     """Yield function(item) for each item, in order, with `jobs` of them under way at once.
 
     At most 2 * jobs results wait to be taken, so memory stays bounded. An exception of the function is raised
-    where its result would have come.
+    where its result would have come. NumPy and OpenCV are held to one thread a call meanwhile.
     """
-    if jobs <= 1:
-        yield from map(function, items)
-        return
+    from imgtool.batch.library_threads import one_library_thread
+
+    with one_library_thread():
+        yield from map(function, items) if jobs <= 1 else _map_in_threads(function, items, jobs)
+
+
+def _map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
+    """Yield function(item) for each item, in order."""
     from concurrent.futures import ThreadPoolExecutor
 
     executor = ThreadPoolExecutor(jobs)

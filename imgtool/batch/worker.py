@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 PIPE_BYTES = 1 << 20  # bytes that may be on their way back, so that a worker need not wait until all are taken
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}  # of each library, in a process among others
 TYPES = ("uint8", "uint16", "float32", "float64")
 
 
@@ -56,7 +57,8 @@ class _Worker:
         code = f"import sys; sys.path[:] = {sys.path!a}; import {module} as served; served.{call}"
         command = [sys.executable, "-c", code]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere)
+        own = {**ONE_THREAD, **os.environ}
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, env=own)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to, self._back = self._process.stdin, self._process.stdout

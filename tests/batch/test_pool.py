@@ -3,6 +3,7 @@
 import threading
 import time
 
+import cv2
 import pytest
 
 from imgtool.batch.pool import ordered_map
@@ -35,3 +36,36 @@ def test_an_error_is_raised_in_its_place(jobs):
     assert [next(results), next(results)] == [3, 6]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def threads_of_numpy():
+    """Return how many threads NumPy's OpenBLAS takes; None where it cannot be asked."""
+    from imgtool.batch import library_threads
+
+    libraries = library_threads._openblas(library_threads._loaded_paths())
+    return [read() for read, _ in libraries] or None
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_libraries_take_one_thread_a_call_meanwhile_and_as_many_as_before_afterwards(jobs, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if threads_of_numpy() is None:
+        pytest.skip("no OpenBLAS whose threads can be set")
+    from imgtool.batch import library_threads
+
+    libraries = library_threads._openblas(library_threads._loaded_paths())
+    before = [read() for read, _ in libraries]
+    try:
+        for _, write in libraries:
+            write(3)
+        cv2.setNumThreads(3)
+        found = list(ordered_map(lambda _: (*threads_of_numpy(), cv2.getNumThreads()), range(5), jobs))
+        assert set(found) == {(1,) * (len(libraries) + 1)}
+        inner = next(iter(ordered_map(lambda _: list(ordered_map(lambda _: None, [1], 2)), [1], jobs)))
+        assert inner == [None]
+        assert threads_of_numpy() == [3] * len(libraries)
+        assert cv2.getNumThreads() == 3
+    finally:
+        for (_, write), count in zip(libraries, before, strict=True):
+            write(count)
+        cv2.setNumThreads(1)
