@@ -83,7 +83,7 @@ def convolve(
     if border not in MARGINS:
         raise ParameterError(f"no border {border!r}; there are {', '.join(MARGINS)}")
     taps = _kernel_matrix(kernel)
-    down, across = margins(taps, correlate=correlate)
+    down, across = (_margins(size, correlate=correlate) for size in taps.shape)
     view = PaddedView(to_filter_type(image), down, across, border)
     return convolve_view(view, taps, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
@@ -136,8 +136,7 @@ def convolve_view(
     """Complete the plan, and carry it out for 1 to 4 channels at a time."""
     if method not in METHODS:
         raise ParameterError(f"no method {method!r}; there are {', '.join(METHODS)}")
-    taps = _kernel_matrix(kernel)
-    plan = Plan.of(taps if correlate else taps[::-1, ::-1].copy(), method, view.array.dtype, dtype, threads)
+    plan = Plan.of(kernel if correlate else kernel[::-1, ::-1].copy(), method, view.array.dtype, dtype, threads)
     if view.array.ndim == 2:
         return plan.run(view)
     channels = [
