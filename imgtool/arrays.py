@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,30 @@ def whole_number(value: Any, name: str, *, low: int = 1, high: int | None = None
         limits = f"at least {low}" if high is None else f"{low} to {high}"
         raise ParameterError(f"{name} must be {limits}, got {number}")
     return number
+
+
+def real_number(value: Any, name: str) -> float:
+    """Return a number, also one of NumPy's, as a float. Raises ParameterError for other types and what no float holds.
+
+    NaN and infinity are numbers: whoever takes none of them asks for the range that is meant.
+    """
+    if isinstance(value, Real | np.bool_):
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    raise ParameterError(f"{name} must be a number, got {value!r}")
+
+
+def whole_numbers(values: Any, name: str, *, low: int = 1) -> tuple[int, ...]:
+    """Return whole numbers, at least one, as ints. Raises ParameterError for other types, and for one below `low`."""
+    try:
+        found = () if isinstance(values, str | bytes) else tuple(values)
+    except TypeError:
+        found = ()
+    if not found:
+        raise ParameterError(f"{name} must be one or several whole numbers, got {values!r}")
+    return tuple(whole_number(each, name, low=low) for each in found)
 
 
 def whole_pair(value: Any, name: str, *, low: int = 1) -> tuple[int, int]:

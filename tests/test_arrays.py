@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import imgtool
 from imgtool.arrays import cast_rounding, image_array, whole_number, whole_pair
+from imgtool.errors import DataError, ImageError, ParameterError
 from imgtool.features.encoding import encode as encode_image
 from imgtool.features.encoding import encode_sparsely
 from imgtool.features.hog import cell_histograms
@@ -315,3 +316,102 @@ def test_what_is_no_size_is_refused(value):
         imgtool.hog(np.zeros((64, 64)), orientations=value)
     with pytest.raises(imgtool.ParameterError):
         imgtool.kernel("box", size=value)
+
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 37, 3), np.uint8)
+ROWS = np.random.default_rng(1).random((20, 3))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda value: imgtool.gist(PICTURE, size=32, orientations=value),
+        lambda value: imgtool.gist(PICTURE, size=32, prefilter=value),
+        lambda value: imgtool.dense_sift(PICTURE, window_size=value),
+        lambda value: imgtool.dense_sift(PICTURE, bounds=value),
+        lambda value: imgtool.phow(PICTURE, sizes=value),
+        lambda value: imgtool.phow(PICTURE, contrast=value),
+        lambda value: imgtool.gradient(PICTURE, operator="gaussian", sigma=value),
+        lambda value: imgtool.kernel("log", sigma=value),
+        lambda value: imgtool.convolve(PICTURE, np.ones((3, 3)), threads=value),
+        lambda value: imgtool.convolve(PICTURE, np.ones((3, 3)), dtype=value),
+        lambda value: imgtool.sparse_codes(ROWS, np.eye(3), penalty=value),
+        lambda value: imgtool.fit_codebook(ROWS, seed=value),
+        lambda value: imgtool.fit_codebook(ROWS, starts=value),
+        lambda value: imgtool.fit_codebook(ROWS, iterations=value),
+        lambda value: imgtool.encode(PICTURE, "jpeg", quality=value),
+        lambda value: imgtool.encode(PICTURE, "png", compression=value),
+        lambda value: imgtool.encode(PICTURE, "png", profile=value),
+    ],
+)
+@pytest.mark.parametrize("value", ["x", 1j, object(), [1.5, "x"], -1, np.array(-1)], ids=repr)
+def test_arguments_that_are_no_such_numbers_are_refused_in_one_line(call, value):
+    with pytest.raises(ParameterError) as caught:
+        call(value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("source", [None, 3, [1, 2], np.zeros((3, 3)), "a\0b"], ids=repr)
+@pytest.mark.parametrize("function", [imgtool.read, imgtool.probe])
+def test_an_image_is_read_from_a_path_bytes_or_a_file_only(function, source):
+    with pytest.raises((ParameterError, ImageError)):
+        function(source)
+
+
+@pytest.mark.parametrize("other", [None, np.zeros((3, 128)), "x"], ids=repr)
+def test_only_descriptors_are_matched_and_only_codebooks_saved(other, tmp_path):
+    found = imgtool.sparse_sift(np.zeros((64, 64), np.uint8))
+    with pytest.raises(ParameterError, match="values and frames"):
+        imgtool.match(found, other)
+    with pytest.raises(ParameterError, match="Codebook or a Dictionary"):
+        imgtool.save_codebook(tmp_path / "book.safetensors", other)
+
+
+def test_small_integers_of_numpy_do_not_wrap_around():
+    image = PICTURE[..., 0]
+    assert np.array_equal(imgtool.uoctti(image, orientations=np.uint8(200)), imgtool.uoctti(image, orientations=200))
+    narrow, wide = (imgtool.dense_sift(image, window_size=size).values for size in (np.uint8(200), 200))
+    assert np.array_equal(narrow, wide)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_a_codebook_is_fitted_to_moderate_numbers_with_a_place_each(bad):
+    rows = ROWS.copy()
+    rows[3, 1] = bad
+    with pytest.raises(ParameterError, match="without NaN"):
+        imgtool.fit_codebook(rows)
+    with pytest.raises(ParameterError, match="places must be of the shape"):
+        imgtool.fit_codebook(ROWS, places=np.zeros((5, 2)))
+    with pytest.raises(DataError, match="length 1"):
+        imgtool.Dictionary(np.full((2, 2), bad))
+
+
+@pytest.mark.parametrize("taps", [[[np.nan]], [[1, np.inf]], [[1e308, 1e308]], [[1j]], [["a"]], 3, None], ids=repr)
+def test_taps_that_cannot_be_added_up_are_refused(taps, tmp_path):
+    image = np.zeros((4, 4), np.uint8)
+    imgtool.write(tmp_path / "image.png", image)
+    with pytest.raises(ParameterError):
+        imgtool.convolve(image, taps)
+    with pytest.raises(ParameterError):
+        list(imgtool.filter_images(tmp_path / "image.png", taps, output=f"{tmp_path}/out/"))
+
+
+@pytest.mark.parametrize("taps", [[[5e-324, 5e-324]], [[1e-18, 0], [0, 1e-18]], [[1e-8, 1e-8], [1e-8, 1e-8]]])
+def test_tiny_taps_are_not_taken_for_zeros(taps):
+    image = np.full((5, 5), 200, np.uint8)
+    expected = np.full((5, 5), 200 * np.sum(taps))
+    assert np.allclose(imgtool.convolve(image, taps), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "bmp", "tiff", "jp2", "pnm", "pam"])
+def test_one_channel_is_encoded_as_gray(format):
+    image = PICTURE[..., :1]
+    assert imgtool.encode(image, format) == imgtool.encode(image[..., 0], format)
+
+
+def test_what_no_format_or_no_float32_holds_is_said():
+    with pytest.raises(ImageError, match="no format can"):
+        imgtool.encode(np.zeros((2, 2), np.int16), "npy")
+    with pytest.raises(ImageError, match="only float32"):
+        imgtool.encode(np.full((2, 2), 1e300), "pfm")
+    assert np.isinf(imgtool.read(imgtool.encode(np.full((2, 2), np.inf), "pfm"))).all()

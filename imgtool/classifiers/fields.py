@@ -144,7 +144,7 @@ _PROVENANCE: dict[str, dict[str, tuple[Callable[[Any], bool], bool]]] = {
 
 def _is_provenance(value: Any) -> bool:
     """Tell whether a value says where weights come from."""
-    if not isinstance(value, dict) or value.get("kind") not in _PROVENANCE:
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str) or value["kind"] not in _PROVENANCE:
         return False
     known = _PROVENANCE[value["kind"]]
     if value.keys() - known.keys() - {"kind"}:

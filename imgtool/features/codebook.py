@@ -24,6 +24,9 @@ from imgtool.errors import DataError, MissingExtraError, ParameterError
 FORMAT = 1
 TENSORS = ("pca_mean", "pca_basis", "means", "covariances", "priors")
 KINDS = {"codebook": TENSORS, "dictionary": ("atoms",)}
+PLACE_NUMBERS = 2  # x and y
+MAX_VALUE = 1e15  # of what a codebook is fitted to: squares add up in float32
+MAX_SEED = 2**32 - 1  # that scikit-learn takes
 VARIANCE_FLOOR = 1e-3  # of the largest variance of the projected data
 
 
@@ -90,8 +93,7 @@ class Codebook:
             return projected
         if places is None:
             raise ParameterError("the codebook was fitted with places, and none are given")
-        where = float_array(places, "places", dimensions=2).astype(projected.dtype, copy=False)
-        return np.concatenate([projected, where], axis=1)
+        return _with_places(projected, places)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Dictionary:
         object.__setattr__(self, "atoms", native_array(self.atoms))
         if self.atoms.dtype.kind != "f" or self.atoms.ndim != 2 or not self.atoms.size:
             raise DataError(f"the dictionary's atoms are no rows of numbers: {self.atoms.dtype} {self.atoms.shape}")
-        if not np.isfinite(self.atoms).all() or not np.allclose(np.linalg.norm(self.atoms, axis=1), 1, atol=1e-3):
+        if not (np.abs(self.atoms) < 2).all() or not np.allclose(np.linalg.norm(self.atoms, axis=1), 1, atol=1e-3):
             raise DataError("the dictionary's atoms must have length 1")
 
 
@@ -171,19 +173,35 @@ def fit_codebook(
     (128,)
     """
     components, dimensions = whole_number(components, "components"), whole_number(dimensions, "dimensions")
-    descriptors = float_array(descriptors, "descriptors", dimensions=2)
+    seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
+    starts, iterations = whole_number(starts, "starts"), whole_number(iterations, "iterations")
+    descriptors = _moderate(float_array(descriptors, "descriptors", dimensions=2), "descriptors")
     if len(descriptors) < 2:
         raise DataError("too few descriptors to fit a codebook; give more or larger images")
     mean, basis = _principal_components(descriptors, min(dimensions, *descriptors.shape))
     projected = (descriptors - mean) @ basis.T
     if places is not None:
-        where = float_array(places, "places", dimensions=2).astype(projected.dtype, copy=False)
-        projected = np.concatenate([projected, where], axis=1)
+        projected = _with_places(projected, places)
     means, covariances, priors = fit_mixture(projected, min(components, len(projected)), seed, starts, iterations)
     mean, basis, means, covariances, priors = (
         np.asarray(part, np.float32) for part in (mean, basis, means, covariances, priors)
     )
     return Codebook(mean, basis, means, covariances, priors, meta or {})
+
+
+def _with_places(projected: np.ndarray, places: ArrayLike) -> np.ndarray:
+    """Return rows followed by their places. Raises ParameterError unless these are an x and a y for each."""
+    where = _moderate(float_array(places, "places", dimensions=2), "places")
+    if where.shape != (len(projected), PLACE_NUMBERS):
+        raise ParameterError(f"places must be of the shape ({len(projected)}, {PLACE_NUMBERS}), got {where.shape}")
+    return np.concatenate([projected, where.astype(projected.dtype, copy=False)], axis=1)
+
+
+def _moderate(values: np.ndarray, name: str) -> np.ndarray:
+    """Return numbers whose squares can be added up in float32. Raises ParameterError for others, NaN included."""
+    if values.size and not np.abs(values).max() <= MAX_VALUE:
+        raise ParameterError(f"{name} must be numbers from {-MAX_VALUE:g} to {MAX_VALUE:g}, without NaN")
+    return values
 
 
 def _principal_components(descriptors: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -251,6 +269,8 @@ def save_codebook(path: str | os.PathLike[str], book: Codebook | Dictionary, *, 
     >>> imgtool.load_codebook(path).atoms.shape
     (4, 4)
     """
+    if not isinstance(book, Codebook | Dictionary):
+        raise ParameterError(f"only a Codebook or a Dictionary can be saved, not {type(book)}")
     kind = "codebook" if isinstance(book, Codebook) else "dictionary"
     tensors = {name: np.ascontiguousarray(getattr(book, name)) for name in KINDS[kind]}
     text = json.dumps({"kind": kind, "format": FORMAT, **book.meta}, sort_keys=True)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imgtool.arrays import image_array, whole_number
+from imgtool.arrays import image_array, real_number, whole_number, whole_numbers
 from imgtool.errors import ParameterError
 from imgtool.features.validation import require_finite
 from imgtool.filters.borders import pad
@@ -95,7 +95,7 @@ def gist(
     (320,)
     """
     size, blocks = whole_number(size, "size"), whole_number(blocks, "blocks")
-    counts = tuple(whole_number(each, "orientations at each scale") for each in orientations)
+    counts, prefilter = whole_numbers(orientations, "orientations"), real_number(prefilter, "prefilter")
     require_parameters(size, counts, blocks, prefilter)
     array = image_array(image, max_channels=MAX_CHANNELS)
     planes = stretch(square(array, size, color=color))

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imgtool.arrays import float_array, image_array
+from imgtool.arrays import float_array, image_array, real_number
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.sift import Descriptors, normalize
 from imgtool.features.validation import require_finite
@@ -123,8 +123,14 @@ def match(left: Descriptors, right: Descriptors, *, ratio: float = RATIO) -> Mat
     >>> np.allclose(pairs.homography, np.eye(3), atol=1e-6)
     True
     """
+    ratio = real_number(ratio, "ratio")
     if not 0 < ratio <= 1:
         raise ParameterError(f"ratio must be above 0 and up to 1, got {ratio}")
+    for each in (left, right):
+        if not (hasattr(each, "values") and hasattr(each, "frames")):
+            raise ParameterError(
+                f"descriptors have values and frames, as sparse_sift returns them, unlike {type(each)}"
+            )
     values = [np.asarray(float_array(each.values, "values", dimensions=2), np.float32) for each in (left, right)]
     frames = [float_array(each.frames, "frames", dimensions=2) for each in (left, right)]
     if values[0].shape[1] != values[1].shape[1] or any(map(_differ_in_rows, frames, values)):

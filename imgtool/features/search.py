@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imgtool.arrays import float_array
+from imgtool.arrays import float_array, whole_number
 from imgtool.errors import DataError, ParameterError
 
 METRICS = ("cosine", "euclidean", "intersection")
@@ -30,8 +30,7 @@ def nearest(
     """
     if metric not in METRICS:
         raise ParameterError(f"no metric {metric!r}; there are {', '.join(METRICS)}")
-    if top < 1:
-        raise ParameterError(f"top must be at least 1, got {top}")
+    top = whole_number(top, "top")
     vector = float_array(query, "the query", dimensions=1)
     if vector.shape != features.shape[1:]:
         raise DataError(f"the query has {vector.size} numbers, the file's vectors have {features.shape[1]}")

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imgtool.arrays import image_array, whole_number
+from imgtool.arrays import image_array, real_number, whole_number, whole_numbers
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.validation import require_finite
 from imgtool.filters.kernels import gaussian_taps
@@ -97,6 +97,7 @@ def dense_sift(
     ((9, 128), [6.0, 6.0, 4.0])
     """
     step, bin_size = whole_number(step, "step"), whole_number(bin_size, "bin size")
+    window_size = real_number(window_size, "window size")
     require_parameters(step, bin_size, window, window_size)
     gray = gray_of(image)
     left, top = corners(gray.shape, step, bin_size, bounds)
@@ -138,7 +139,10 @@ def gray_of(image: ArrayLike) -> np.ndarray:
 def _resolve_bounds(shape: tuple[int, ...], bounds: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
     """Return the bounds x0, y0, x1, y1, those of the image if there are none. Raises ImageError beyond the image."""
     height, width = shape
-    x0, y0, x1, y1 = map(int, bounds or (0, 0, width - 1, height - 1))
+    found = (0, 0, width - 1, height - 1) if bounds is None else whole_numbers(bounds, "bounds", low=-(2**63))
+    if len(found) != 4:
+        raise ParameterError(f"bounds must be x0,y0,x1,y1, got {len(found)} numbers")
+    x0, y0, x1, y1 = found
     if not (0 <= x0 <= x1 and 0 <= y0 <= y1):
         raise ParameterError(
             f"bounds must be x0,y0,x1,y1 from 0 on with x0 <= x1 and y0 <= y1, got {x0},{y0},{x1},{y1}"
@@ -354,6 +358,9 @@ def phow(
     >>> sorted(set(found.frames[:, 2].tolist())), len(found.values)
     ([4.0, 6.0], 13)
     """
+    sizes, contrast = whole_numbers(sizes, "sizes"), real_number(contrast, "contrast")
+    if not contrast >= 0:
+        raise ParameterError(f"contrast must be 0 or more, got {contrast}")
     gray = unit_gray_of(image)
     parts = []
     for size, region in scales(gray.shape, sizes, bounds):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imgtool.arrays import float_array, whole_number
+from imgtool.arrays import float_array, real_number, whole_number
 from imgtool.errors import ParameterError
 from imgtool.features.fisher import unit
 from imgtool.features.pyramid import cells
@@ -24,6 +24,7 @@ from imgtool.features.pyramid import cells
 PENALTY = 0.15
 LEVELS = ("1x1", "2x2", "4x4")
 _BLOCK_ROWS = 512  # of descriptors at once
+MAX_PENALTY = 1e30  # far beyond every correlation, and well within float32
 _SLACK = 8e-4  # by which a correlation may exceed the penalty, relative to it: bounds the objective's excess likewise
 _RIDGE = 1e-6  # keeps atoms that are nearly the same from being told apart by rounding
 _STEPS = 1000  # far more than a descriptor needs
@@ -65,8 +66,9 @@ def sparse_codes(data: ArrayLike, dictionary: ArrayLike, *, penalty: float = PEN
     True
     """
     rows, atoms = _require_matching(data, dictionary)
-    if not penalty > 0:
-        raise ParameterError(f"penalty must be positive, got {penalty}")
+    penalty = real_number(penalty, "penalty")
+    if not 0 < penalty <= MAX_PENALTY:
+        raise ParameterError(f"penalty must be above 0 and up to {MAX_PENALTY:g}, got {penalty}")
     gram = atoms @ atoms.T
     codes = np.zeros((len(rows), len(atoms)), np.float32)
     for start in range(0, len(rows), _BLOCK_ROWS):

@@ -64,6 +64,7 @@ def uoctti(image: ArrayLike, *, orientations: int = 9, cell: int = 8, bilinear: 
     >>> imgtool.uoctti(np.zeros((64, 80), np.uint8)).shape
     (8, 10, 31)
     """
+    orientations = whole_number(orientations, "orientations")
     histograms, factors = _cells(image, orientations, cell, bilinear)
     undirected = histograms[..., :orientations] + histograms[..., orientations:]
     clipped = [np.minimum(np.dstack([histograms, undirected]) * factor, CLIP) for factor in factors]
@@ -79,6 +80,7 @@ def vlfeat_dalal_triggs(
     The blocks in which the cell lies at the bottom right, bottom left, top right and top left follow one another.
     Parameters and errors are those of `uoctti`.
     """
+    orientations = whole_number(orientations, "orientations")
     histograms, factors = _cells(image, orientations, cell, bilinear)
     undirected = histograms[..., :orientations] + histograms[..., orientations:]
     return np.dstack([np.minimum(undirected * factor, CLIP) for factor in factors]).astype(np.float32)
@@ -86,7 +88,7 @@ def vlfeat_dalal_triggs(
 
 def _cells(image: ArrayLike, orientations: int, cell: int, bilinear: bool) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return directed histograms (cell rows, cell columns, 2 orientations) and the four factors that normalize them."""
-    orientations, cell = whole_number(orientations, "orientations"), whole_number(cell, "cell")
+    cell = whole_number(cell, "cell")
     array = split_alpha(image_array(image, max_channels=MAX_CHANNELS))[0]
     rows, columns = ((side + cell // 2) // cell for side in array.shape[:2])
     if min(rows, columns) < 1:

@@ -13,11 +13,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from imgtool.arrays import argument_array, image_array
+from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ParameterError
 from imgtool.filters.engine.padded_view import MARGINS, PaddedView
 from imgtool.filters.engine.plan import METHODS, Plan
 from imgtool.filters.engine.rounding import OPENCV_DEPTHS
+from imgtool.filters.kernels import tap_matrix
 
 OPENCV_MAX_CHANNELS = 4  # at a time: OpenCV's scalars, which stand for what lies outside, have no more
 
@@ -82,7 +83,7 @@ def convolve(
     """
     if border not in MARGINS:
         raise ParameterError(f"no border {border!r}; there are {', '.join(MARGINS)}")
-    taps = _kernel_matrix(kernel)
+    taps, threads = tap_matrix(kernel), whole_number(threads, "threads")
     down, across = (_margins(size, correlate=correlate) for size in taps.shape)
     view = PaddedView(to_filter_type(image), down, across, border)
     return convolve_view(view, taps, method=method, correlate=correlate, dtype=dtype, threads=threads)
@@ -93,29 +94,19 @@ def cannot_clip(kernel: ArrayLike) -> bool:
 
     Then an integer result has no pixel that was clipped, and may be asked for at once by `dtype`.
     """
-    taps = _kernel_matrix(kernel)
+    taps = tap_matrix(kernel)
     return bool(taps.min() >= 0 and taps.sum() <= 1 + 1e-9)
 
 
 def margins(kernel: ArrayLike, *, correlate: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return how many rows above and below, columns left and right of a pixel the kernel reaches."""
-    rows, columns = _kernel_matrix(kernel).shape
+    rows, columns = tap_matrix(kernel).shape
     return _margins(rows, correlate=correlate), _margins(columns, correlate=correlate)
 
 
 def _margins(size: int, *, correlate: bool) -> tuple[int, int]:
     origin = size // 2
     return (origin, size - 1 - origin) if correlate else (size - 1 - origin, origin)
-
-
-def _kernel_matrix(kernel: ArrayLike) -> np.ndarray:
-    """Return the taps as float64. Raises ParameterError unless they are a matrix of numbers."""
-    if type(kernel) is np.ndarray and kernel.dtype == np.float64 and kernel.ndim == 2 and kernel.size:
-        return kernel
-    taps = argument_array(kernel, "the kernel", dimensions=2).astype(np.float64)
-    if not taps.size:
-        raise ParameterError(f"a kernel needs at least one tap, got the shape {taps.shape}")
-    return taps
 
 
 def to_filter_type(image: ArrayLike) -> np.ndarray:

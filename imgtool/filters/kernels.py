@@ -15,11 +15,14 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from imgtool.arrays import whole_number
+from imgtool.arrays import argument_array, real_number, whole_number
 from imgtool.errors import ParameterError
 
 MAX_TAPS = 4096
+MAX_FLOAT = float(np.finfo(np.float64).max)
+MIN_POSITIVE = 1e-60  # whose fourth power is still a number above 0
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,18 @@ class Entry:
         for parameter, value in given.items():
             if not isinstance(value, Real | np.bool_):
                 raise ParameterError(f"{parameter.replace('_', ' ')} must be a number, got {value!r}")
-        return {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
+        return {key: _plain_number(value) for key, value in given.items()}
+
+
+def _plain_number(value: Any) -> int | float:
+    """Return one of Python's numbers, which do not wrap around; True is 1."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return int(plain) if isinstance(plain, bool) else plain
 
 
 def box(size: int = 3) -> np.ndarray:
     """Return the mean over size x size pixels."""
-    require_size(size)
+    size = require_size(size)
     return np.full((size, size), 1.0 / size**2)
 
 
@@ -269,8 +278,31 @@ def is_derivative(taps: np.ndarray) -> bool:
     return bool(abs(taps.sum()) <= 1e-9 * np.abs(taps).sum())
 
 
+def tap_matrix(kernel: ArrayLike) -> np.ndarray:
+    """Return the taps as float64. Raises ParameterError unless they are a matrix of numbers."""
+    if type(kernel) is np.ndarray and kernel.dtype == np.float64 and kernel.ndim == 2 and kernel.size:
+        return kernel
+    taps = argument_array(kernel, "the kernel", dimensions=2).astype(np.float64)
+    if not taps.size:
+        raise ParameterError(f"a kernel needs at least one tap, got the shape {taps.shape}")
+    return taps
+
+
+def require_sum(taps: np.ndarray) -> None:
+    """Raise ParameterError for taps that are not finite, or so large that they cannot be added up."""
+    if not np.isfinite(taps).all():
+        raise ParameterError("a kernel's taps must be finite numbers")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.abs(taps).sum()):
+            raise ParameterError("a kernel's taps are too large to be added up")
+
+
 def normalize_taps(taps: np.ndarray, how: str) -> np.ndarray:
-    """Return the taps as they are (`none`), divided by their sum (`sum`) or by the sum of absolute values (`abs`)."""
+    """Return the taps as they are (`none`), divided by their sum (`sum`) or by the sum of absolute values (`abs`).
+
+    Raises ParameterError for taps that cannot be added up, or whose sum is 0.
+    """
+    require_sum(taps)
     if how == "none":
         return taps
     divisor = taps.sum() if how == "sum" else np.abs(taps).sum()
@@ -295,14 +327,17 @@ def require_size(size: int) -> int:
 
 
 def require_positive(**numbers: float) -> None:
-    """Raise ParameterError for a number that is not above 0, or infinite."""
+    """Raise ParameterError for a number that is not above 0, infinite, or so small that its powers are 0."""
     for name, number in numbers.items():
-        if not (number > 0 and np.isfinite(number)):
+        number = real_number(number, name.replace("_", " "))
+        if not 0 < number <= MAX_FLOAT:
             raise ParameterError(f"{name.replace('_', ' ')} must be positive, got {number}")
+        if number < MIN_POSITIVE:
+            raise ParameterError(f"{name.replace('_', ' ')} must be at least {MIN_POSITIVE:g}, got {number}")
 
 
 def require_finite(**numbers: float) -> None:
     """Raise ParameterError for NaN and infinity."""
     for name, number in numbers.items():
-        if not np.isfinite(number):
+        if not abs(real_number(number, name)) <= MAX_FLOAT:
             raise ParameterError(f"{name} must be a finite number, got {number}")

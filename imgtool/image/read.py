@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from imgtool.errors import ImageError
+from imgtool.errors import ImageError, ParameterError
 from imgtool.image.codecs.header import Header, format_of_bytes
 from imgtool.image.shared_setting import SharedSetting
 
@@ -190,6 +190,10 @@ def _content(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
                 return file.read()
         except OSError as error:
             raise ImageError((error.strerror or str(error)).lower()) from None
+        except ValueError:
+            raise ImageError("is no path: it holds a zero byte") from None
+    if not hasattr(source, "read"):
+        raise ParameterError(f"an image is read from a path, bytes or an open file, not from {type(source)}")
     return source.read()
 
 

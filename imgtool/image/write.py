@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imgtool.arrays import image_array
+from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError, ParameterError
 from imgtool.image.profiles import embed, fits
 
@@ -101,8 +101,17 @@ def encode(
     name = SUFFIXES.get(f".{format}", format)
     if name not in CAPACITY:
         raise ParameterError(f"no format {format!r}; there are {', '.join(CAPACITY)}")
+    quality = quality if quality is None else whole_number(quality, "quality", high=100)
+    compression = compression if compression is None else whole_number(compression, "compression", low=0, high=9)
+    if profile is not None and not isinstance(profile, bytes):
+        raise ParameterError(f"a profile is given as bytes, not as {type(profile)}")
     array = to_writable(image)
-    array = np.ascontiguousarray(array, storage_type(name, array.shape, array.dtype, quality, compression))
+    if array.ndim == 3 and array.shape[2] == 1 and name != "npy":  # which keeps the shape
+        array = array[:, :, 0]
+    stored = storage_type(name, array.shape, array.dtype, quality, compression)
+    if stored != array.dtype:
+        _require_range(array, name)
+    array = np.ascontiguousarray(array, stored)
     if name == "webp" and array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     profile = profile if profile and fits(profile, array) else None
@@ -147,10 +156,18 @@ def _require_capacity(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Non
     if dtype.name in types and channels in counts:
         return
     fitting = [each for each, (t, c) in CAPACITY.items() if dtype.name in t and channels in c]
+    others = f"{', '.join(fitting)} can" if fitting else "no format can"
     raise ImageError(
-        f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {dtype.name}; {', '.join(fitting)} can",
-        hint="depth",
+        f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {dtype.name}; {others}", hint="depth"
     )
+
+
+def _require_range(image: np.ndarray, name: str) -> None:
+    """Raise ImageError for finite numbers that float32 does not hold."""
+    sizes = np.abs(image)
+    largest = sizes.max(initial=0, where=np.isfinite(sizes))
+    if largest > np.finfo(np.float32).max:
+        raise ImageError(f"holds values of {largest:.3g}, and {name} only float32; tiff and npy hold them")
 
 
 def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int | None) -> bytes:

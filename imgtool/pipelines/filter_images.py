@@ -183,7 +183,6 @@ def _check_names(border: str, range: str, depth: str) -> None:
 
 def taps_of(kernel: Any, normalize: str, parameters: dict[str, Any]) -> np.ndarray | None:
     """Return the taps of a convolution, None for a neighborhood filter, whose parameters are checked."""
-    import numpy as np
 
     from imgtool.filters import kernels
     from imgtool.filters.neighborhood import NEIGHBORHOODS
@@ -192,7 +191,7 @@ def taps_of(kernel: Any, normalize: str, parameters: dict[str, Any]) -> np.ndarr
         if parameters:
             name = min(parameters)
             raise ParameterError(f"{name} is for kernels by name: taps have their own size", parameters=(name,))
-        return kernels.normalize_taps(np.asarray(kernel, np.float64), normalize)
+        return kernels.normalize_taps(kernels.tap_matrix(kernel), normalize)
     if kernel not in NEIGHBORHOODS:
         return kernels.normalize_taps(kernels.kernel(kernel, **parameters), normalize)
     NEIGHBORHOODS[kernel].check(kernel, parameters)

@@ -27,6 +27,7 @@ from imgtool.filters.engine.nonfinite import any_nonfinite, restore_nonfinite
 from imgtool.filters.engine.padded_view import PaddedView
 from imgtool.filters.engine.rounding import OPENCV_DEPTHS, cast_saturating
 from imgtool.filters.engine.tiles import correlate_tiles
+from imgtool.filters.kernels import require_sum
 
 METHODS = ("auto", "direct", "separable", "fft", "gemm")
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -55,7 +56,7 @@ class Plan:
     @classmethod
     def of(cls, taps: np.ndarray, method: str, image: np.dtype, dtype: DTypeLike | None, threads: int) -> Plan:
         """Complete what was asked for, for an image of a type."""
-        wanted = np.dtype(dtype) if dtype is not None else FLOAT32 if image == FLOAT32 else FLOAT64
+        wanted = _type_of(dtype) if dtype is not None else FLOAT32 if image == FLOAT32 else FLOAT64
         if taps.size <= CACHED_PLAN_MAX_TAPS:
             return _cached_plan(taps.tobytes(), taps.shape, method, image, wanted, threads)
         return cls.complete(taps, method, image, wanted, threads)
@@ -63,6 +64,7 @@ class Plan:
     @classmethod
     def complete(cls, taps: np.ndarray, method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
         """Do that."""
+        require_sum(taps)
         if wanted not in OPENCV_DEPTHS:
             raise ParameterError(f"no result of type {wanted}; there are {', '.join(map(str, OPENCV_DEPTHS))}")
         small = image == np.uint8 and wanted != FLOAT64 and np.linalg.norm(taps) <= 32
@@ -139,6 +141,14 @@ class Plan:
         return methods[self.method](view, self.taps, *settings)
 
 
+def _type_of(dtype: DTypeLike) -> np.dtype:
+    """Return the type that is meant. Raises ParameterError where NumPy knows none."""
+    try:
+        return np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise ParameterError(f"no type {dtype!r}; there are {', '.join(map(str, OPENCV_DEPTHS))}") from None
+
+
 @lru_cache(maxsize=32)
 def _cached_plan(
     taps: bytes, shape: tuple[int, ...], method: str, image: np.dtype, wanted: np.dtype, threads: int
@@ -193,7 +203,9 @@ def divisor_of(taps: np.ndarray) -> float:
     """
     sizes = np.abs(taps)
     least = float(sizes.min()) or float(sizes.min(initial=np.inf, where=sizes > 0))
-    inverse = 1 / max(least, 1e-6)
+    if least < 1e-6:
+        return 0.0
+    inverse = 1 / least
     d = round(inverse)
     if d % 2 or d & (d - 1) == 0 or abs(inverse - d) > 1e-9 * d:
         return 0.0
