@@ -22,7 +22,7 @@ def resolve(name: str) -> str:
         return "cpu"
     if name == "auto":
         return "cuda" if torch_build() not in (None, "cpu") and cuda_devices() else "cpu"
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
     if not match:
         raise ParameterError(f"no device {name!r}; there are auto, cpu, cuda and cuda:N")
     if torch_build() is None:

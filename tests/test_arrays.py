@@ -18,6 +18,7 @@ from imgtool.features.sift import Descriptors
 from imgtool.features.sparse import llc_codes
 from imgtool.features.uoctti import vlfeat_dalal_triggs
 from imgtool.filters.engine.magnitude import magnitude_by
+from locations import SAMPLES
 
 KERNEL = np.outer([1.0, 2, 1], [1, 0, -1])
 MEANS = np.random.default_rng(1).random((3, 6)) * 4
@@ -415,3 +416,21 @@ def test_what_no_format_or_no_float32_holds_is_said():
     with pytest.raises(ImageError, match="only float32"):
         imgtool.encode(np.full((2, 2), 1e300), "pfm")
     assert np.isinf(imgtool.read(imgtool.encode(np.full((2, 2), np.inf), "pfm"))).all()
+
+
+@pytest.mark.parametrize("path", [None, 3, np.zeros(3), "a\0b"], ids=repr)
+def test_paths_that_are_none_are_refused(path, tmp_path):
+    image, book = np.zeros((4, 4), np.uint8), imgtool.Dictionary(np.eye(4))
+    for call in (
+        lambda: imgtool.write(path, image),
+        lambda: imgtool.load_codebook(path),
+        lambda: imgtool.save_codebook(path, book),
+        lambda: imgtool.load_dataset(path),
+        lambda: [outcome.result() for outcome in imgtool.describe_images([path])],
+        lambda: imgtool.filter_images(path, "box", output=f"{tmp_path}/"),
+        lambda: imgtool.describe_images(SAMPLES / "coins.png", output=0 if path is None else path),
+    ):
+        with pytest.raises((ParameterError, ImageError)):
+            list(call())
+    with pytest.raises((ParameterError, DataError)):
+        imgtool.search(path, SAMPLES / "coins.png")

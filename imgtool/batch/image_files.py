@@ -6,6 +6,7 @@ import os
 
 from numpy.typing import ArrayLike
 
+from imgtool.batch.inputs import path_text
 from imgtool.batch.outputs import write_file
 from imgtool.image.write import encode, format_of
 
@@ -64,6 +65,7 @@ def write(
     >>> imgtool.read(path).shape
     (4, 6)
     """
-    name = format_of(os.fspath(path)) if format is None else format
+    path = path_text(path)
+    name = format_of(path) if format is None else format
     data = encode(image, name, quality=quality, compression=compression, profile=profile)
     write_file(path, data, overwrite=overwrite)

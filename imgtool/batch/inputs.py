@@ -9,7 +9,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from imgtool.errors import ImageError, ParameterError
 
@@ -119,6 +119,16 @@ class Inputs(Sequence[Input]):
                 begin = end
 
 
+def path_text(path: Any, name: str = "path") -> str:
+    """Return a path as text. Raises ParameterError, by the argument's name, for what is none."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise ParameterError(f"{name} must be a path, got {path!r}")
+    text = os.fsdecode(path)
+    if "\0" in text:
+        raise ParameterError(f"{name} must be a path, and none holds a zero byte: {path!r}")
+    return text
+
+
 def _read_regular_file(path: str) -> bytes:
     """Read a file that cannot make us wait: no pipe, no device."""
     try:
@@ -133,6 +143,10 @@ def _read_regular_file(path: str) -> bytes:
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
         raise ImageError("is a link to nothing" if dangling else (error.strerror or str(error)).lower()) from None
+    except ImageError:  # a ValueError too
+        raise
+    except ValueError:
+        raise ImageError("is no path: it holds a zero byte") from None
 
 
 def expand(
@@ -167,6 +181,9 @@ def _read_list(source: str, *, null: bool) -> list[str]:
         content = sys.stdin.buffer.read() if source == STANDARD_INPUT else _read_regular_file(source)
     except ImageError as error:
         raise ParameterError(f"files_from {source}: {error}", parameters=("files_from",)) from None
+    if not null and b"\0" in content:
+        text = f"files_from {source}: holds zero bytes, which no path does; null takes what lies between them"
+        raise ParameterError(text, parameters=("files_from", "null"))
     parts = content.split(b"\0") if null else content.splitlines()
     return [os.fsdecode(part) for part in parts if part]
 

@@ -330,6 +330,8 @@ def identity(path: str | int) -> object:
     except OSError:
         if isinstance(path, int):
             return path
+    except ValueError:  # a zero byte, which no file's name has
+        return path
     real = os.path.realpath(path)
     return unicodedata.normalize("NFC", real.casefold()) if _ignores_case(os.path.dirname(real)) else real
 

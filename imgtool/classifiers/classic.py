@@ -131,7 +131,7 @@ class VectorSvm(Trainable):
     def _all_features(self, dataset: Dataset, events: Events | None) -> np.ndarray:
         """Return the vectors of all images, several at once."""
         count = len(dataset)
-        rows = ordered_map(lambda index: self._vector(dataset.image(index)), range(count), processors())
+        rows = ordered_map(lambda index: self._vector(dataset, index), range(count), processors())
         table: np.ndarray | None = None
         for index, row in enumerate(rows):
             table = np.empty((count, len(row)), np.float32) if table is None else table
@@ -142,8 +142,11 @@ class VectorSvm(Trainable):
             raise DataError("the data set is empty")
         return table
 
-    def _vector(self, image: np.ndarray) -> np.ndarray:
-        return self.describe(self.prepare(image))
+    def _vector(self, dataset: Dataset, index: int) -> np.ndarray:
+        """Return the vector of one image. Raises ImageError, naming the file."""
+        image = dataset.image(index)
+        with dataset.naming(index):
+            return self.describe(self.prepare(image))
 
     def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return one vector for each prepared image."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -85,9 +86,8 @@ def _is_classes(value: Any) -> bool:
         if not all(map(_is_text, each.values())):
             return False
         pairs.add((each["name"], each.get("id")))
-    unnamed = [each["name"] for each in value if "id" not in each]
-    names = [each["name"] for each in value]
-    return len(pairs) == len(value) and all(names.count(name) == 1 for name in unnamed if len(set(names)) < len(names))
+    counts = Counter(each["name"] for each in value)
+    return len(pairs) == len(value) and all(counts[each["name"]] == 1 for each in value if "id" not in each)
 
 
 def _is_weights(value: Any) -> bool:

@@ -66,7 +66,7 @@ class NetworkClassifier(Trainable):
         }
         super().__init__(name, defaults if groups is None else groups, chosen=chosen)
         try:
-            self.architecture.check(self.preprocessing)
+            self.architecture.check(self.preprocessing, self.groups["recipe"])
         except ParameterError as error:
             raise ParameterError(f"{name}: {error}") from None
         self._arrays: Arrays = {}
@@ -243,17 +243,18 @@ class NetworkClassifier(Trainable):
         return squares
 
     def start_from(self, other: NetworkClassifier, classes: Sequence[str]) -> None:
-        """Start training from another model's weights and preprocessing; for other classes, with a new last layer.
+        """Start training from another model's weights and settings; for other classes, with a new last layer.
 
-        If the settings have a rank, full matrices become low-rank factors. Raises DataError for weights that do
-        not fit.
+        What was chosen of architecture and preprocessing stays. For another rank, matrices are factored anew. Raises
+        DataError for weights that do not fit.
         """
         if other.name != self.name:
             raise DataError(f"weights of {other.name} do not fit {self.name}")
-        kept = {
-            name: getattr(self.preprocessing, name) for name in self.preprocessing.meanings() if name in self.chosen
-        }
-        self.change("preprocessing", replace(other.preprocessing, **kept))
+        for part in ("architecture", "preprocessing"):
+            own = self.groups[part]
+            kept = {name: getattr(own, name) for name in own.meanings() if name in self.chosen}
+            self.change(part, replace(other.groups[part], **kept))
+        self.architecture.check(self.preprocessing, self.recipe)
         network = self.network(len(classes))
         arrays = with_factors(network, other.arrays())
         if tuple(classes) != other.classes and tuple(classes) != other.identifiers:
@@ -332,12 +333,16 @@ def are_gray(squares: np.ndarray) -> bool:
 
 
 def with_factors(network: NetworkSequence, arrays: Arrays) -> dict[str, np.ndarray]:
-    """Return arrays with full matrices replaced by the low-rank factors that the network has in their place.
+    """Return arrays with full matrices, or factors of another rank, as the network has them: factors or full.
 
     Each is the best product of two matrices of that rank (Eckart and Young, 1936), the singular values shared.
     """
     result, wanted = dict(arrays), network.tensors()
-    for name in arrays:
+    for name, array in arrays.items():
+        base, _, kind = name.rpartition(".")
+        if kind == "left" and wanted.get(name) != array.shape:
+            result[f"{base}.weight"] = result.pop(name) @ result.pop(f"{base}.right")
+    for name in list(result):
         base, _, kind = name.rpartition(".")
         if kind == "weight" and f"{base}.left" in wanted:
             left, right = factors(result.pop(name), wanted[f"{base}.left"][1])

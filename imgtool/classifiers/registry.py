@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,11 +97,11 @@ def settings_table(name: str) -> list[dict[str, Any]]:
 
 def locate(name: str) -> Path:
     """Return the folder of a fitted model, given its path or the name of an included model."""
-    if "/" in name or Path(name, "model.json").is_file() or name in (".", ".."):
+    if "/" in name or _is_folder(name) or name in (".", ".."):
         return Path(name)
     architecture, _, weights = name.partition("@")
     folder = SHIPPED_FOLDER / f"{architecture}@{weights or DEFAULT_WEIGHTS.get(architecture, '')}"
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
     _class_of(architecture)
     there = ", ".join(shipped())
@@ -109,7 +110,12 @@ def locate(name: str) -> Path:
 
 def is_trained(name: str) -> bool:
     """Tell whether a name is a trained model (a folder, NAME@WEIGHTS), not an architecture, which must be fitted."""
-    return "@" in name or "/" in name or Path(name, "model.json").is_file()
+    return "@" in name or "/" in name or _is_folder(name)
+
+
+def _is_folder(name: str) -> bool:
+    """Tell whether a model lies there; nothing does where no file can have that name."""
+    return os.path.isfile(os.path.join(name, "model.json"))
 
 
 def open_model(name: str | Path, *, device: str = "cpu", backend: str = "auto") -> Trainable:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
+from imgtool.arrays import whole_number
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import create, open_model
@@ -17,8 +19,10 @@ from imgtool.datasets.split import split
 from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
 from imgtool.events import Events
+from imgtool.networks.checkpoint import MAX_THREADS
 
 VALIDATION_SHARE = 0.1
+MAX_SEED = 2**32 - 1  # that PyTorch and scikit-learn both take
 
 
 def train(
@@ -91,6 +95,8 @@ def train(
     >>> model.classes
     ('brick', 'grass', 'gravel')
     """
+    seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
+    threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
     trainable = create(model, **settings)
     training, validation = training_parts(open_parts(dataset), trainable, validation_share, seed)
     if isinstance(trainable, NetworkClassifier):
@@ -143,6 +149,8 @@ def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, re
 
 def checkpoint_of(output: Path) -> Path:
     """Return the path of a model's checkpoint."""
+    if output.name in ("", ".."):  # such as ".", which has no name of its own
+        output = Path(os.path.abspath(output))
     return output.with_name(output.name + ".checkpoint")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -97,6 +98,17 @@ class LateChoice(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Offer the names that begin so."""
         return [CompletionItem(name) for name in self._load() if name.startswith(incomplete)]
+
+
+class FloatRange(click.FloatRange):
+    """Numbers of a range, in which NaN never is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return a number; click compares it with the ends only, which NaN passes."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
@@ -294,7 +306,7 @@ def settings(function: Command) -> Command:
         return function(**values)
 
     for option in (
-        click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="RATE", help="Peak learning rate."),
+        click.option("--lr", type=FloatRange(0, min_open=True), metavar="RATE", help="Peak learning rate."),
         click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch size."),
         click.option("--epochs", type=click.IntRange(1), metavar="N", help="Training epochs."),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_parse_settings,

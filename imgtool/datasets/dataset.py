@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,14 @@ class Dataset:
         """Return the path of an image, or its number."""
         item = self.items[index]
         return f"#{index}" if isinstance(item, np.ndarray) else str(item)
+
+    @contextmanager
+    def naming(self, index: int) -> Iterator[None]:
+        """Put an image's name before what makes it unfit."""
+        try:
+            yield
+        except ImageError as error:
+            raise error.within(self.name(index)) from None
 
     def with_cache(self, cache: ImageCache) -> Self:
         """Return the same data set, which reads each file once."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imgtool.batch.inputs import images_below
+from imgtool.batch.inputs import images_below, path_text
 from imgtool.datasets import feature_file
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError
@@ -73,7 +73,7 @@ def load_dataset(path: str | os.PathLike[str]) -> Parts:
     >>> parts.train.image(0).shape
     (96, 96)
     """
-    path = Path(path)
+    path = Path(path_text(path))
     try:
         return _load(path)
     except OSError as error:

@@ -18,7 +18,7 @@ import numpy as np
 from imgtool.classifiers import registry, storage
 from imgtool.classifiers.protocol import Classifier, Trainable
 from imgtool.datasets.dataset import Dataset
-from imgtool.errors import DataError, ImgtoolError, ParameterError
+from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
 from imgtool.evaluation.splits import Split
 from imgtool.evaluation.store import Predictions, Store
 from imgtool.events import Event, Events, Progress, steps_of
@@ -113,7 +113,7 @@ class Runner:
         for each in predictions:
             for (result, _), row, scores, error in zip(pairs, rows, each.scores, each.errors, strict=True):
                 if error is not None:
-                    result.error = result.error or reason_of(error)
+                    result.error = result.error or _reason_with_name(error, test.name(each.index))
                 elif scores is not None:
                     row.append(scores)
             if self.events:
@@ -181,7 +181,8 @@ def check_usage(models: Sequence[Model], settings: Mapping[str, Any]) -> None:
         except ImgtoolError:
             continue  # a row with its reason, later
     if unknown := settings.keys() - known:
-        raise ParameterError(f"no model here has a setting {min(unknown)!r}; there are {', '.join(sorted(known))}")
+        there = ", ".join(sorted(known)) or "none"
+        raise ParameterError(f"no model here has a setting {min(unknown)!r}; there are {there}")
 
 
 def names_in(model: Classifier, classes: Sequence[str]) -> tuple[str, ...]:
@@ -198,6 +199,12 @@ def require_classes(model: Classifier, classes: Sequence[str]) -> None:
     if missing:
         known = ", ".join(model.classes[:SHOWN_CLASSES]) + (" ..." if len(model.classes) > SHOWN_CLASSES else "")
         raise DataError(f"{model.name} knows no class {missing[0]!r}; its {len(model.classes)} are {known}")
+
+
+def _reason_with_name(error: Exception, name: str) -> str:
+    """Return the reason of an error that an image gave, with its name, which errors of reading have already."""
+    reason = reason_of(error)
+    return reason if not isinstance(error, ImageError) or reason.startswith(f"{name}: ") else f"{name}: {reason}"
 
 
 def reason_of(error: Exception) -> str:

@@ -18,6 +18,7 @@ import safetensors.numpy
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import float_array, native_array, whole_number
+from imgtool.batch.inputs import path_text
 from imgtool.batch.outputs import write_file
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 
@@ -269,6 +270,7 @@ def save_codebook(path: str | os.PathLike[str], book: Codebook | Dictionary, *, 
     >>> imgtool.load_codebook(path).atoms.shape
     (4, 4)
     """
+    path = path_text(path)
     if not isinstance(book, Codebook | Dictionary):
         raise ParameterError(f"only a Codebook or a Dictionary can be saved, not {type(book)}")
     kind = "codebook" if isinstance(book, Codebook) else "dictionary"
@@ -301,7 +303,7 @@ def load_codebook(path: str | os.PathLike[str]) -> Codebook | Dictionary:
     Traceback (most recent call last):
     imgtool.errors.DataError: absent.safetensors: no such codebook
     """
-    name = os.fspath(path)
+    name = path_text(path)
     if not os.path.isfile(name):
         raise DataError(f"{name}: {'is no regular file' if os.path.exists(name) else 'no such codebook'}")
     try:

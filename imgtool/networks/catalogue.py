@@ -78,13 +78,16 @@ class Architecture:
 
     def ranges(self) -> dict[str, str]:
         """Return what this network narrows: the sides and channels of its images."""
-        return {"side": f"{self.sides[0]} to {self.sides[1]}", "channels": ", ".join(map(str, self.channels))}
+        sides = f"{self.sides[0]} to {self.sides[1]}"
+        return {"side": sides, "channels": ", ".join(map(str, self.channels)), "training_side": f"0, {sides}"}
 
-    def check(self, preprocessing: Preprocessing) -> None:
-        """Raise ParameterError for images that the network cannot take."""
+    def check(self, preprocessing: Preprocessing, recipe: Parameters) -> None:
+        """Raise ParameterError for images that the network cannot take, in use or in training."""
         low, high = self.sides
         if not low <= preprocessing.side <= high:
             raise ParameterError(f"side must be from {low} to {high}, got {preprocessing.side}")
+        if isinstance(recipe, Recipe) and recipe.training_side and not low <= recipe.training_side <= high:
+            raise ParameterError(f"training_side must be 0 or from {low} to {high}, got {recipe.training_side}")
         if preprocessing.channels not in self.channels:
             allowed = " or ".join(map(str, self.channels))
             raise ParameterError(f"channels must be {allowed}, got {preprocessing.channels}")

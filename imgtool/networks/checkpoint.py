@@ -24,7 +24,7 @@ from imgtool.errors import DataError
 
 FORMAT = 1
 MAX_HEADER_BYTES = 64_000_000
-MAX_THREADS = 4096
+MAX_THREADS = 1024  # more crash OpenMP on some machines
 MAX_FLOAT = float(np.finfo(np.float64).max)
 LENGTH_BYTES = 8  # the header's length, before it
 _ZEROS = "0" * 64

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import imgtool
+from imgtool.batch.inputs import path_text
 from imgtool.batch.pool import processors
 from imgtool.errors import ClusterError, OutputError, ParameterError
 from imgtool.pipelines.descriptors import Describe, batch_descriptor, complete, is_local
@@ -122,7 +123,7 @@ def describe_images(
     512
     """
     source = source_of(images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate, resize=resize)
-    beside = None if output is None else os.fspath(output)
+    beside = None if output is None else path_text(output, "output")
     filled = complete(descriptor, parameters)
     place = _resolve(device)
     work = Work(

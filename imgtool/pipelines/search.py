@@ -84,6 +84,8 @@ def open_table(features: Any) -> tuple[FeatureTable, str]:
 
     is_file = isinstance(features, str | os.PathLike)
     table = feature_file.load(features) if is_file else features
+    if not isinstance(table, feature_file.FeatureTable):
+        raise ParameterError(f"features must be a feature file or its table, not {type(features)}")
     name = os.fspath(features) if is_file else ""
     if table.offsets is not None:
         error = DataError("holds local descriptors; search takes one vector an image (hog, gist, fisher)")

@@ -8,8 +8,8 @@ from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from imgtool.batch.inputs import STANDARD_INPUT, Input, expand
-from imgtool.errors import ImageError
+from imgtool.batch.inputs import STANDARD_INPUT, Input, expand, path_text
+from imgtool.errors import ImageError, ParameterError
 from imgtool.pipelines.outcomes import Remark
 from imgtool.pipelines.sizes import parse_size, resize_to
 
@@ -176,7 +176,8 @@ def source_of(
 
         isolated = IsolatedReader()
     paths = [images] if isinstance(images, str | os.PathLike) else list(images)
-    inputs = expand([os.fspath(path) for path in paths]) if paths else ()  # expand takes no path for standard input
+    names = [path_text(path, "images") for path in paths]
+    inputs = expand(names) if names else ()  # expand takes no path for standard input
     return Source(inputs, max_pixels, allow_truncated, isolated, resize)
 
 
@@ -184,7 +185,10 @@ def _peek(images: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
     """Return the first of some images, None where there is none, and all of them."""
     if isinstance(images, Sequence):
         return (images[0] if images else None), images
-    rest = iter(images)
+    try:
+        rest = iter(images)
+    except TypeError:
+        raise ParameterError(f"images must be a path, or several paths or arrays, got {images!r}") from None
     first = next(rest, None)
     return first, () if first is None else chain([first], rest)
 

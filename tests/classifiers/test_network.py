@@ -266,7 +266,7 @@ def test_training_starts_from_given_weights(fitted, textures):
     assert np.abs(other.arrays()["fc2.weight"] - fitted.arrays()["fc2.weight"]).max() > 0.01
     with pytest.raises(DataError, match="do not fit"):
         registry.create("lenet").start_from(fitted, textures.classes)
-    wider = registry.create("two-layer", hidden=7)
+    wider = registry.create("two-layer", hidden=fitted.settings["hidden"] + 1)
     wider.start_from(fitted, textures.classes)
     with pytest.raises(DataError, match="do not fit"):
         wider.fit(textures)
@@ -282,6 +282,36 @@ def test_whole_matrices_become_factors_where_a_network_has_them():
     left, right = network.factors(arrays["fc1.weight"], 5)
     np.testing.assert_array_equal(found["fc1.left"] @ found["fc1.right"], left @ right)
     np.testing.assert_array_equal(found["fc2.weight"], arrays["fc2.weight"])
+
+
+def test_factors_become_whole_matrices_or_factors_of_another_rank():
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((30, 4)).astype(np.float32), rng.standard_normal((4, 20)).astype(np.float32)
+    arrays = {"fc1.left": left, "fc1.right": right, "fc1.bias": np.ones(30, np.float32)}
+    for rank in (None, 3, 4, 6):
+        layers = Sequence(fc1=Linear(20, 30, rank=rank))
+        found = network.with_factors(layers, arrays)
+        assert {name: array.shape for name, array in found.items()} == layers.arrays()
+        product = found["fc1.left"] @ found["fc1.right"] if rank else found["fc1.weight"]
+        assert rank == 3 or np.allclose(product, left @ right, atol=1e-4)
+
+
+def test_training_starts_with_the_architecture_of_the_weights():
+    stored = registry.create("lenet", activation="tanh", side=33)
+    stored.classes = ("a", "b")
+    same, chosen = registry.create("lenet"), registry.create("lenet", activation="sigmoid", side=34)
+    for model in (same, chosen):
+        model.start_from(stored, ("a", "b"))
+    assert (same.settings["activation"], same.settings["side"]) == ("tanh", 33)
+    assert (chosen.settings["activation"], chosen.settings["side"]) == ("sigmoid", 34)
+
+
+@pytest.mark.parametrize(("name", "side"), [("lenet", 31), ("lenet", 64), ("alexnet", 1)])
+def test_training_images_are_of_a_side_that_the_network_takes(name, side):
+    with pytest.raises(ParameterError, match="training_side must be 0 or from"):
+        registry.create(name, training_side=side)
+    rows = {row["setting"]: row["range"] for row in registry.settings_table(name)}
+    assert rows["training_side"] == f"0, {rows['side']}"
 
 
 @pytest.mark.slow

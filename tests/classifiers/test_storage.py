@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from imgtool.classifiers import storage
+from imgtool.classifiers import fields, storage
 from imgtool.classifiers.storage import (
     ModelData,
     check_place,
@@ -87,6 +87,12 @@ def test_what_is_saved_is_loaded(model, tmp_path):
     assert names == ["model.json", f"weights-{stored.weights_hash[:16]}.safetensors"]
 
 
+def test_many_classes_of_which_two_are_of_one_name_are_checked_in_a_moment():
+    classes = [{"name": "crane", "id": "n01"}, *({"name": str(index)} for index in range(100_000))]
+    assert fields._is_classes([*classes, {"name": "crane", "id": "n02"}])
+    assert not fields._is_classes([*classes, {"name": "crane"}])
+
+
 DATA = TRAINED["data"]
 WRONG = [
     ("format", [None, 0, 1, "2", True, 2.5]),
@@ -100,7 +106,8 @@ WRONG = [
     ("weights", [None, "weights.safetensors", {}, {"file": "x"}, {"file": "x", "sha256": "0"},
                  {"file": "../weights-0000000000000000.safetensors", "sha256": "0" * 64},
                  {"file": "/etc/passwd", "sha256": "0" * 64}, {"file": "x", "sha256": "0" * 64, "url": "y"}]),
-    ("provenance", [None, [], {}, {"kind": "found"}, {**TRAINED, "code": "x"}, {**TRAINED, "data": None},
+    ("provenance", [None, [], {}, {"kind": "found"}, {"kind": []}, {"kind": {}}, {**TRAINED, "code": "x"},
+                    {**TRAINED, "data": None},
                     {**TRAINED, "data": {"images": 0, "sha256": "0" * 64}},
                     {**TRAINED, "data": {**DATA, "sha256": "0" * 63}}, {**TRAINED, "data": {**DATA, "images": True}},
                     *({**TRAINED, "seed": seed} for seed in (None, -1, 1.5, "0", True, 2**63)),

@@ -17,6 +17,7 @@ from imgtool.filters.kernels import KERNELS, kernel
 from imgtool.filters.neighborhood import NEIGHBORHOODS, neighborhood
 from imgtool.image import encode, read
 from imgtool.image.color import join_alpha, split_alpha
+from locations import SAMPLES
 
 ENTRIES = {**KERNELS, **NEIGHBORHOODS}
 
@@ -215,3 +216,22 @@ def test_every_parameter_has_its_option():
     parameters = {key for entry in ENTRIES.values() for key in inspect.signature(entry.make).parameters}
     options = {option.name for option in filter_command.params}
     assert parameters - {"image", "border"} <= options
+
+
+@pytest.mark.parametrize("command", ["filter", "gradient", "convert", "hog", "info"])
+def test_a_list_of_paths_between_zero_bytes_is_read_only_as_such(command, run, tmp_path):
+    names = tmp_path / "names"
+    names.write_bytes(f"{SAMPLES}/cat.jpg\0{SAMPLES}/coins.png\0".encode())
+    more = {"filter": ["--kernel", "box"], "convert": ["--to", "png"]}.get(command, [])
+    output = [] if command in ("hog", "info") else ["-o", f"{tmp_path}/out/"]
+    done = run(command, "--files-from", names, *more, *output)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "-0 takes what lies between them" in done.err
+    assert run(command, "--files-from", names, "-0", *more, *output).status == 0
+
+
+@pytest.mark.parametrize("kernel", ["bilateral", "log", "gaussian-x", "gabor"])
+def test_a_sigma_whose_powers_are_zero_is_wrong_usage(kernel, run, tmp_path):
+    done = run("filter", "--kernel", kernel, "--sigma", "1e-320", SAMPLES / "coins.png", "-o", tmp_path / "a.png")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "must be at least 1e-60" in done.err

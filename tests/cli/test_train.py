@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
@@ -155,3 +156,38 @@ def test_settings_are_listed_with_default_range_and_meaning(run):
     assert found["min_crop_area"]["of"] == "augmentation"
     assert found["side"]["range"] == "32 to 35"
     assert {"momentum", "warm_up", "training_side", "horizontal_flip", "side"} <= found.keys()
+
+
+def test_a_network_is_trained_into_the_current_folder(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path / "model")
+    assert train(".", "--model", "lenet", "--epochs", "1", "-q") == 0, capsys.readouterr().err
+    assert registry.open_model(".").classes == ("brick", "grass", "gravel")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_more_threads_than_can_be_started_are_wrong_usage(tmp_path, capsys):
+    assert train(tmp_path / "model", "--model", "lenet", "--threads", "100000") == 2
+    assert "threads must be 1 to 1024" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["train", "--model", "hog-svm", "-o", "{folder}/model"], ["evaluate", "--model"]])
+def test_an_image_that_a_model_cannot_take_is_named(command, tmp_path, capsys):
+    for name in ("brick", "grass", "gravel"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(2):
+            np.save(tmp_path / "data" / name / f"{index}.npy", np.full((20, 20), np.nan))
+    if command[0] == "evaluate":
+        pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
+        assert train(tmp_path / "trained", "--model", "hog-svm", "-q") == 0
+        command = [*command, str(tmp_path / "trained"), "-q"]
+    arguments = [each.format(folder=tmp_path) for each in command]
+    assert execute([arguments[0], str(tmp_path / "data"), *arguments[1:]]) == 1
+    assert f"{tmp_path / 'data' / 'brick' / '0.npy'}: holds NaN" in capsys.readouterr().err
+
+
+def test_a_share_is_never_nan(run):
+    done = run("classify", SAMPLES / "cat.jpg", "--threshold", "nan")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "nan is not a number" in done.err

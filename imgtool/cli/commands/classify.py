@@ -47,7 +47,7 @@ def model_names() -> Iterable[str]:
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(1), default=1, help="Number of labels in the table.  [1]")
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="Minimum score of a label, else 'unsure'.  [the model's, 0.5]"
+    "--threshold", type=options.FloatRange(0, 1), help="Minimum score of a label, else 'unsure'.  [the model's, 0.5]"
 )
 @options.device
 @options.backend

@@ -20,7 +20,7 @@ imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm@image
 @options.command("compare", examples=EXAMPLES)
 @click.argument("data", type=click.Path(path_type=Path))
 @options.models
-@click.option("--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.25,
+@click.option("--test-share", type=options.FloatRange(0, 1, min_open=True, max_open=True), default=0.25,
               help="Share of each class to hold out, if DATA has no test part.  [0.25]")  # fmt: skip
 @options.settings
 @options.seed

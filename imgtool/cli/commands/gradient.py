@@ -37,7 +37,10 @@ SHOWN = ("x", "y", "magnitude", "phase", "picture")
     help="x, y, magnitude, phase, or a picture of both.  [magnitude]",
 )
 @click.option(
-    "--sigma", type=click.FloatRange(0), metavar="PIXELS", help="Sigma of gaussian [1]; for others, smooth first [no]."
+    "--sigma",
+    type=options.FloatRange(0),
+    metavar="PIXELS",
+    help="Sigma of gaussian [1]; for others, smooth first [no].",
 )
 @options.border
 @click.option(

@@ -41,7 +41,11 @@ THUMBNAIL_PIXELS = 160
 @click.option("--show", metavar="OUT", help="Draw a contact sheet: the query, then the matches.")
 @click.option("--duplicates", is_flag=True, help="List pairs of near-duplicate images instead.")
 @click.option(
-    "--threshold", type=click.FloatRange(-1, 1), default=0.99, show_default=True, help="Minimum cosine of such a pair."
+    "--threshold",
+    type=options.FloatRange(-1, 1),
+    default=0.99,
+    show_default=True,
+    help="Minimum cosine of such a pair.",
 )
 @options.force
 @options.row_format

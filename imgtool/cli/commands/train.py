@@ -37,7 +37,7 @@ def list_settings(name: str) -> None:
 @click.option("--settings", "lists", is_flag=True, help="List the settings of --model, and exit.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Output folder.")
 @options.settings
-@click.option("--validation-share", type=click.FloatRange(0, 1, max_open=True), metavar="SHARE",
+@click.option("--validation-share", type=options.FloatRange(0, 1, max_open=True), metavar="SHARE",
               help="Share of a network's training images for validation; 0 for none.  [0.1]")  # fmt: skip
 @click.option("--init", metavar="NAME|FOLDER", help="Trained network to start from.")
 @options.seed
