@@ -148,7 +148,7 @@ def _option(option: click.Option) -> str:
         default = str(option.default)
     if default:
         lines.append(f"Default: {plain(default)}.")
-    if option.multiple:
+    if option.multiple and "may be repeated" not in " ".join(lines).lower():
         lines.append("May be repeated.")
     return f"```{{option}} {heading}\n{' '.join(lines)}\n```"
 
