@@ -80,7 +80,7 @@ def test_F10_name_is_read_written_and_shown_harmlessly(name, command, capsysbina
     out, err = said(capsysbinary)
     (line,) = out.splitlines()
     assert path_in(json.loads(line), "path") == name
-    assert all(each.startswith(("imgtool: ", "alexnet: ", "published")) for each in err.splitlines())
+    assert all(each.startswith(("imgtool: ", "alexnet: ", "weights")) for each in err.splitlines())
     if "-o" in COMMANDS[command]:
         assert os.listdir("out") == [name]
         assert path_in(json.loads(line), "output") == f"out/{name}"
