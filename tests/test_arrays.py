@@ -345,7 +345,11 @@ ROWS = np.random.default_rng(1).random((20, 3))
         lambda value: imgtool.encode(PICTURE, "png", profile=value),
     ],
 )
-@pytest.mark.parametrize("value", ["x", 1j, object(), [1.5, "x"], -1, np.array(-1)], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    ["x", 1j, object(), [1.5, "x"], -1, np.array(-1)],
+    ids=["text", "complex", "object", "list", "negative", "0-D"],
+)
 def test_arguments_that_are_no_such_numbers_are_refused_in_one_line(call, value):
     with pytest.raises(ParameterError) as caught:
         call(value)
