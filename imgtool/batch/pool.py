@@ -25,6 +25,15 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def job_count(jobs: int | None) -> int:
+    """Return how many jobs are meant, as many as there are processors for None. Raises ParameterError for others."""
+    if jobs is None:
+        return processors()
+    from imgtool.arrays import whole_number
+
+    return whole_number(jobs, "jobs")
+
+
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
     """Yield function(item) for each item, in order, with `jobs` of them under way at once.
 

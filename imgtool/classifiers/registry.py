@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgtool.classifiers.settings import Groups, table, with_settings
 from imgtool.device import resolve
-from imgtool.errors import DataError, MissingExtraError, ParameterError
+from imgtool.errors import DataError, ImageError, MissingExtraError, ParameterError
 
 if TYPE_CHECKING:
     from imgtool.classifiers.protocol import Trainable
@@ -56,6 +56,8 @@ def _entry_points() -> dict[str, Any]:
 
 def _class_of(name: str) -> type[Trainable]:
     """Return the class of an architecture."""
+    if not isinstance(name, str):
+        raise ParameterError(f"a model is called by a name, not by {name!r}")
     if name in ARCHITECTURES:
         module, _, attribute = ARCHITECTURES[name].partition(":")
         found: type[Trainable] = getattr(importlib.import_module(module), attribute)
@@ -161,8 +163,8 @@ def open_model(name: str | Path, *, device: str = "cpu", backend: str = "auto") 
     kind = _kind_of(folder, data, backend)
     try:
         return kind.from_data(data, backend=backend, device=device)
-    except DataError as error:
-        raise error.within(str(folder)) from None
+    except (DataError, ImageError) as error:  # the latter of settings that no image fits
+        raise DataError(f"{folder}: {error}") from None
 
 
 def _kind_of(folder: Path, data: ModelData, backend: str) -> type[Trainable]:

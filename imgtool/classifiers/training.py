@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from imgtool.arrays import whole_number
+from imgtool.arrays import real_number, whole_number
+from imgtool.batch.inputs import path_text
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import create, open_model
@@ -19,7 +20,7 @@ from imgtool.datasets.split import split
 from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
 from imgtool.events import Events
-from imgtool.networks.checkpoint import MAX_THREADS
+from imgtool.networks.checkpoint import MAX_THREADS, is_checkpoint
 
 VALIDATION_SHARE = 0.1
 MAX_SEED = 2**32 - 1  # that PyTorch and scikit-learn both take
@@ -105,7 +106,7 @@ def train(
             trainable.start_from(_network(init), training.classes)
     elif init is not None or threads is not None:
         raise ParameterError(f"{model} is no network: it has no weights to start from and no threads to set")
-    place = Path(output) if output is not None else None
+    place = Path(path_text(output, "output")) if output is not None else None
     checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume)
     trainable.fit(
         training.with_cache(ImageCache()), seed=seed, device=resolve(device), resume=checkpoint, events=events
@@ -125,7 +126,7 @@ def training_parts(parts: Parts, model: Trainable, share: float | None, seed: in
         return parts.train, None
     if share is None and parts.validation is not None:
         return parts.train, parts.validation
-    share = VALIDATION_SHARE if share is None else share
+    share = VALIDATION_SHARE if share is None else real_number(share, "the share of validation images")
     if not 0 <= share < 1:
         raise ParameterError(f"the share of validation images must be from 0 to below 1, got {share}")
     return split(parts.train, share, seed) if share else (parts.train, None)
@@ -139,6 +140,8 @@ def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, re
     checkpoint = checkpoint_of(output)
     if not model.keeps_checkpoints:
         return None
+    if checkpoint.exists() and not is_checkpoint(checkpoint):
+        raise OutputError(f"{checkpoint}: is no checkpoint, which would lie there; imgtool does not replace it")
     if checkpoint.exists() and not resume:
         if not overwrite:
             raise OutputError(f"{checkpoint}: is left from an interrupted training", hint="unfinished")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from imgtool.arrays import real_number
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
 
@@ -13,6 +14,7 @@ def split_indices(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarr
 
     Raises DataError when a class has a single image.
     """
+    share = real_number(share, "the share")
     if not 0 < share < 1:
         raise ParameterError(f"the share must lie between 0 and 1, got {share}")
     generator = np.random.default_rng(seed)

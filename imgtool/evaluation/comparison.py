@@ -17,8 +17,13 @@ from typing import Any
 import numpy as np
 
 import imgtool
+from imgtool.arrays import whole_number
+from imgtool.batch.inputs import path_text
+from imgtool.batch.pool import job_count
+from imgtool.classifiers.training import MAX_SEED
 from imgtool.datasets.cache import ImageCache
 from imgtool.device import resolve
+from imgtool.errors import ParameterError
 from imgtool.evaluation import table
 from imgtool.evaluation.duplicates import duplicates
 from imgtool.evaluation.intervals import wilson
@@ -194,7 +199,8 @@ def compare(
     >>> row["model"], row["n"]
     ('two-layer', 12)
     """
-    models, settings, device = _as_list(models), settings or {}, resolve(device)
+    models, settings, device = _as_list(models), _settings(settings), resolve(device)
+    seed, jobs = whole_number(seed, "seed", low=0, high=MAX_SEED), job_count(jobs)
     check_usage(models, settings)
     split = holdout(parts_of(data, ImageCache()), test_share, seed)
     same = list(duplicates(split.train, split.test, events)) if split.train else []
@@ -247,7 +253,7 @@ def evaluate(
     >>> imgtool.evaluate("alexnet", textures).rows()[0]["error"]
     "alexnet knows no class 'brick'; its 10 are tench, English springer, cassette player, chain saw, church ..."
     """
-    device = resolve(device)
+    device, jobs = resolve(device), job_count(jobs)
     split = evaluation_split(parts_of(data, ImageCache(budget_bytes=0)))
     results = Runner(split, _store(work), device=device, jobs=jobs, events=events).run(_as_list(models))
     return _comparison(split, results, [], {"device": device}, data)
@@ -265,10 +271,21 @@ def _comparison(
 
 
 def _as_list(models: Sequence[Model] | Model) -> list[Model]:
-    """Return one or several models as a list."""
-    return list(models) if isinstance(models, list | tuple) else [models]  # type: ignore[list-item]
+    """Return one or several models as a list, paths as text."""
+    several: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
+    for model in several:
+        if not isinstance(model, str | os.PathLike) and not hasattr(model, "classes"):
+            raise ParameterError(f"a model is a name, a folder or a classifier, not {type(model)}")
+    return [os.fspath(model) if isinstance(model, os.PathLike) else model for model in several]
+
+
+def _settings(settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return settings by name. Raises ParameterError for what is no mapping."""
+    if settings is not None and not isinstance(settings, Mapping):
+        raise ParameterError(f"settings must be values by name, got {settings!r}")
+    return settings or {}
 
 
 def _store(work: str | os.PathLike[str] | None) -> Store:
     """Return where predictions go."""
-    return Store(None if work is None else Path(work))
+    return Store(None if work is None else Path(path_text(work, "work")))

@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imgtool.classifiers import registry, storage
+from imgtool.classifiers import registry
 from imgtool.classifiers.protocol import Classifier, Trainable
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
@@ -156,7 +155,7 @@ def is_trained(model: Model) -> bool:
     """Tell whether a model is trained already: a folder, NAME@WEIGHTS, or a fitted classifier."""
     if not isinstance(model, str):
         return bool(model.classes)
-    return "@" in model or "/" in model or Path(model, storage.DESCRIPTION).is_file()
+    return registry.is_trained(model)
 
 
 def create_unfitted(name: str, settings: Mapping[str, Any]) -> Trainable:

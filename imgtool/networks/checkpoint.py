@@ -28,6 +28,7 @@ MAX_THREADS = 1024  # more crash OpenMP on some machines
 MAX_FLOAT = float(np.finfo(np.float64).max)
 LENGTH_BYTES = 8  # the header's length, before it
 _ZEROS = "0" * 64
+_BEGIN = b'{"__metadata__":{'  # of the header, after its length
 _ABSENT = object()
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _NUMBERS_DIGEST = f'"numbers_sha256":"{_ZEROS}"'.encode()
@@ -77,6 +78,15 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     with new_file(path, overwrite=True) as file:
         file.write(header[: place.start(1)] + digest + header[place.end(1) :])
         file.write(data[end:])
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether a file begins as a checkpoint does, whole or damaged: what else stands there is not ours."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LENGTH_BYTES + len(_BEGIN))[LENGTH_BYTES:] == _BEGIN
+    except OSError:
+        return False
 
 
 def load(path: Path, identity: Mapping[str, Any], threads: int | None = None) -> Checkpoint:

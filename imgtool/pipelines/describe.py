@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import imgtool
 from imgtool.batch.inputs import path_text
-from imgtool.batch.pool import processors
+from imgtool.batch.pool import job_count
 from imgtool.errors import ClusterError, OutputError, ParameterError
-from imgtool.pipelines.descriptors import Describe, batch_descriptor, complete, is_local
-from imgtool.pipelines.descriptors import descriptor as descriptor_function
+from imgtool.pipelines.descriptors import Describe, batch_descriptor, checked_descriptor, complete, is_local
 from imgtool.pipelines.mapping import map_inputs
 from imgtool.pipelines.outcomes import Outcome, Remark, reason
 from imgtool.pipelines.source import MAX_PIXELS, ArraySource, Source, source_of
@@ -128,12 +127,14 @@ def describe_images(
     place = _resolve(device)
     work = Work(
         source=source,
-        describe=descriptor_function(descriptor, filled) if place == "cpu" else None,
+        describe=checked_descriptor(descriptor, filled) if place == "cpu" else None,
         batch=None if place == "cpu" else batch_descriptor(descriptor, filled, place),
         meta=meta_of(descriptor, filled, resize, place),
         cluster=cluster,
-        jobs=jobs or processors(),
-        draw=_drawing(descriptor, filled, visualize, source, overwrite, beside) if visualize else None,
+        jobs=job_count(jobs),
+        draw=_drawing(descriptor, filled, path_text(visualize, "visualize"), source, overwrite, beside)
+        if visualize
+        else None,
     )
     watch = watch or iter
     if beside is None:
@@ -147,6 +148,7 @@ def _drawing(
     """Return the function that draws an image's descriptor and writes the picture."""
     from imgtool.pipelines.drawings import drawing_of
 
+    output = path_text(output, "visualize")
     return drawing_of(name, parameters, output, source.inputs, overwrite=overwrite, beside=beside)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +34,7 @@ HOG_VARIANTS = {
     "uoctti": ("orientations", "cell"),
     "vlfeat-dalal-triggs": ("orientations", "cell"),
 }
+MAX_MESSAGE_CHARACTERS = 300
 SPARSE = "sparse"
 ENCODINGS = {"fisher": "1x1", "vlad": "1x1", "bow": "1x1", SPARSE: "1x1,2x2,4x4"}  # each with its usual pyramid
 SHIPPED_CODEBOOK = "sift-fv-svm"  # the model whose codebook it is
@@ -57,10 +59,42 @@ def complete(name: str, given: Mapping[str, Any]) -> Parameters:
     """
     entry = _entry(name)
     takes = inspect.signature(entry.complete).parameters
-    given = {key: value for key, value in given.items() if value is not None}
+    given = {key: _plain(key, value) for key, value in given.items() if value is not None}
     if wrong := sorted(given.keys() - takes.keys()):
         raise ParameterError(f"{wrong[0]} is no parameter of {name}, which takes {', '.join(takes)}", parameters=wrong)
-    return entry.complete(**given)
+    with _refusing(name, given):
+        return entry.complete(**given)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a parameter as feature files hold it: NumPy's numbers and arrays as Python's, paths as text.
+
+    Raises ParameterError for what JSON cannot hold.
+    """
+    if hasattr(value, "tolist") and not isinstance(value, type):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        parts = [_plain(name, each) for each in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    if not isinstance(value, bool | int | float | str | os.PathLike):
+        raise ParameterError(f"{name} must be a number, a text or a list of these, got {value!r}")
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+@contextmanager
+def _refusing(name: str, parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Raise ParameterError for parameters of types that a descriptor cannot take."""
+    try:
+        yield
+    except (TypeError, IndexError, AttributeError):
+        text = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
+        raise ParameterError(f"{name} does not take {text}"[:MAX_MESSAGE_CHARACTERS]) from None
+
+
+def checked_descriptor(name: str, parameters: Mapping[str, Any]) -> Describe:
+    """Return the function that describes an image. Raises ParameterError for parameters that it cannot take."""
+    with _refusing(name, parameters):
+        return descriptor(name, parameters)
 
 
 def descriptor(name: str, parameters: Mapping[str, Any], folder: str = "") -> Describe:

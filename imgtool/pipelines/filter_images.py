@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from imgtool.batch.inputs import path_text
 from imgtool.errors import ParameterError
 from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.pictures import Writing, Written, write_pictures
@@ -24,7 +26,7 @@ def filter_images(
     images: Any,
     kernel: Any = "gaussian",
     *,
-    output: str | None,
+    output: str | os.PathLike[str] | None,
     border: str = "reflect",
     method: str = "auto",
     correlate: bool = False,
@@ -53,7 +55,7 @@ def filter_images(
         Files or folders; a folder stands for all images in it, in sorted order.
     kernel : str or array_like, (rows, columns)
         Name of a kernel or neighborhood filter, as `imgtool filter` takes it, or taps.
-    output : str
+    output : str or path
         A file, a folder (if it exists, ends in a slash, or there are several images), or a template with {stem},
         {name}, {ext}, {parent}, {index}.
     border : str
@@ -113,6 +115,7 @@ def filter_images(
     """
     source = source_of(images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate)
     compute = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)
+    output = None if output is None else path_text(output, "output")
     writing = Writing(output, format, overwrite, skip_existing, quality, compression)
     raw = range == "raw" or depth == "float"
     return write_pictures(source, compute, writing, what=label_of(kernel), raw=raw, jobs=jobs, events=events)

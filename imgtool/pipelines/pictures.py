@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.batch.outputs import Destination, without_results
-from imgtool.batch.pool import processors
+from imgtool.batch.pool import job_count
 from imgtool.errors import ParameterError
 from imgtool.pipelines.mapping import map_inputs
 from imgtool.pipelines.outcomes import Outcome, Remark
@@ -91,7 +91,7 @@ def write_pictures(
     source.inputs = without_results(source.inputs, writing.output)
     suffix = f".{writing.format}" if writing.format else ".npy" if raw else ".png"
     destination = Destination(writing.output, source.inputs, what=what, suffix=suffix, force=writing.overwrite)
-    at_once = jobs or processors()
+    at_once = job_count(jobs)
     threads = max(1, (jobs or min(MAX_THREADS, at_once)) // max(1, min(at_once, len(source))))
     writer = _Writer(source, compute, writing, destination, suffix, threads, events)
     return map_inputs(source, writer.write, jobs=at_once)

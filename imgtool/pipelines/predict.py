@@ -19,7 +19,7 @@ from threading import Lock
 import numpy as np
 
 from imgtool.batch.memory import keep_freed_memory
-from imgtool.batch.pool import ordered_map, processors
+from imgtool.batch.pool import job_count, ordered_map
 from imgtool.classifiers.protocol import Classifier, require_probabilities
 
 BATCH_IMAGES = 32  # at most; beyond it networks gain nothing
@@ -171,7 +171,7 @@ def predict(
     many as there are processors unless given; batch: images of one, see `batch_size`. Whatever reading or a model
     raises is an error of that image, and the others go on.
     """
-    return Predictions(models, count, read, processors() if jobs is None else jobs, batch or batch_size(count))
+    return Predictions(models, count, read, job_count(jobs), batch or batch_size(count))
 
 
 def batch_size(count: int) -> int:

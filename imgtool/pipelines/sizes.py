@@ -15,7 +15,7 @@ def parse_size(parameter: str, text: str) -> tuple[int, int]:
 
     parameter: whose value it is, for the error.
     """
-    width, times, height = text.lower().partition("x")
+    width, times, height = str(text).lower().partition("x")
     sides = [part for part in (width, height) if part]
     if not times or not sides or not all(part.isdecimal() and int(part) > 0 for part in sides):
         wrong = f"{parameter} {text}: write WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels"

@@ -165,7 +165,7 @@ def source_of(
     if isinstance(images, Source):
         return images.in_size(resize) if resize else images
     if not isinstance(images, str | os.PathLike):
-        if hasattr(images, "dtype") and images.ndim < 4:
+        if hasattr(images, "dtype") and not isinstance(images, type) and images.ndim < 4:
             raise ImageError("is one array; several images come as a list or an iterator")
         first, images = _peek(images)
         if not isinstance(first, str | os.PathLike | None):

@@ -191,3 +191,12 @@ def test_a_share_is_never_nan(run):
     done = run("classify", SAMPLES / "cat.jpg", "--threshold", "nan")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert "nan is not a number" in done.err
+
+
+@pytest.mark.parametrize("options", [[], ["--force"], ["--resume"], ["--resume", "--force"]])
+def test_a_file_of_the_checkpoints_name_that_is_none_stays(options, tmp_path, capsys):
+    (tmp_path / "model.checkpoint").write_text("my notes")
+    assert train(tmp_path / "model", "--model", "lenet", "--epochs", "1", "-q", *options) == 1
+    assert "model.checkpoint: is no checkpoint" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["model.checkpoint"]
+    assert (tmp_path / "model.checkpoint").read_text() == "my notes"

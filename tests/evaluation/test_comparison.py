@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from results import one_hot, result
 
+import imgtool
 from imgtool.classifiers import registry
 from imgtool.classifiers.protocol import Trainable
+from imgtool.classifiers.storage import digest_of
 from imgtool.cli.main import execute
 from imgtool.datasets import cache
 from imgtool.datasets.dataset import Dataset
@@ -429,11 +431,12 @@ def test_a_low_score_is_unsure(threshold, label, capsys, tmp_path):
 def test_an_interrupted_training_is_not_thrown_away_by_accident(capsys, tmp_path):
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     checkpoint = tmp_path / "model.checkpoint"
-    checkpoint.write_bytes(b"hours of work")
+    damaged = (100).to_bytes(8, "little") + b'{"__metadata__":{"hours of work'
+    checkpoint.write_bytes(damaged)
     command = ["train", TEXTURES, "--model", "lenet", "--epochs", "1", "-q", "-o", str(tmp_path / "model")]
     assert execute(command) == 1
     assert "--resume" in capsys.readouterr().err
-    assert checkpoint.read_bytes() == b"hours of work"
+    assert checkpoint.read_bytes() == damaged
     assert execute([*command, "--resume"]) == 1
     assert "no checkpoint" in capsys.readouterr().err
     assert execute([*command, "--force"]) == 0
@@ -451,3 +454,39 @@ def test_classes_that_are_called_by_identifiers_meet_the_model_by_them(tmp_path)
     assert (by_key.classes, by_key.failed) == (("n01440764", "n03028079"), False)
     assert by_key.rows()[0]["top1_error"] == by_name.rows()[0]["top1_error"]
     assert by_key.results[0].predictions.classes[:2] == ("n01440764", "English springer")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"test_share": "x"}, {"test_share": None}, {"seed": -1}, {"seed": 1.5}, {"settings": 3}, {"settings": "x"},
+     {"work": 3}, {"jobs": float("nan")}, {"models": None}, {"models": [3]}],
+)  # fmt: skip
+def test_arguments_of_wrong_types_are_refused(given):
+    arguments = {"models": "two-layer", "data": SAMPLES / "textures", "settings": {"epochs": 1}, **given}
+    with pytest.raises(ParameterError):
+        compare(**arguments)
+
+
+@pytest.mark.parametrize(
+    "given", [{"model": None}, {"model": 3}, {"output": 3}, {"validation_share": "x"}, {"seed": "x"}, {"threads": 0}]
+)
+def test_training_refuses_arguments_of_wrong_types(given):
+    with pytest.raises(ParameterError):
+        imgtool.train(SAMPLES / "textures", **{"model": "lenet", "epochs": 1, **given})
+
+
+def test_a_models_folder_may_be_a_path(tmp_path):
+    imgtool.train(SAMPLES / "textures", "two-layer", epochs=1, output=tmp_path / "model")
+    row = evaluate(tmp_path / "model", SAMPLES / "textures").rows()[0]
+    assert (row["model"], row["n"]) == (str(tmp_path / "model"), 48)
+
+
+def test_settings_that_no_image_fits_are_the_folders_fault(tmp_path):
+    pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
+    imgtool.train(SAMPLES / "textures", "hog-svm", output=tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    description = json.loads(path.read_text())
+    description["architecture"]["parameters"]["size"] = 3
+    path.write_text(json.dumps(description | {"digest": digest_of(description)}))
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'model'}: is 3x3 pixels")):
+        imgtool.open_model(tmp_path / "model")

@@ -17,7 +17,9 @@ from imgtool.image import encode, read
 from imgtool.pipelines.describe import FeatureSummary, describe_images
 from imgtool.pipelines.descriptors import complete, descriptor
 from imgtool.pipelines.outcomes import Remark
+from locations import SAMPLES
 
+BRICK = SAMPLES / "textures" / "brick"
 CASES = [
     (["hog"], "hog", {}),
     (["hog", "--cell", "4,6", "--orientations", "7"], "hog", {"cell": (4, 6), "orientations": 7}),
@@ -228,3 +230,33 @@ def test_what_is_stored_makes_the_same_function(_command, name, parameters):
         ((once, again),) if name != "sift" else ((once.values, again.values), (once.frames, again.frames))
     ):
         np.testing.assert_array_equal(each, other)
+
+
+def test_numpys_numbers_are_stored_as_pythons(tmp_path):
+    for name, size, counts in (("a", np.int64(64), np.array([8, 8])), ("b", 64, [8, 8])):
+        output = tmp_path / f"{name}.npz"
+        describe_images(BRICK, "gist", output=output, size=size, orientations=counts, jobs=np.int8(1))
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "given"),
+    [
+        ("gist", {"size": 1j}),
+        ("gist", {"size": object()}),
+        ("gist", {"orientations": 3}),
+        ("sift", {"bounds": [1, 2]}),
+        ("sift", {"bins": 2.5}),
+        ("fisher", {"pyramid": [1, 2]}),
+        ("fisher", {"codebook": 3}),
+        ("hog", {"jobs": float("nan")}),
+        ("hog", {"jobs": 0}),
+        ("hog", {"jobs": "x"}),
+        ("hog", {"resize": 64}),
+        ("hog", {"visualize": 3}),
+    ],
+)
+def test_parameters_of_wrong_types_are_refused_in_one_line(descriptor, given):
+    with pytest.raises((ParameterError, DataError)) as caught:
+        [outcome.result() for outcome in describe_images(BRICK, descriptor, **given)]
+    assert "\n" not in str(caught.value)
