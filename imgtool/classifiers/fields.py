@@ -126,6 +126,7 @@ def _is_data(value: Any) -> bool:
 _PROVENANCE: dict[str, dict[str, tuple[Callable[[Any], bool], bool]]] = {
     "trained": {
         "data": (_is_data, False),
+        "drawn_from": (_is_data, True),  # the whole training part, validation images included
         "seed": (is_whole, False),
         "recipe": (_is_object, False),
         "history": (_is_history, False),

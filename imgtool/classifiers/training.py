@@ -99,7 +99,8 @@ def train(
     seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
     trainable = create(model, **settings)
-    training, validation = training_parts(open_parts(dataset), trainable, validation_share, seed)
+    parts = open_parts(dataset)
+    training, validation = training_parts(parts, trainable, validation_share, seed)
     if isinstance(trainable, NetworkClassifier):
         trainable.validation, trainable.threads = validation, threads
         if init is not None:
@@ -111,6 +112,9 @@ def train(
     trainable.fit(
         training.with_cache(ImageCache()), seed=seed, device=resolve(device), resume=checkpoint, events=events
     )
+    if training is not parts.train:  # validation images were chosen by, so they count as seen
+        whole = {"images": len(parts.train), "sha256": parts.train.digest()}
+        trainable.provenance = {**trainable.provenance, "drawn_from": whole}
     if place is not None:
         trainable.save(place, overwrite=overwrite)
         if checkpoint is not None:

@@ -264,10 +264,15 @@ def _comparison(
 ) -> Comparison:
     """Return the comparison: results, and facts about the data."""
     stored = [result.predictions for result in results if result.predictions]
-    seen = [each.model for each in stored if (each.facts.get("data") or {}).get("sha256") in split.test_digests]
+    seen = [each.model for each in stored if _training_digests(each.facts) & split.test_digests]
     known = {**facts, "sha256": split.digests(), "imgtool": imgtool.__version__}
     name = os.fspath(data) if isinstance(data, str | os.PathLike) else ""
     return Comparison(split.test.classes, split.test.labels, results, same, seen, split.counts(), known, name)
+
+
+def _training_digests(facts: Mapping[str, Any]) -> set[str]:
+    """Return the hashes of the images that a model was trained on, and of those that they were drawn from."""
+    return {facts[key]["sha256"] for key in ("data", "drawn_from") if facts.get(key)}
 
 
 def _as_list(models: Sequence[Model] | Model) -> list[Model]:

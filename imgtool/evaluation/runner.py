@@ -143,7 +143,10 @@ class Runner:
 def facts_of(model: Classifier, *, is_new: bool) -> dict[str, Any]:
     """Return settings and number of classes; for an already trained model also the hashes of weights and data."""
     facts: dict[str, Any] = {"classes": len(model.classes), "settings": dict(model.settings)}
-    return facts if is_new else {**facts, "weights": model.weights_hash or None, "data": model.provenance.get("data")}
+    if is_new:
+        return facts
+    origin = {key: model.provenance[key] for key in ("data", "drawn_from") if model.provenance.get(key)}
+    return {**facts, "weights": model.weights_hash or None, "data": None, **origin}
 
 
 def label_of(model: Model) -> str:

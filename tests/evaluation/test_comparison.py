@@ -490,3 +490,13 @@ def test_settings_that_no_image_fits_are_the_folders_fault(tmp_path):
     path.write_text(json.dumps(description | {"digest": digest_of(description)}))
     with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'model'}: is 3x3 pixels")):
         imgtool.open_model(tmp_path / "model")
+
+
+def test_a_network_whose_validation_images_are_among_the_test_images_is_named(run, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    folder = tmp_path / "model"
+    assert run("train", TEXTURES, "--model", "lenet", "--epochs", "1", "-q", "-o", folder).status == 0
+    assert registry.open_model(folder).provenance["drawn_from"]["images"] == 48
+    done = run("evaluate", TEXTURES, "--model", folder, "--format", "json")
+    assert done.rows[0]["seen"] == [str(folder)]
+    assert "was trained on these test images" in done.err
