@@ -11,7 +11,7 @@ import pytest
 from locations import ROOT
 
 LAYERS = [
-    {"errors"}, {"device", "events", "parameters", "arrays"}, {"image"}, {"filters", "batch"}, {"datasets"},
+    {"errors"}, {"device", "events", "parameters", "arrays", "remarks"}, {"image"}, {"filters", "batch"}, {"datasets"},
     {"features", "networks"}, {"classifiers"}, {"pipelines"}, {"evaluation"}, {"cli"}, {"__main__", "__init__"},
 ]  # fmt: skip
 LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}

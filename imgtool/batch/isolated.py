@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.worker import WorkerDiedError, Workers, channels, send
 from imgtool.errors import ImageError
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,16 +32,18 @@ class IsolatedReader:
     def __init__(self) -> None:
         self._workers = Workers(__name__, f"serve({MAX_SECONDS})")
 
-    def read(self, data: bytes, *, max_pixels: int, allow_truncated: bool = False) -> np.ndarray:
-        """Return the image as an array. Raises ImageError, also when the decoder died."""
-        image: np.ndarray = self._ask(data, {"max_pixels": max_pixels, "allow_truncated": allow_truncated})
-        return image
+    def read(self, data: bytes, *, max_pixels: int, remarks: list[Remark] | None = None, **settings: Any) -> np.ndarray:
+        """Return the image as an array; see `imgtool.image.read`. Raises ImageError, also when the decoder died."""
+        answer, image = self._ask(data, {"max_pixels": max_pixels, "settings": settings})
+        if remarks is not None:
+            remarks += [Remark(**each) for each in answer["remarks"]]
+        return image  # type: ignore[no-any-return]
 
     def probe(self, data: bytes) -> Header:
         """Return what the header says. Raises ImageError, also when the decoder died."""
         from imgtool.image.codecs.header import Header
 
-        return Header(**self._ask(data, {}))
+        return Header(**self._ask(data, {})[0]["header"])
 
     def close(self) -> None:
         """End the workers."""
@@ -56,7 +60,7 @@ class IsolatedReader:
             raise ImageError(str(answer["error"]), hint=answer["hint"], parameters=answer["parameters"])
         if "memory" in answer:
             raise MemoryError
-        return answer.get("header") if image is None else image
+        return answer, image
 
 
 def serve(seconds: int) -> None:
@@ -79,8 +83,10 @@ def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     try:
         if "max_pixels" not in request:
             return {"header": probe(data).__dict__}, b""
-        image = read(data, max_pixels=request["max_pixels"], allow_truncated=request["allow_truncated"])
-        return {"shape": image.shape, "dtype": image.dtype.name}, image.data.cast("B")
+        remarks: list[Remark] = []
+        image = read(data, max_pixels=request["max_pixels"], remarks=remarks, **request["settings"])
+        told = [asdict(each) for each in remarks]
+        return {"shape": image.shape, "dtype": image.dtype.name, "remarks": told}, image.data.cast("B")
     except ImageError as error:
         return {"error": str(error), "hint": error.hint, "parameters": error.parameters}, b""
     except MemoryError:

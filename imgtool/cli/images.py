@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from imgtool.batch.inputs import STANDARD_INPUT
 from imgtool.cli.messages import complain, explain, printable
 from imgtool.cli.progress import track
+from imgtool.cli.remarks import Tally
 from imgtool.cli.tables import Row, write_rows
 from imgtool.pipelines.mapping import map_images
 from imgtool.pipelines.outcomes import Outcome
@@ -28,7 +29,7 @@ DAMAGED = "is cut or damaged; what is missing is left blank"
 class Images:
     """The images that a command line named, how many to work on at once, and what to say meanwhile.
 
-    asked_jobs: what --jobs was given; failed: how many could not be worked on so far.
+    asked_jobs: what --jobs was given; failed: how many could not be worked on so far; tally: what the results lack.
     """
 
     source: Source
@@ -37,6 +38,13 @@ class Images:
     verbose: bool
     asked_jobs: int | None = None
     failed: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+    def close(self) -> None:
+        """End what was started to read the images, and say what the results lack of them."""
+        self.source.close()
+        if not self.quiet:
+            self.tally.tell(verbose=self.verbose)
 
     def report(self, outcomes: Iterator[Outcome[Value]]) -> Iterator[Outcome[Value]]:
         """Yield what became of the images, drawing progress and saying which failed or are damaged."""
@@ -47,6 +55,7 @@ class Images:
                 complain(f"{name}: {explain(outcome.error)}")
                 yield outcome
                 continue
+            self.tally.add(outcome.remarks)
             if outcome.count("damaged"):
                 complain(f"{name}: {DAMAGED}")
             if self.verbose:
@@ -81,12 +90,15 @@ class Rows(NamedTuple):
                 if each.value is None:
                     yield Outcome(each.index, each.source, error=each.error)
                 for row in each.value or ():
-                    yield Outcome(each.index, each.source, row)
+                    yield Outcome(each.index, each.source, row, remarks=each.remarks)
 
         self.write(single(), columns)
 
 
 def _row(outcome: Outcome[Row]) -> Row:
-    """Return the row of one outcome."""
+    """Return the row of one outcome, with what it lacks."""
     path = {"path": outcome.source.path}
-    return {**path, "error": printable(explain(outcome.error))} if outcome.error else {**path, **(outcome.value or {})}
+    if outcome.error:
+        return {**path, "error": printable(explain(outcome.error))}
+    left_out = {"left_out": outcome.left_out} if outcome.remarks else {}
+    return {**path, **(outcome.value or {}), **left_out}

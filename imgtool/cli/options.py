@@ -22,7 +22,7 @@ from imgtool.cli.pictures import Pictures
 from imgtool.cli.tables import FORMATS
 from imgtool.cli.vectors import Vectors
 from imgtool.filters.borders import BORDERS
-from imgtool.pipelines.source import MAX_PIXELS, Source
+from imgtool.pipelines.source import MAX_PIXELS, Reading, Source
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -68,7 +68,7 @@ def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorat
             built = build(**{key: values.pop(key) for key in keys})
             result = function(**values, **{name: built})
             if isinstance(built, Images):
-                built.source.close()
+                built.close()
                 if built.failed:
                     raise click.exceptions.Exit(1)
             return result
@@ -160,7 +160,7 @@ def _build_images(
         from imgtool.batch.isolated import IsolatedReader
 
         isolated = IsolatedReader()
-    source = Source(found, max_pixels, allow_truncated, isolated)
+    source = Source(found, Reading(max_pixels, allow_truncated), isolated)
     return Images(source, jobs or processors(), quiet, verbose, asked_jobs=jobs)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imgtool.cli.images import Images
-from imgtool.cli.messages import complain, printable
+from imgtool.cli.messages import printable
 from imgtool.cli.progress import draw_events
 from imgtool.cli.tables import emit, json_line
 from imgtool.errors import ParameterError
@@ -46,7 +46,6 @@ class Pictures:
         is_stream = self.output == "-" or (self.output is None and not sys.stdout.isatty())
         if self.json and is_stream:
             raise ParameterError("--json goes with -o FILE: standard output carries the image itself")
-        clipped, not_finite = [], []
         with draw_events(quiet=images.quiet or len(images.source) > 1) as events:
             outcomes = work(
                 images.source, *arguments, **settings, output=self.output, format=self.to, overwrite=self.force,
@@ -55,24 +54,13 @@ class Pictures:
             )  # fmt: skip
             for outcome in images.report(outcomes):
                 if outcome.value and outcome.value.shape:
-                    clipped.append(outcome.count("clipped"))
-                    not_finite.append(outcome.count("values"))
-                    self._print(outcome.source.path, outcome.value, clipped[-1], record)
-        if not images.quiet:
-            _remark(clipped, "were clipped; --range stretch or --depth float keeps them")
-            _remark(not_finite, "are NaN or infinite: shown black or white, --range stretch leaves them out of account")
+                    self._print(outcome, outcome.value, record)
 
-    def _print(self, path: str, written: Written, clipped: int, record: dict[str, Any]) -> None:
+    def _print(self, outcome: Outcome[Written], written: Written, record: dict[str, Any]) -> None:
         """Print the record that --json asks for, or a name that imgtool made up."""
         if self.json:
-            size = {"shape": list(written.shape), "clipped": clipped}
-            emit(json_line({"path": path, "output": written.output, **size, **record}))
+            size = {"shape": list(written.shape), "clipped": outcome.count("clipped")}
+            left_out = {"left_out": outcome.left_out} if outcome.remarks else {}
+            emit(json_line({"path": outcome.source.path, "output": written.output, **size, **record, **left_out}))
         elif self.output is None and sys.stdout.isatty():
             emit(printable(written.output) + "\n")
-
-
-def _remark(counts: Sequence[int], what: str) -> None:
-    """Say what holds for so many pixels of so many images; nothing when there are none."""
-    files = sum(count > 0 for count in counts)
-    if files:
-        complain(f"{sum(counts)} pixels of {'one image' if files == 1 else f'{files} images'} {what}")

@@ -20,6 +20,7 @@ import numpy as np
 from imgtool.errors import ImageError, ParameterError
 from imgtool.image.codecs.header import Header, format_of_bytes
 from imgtool.image.shared_setting import SharedSetting
+from imgtool.remarks import Remark
 
 MAX_PIXELS = 178_000_000
 
@@ -111,7 +112,11 @@ def profile(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
 
 
 def read(
-    source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS, allow_truncated: bool = False
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    allow_truncated: bool = False,
+    remarks: list[Remark] | None = None,
 ) -> np.ndarray:
     """Read an image as it is displayed, at full depth.
 
@@ -124,6 +129,8 @@ def read(
         Larger images are refused before anything is decoded.
     allow_truncated : bool
         Return the existing part of a truncated file.
+    remarks : list of Remark, optional
+        Takes what the file holds and the array lacks.
 
     Returns
     -------

@@ -14,8 +14,9 @@ from imgtool.batch.pool import job_count
 from imgtool.errors import ClusterError, OutputError, ParameterError
 from imgtool.pipelines.descriptors import Describe, batch_descriptor, checked_descriptor, complete, is_local
 from imgtool.pipelines.mapping import map_inputs
-from imgtool.pipelines.outcomes import Outcome, Remark, reason
+from imgtool.pipelines.outcomes import Outcome, reason
 from imgtool.pipelines.source import MAX_PIXELS, ArraySource, Source, source_of
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     from imgtool.pipelines.device_batches import DeviceBatch

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from imgtool.batch.pool import ordered_map
 from imgtool.errors import ImgtoolError
 from imgtool.pipelines.mapping import attempt
-from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.source import Source
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np

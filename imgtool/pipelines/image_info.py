@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from imgtool.pipelines.outcomes import Remark
 from imgtool.pipelines.source import Source
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np

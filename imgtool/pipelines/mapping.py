@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 from imgtool.batch.inputs import Input
 from imgtool.batch.pool import ordered_map
 from imgtool.errors import ImgtoolError, ParameterError
-from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.source import Source
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from imgtool.errors import ImageError
 from imgtool.pipelines.drawings import writer_of
 from imgtool.pipelines.mapping import map_inputs
-from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.source import Source
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     from imgtool.features.keypoints import Matches

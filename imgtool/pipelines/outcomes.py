@@ -8,22 +8,10 @@ from typing import Generic, TypeVar
 
 from imgtool.batch.inputs import Input
 from imgtool.errors import ImgtoolError
+from imgtool.remarks import Remark
 
 Value = TypeVar("Value")
 Other = TypeVar("Other")
-
-
-@dataclass(frozen=True)
-class Remark:
-    """Something the user should know: what a result lacks of its input, or a count for the end of the run.
-
-    kind: what remarks are counted by (pages, bands, metadata, clipped, alpha, files, values, damaged);
-    count: of what the kind counts; detail: in words, where a number does not say it.
-    """
-
-    kind: str
-    count: int = 1
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +36,11 @@ class Outcome(Generic[Value]):
     def count(self, kind: str) -> int:
         """Return the sum of the counts of all remarks of a kind."""
         return sum(each.count for each in self.remarks if each.kind == kind)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How much of each kind the result lacks or was remarked on, for records."""
+        return {kind: self.count(kind) for kind in dict.fromkeys(each.kind for each in self.remarks)}
 
     def result(self) -> Value:
         """Return the value. Raises the error, with the input's name, where there is none."""

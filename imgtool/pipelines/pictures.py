@@ -12,8 +12,9 @@ from imgtool.batch.outputs import Destination, without_results
 from imgtool.batch.pool import job_count
 from imgtool.errors import ParameterError
 from imgtool.pipelines.mapping import map_inputs
-from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.source import ArraySource, Source
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,4 +168,4 @@ def _add_remarks(remarks: list[Remark], clipped: int, not_finite: int) -> None:
     if clipped:
         remarks.append(Remark("clipped", clipped))
     if not_finite:
-        remarks.append(Remark("values", not_finite, "NaN or infinite"))
+        remarks.append(Remark("values", not_finite))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import astuple
 from itertools import chain, islice
 from threading import Lock
 from time import perf_counter
@@ -17,9 +18,10 @@ from imgtool.batch.memory import keep_freed_memory
 from imgtool.batch.pool import ordered_map
 from imgtool.batch.worker import WorkerDiedError, Workers, channels, send
 from imgtool.errors import ParameterError
-from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.source import Source
 from imgtool.pipelines.worker_tasks import Answer, Task, describe_files, outcomes_of, paths_of, task_of
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +108,7 @@ def _serve(task: Task, paths: list[str]) -> tuple[Any, ...]:
     heads = [
         {
             "shape": None if each.value is None else each.value.shape,
-            "remarks": [(remark.kind, remark.count, remark.detail) for remark in each.remarks],
+            "remarks": [astuple(remark) for remark in each.remarks],
             "failure": each.failure,
             "hint": each.hint,
         }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.inputs import STANDARD_INPUT, Input, expand, path_text
 from imgtool.errors import ImageError, ParameterError
-from imgtool.pipelines.outcomes import Remark
 from imgtool.pipelines.sizes import parse_size, resize_to
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,23 +24,44 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_000_000  # image.read's, which stands here too because that imports NumPy; a test holds them equal
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How images are read: everything that `imgtool.image.read` is told beside the file.
+
+    max_pixels: an image that has more is refused; allow_truncated: cut files are read as far as they go.
+    """
+
+    max_pixels: int = MAX_PIXELS
+    allow_truncated: bool = False
+
+    def decode(self, data: bytes, read: Callable[..., np.ndarray], remarks: list[Remark]) -> np.ndarray:
+        """Return the array that an image's bytes hold; remarks are added on what it lacks. Raises ImageError."""
+        settings = {**asdict(self), "allow_truncated": False, "remarks": remarks}
+        try:
+            return read(data, **settings)
+        except ImageError:
+            if not self.allow_truncated:
+                raise
+        image = read(data, **{**settings, "allow_truncated": True})
+        remarks.append(Remark("damaged"))
+        return image
+
+
 class Source:
     """Images to be read, by their index.
 
-    max_pixels: an image that has more is refused; allow_truncated: cut files are read as far as they go; isolated: the
-    reader that decodes in other processes, None to decode in this one; resize: text such as 640x480, the size that
-    each image is brought to.
+    reading: how; isolated: the reader that decodes in other processes, None to decode in this one; resize: text such as
+    640x480, the size that each image is brought to.
     """
 
     def __init__(
         self,
         inputs: Sequence[Input],
-        max_pixels: int = MAX_PIXELS,
-        allow_truncated: bool = False,
+        reading: Reading = Reading(),
         isolated: IsolatedReader | None = None,
         resize: str | None = None,
     ) -> None:
-        self.inputs, self.max_pixels, self.allow_truncated = inputs, max_pixels, allow_truncated
+        self.inputs, self.reading = inputs, reading
         self.isolated, self.resize = isolated, resize
         self._size = parse_size("resize", resize) if resize else None
 
@@ -48,11 +70,11 @@ class Source:
 
     def in_size(self, resize: str | None) -> Source:
         """Return the same images, brought to a size."""
-        return Source(self.inputs, self.max_pixels, self.allow_truncated, self.isolated, resize)
+        return Source(self.inputs, self.reading, self.isolated, resize)
 
     def other(self, path: str) -> Source:
         """Return another image, read in the same way."""
-        return Source([Input(path)], self.max_pixels, self.allow_truncated, self.isolated, self.resize)
+        return Source([Input(path)], self.reading, self.isolated, self.resize)
 
     def indexes(self, first: int = 0) -> Iterator[int]:
         """Yield the indexes of the images in order, those before `first` left out."""
@@ -73,7 +95,7 @@ class Source:
 
     def decode(self, data: bytes, remarks: list[Remark]) -> np.ndarray:
         """Return the array that an image's bytes hold; a remark is added where some of it is missing."""
-        image = decode(data, self._reader(), self.max_pixels, self.allow_truncated, remarks)
+        image = self.reading.decode(data, self._reader(), remarks)
         return resize_to(image, self._size) if self._size else image
 
     def header(self, data: bytes) -> Header:
@@ -91,7 +113,7 @@ class Source:
         path = self.input(index).path
         is_file = path != STANDARD_INPUT and not self.isolated and not self._size and os.path.isfile(path)
         large = is_file and os.path.getsize(path) >= LARGE_PIXELS
-        file = open_rows(path, max_pixels=self.max_pixels) if large else None
+        file = open_rows(path, max_pixels=self.reading.max_pixels) if large else None
         with file or nullcontext():
             yield file
 
@@ -178,7 +200,7 @@ def source_of(
     paths = [images] if isinstance(images, str | os.PathLike) else list(images)
     names = [path_text(path, "images") for path in paths]
     inputs = expand(names) if names else ()  # expand takes no path for standard input
-    return Source(inputs, max_pixels, allow_truncated, isolated, resize)
+    return Source(inputs, Reading(max_pixels, allow_truncated), isolated, resize)
 
 
 def _peek(images: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
@@ -191,17 +213,3 @@ def _peek(images: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
         raise ParameterError(f"images must be a path, or several paths or arrays, got {images!r}") from None
     first = next(rest, None)
     return first, () if first is None else chain([first], rest)
-
-
-def decode(
-    data: bytes, read: Callable[..., np.ndarray], max_pixels: int, allow_truncated: bool, remarks: list[Remark]
-) -> np.ndarray:
-    """Return the array that an image's bytes hold; a remark is added where some of it is missing."""
-    try:
-        return read(data, max_pixels=max_pixels)
-    except ImageError:
-        if not allow_truncated:
-            raise
-    image = read(data, max_pixels=max_pixels, allow_truncated=True)
-    remarks.append(Remark("damaged"))
-    return image

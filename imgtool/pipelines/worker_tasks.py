@@ -6,6 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import imgtool
@@ -14,8 +15,9 @@ from imgtool.batch.inputs import Input
 from imgtool.errors import ClusterError, ImgtoolError, ParameterError
 from imgtool.pipelines.descriptors import descriptor_of
 from imgtool.pipelines.mapping import attempt
-from imgtool.pipelines.outcomes import Outcome, Remark, reason
-from imgtool.pipelines.source import Source, decode
+from imgtool.pipelines.outcomes import Outcome, reason
+from imgtool.pipelines.source import Reading, Source
+from imgtool.remarks import Remark
 
 
 class Task(NamedTuple):
@@ -23,8 +25,7 @@ class Task(NamedTuple):
 
     meta: str
     folder: str
-    max_pixels: int
-    allow_truncated: bool
+    reading: dict[str, Any]
     version: str
 
 
@@ -56,7 +57,7 @@ def describe_on_cluster(
 
 def task_of(source: Source, meta: dict[str, Any]) -> Task:
     """Return the task for workers."""
-    return Task(json.dumps(meta), os.getcwd(), source.max_pixels, source.allow_truncated, imgtool.__version__)
+    return Task(json.dumps(meta), os.getcwd(), asdict(source.reading), imgtool.__version__)
 
 
 def paths_of(source: Source, first: int) -> Iterator[str]:
@@ -92,7 +93,7 @@ def _describe(task: Task, describe: Callable[..., Any], path: str) -> Answer:
 
     def work(_: int, remarks: list[Remark]) -> Any:
         data = Input(path).read_bytes()
-        return describe(decode(data, read, task.max_pixels, task.allow_truncated, remarks))
+        return describe(Reading(**task.reading).decode(data, read, remarks))
 
     outcome = attempt(work, 0, Input(path))
     if outcome.error is not None:

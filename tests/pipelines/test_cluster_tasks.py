@@ -197,4 +197,4 @@ def test_a_worker_of_another_version_is_refused():
     from imgtool.pipelines.worker_tasks import Task, describe_files
 
     with pytest.raises(ClusterError, match=r"a worker has imgtool .*, not 0\.0\.1"):
-        describe_files(Task("{}", "", 1, False, "0.0.1"), ["a.png"])
+        describe_files(Task("{}", "", {"max_pixels": 1}, "0.0.1"), ["a.png"])

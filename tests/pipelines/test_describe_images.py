@@ -16,7 +16,7 @@ from imgtool.features.sift import dense_sift
 from imgtool.image import encode, read
 from imgtool.pipelines.describe import FeatureSummary, describe_images
 from imgtool.pipelines.descriptors import complete, descriptor
-from imgtool.pipelines.outcomes import Remark
+from imgtool.remarks import Remark
 from locations import SAMPLES
 
 BRICK = SAMPLES / "textures" / "brick"

@@ -17,8 +17,8 @@ from imgtool.cli.main import execute
 from imgtool.errors import ParameterError
 from imgtool.image import encode
 from imgtool.pipelines import processes
-from imgtool.pipelines.outcomes import Remark
 from imgtool.pipelines.worker_tasks import Answer, Task
+from imgtool.remarks import Remark
 from locations import IMGTOOL
 
 COMMANDS = [
@@ -109,7 +109,7 @@ def test_chunks_are_as_large_as_a_short_time_allows(seconds, most, tmp_path, mon
 
 def workers_of(descriptor, **parameters):
     meta = json.dumps({"descriptor": descriptor, "parameters": parameters})
-    task = json.dumps(Task(meta, os.getcwd(), 10**6, False, imgtool.__version__))
+    task = json.dumps(Task(meta, os.getcwd(), {"max_pixels": 10**6}, imgtool.__version__))
     return Workers("imgtool.pipelines.processes", f"serve({task!a})")
 
 

@@ -14,8 +14,9 @@ from imgtool.cli.images import Images, Rows
 from imgtool.cli.messages import note
 from imgtool.cli.tables import Row
 from imgtool.errors import ImgtoolError, ParameterError
-from imgtool.pipelines.outcomes import Outcome, Remark
+from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.source import Source
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from imgtool.cli.images import Images, Rows
 from imgtool.cli.tables import Row
 from imgtool.pipelines.image_info import NUMBERS, image_info
 from imgtool.pipelines.mapping import map_inputs
-from imgtool.pipelines.outcomes import Remark
+from imgtool.remarks import Remark
 
 EXAMPLES = """
 imgtool info photo.jpg
