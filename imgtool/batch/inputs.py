@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import sys
@@ -12,6 +13,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, overload
 
 from imgtool.errors import ImageError, ParameterError
+from imgtool.text import is_wide
 
 # In a folder, an image is told by its name; a file that is named on the command line is read whatever its name.
 IMAGE_SUFFIXES = frozenset(
@@ -181,11 +183,25 @@ def _read_list(source: str, *, null: bool) -> list[str]:
         content = sys.stdin.buffer.read() if source == STANDARD_INPUT else _read_regular_file(source)
     except ImageError as error:
         raise ParameterError(f"files_from {source}: {error}", parameters=("files_from",)) from None
+    where = f"files_from {source}"
+    if is_wide(content, marked_only=null):
+        raise ParameterError(f"{where}: is text in UTF-16; UTF-8 is read", parameters=("files_from",))
     if not null and b"\0" in content:
-        text = f"files_from {source}: holds zero bytes, which no path does; null takes what lies between them"
+        text = f"{where}: holds zero bytes, which no path does; null takes what lies between them"
         raise ParameterError(text, parameters=("files_from", "null"))
-    parts = content.split(b"\0") if null else content.splitlines()
-    return [os.fsdecode(part) for part in parts if part]
+    parts = content.removeprefix(codecs.BOM_UTF8).split(b"\0" if null else b"\n")
+    return [os.fsdecode(part if null else _without_return(part, where)) for part in parts if part.strip(b"\r")]
+
+
+def _without_return(line: bytes, where: str) -> bytes:
+    """Return a line without the carriage return that ends it, unless that belongs to a name, as in macOS' `Icon`."""
+    stripped = line.removesuffix(b"\r")
+    if stripped is line or not os.path.lexists(line):
+        return stripped
+    if os.path.lexists(stripped):
+        text = f"{where}: {os.fsdecode(line)!r} is a file with and without the carriage return; null ends names clearly"
+        raise ParameterError(text, parameters=("files_from", "null"))
+    return line
 
 
 def _expand_folders(named: Iterable[str]) -> Iterator[Input]:

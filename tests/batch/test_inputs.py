@@ -1,5 +1,6 @@
 """Which images a command works on."""
 
+import codecs
 import io
 import os
 
@@ -85,3 +86,35 @@ def test_inputs_of_many_folders_come_one_by_one_and_all_in_a_row(photos):
     inputs = Inputs(listed)
     assert list(inputs) == listed == [inputs[index] for index in range(len(inputs))]
     assert list(Inputs()) == []
+
+
+LISTED = ["a b.png", "ü.png", " -dash.png ", "#x.png"]
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["plain", "marked"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0", b"\r\n\r\n"], ids=["lf", "crlf", "nul", "blank lines"])
+def test_F24_lists_of_files_as_editors_write_them(tmp_path, mark, end):
+    listing = tmp_path / "list"
+    listing.write_bytes(mark + end.join(name.encode() for name in LISTED) + end)
+    assert [each.path for each in expand([], files_from=str(listing), null=end == b"\0")] == LISTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_F24_lists_in_utf_16_are_refused_as_such(tmp_path, encoding):
+    listing = tmp_path / "list"
+    listing.write_bytes("a.png\nb.png\n".encode(encoding))
+    with pytest.raises(ParameterError, match="UTF-16"):
+        expand([], files_from=str(listing))
+    if encoding == "utf-16":
+        with pytest.raises(ParameterError, match="UTF-16"):
+            expand([], files_from=str(listing), null=True)
+
+
+def test_F24_a_carriage_return_that_belongs_to_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Icon\r").touch()
+    (tmp_path / "list").write_bytes(b"Icon\r\nb.png\r\nc\rd.png\n")
+    assert [each.path for each in expand([], files_from="list")] == ["Icon\r", "b.png", "c\rd.png"]
+    (tmp_path / "Icon").touch()
+    with pytest.raises(ParameterError, match="with and without the carriage return"):
+        expand([], files_from="list")
