@@ -11,9 +11,9 @@ import pytest
 from locations import ROOT
 
 LAYERS = [
-    {"errors"}, {"device", "events", "parameters", "arrays", "remarks", "text"}, {"image"}, {"filters", "batch"},
-    {"datasets"}, {"features", "networks"}, {"classifiers"}, {"pipelines"}, {"evaluation"}, {"cli"},
-    {"__main__", "__init__"},
+    {"errors"}, {"device", "events", "parameters", "arrays", "remarks", "text", "files"}, {"image"},
+    {"filters", "batch"}, {"datasets"}, {"features", "networks"}, {"classifiers"}, {"pipelines"}, {"evaluation"},
+    {"cli"}, {"__main__", "__init__"},
 ]  # fmt: skip
 LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 FILES = sorted((ROOT / "imgtool").rglob("*.py"))

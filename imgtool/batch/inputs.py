@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
-import stat
 import sys
 from array import array
 from bisect import bisect_right
@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, overload
 
 from imgtool.errors import ImageError, ParameterError
+from imgtool.files import read_regular
 from imgtool.text import is_wide
 
 # In a folder, an image is told by its name; a file that is named on the command line is read whatever its name.
@@ -38,6 +39,7 @@ IMAGE_SUFFIXES = frozenset(
     ]
 )
 STANDARD_INPUT = "-"
+MAX_LIST_BYTES = 1 << 30  # bytes of a list of files
 
 
 class Input(NamedTuple):
@@ -69,15 +71,24 @@ class Input(NamedTuple):
         parts = self.relative.split(os.sep)
         return parts[0] if self.root is not None and len(parts) > 1 else ""
 
-    def read_bytes(self) -> bytes:
-        """Return the whole content. Raises ImageError when it is no readable, regular, non-empty file."""
+    def read_bytes(self, max_pixels: int | None = None) -> bytes:
+        """Return the whole content. Raises ImageError when it is no readable, regular, non-empty file.
+
+        max_pixels: that an image may have; a file with more bytes than such images need is refused.
+        """
+        from imgtool.image import content  # late: whatever lists inputs needs none of it
+
+        limit = content.MAX_BYTES if max_pixels is None else content.limit_of(max_pixels)
         if self.path == STANDARD_INPUT:
-            content = sys.stdin.buffer.read()
+            found = content.stream_content(None if sys.stdin is None else sys.stdin.buffer, limit)
+        elif os.path.isdir(self.path):
+            _require_readable_folder(self.path)
+            raise ImageError("is a folder without images")
         else:
-            content = _read_regular_file(self.path)
-        if not content:
+            found = content.file_content(self.path, limit)
+        if not found:
             raise ImageError("is empty")
-        return content
+        return found
 
 
 class Inputs(Sequence[Input]):
@@ -131,24 +142,12 @@ def path_text(path: Any, name: str = "path") -> str:
     return text
 
 
-def _read_regular_file(path: str) -> bytes:
-    """Read a file that cannot make us wait: no pipe, no device."""
+def _require_readable_folder(path: str) -> None:
+    """Raise ImageError when a folder may not be looked into."""
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            os.listdir(path)  # raises OSError when it may not be looked into
-            raise ImageError("is a folder without images")
-        if not stat.S_ISREG(mode):
-            raise ImageError("is not a regular file; a stream is read from standard input ('-')")
-        with open(path, "rb") as file:
-            return file.read()
+        os.listdir(path)
     except OSError as error:
-        dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
-        raise ImageError("is a link to nothing" if dangling else (error.strerror or str(error)).lower()) from None
-    except ImageError:  # a ValueError too
-        raise
-    except ValueError:
-        raise ImageError("is no path: it holds a zero byte") from None
+        raise ImageError((error.strerror or str(error)).lower()) from None
 
 
 def expand(
@@ -180,9 +179,10 @@ def expand(
 def _read_list(source: str, *, null: bool) -> list[str]:
     """Read the paths that a list of files holds."""
     try:
-        content = sys.stdin.buffer.read() if source == STANDARD_INPUT else _read_regular_file(source)
-    except ImageError as error:
-        raise ParameterError(f"files_from {source}: {error}", parameters=("files_from",)) from None
+        content = _standard_input() if source == STANDARD_INPUT else read_regular(source, MAX_LIST_BYTES)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ParameterError(f"files_from {source}: {reason}", parameters=("files_from",)) from None
     where = f"files_from {source}"
     if is_wide(content, marked_only=null):
         raise ParameterError(f"{where}: is text in UTF-16; UTF-8 is read", parameters=("files_from",))
@@ -202,6 +202,18 @@ def _without_return(line: bytes, where: str) -> bytes:
         text = f"{where}: {os.fsdecode(line)!r} is a file with and without the carriage return; null ends names clearly"
         raise ParameterError(text, parameters=("files_from", "null"))
     return line
+
+
+def _standard_input() -> bytes:
+    """Return what comes through standard input. Raises OSError when it is closed, or more than a list of files."""
+    content = bytearray()
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "is closed")
+    while part := sys.stdin.buffer.read(1 << 20):
+        content += part
+        if len(content) > MAX_LIST_BYTES:
+            raise OSError(errno.EFBIG, f"holds more than {MAX_LIST_BYTES} bytes")
+    return bytes(content)
 
 
 def _expand_folders(named: Iterable[str]) -> Iterator[Input]:

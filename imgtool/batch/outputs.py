@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -238,14 +239,27 @@ class Destination:
     def write(self, index: int, data: bytes) -> None:
         """Write one result."""
         if self.is_stream:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            _write_standard_output(data)
         else:
             write_file(self._paths[index], data, overwrite=self.force)
 
     def new_file(self, index: int) -> AbstractContextManager[BinaryIO]:
         """Hold open the file of one result, to be written piece by piece; not for standard output."""
         return new_file(self._paths[index], overwrite=self.force)
+
+
+def _write_standard_output(data: bytes) -> None:
+    """Write to standard output. Raises BrokenPipeError, or OutputError where it is closed or full."""
+    if sys.stdout is None:
+        raise OutputError("is closed").within("standard output")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = "is closed" if error.errno == errno.EBADF else (error.strerror or str(error)).lower()
+        raise OutputError(reason).within("standard output") from None
 
 
 def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffix: str) -> list[str]:

@@ -7,6 +7,7 @@ pipe ends the process as SIGPIPE does.
 from __future__ import annotations
 
 import atexit
+import errno
 import importlib
 import os
 import signal
@@ -149,7 +150,9 @@ def run() -> NoReturn:
         complain("not enough memory; try smaller images or fewer --jobs")
         leave(1)
     except OSError as error:
-        complain(f"{error.filename or 'standard output'}: {(error.strerror or str(error)).lower()}")
+        closed = error.errno == errno.EBADF
+        reason = "is closed" if closed else (error.strerror or str(error)).lower()
+        complain(f"{error.filename or 'standard output'}: {reason}")
         abandon(1)
     except Exception as error:  # a defect of imgtool itself: still one line, unless asked for the rest
         if os.environ.get("IMGTOOL_TRACEBACK"):

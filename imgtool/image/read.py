@@ -19,6 +19,7 @@ import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.image.codecs.header import Header, format_of_bytes
+from imgtool.image.content import MAX_BYTES, file_content, limit_of
 from imgtool.image.shared_setting import SharedSetting
 from imgtool.remarks import Remark
 
@@ -155,7 +156,7 @@ def read(
     >>> image.shape, image.dtype
     ((4, 6, 3), dtype('uint8'))
     """
-    data = _content(source)
+    data = _content(source, limit_of(max_pixels))
 
     def decode() -> np.ndarray:
         decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
@@ -187,18 +188,12 @@ def _header(data: bytes) -> Header:
     return header
 
 
-def _content(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes:
-    """Return the bytes of a path, file or bytes."""
+def _content(source: str | os.PathLike[str] | bytes | BinaryIO, limit: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a path, file or bytes; of a path, at most so many."""
     if isinstance(source, bytes):
         return source
     if isinstance(source, str | os.PathLike):
-        try:
-            with open(source, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise ImageError((error.strerror or str(error)).lower()) from None
-        except ValueError:
-            raise ImageError("is no path: it holds a zero byte") from None
+        return file_content(source, limit)
     if not hasattr(source, "read"):
         raise ParameterError(f"an image is read from a path, bytes or an open file, not from {type(source)}")
     return source.read()

@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from imgtool.errors import ImageError
+from imgtool.files import open_regular
 from imgtool.image.codecs.header import format_of_bytes
 from imgtool.image.read import call_decoder, require_allowed
 from imgtool.image.write import PLAIN_FORMATS, tiff_options
@@ -89,7 +90,7 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int) -> RowFile | Non
     if not hasattr(os, "pread"):
         return None
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             layout = call_decoder(lambda: _layout(file))
             size = os.fstat(file.fileno()).st_size
     except (ImageError, OSError):

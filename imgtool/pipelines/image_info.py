@@ -17,7 +17,7 @@ CHANNELS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
 
 def image_info(source: Source, index: int, remarks: list[Remark], *, histogram: bool = False) -> Mapping[str, Any]:
     """Return all facts about one image, for JSON. Raises ImageError."""
-    data = source.input(index).read_bytes()
+    data = source.content(index)
     header, image = source.header(data), source.decode(data, remarks)
     height, width = image.shape[:2]
     planes = image.reshape(height * width, -1).T

@@ -126,7 +126,7 @@ class _Writer:
             with self.source.rows(index) as file:
                 if file and local.takes_strips(file):
                     return self._filter_in_strips(local, file, index, name, remarks)
-        content = self.source.input(index).read_bytes()
+        content = self.source.content(index)
         image = self.source.decode(content, remarks)
         if local and local.takes_strips(image):
             return self._filter_in_strips(local, image, index, name, remarks)

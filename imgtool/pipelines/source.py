@@ -89,9 +89,13 @@ class Source:
         """Return where an image comes from."""
         return self.inputs[index]
 
+    def content(self, index: int) -> bytes:
+        """Return the bytes of one image's file. Raises ImageError."""
+        return self.input(index).read_bytes(self.reading.max_pixels)
+
     def read(self, index: int, remarks: list[Remark]) -> np.ndarray:
         """Return one image as an array, as it is displayed, in the size asked for. Raises ImageError."""
-        return self.decode(self.input(index).read_bytes(), remarks)
+        return self.decode(self.content(index), remarks)
 
     def decode(self, data: bytes, remarks: list[Remark]) -> np.ndarray:
         """Return the array that an image's bytes hold; a remark is added where some of it is missing."""

@@ -92,8 +92,8 @@ def _describe(task: Task, describe: Callable[..., Any], path: str) -> Answer:
     from imgtool.image import read
 
     def work(_: int, remarks: list[Remark]) -> Any:
-        data = Input(path).read_bytes()
-        return describe(Reading(**task.reading).decode(data, read, remarks))
+        reading = Reading(**task.reading)
+        return describe(reading.decode(Input(path).read_bytes(reading.max_pixels), read, remarks))
 
     outcome = attempt(work, 0, Input(path))
     if outcome.error is not None:
