@@ -11,7 +11,7 @@ import pytest
 from locations import ROOT
 
 LAYERS = [
-    {"errors"}, {"device", "events", "parameters", "arrays", "remarks", "text", "files"}, {"image"},
+    {"errors"}, {"device", "events", "parameters", "arrays", "remarks", "text", "files", "names"}, {"image"},
     {"filters", "batch"}, {"datasets"}, {"features", "networks"}, {"classifiers"}, {"pipelines"}, {"evaluation"},
     {"cli"}, {"__main__", "__init__"},
 ]  # fmt: skip

@@ -7,7 +7,6 @@ opens a model folder. A user's own class is registered as an entry point of the 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imgtool.classifiers.settings import Groups, table, with_settings
 from imgtool.device import resolve
 from imgtool.errors import DataError, ImageError, MissingExtraError, ParameterError
+from imgtool.names import nearest
 
 if TYPE_CHECKING:
     from imgtool.classifiers.protocol import Trainable
@@ -66,8 +66,8 @@ def _class_of(name: str) -> type[Trainable]:
     if name in points:
         loaded: type[Trainable] = points[name].load()
         return loaded
-    near = difflib.get_close_matches(name, [*names(), *shipped()], 1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    near = nearest(name, [*names(), *shipped()])
+    hint = f"did you mean {near}? " if near else ""
     raise ParameterError(f"no model {name!r}; {hint}there are {', '.join(names())}")
 
 

@@ -6,12 +6,12 @@ parameters, preprocessing, recipe, augmentation); here they are one flat list of
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from imgtool.errors import ParameterError
+from imgtool.names import nearest
 from imgtool.parameters import Meaning, Parameters
 
 Groups = Mapping[str, Parameters]
@@ -55,8 +55,8 @@ def with_settings(model: str, groups: Groups, given: Mapping[str, Any]) -> dict[
     changed = dict(groups)
     for name, value in given.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            near = nearest(name, known)
+            hint = f"did you mean {near}? " if near else ""
             raise ParameterError(f"{model} has no setting {name!r}; {hint}there are {', '.join(known) or 'none'}")
         group = groups[known[name]]
         try:

@@ -19,6 +19,7 @@ from typing import NoReturn
 import click
 
 import imgtool
+from imgtool.cli.command import Group
 from imgtool.cli.messages import ADVICE, complain, explain, one_line
 from imgtool.errors import ImgtoolError
 
@@ -40,6 +41,8 @@ COMMANDS = {
     "compare": "Split, train and compare models, with statistics.",
     "models": "List, show, verify and export models.",
     "doctor": "Report versions, extras and devices on this machine.",
+    "completion": "Print a shell's completion script.",
+    "help": "Show the help of a command.",
 }
 
 EXAMPLES = """\b
@@ -51,7 +54,7 @@ EXAMPLES = """\b
 """
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that imports a command's module only when that command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -65,19 +68,6 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"imgtool.cli.commands.{cmd_name}")
         command: click.Command = module.command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown one is refused with the nearest names."""
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(name, COMMANDS, 2)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            ctx.fail(f"no such command: {name}{hint}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table above."""
@@ -94,8 +84,8 @@ def show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Shell completion: see 'imgtool doctor'. Each command: imgtool COMMAND --help",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Each command: imgtool help COMMAND. Shell completion: imgtool completion --help",
     help="From a photograph to a decision: filter, describe, classify and compare images.\n\n" + EXAMPLES,
 )
 @click.option(

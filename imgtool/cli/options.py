@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import functools
+import glob
 import inspect
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,45 +19,20 @@ from click.shell_completion import CompletionItem
 
 from imgtool.batch.inputs import expand
 from imgtool.batch.pool import processors
+from imgtool.cli.command import command as command
 from imgtool.cli.images import Images, Rows
 from imgtool.cli.pictures import Pictures
 from imgtool.cli.tables import FORMATS
 from imgtool.cli.vectors import Vectors
-from imgtool.filters.borders import BORDERS
+from imgtool.errors import ParameterError
+from imgtool.filters.borders import BORDERS, border_named
+from imgtool.names import unknown_name
 from imgtool.pipelines.source import MAX_PIXELS, Reading, Source
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
 PICTURE_FORMATS = ("png", "jpg", "tif", "webp", "bmp", "jp2", "pgm", "ppm", "pam", "pfm", "npy")
-
-
-def command(name: str, *, examples: str, epilog: str = "") -> Callable[[Command], click.Command]:
-    """Make a click command whose help shows examples first, then what the function's docstring says.
-
-    epilog: lines shown as they are at the end.
-    """
-
-    def decorate(function: Command) -> click.Command:
-        summary, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
-        shown = "\b\n" + "\n".join(f"  {line}" for line in inspect.cleandoc(examples).splitlines())
-        text = f"{summary}\n\n{shown}\n\n{rest}".strip()
-        end = f"\b\n{epilog}" if epilog else None
-        return click.command(name, Strict, help=text, short_help=summary.replace("\n", " "), epilog=end)(function)
-
-    return decorate
-
-
-class Strict(click.Command):
-    """A command that refuses an empty text for an option: a variable that is not set is no wish for the default."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Return what is left of the arguments."""
-        rest = super().parse_args(ctx, args)
-        for parameter in self.params:
-            if ctx.params.get(parameter.name or "") == "" and not ctx.resilient_parsing:
-                raise click.BadParameter("is empty", ctx, parameter)
-        return rest
 
 
 def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorator:
@@ -92,7 +69,7 @@ class LateChoice(click.ParamType):  # type: ignore[type-arg]
         """Return the value if it is one of the names."""
         names = list(self._load())
         if value not in names:
-            self.fail(f"no {self.name} {value!r}; there are {', '.join(names)}", param, ctx)
+            self.fail(str(unknown_name(self.name, value, names)), param, ctx)
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -164,6 +141,16 @@ def _build_images(
     return Images(source, jobs or processors(), quiet, verbose, asked_jobs=jobs)
 
 
+def completer(load: Callable[[], Iterable[str]]) -> Callable[..., list[CompletionItem]]:
+    """Return click's callback that offers the names beginning so."""
+
+    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in load() if name.startswith(incomplete)]
+
+    return complete
+
+
+_devices = completer(lambda: ("auto", "cpu", "cuda"))
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 verbose = click.option("-v", "--verbose", is_flag=True, help="Print what is being done.")
 force = click.option("--force", is_flag=True, help="Overwrite existing files.")
@@ -171,8 +158,16 @@ jobs = click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Images processed at once.  [all processors]"
 )
 seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Random seed.  [0]")
-device = click.option("--device", default="auto", metavar="NAME", help="Device: auto, cpu, cuda or cuda:N.  [auto]")
-batch_device = click.option("--device", metavar="NAME", help="Device: cpu, cuda, cuda:N or auto.  [cpu]")
+device = click.option(
+    "--device",
+    default="auto",
+    metavar="NAME",
+    shell_complete=_devices,
+    help="Device: auto, cpu, cuda or cuda:N.  [auto]",
+)
+batch_device = click.option(
+    "--device", metavar="NAME", shell_complete=_devices, help="Device: cpu, cuda, cuda:N or auto.  [cpu]"
+)
 row_format = click.option(
     "--format", type=click.Choice(FORMATS), help="Output format [default: table on a terminal, else jsonl]."
 )
@@ -222,9 +217,26 @@ pictures = bundle(
 rows = bundle("rows", Rows, row_format)
 
 
+class BorderName(click.ParamType):  # type: ignore[type-arg]
+    """A border by our name, or by the one that another tool has for it."""
+
+    name = "border"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return our name."""
+        try:
+            return border_named(value)
+        except ParameterError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer our names that begin so."""
+        return [CompletionItem(name) for name in BORDERS if name.startswith(incomplete)]
+
+
 border = click.option(
     "--border",
-    type=click.Choice(list(BORDERS)),
+    type=BorderName(),
     default="reflect",
     metavar="NAME",
     help="Border mode, see below.  [reflect]",
@@ -259,13 +271,22 @@ vectors = bundle(
 )
 
 
-def completer(load: Callable[[], Iterable[str]]) -> Callable[..., list[CompletionItem]]:
-    """Return click's callback that offers the names beginning so."""
+def _complete_models(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer what can be trained, what ships, and folders of trained models."""
+    from imgtool.classifiers.registry import names, shipped
 
-    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(name) for name in load() if name.startswith(incomplete)]
+    folders = sorted(os.path.dirname(path) for path in glob.glob(f"{glob.escape(incomplete)}*/model.json"))
+    return [CompletionItem(name) for name in [*names(), *shipped(), *folders] if name.startswith(incomplete)]
 
-    return complete
+
+def _complete_settings(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the settings of the models that were named before."""
+    from imgtool.classifiers.registry import names, settings_table
+
+    models = ctx.params.get("names") or [ctx.params.get("name")]
+    rows = [row for model in models if model in names() for row in settings_table(model)]
+    keys = dict.fromkeys(f"{row['setting']}=" for row in rows)
+    return [CompletionItem(key) for key in keys if key.startswith(incomplete)]
 
 
 def _architectures() -> Iterable[str]:
@@ -273,13 +294,6 @@ def _architectures() -> Iterable[str]:
     from imgtool.classifiers.registry import names
 
     return names()
-
-
-def _models() -> Iterable[str]:
-    """Return what can be trained and what ships."""
-    from imgtool.classifiers.registry import names, shipped
-
-    return [*names(), *shipped()]
 
 
 def _parse_settings(_ctx: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
@@ -310,7 +324,7 @@ def settings(function: Command) -> Command:
         click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch size."),
         click.option("--epochs", type=click.IntRange(1), metavar="N", help="Training epochs."),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_parse_settings,
-                     help="Setting of the model; may be repeated."),
+                     shell_complete=_complete_settings, help="Setting of the model; may be repeated."),
     ):  # fmt: skip
         wrapped = option(wrapped)
     return wrapped
@@ -320,7 +334,7 @@ architecture = click.option(
     "--model", "name", required=True, metavar="NAME", shell_complete=completer(_architectures), help="Model to train."
 )
 models = click.option(
-    "--model", "names", required=True, multiple=True, metavar="NAME|FOLDER", shell_complete=completer(_models),
+    "--model", "names", required=True, multiple=True, metavar="NAME|FOLDER", shell_complete=_complete_models,
     help="Model name or folder; may be repeated.",
 )  # fmt: skip
 backend = click.option(

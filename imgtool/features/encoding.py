@@ -20,6 +20,7 @@ from imgtool.features.pyramid import cells, parse_levels, places
 from imgtool.features.sift import WINDOWS, Descriptors, phow, root
 from imgtool.features.sparse import LEVELS, learn_dictionary, llc_codes, max_pool, sparse_codes
 from imgtool.image.color import MAX_CHANNELS
+from imgtool.names import unknown_name
 
 CONTRAST = 0.005  # of pixels in 0..1: flatter patches say nothing and are left out, as VLFeat's phow zeroes them
 WHOLE = ("1x1",)
@@ -46,7 +47,7 @@ class LocalSettings:
         if self.step < 1 or not self.bins or min(self.bins) < 1 or max(self.bins) > 256:
             raise ParameterError(f"step must be at least 1 and bins 1 to 256, got {self.step} and {self.bins}")
         if self.window not in WINDOWS:
-            raise ParameterError(f"no window {self.window!r}; there are {', '.join(WINDOWS)}")
+            raise unknown_name("window", self.window, WINDOWS)
 
     def describe(self, image: ArrayLike) -> Descriptors:
         """Return the image's descriptors that have contrast."""
@@ -109,7 +110,7 @@ def encode_sparsely(
 def _require(name: str, known: Mapping[str, object], kind: str) -> None:
     """Raise ParameterError unless the name is known."""
     if name not in known:
-        raise ParameterError(f"no {kind} {name!r}; there are {', '.join(known)}")
+        raise unknown_name(kind, name, known)
 
 
 def _describe(image: ArrayLike, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array, whole_number, whole_pair
-from imgtool.errors import ImageError, ParameterError
+from imgtool.errors import ImageError
 from imgtool.features.validation import require_finite, require_roots
 from imgtool.image.color import MAX_CHANNELS, split_alpha
+from imgtool.names import unknown_name
 
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys", "none")
 EPSILON = np.float32(1e-5)
@@ -84,7 +85,7 @@ def hog(
     (7, 7, 2, 2, 9)
     """
     if norm not in NORMS:
-        raise ParameterError(f"no norm {norm!r}; there are {', '.join(NORMS)}")
+        raise unknown_name("norm", norm, NORMS)
     array = image_array(image, max_channels=MAX_CHANNELS)
     (rows, columns), (high, wide) = whole_pair(cell, "cell"), whole_pair(block, "block")
     height, width = array.shape[:2]

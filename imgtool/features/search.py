@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import float_array, whole_number
 from imgtool.errors import DataError, ParameterError
+from imgtool.names import unknown_name
 
 METRICS = ("cosine", "euclidean", "intersection")
 _ROUNDING = 1e-6  # of a cosine: equal vectors are found with a threshold of 1
@@ -29,7 +30,7 @@ def nearest(
     nearer), or intersection. Raises DataError where numbers are too large.
     """
     if metric not in METRICS:
-        raise ParameterError(f"no metric {metric!r}; there are {', '.join(METRICS)}")
+        raise unknown_name("metric", metric, METRICS)
     top = whole_number(top, "top")
     vector = float_array(query, "the query", dimensions=1)
     if vector.shape != features.shape[1:]:

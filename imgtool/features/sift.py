@@ -21,6 +21,7 @@ from imgtool.features.validation import require_finite
 from imgtool.filters.kernels import gaussian_taps
 from imgtool.image.color import MAX_CHANNELS, to_gray
 from imgtool.image.pixels import white_level
+from imgtool.names import unknown_name
 
 WINDOWS = ("gaussian", "flat")
 _ORIENTATIONS, _BINS = 8, 4
@@ -120,7 +121,7 @@ def require_parameters(step: int, bin_size: int, window: str, window_size: float
     if not window_size > 0:
         raise ParameterError(f"window size must be positive, got {window_size}")
     if window not in WINDOWS:
-        raise ParameterError(f"no window {window!r}; there are {', '.join(WINDOWS)}")
+        raise unknown_name("window", window, WINDOWS)
 
 
 def frames_of(left: np.ndarray, top: np.ndarray, bin_size: int) -> np.ndarray:

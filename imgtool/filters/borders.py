@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgtool.errors import ParameterError
+from imgtool.names import plain, unknown_name
 
 if TYPE_CHECKING:  # else late: the command line's help shows the table, without NumPy
     import numpy as np
@@ -30,6 +31,11 @@ class Border:
     torch: str | None
     imagemagick: str | None
 
+    def elsewhere(self) -> list[str]:
+        """Return the names that other tools have for it."""
+        names = (self.scipy, self.numpy, self.opencv, self.torch, self.imagemagick)
+        return [*filter(None, names), f"BORDER_{self.opencv}"]
+
 
 BORDERS = {
     "reflect": Border("cba|abc|cba", "reflect", "symmetric", "REFLECT", None, "Mirror"),
@@ -38,6 +44,23 @@ BORDERS = {
     "copy": Border("aaa|abc|ccc", "nearest", "edge", "REPLICATE", "replicate", "Edge"),
     "mirror": Border("cb|abc|ba", "mirror", "reflect", "REFLECT_101", "reflect", None),
 }
+
+
+def border_named(name: str) -> str:
+    """Return our name of a border that another tool may have called otherwise, such as BORDER_CONSTANT.
+
+    Raises ParameterError for a name that nothing has, and for one that tools give to several borders.
+    """
+    if name in BORDERS:
+        return name
+    said = plain(name)
+    found = [our for our, each in BORDERS.items() if said in {our, *map(plain, each.elsewhere())}]
+    if len(found) > 1:
+        raise ParameterError(f"border {name!r} is {' or '.join(found)}: tools differ; which is meant?")
+    if not found:
+        elsewhere = [other for each in BORDERS.values() for other in each.elsewhere()]
+        raise unknown_name("border", name, BORDERS, also=elsewhere)
+    return found[0]
 
 
 def border_table() -> str:
@@ -56,7 +79,7 @@ def indices(n: int, before: int, after: int, border: str) -> np.ndarray:
     import numpy as np
 
     if border not in BORDERS:
-        raise ParameterError(f"no border {border!r}; there are {', '.join(BORDERS)}")
+        raise unknown_name("border", border, BORDERS)
     i = np.arange(-before, n + after)
     if border == "clip":
         return np.where((i < 0) | (i >= n), -1, i)

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from imgtool.arrays import image_array, whole_number
-from imgtool.errors import ParameterError
 from imgtool.filters.engine.padded_view import MARGINS, PaddedView
 from imgtool.filters.engine.plan import METHODS, Plan
 from imgtool.filters.engine.rounding import OPENCV_DEPTHS
 from imgtool.filters.kernels import tap_matrix
+from imgtool.names import unknown_name
 
 OPENCV_MAX_CHANNELS = 4  # at a time: OpenCV's scalars, which stand for what lies outside, have no more
 
@@ -82,7 +82,7 @@ def convolve(
     array([[  0, 200, 255, 255]], dtype=uint8)
     """
     if border not in MARGINS:
-        raise ParameterError(f"no border {border!r}; there are {', '.join(MARGINS)}")
+        raise unknown_name("border", border, MARGINS)
     taps, threads = tap_matrix(kernel), whole_number(threads, "threads")
     down, across = (_margins(size, correlate=correlate) for size in taps.shape)
     view = PaddedView(to_filter_type(image), down, across, border)
@@ -126,7 +126,7 @@ def convolve_view(
 ) -> np.ndarray:
     """Complete the plan, and carry it out for 1 to 4 channels at a time."""
     if method not in METHODS:
-        raise ParameterError(f"no method {method!r}; there are {', '.join(METHODS)}")
+        raise unknown_name("method", method, METHODS)
     plan = Plan.of(kernel if correlate else kernel[::-1, ::-1].copy(), method, view.array.dtype, dtype, threads)
     if view.array.ndim == 2:
         return plan.run(view)

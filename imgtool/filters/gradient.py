@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import gradient_arrays, image_array
-from imgtool.errors import ParameterError
 from imgtool.filters.convolve import convolve
 from imgtool.filters.kernels import gaussian, kernel
+from imgtool.names import unknown_name
 
 OPERATORS = ("sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian")
 CHANNELS = ("max", "mean", "each")
@@ -76,7 +76,7 @@ def gradient(
 def operator_kernels(operator: str, sigma: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the two kernels that an operator's gx and gy are convolutions with. sigma: of `gaussian`."""
     if operator not in OPERATORS:
-        raise ParameterError(f"no operator {operator!r}; there are {', '.join(OPERATORS)}")
+        raise unknown_name("operator", operator, OPERATORS)
     if operator == "roberts":
         southeast, northeast = kernel("roberts-se"), kernel("roberts-ne")
         return np.sqrt(0.5) * (southeast + northeast), np.sqrt(0.5) * (southeast - northeast)
@@ -99,7 +99,7 @@ def color_gradient(
     (as of the gradients, which is the same); both (height, width). `each`: those of each channel.
     """
     if channel not in CHANNELS:
-        raise ParameterError(f"no channel {channel!r}; there are {', '.join(CHANNELS)}")
+        raise unknown_name("channel", channel, CHANNELS)
     if channel == "mean" and image.ndim == 3:
         image = image.mean(axis=2, dtype=np.float32 if image.dtype == np.float32 else np.float64)
     gx, gy = gradient(image, operator=operator, border=border, sigma=sigma)

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import argument_array, real_number, whole_number
 from imgtool.errors import ParameterError
+from imgtool.names import unknown_name
 
 MAX_TAPS = 4096
 MAX_FLOAT = float(np.finfo(np.float64).max)
@@ -268,7 +269,7 @@ def kernel(name: str, **parameters: float) -> np.ndarray:
     (13, 13)
     """
     if name not in KERNELS:
-        raise ParameterError(f"no kernel {name!r}; there are {', '.join(KERNELS)}")
+        raise unknown_name("kernel", name, KERNELS)
     entry = KERNELS[name]
     return entry.make(**entry.check(name, parameters))
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array
-from imgtool.errors import ImageError, ParameterError
+from imgtool.errors import ImageError
 from imgtool.filters.borders import pad
 from imgtool.filters.kernels import Entry, gaussian_radius, require_positive, require_size
 from imgtool.image.pixels import white_level
+from imgtool.names import unknown_name
 
 TYPES = ("uint8", "uint16", "float32", "float64")
 STRIP_ROWS = 64  # rows at a time where temporary arrays are many
@@ -69,7 +70,7 @@ def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **para
     array([[1, 2, 3, 3, 4]], dtype=uint8)
     """
     if name not in NEIGHBORHOODS:
-        raise ParameterError(f"no neighborhood filter {name!r}; there are {', '.join(NEIGHBORHOODS)}")
+        raise unknown_name("neighborhood filter", name, NEIGHBORHOODS)
     array = image_array(image)
     entry = NEIGHBORHOODS[name]
     parameters = dict(entry.check(name, parameters))

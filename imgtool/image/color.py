@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from imgtool.arrays import cast_rounding, image_array
 from imgtool.errors import ImageError, ParameterError
 from imgtool.image.pixels import Extremes, extremes_of, white_level
+from imgtool.names import unknown_name
 
 MAX_CHANNELS = 4  # red, green, blue and alpha; or cyan, magenta, yellow and black
 REC_601 = (0.299, 0.587, 0.114)
@@ -260,7 +261,7 @@ def convert(image: ArrayLike, space: str, *, source: str = "rgb", gray: str = "r
     array = image_array(image, max_channels=MAX_CHANNELS)
     for each in (space, source):
         if each not in SPACES:
-            raise ParameterError(f"no color space {each!r}; there are {', '.join(SPACES)}")
+            raise unknown_name("color space", each, SPACES)
     if source in NUMBER_SPACES:
         _, back, channels = NUMBER_SPACES[source]
         if array.shape[2:] != (channels,) or array.dtype.kind != "f":

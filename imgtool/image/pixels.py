@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imgtool.errors import ParameterError
+from imgtool.names import unknown_name
 
 BLOCK_VALUES = 1 << 17  # numbers at a time: they stay in the cache from step to step
 RANGE_NAMES = ("auto", "clip", "abs", "center", "stretch", "raw")
@@ -53,7 +54,7 @@ def to_pixels(
     where values are a part of an image.
     """
     if range not in RANGE_NAMES:
-        raise ParameterError(f"no range {range!r}; there are {', '.join(RANGE_NAMES)}")
+        raise unknown_name("range", range, RANGE_NAMES)
     if range == "raw":
         if depth in ("8", "16"):
             text = f"range raw keeps the numbers; it does not go with depth {depth}"

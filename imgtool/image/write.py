@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError, ParameterError
 from imgtool.image.profiles import embed, fits
+from imgtool.names import unknown_name
 
 PNG_COMPRESSION = 4  # a third of the time that 6 takes, for 1 to 6 % more bytes
 
@@ -100,7 +101,7 @@ def encode(
     """
     name = SUFFIXES.get(f".{format}", format)
     if name not in CAPACITY:
-        raise ParameterError(f"no format {format!r}; there are {', '.join(CAPACITY)}")
+        raise unknown_name("format", format, CAPACITY)
     quality = quality if quality is None else whole_number(quality, "quality", high=100)
     compression = compression if compression is None else whole_number(compression, "compression", low=0, high=9)
     if profile is not None and not isinstance(profile, bytes):

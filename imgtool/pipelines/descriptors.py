@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgtool.errors import DataError, ParameterError
+from imgtool.names import unknown_name
 from imgtool.pipelines.sizes import parse_size, resize_to
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def is_local(name: str) -> bool:
 
 def _entry(name: str) -> Entry:
     if name not in DESCRIPTORS:
-        raise ParameterError(f"no descriptor {name!r}; there are {', '.join(DESCRIPTORS)}")
+        raise unknown_name("descriptor", name, DESCRIPTORS)
     return DESCRIPTORS[name]
 
 
@@ -149,7 +150,7 @@ def _complete_hog(
     signed: bool = False,
 ) -> Parameters:
     if variant not in HOG_VARIANTS:
-        raise ParameterError(f"no variant {variant!r}; there are {', '.join(HOG_VARIANTS)}")
+        raise unknown_name("variant", variant, HOG_VARIANTS)
     options: Parameters = {"block": block, "norm": norm, "sqrt": sqrt or None, "signed": signed or None}
     parameters: Parameters = {"orientations": orientations, "cell": cell}
     parameters |= {name: value for name, value in options.items() if value is not None}
@@ -199,7 +200,7 @@ def _complete_gist(
     from imgtool.features.gist import PRESETS
 
     if preset not in PRESETS:
-        raise ParameterError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
+        raise unknown_name("preset", preset, PRESETS)
     turns = None if orientations is None else tuple(orientations)
     given = {"size": size, "orientations": turns, "blocks": blocks, "prefilter": prefilter, "color": color}
     return {**PRESETS[preset], **{name: value for name, value in given.items() if value is not None}}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.inputs import path_text
 from imgtool.errors import ParameterError
+from imgtool.names import unknown_name
 from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.pictures import Writing, Written, write_pictures
 from imgtool.pipelines.source import MAX_PIXELS, source_of
@@ -181,7 +182,7 @@ def _check_names(border: str, range: str, depth: str) -> None:
         ("border", border, BORDERS), ("range", range, RANGE_NAMES), ("depth", depth, ("keep", *DEPTH_TYPES)),
     ):  # fmt: skip
         if name not in names:
-            raise ParameterError(f"no {what} {name!r}; there are {', '.join(names)}")
+            raise unknown_name(what, name, names)
 
 
 def taps_of(kernel: Any, normalize: str, parameters: dict[str, Any]) -> np.ndarray | None:
@@ -195,6 +196,8 @@ def taps_of(kernel: Any, normalize: str, parameters: dict[str, Any]) -> np.ndarr
             name = min(parameters)
             raise ParameterError(f"{name} is for kernels by name: taps have their own size", parameters=(name,))
         return kernels.normalize_taps(kernels.tap_matrix(kernel), normalize)
+    if kernel not in {**kernels.KERNELS, **NEIGHBORHOODS}:
+        raise unknown_name("kernel", kernel, [*kernels.KERNELS, *NEIGHBORHOODS])
     if kernel not in NEIGHBORHOODS:
         return kernels.normalize_taps(kernels.kernel(kernel, **parameters), normalize)
     NEIGHBORHOODS[kernel].check(kernel, parameters)

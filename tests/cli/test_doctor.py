@@ -14,7 +14,7 @@ from locations import ROOT
 def test_it_says_what_is_there(capsys):
     assert execute(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert {"imgtool", "python", "processors", "gpu", "cache", "packages", "extras"} == found.keys()
+    assert {"imgtool", "python", "processors", "gpu", "completion", "cache", "packages", "extras"} == found.keys()
     assert found["packages"]["numpy"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(found["extras"]) == set(project["optional-dependencies"]) - {"all"}

@@ -11,9 +11,9 @@ from imgtool.cli import options
 from imgtool.cli.comparisons import SHOWN, event_listener, print_comparison
 
 EXAMPLES = """
-imgtool compare photos/ --model sift-fv-svm --model alexnet --report report.html
-imgtool compare photos/ --model hog-svm --model gist-svm --test-share 0.3 --format markdown
-imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm@imagenette
+imgtool compare photos/ --model sift-fv-svm --model alexnet --report r.html
+imgtool compare photos/ --model hog-svm --model gist-svm --test-share 0.3
+imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm
 """
 
 

@@ -13,6 +13,7 @@ import imgtool
 from imgtool import device
 from imgtool.batch.pool import processors
 from imgtool.cli import options
+from imgtool.cli.commands.completion import current_shell
 from imgtool.cli.messages import complain
 from imgtool.cli.tables import emit, json_line
 
@@ -43,10 +44,7 @@ imgtool doctor --json | jq .extras
 @options.command("doctor", examples=EXAMPLES)
 @click.option("--json", is_flag=True, help="Print one JSON object.")
 def command(json: bool) -> None:
-    """Report versions, extras and devices on this machine.
-
-    Completion: eval "$(_IMGTOOL_COMPLETE=bash_source imgtool)" in ~/.bashrc; zsh_source, fish_source likewise.
-    """
+    """Report versions, extras and devices on this machine."""
     found = findings()
     if json:
         emit(json_line(found))
@@ -66,6 +64,7 @@ def findings() -> dict[str, object]:
         "python": f"{platform.python_version()} ({sys.platform}, {platform.machine()})",
         "processors": processors(),
         "gpu": f"{count} CUDA" if count else "none",
+        "completion": f'eval "$(imgtool completion {current_shell() or "bash"})"',
         "cache": platformdirs.user_cache_dir("imgtool"),
         "packages": {name: version(name) for name in PACKAGES},
         "extras": {extra: version(package) for extra, package in EXTRAS.items()},

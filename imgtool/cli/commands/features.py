@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgtool.cli import options
+from imgtool.cli.command import Group
 from imgtool.cli.commands import search
 from imgtool.cli.comparisons import progress_bar
 from imgtool.cli.images import Images, each_image
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 imgtool features fit photos/ -o book.safetensors
-imgtool features fit --components 256 --bin 4,6,8,10 photos/ -o book.safetensors
+imgtool features fit --components 256 --bin 4,6 photos/ -o book.safetensors
 imgtool features fit --dictionary 1024 photos/ -o atoms.safetensors
 """
 MIXTURE = {"components": 64, "dimensions": 64, "with_places": False, "starts": 3}
 COLUMNS = ("path", "kind", "images", "numbers", "labels", "made by")
 
 
-@click.group("features", short_help="Fit codebooks; search, merge and convert feature files.")
+@click.group("features", Group, short_help="Fit codebooks; search, merge and convert feature files.")
 def command() -> None:
     """Fit codebooks; search, merge and convert feature files.
 

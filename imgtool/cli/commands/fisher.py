@@ -14,10 +14,10 @@ from imgtool.pipelines.descriptors import ENCODINGS
 EXAMPLES = """
 imgtool fisher photos/ -o fisher.npz
 imgtool features fit photos/ -o book.safetensors
-imgtool fisher --codebook book.safetensors --pyramid 1x1,3x1 photos/ -o fisher.npz
-imgtool fisher --codebook book.safetensors --encoding vlad photos/ -o vlad.npz
+imgtool fisher --codebook book.safetensors --pyramid 1x1,3x1 photos/
+imgtool fisher --codebook book.safetensors --encoding vlad photos/ -o v.npz
 imgtool features fit --dictionary 1024 photos/ -o atoms.safetensors
-imgtool fisher --codebook atoms.safetensors --encoding sparse photos/ -o sparse.npz
+imgtool fisher --codebook atoms.safetensors --encoding sparse photos/
 """
 
 

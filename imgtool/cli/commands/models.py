@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from imgtool.cli import options
+from imgtool.cli.command import Group
 from imgtool.cli.messages import complain, printable
 from imgtool.cli.tables import emit, json_line, write_rows
 
@@ -15,7 +16,7 @@ COLUMNS = ("model", "classes", "accuracy", "n", "kB")
 LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "multiply-adds")
 
 
-@click.group("models", short_help="List, show, verify and export models.")
+@click.group("models", Group, short_help="List, show, verify and export models.")
 def command() -> None:
     """List, show, verify and export models.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 imgtool train photos/ --model hog-svm -o photos-hog
 imgtool train photos/ --model lenet --epochs 20 --seed 1 -o photos-lenet
-imgtool train photos/ --model lenet --init lenet@cifar10 --lr 0.003 -o photos-tuned
+imgtool train photos/ --model lenet --init lenet@cifar10 --lr 0.003 -o tuned
 imgtool train --model lenet --settings
 """
 SETTING_COLUMNS = ("setting", "of", "default", "range", "meaning")

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from imgtool.errors import ParameterError
 from imgtool.filters.convolve import convolve_view, margins, to_filter_type
 from imgtool.filters.engine.padded_view import MARGINS, NATIVE, PaddedView
 from imgtool.filters.engine.plan import separate
 from imgtool.filters.engine.rounding import cast_saturating
 from imgtool.filters.engine.strips import Fill, empty_aligned, fill_by_strips, strip_rows
+from imgtool.names import unknown_name
 
 STRIP_ROWS, STRIP_PIXELS = 64, 1 << 16  # rows of a strip, at least; and pixels, unless its rows are too long
 DIRECT_MAX_TAPS = 9  # taps of a float image that are added up as they stand as fast as by a column and a row
@@ -40,7 +40,7 @@ def magnitude_by(
     results in one pass, in float32.
     """
     if border not in MARGINS:
-        raise ParameterError(f"no border {border!r}; there are {', '.join(MARGINS)}")
+        raise unknown_name("border", border, MARGINS)
     taps, rows, columns = _align_kernels(across, down)
     return _magnitude(PaddedView(to_filter_type(image), rows, columns, border), taps, dtype, threads)
 

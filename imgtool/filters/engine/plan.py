@@ -28,6 +28,7 @@ from imgtool.filters.engine.padded_view import PaddedView
 from imgtool.filters.engine.rounding import OPENCV_DEPTHS, cast_saturating
 from imgtool.filters.engine.tiles import correlate_tiles
 from imgtool.filters.kernels import require_sum
+from imgtool.names import unknown_name
 
 METHODS = ("auto", "direct", "separable", "fft", "gemm")
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -146,7 +147,7 @@ def _type_of(dtype: DTypeLike) -> np.dtype:
     try:
         return np.dtype(dtype)
     except (TypeError, ValueError):
-        raise ParameterError(f"no type {dtype!r}; there are {', '.join(map(str, OPENCV_DEPTHS))}") from None
+        raise unknown_name("type", dtype, map(str, OPENCV_DEPTHS)) from None
 
 
 @lru_cache(maxsize=32)
