@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from imgtool.batch.outputs import remove_at_end, sweep, temporary_path, write_file
+from imgtool.batch.outputs import write_file
+from imgtool.batch.temporaries import sweep, temporary
 from imgtool.classifiers import fields
 from imgtool.errors import DataError, OutputError
 
@@ -101,9 +102,8 @@ def check_place(folder: Path, *, overwrite: bool = False) -> None:
     with _output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         sweep(str(folder))
-        attempt = temporary_path(str(folder))
-        with remove_at_end(attempt, lambda: open(attempt, "xb")) as file:
-            file.close()
+        with temporary(str(folder)):
+            pass
         with contextlib.suppress(OSError):  # a folder that was there with a model stays
             folder.rmdir()
 

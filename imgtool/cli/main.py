@@ -214,8 +214,8 @@ def tidy_up() -> None:
     if progress := sys.modules.get("imgtool.cli.progress"):
         progress.clear()
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - the process is about to end
-    if outputs := sys.modules.get("imgtool.batch.outputs"):
-        outputs.remove_own_temporaries()
+    if temporaries := sys.modules.get("imgtool.batch.temporaries"):
+        temporaries.remove_own_temporaries()
 
 
 def die_of_closed_pipe() -> NoReturn:

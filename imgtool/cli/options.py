@@ -199,7 +199,7 @@ pictures = bundle(
         "-o",
         "--output",
         metavar="OUT",
-        help="File, folder, '-', or template: {stem} {name} {ext} {parent} {index}.",
+        help="File, folder, '-', or template: {stem} {name} {ext} {parent} {dir} {index}.",
     ),
     click.option(
         "--to",

@@ -253,7 +253,7 @@ def _store(work: Work, output: str, resume: bool, overwrite: bool, watch: Watch)
 
 def _check(output: str, source: Source, *, local: bool) -> None:
     """Raise OutputError, before any work, if the feature file cannot or must not be written."""
-    from imgtool.batch.outputs import identity
+    from imgtool.batch.places import identity
     from imgtool.datasets import feature_file
     from imgtool.datasets.feature_file.resumable import companions
 

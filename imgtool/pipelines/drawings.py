@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from imgtool.batch.destinations import Destination
 from imgtool.batch.inputs import Input
-from imgtool.batch.outputs import Destination, identity
+from imgtool.batch.places import identity
 from imgtool.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -43,21 +44,27 @@ def writer_of(
 
     what: for names that are made up. Refuses pictures that have no place.
     """
-    from imgtool.image.write import encode, format_of
+    from imgtool.image.write import encode
 
     destination = Destination(output, inputs, what=what, suffix=".png", force=overwrite)
     for index in range(0 if destination.is_stream else len(inputs)):
         path = destination.path(index)
-        format_of(path)
+        format_name(destination, index)
         if beside and identity(path) == identity(beside):
             raise ParameterError("would hold both a picture and the feature file").within(path)
         destination.check(index)
 
     def draw(index: int, image: np.ndarray, values: Any) -> None:
-        format_name = "png" if destination.is_stream else format_of(destination.path(index))
-        destination.write(index, encode(picture(image, values), format_name))
+        destination.write(index, encode(picture(image, values), format_name(destination, index)))
 
     return draw
+
+
+def format_name(destination: Destination, index: int) -> str:
+    """Return the format of a picture: its suffix, PNG where it has none. Raises ParameterError for an unknown one."""
+    from imgtool.image.write import format_of
+
+    return "png" if destination.has_no_suffix(index) else format_of(destination.path(index))
 
 
 def _hog_picture(parameters: dict[str, Any], image: np.ndarray, values: np.ndarray) -> np.ndarray:

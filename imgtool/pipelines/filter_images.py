@@ -58,7 +58,7 @@ def filter_images(
         Name of a kernel or neighborhood filter, as `imgtool filter` takes it, or taps.
     output : str or path
         A file, a folder (if it exists, ends in a slash, or there are several images), or a template with {stem},
-        {name}, {ext}, {parent}, {index}.
+        {name}, {ext}, {parent}, {dir}, {index}.
     border : str
         What lies outside the image: "clip" (black), "wrap", "copy", "reflect", "mirror".
     method : str

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from imgtool.batch.outputs import Destination, without_results
+from imgtool.batch.destinations import Destination, without_results
 from imgtool.batch.pool import job_count
 from imgtool.errors import ParameterError
 from imgtool.pipelines.mapping import map_inputs
@@ -120,7 +120,8 @@ class _Writer:
         if self.writing.skip_existing and self.destination.exists(index):
             return Written(path)
         self.destination.check(index)
-        name = format_of(f"image{self.suffix}" if self.writing.format or self.destination.is_stream else path)
+        is_made_up = self.writing.format or self.destination.has_no_suffix(index)
+        name = format_of(f"image{self.suffix}" if is_made_up else path)
         local = self.compute if isinstance(self.compute, StripFilter) else None
         if local:
             with self.source.rows(index) as file:

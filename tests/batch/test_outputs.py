@@ -1,14 +1,14 @@
 """Where results go: whole or not at all, and never over anything by accident."""
 
 import os
-import subprocess
-import sys
+import stat
 
 import pytest
 
-from imgtool.batch import outputs
+from imgtool.batch import destinations, places
+from imgtool.batch.destinations import Destination
 from imgtool.batch.inputs import Input, expand
-from imgtool.batch.outputs import Destination, write_file
+from imgtool.batch.outputs import new_file, write_file
 from imgtool.errors import OutputError, ParameterError
 
 
@@ -54,16 +54,6 @@ def test_F5_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_F5_temporary_files_of_dead_processes_are_swept_and_of_living_ones_kept(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    names = {pid: f".imgtool-{outputs._MACHINE}-{pid}-00000000.tmp" for pid in (dead.pid, os.getppid())}
-    for name in names.values():
-        (tmp_path / name).touch()
-    write_file(tmp_path / "a", b"")
-    assert sorted(os.listdir(tmp_path)) == sorted([names[os.getppid()], "a"])
-
-
 def test_F5_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     done = []
 
@@ -76,6 +66,91 @@ def test_F5_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch)
     write_file(tmp_path / "a", b"new")
     write_file(tmp_path / "a", b"newer", overwrite=True)
     assert done == ["fsync", "link", "fsync", "replace"]
+
+
+def test_F20_a_link_stays_and_its_target_is_replaced(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "t").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("other/t")
+    (tmp_path / "second").symlink_to(tmp_path / "link")
+    with pytest.raises(OutputError, match="exists"):
+        write_file(tmp_path / "second", b"new")
+    write_file(tmp_path / "second", b"new", overwrite=True)
+    assert (tmp_path / "other" / "t").read_bytes() == b"new"
+    assert os.readlink(tmp_path / "link") == "other/t"
+    assert (tmp_path / "second").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "other", "second"]
+    assert os.listdir(tmp_path / "other") == ["t"]
+
+
+def test_F20_a_link_to_nothing_is_written_through_and_a_circle_of_links_refused(tmp_path):
+    (tmp_path / "link").symlink_to("new/t")
+    with pytest.raises(OutputError, match="exists"):
+        write_file(tmp_path / "link", b"new")
+    write_file(tmp_path / "link", b"new", overwrite=True)
+    assert (tmp_path / "new" / "t").read_bytes() == b"new"
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    with pytest.raises(OutputError, match="one: cannot be written: too many levels"):
+        write_file(tmp_path / "one", b"new", overwrite=True)
+    assert (tmp_path / "two").is_symlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "fchown"), reason="there are no modes here")
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o755])
+def test_F20_what_is_overwritten_keeps_its_mode_from_the_first_byte_on(tmp_path, mode):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"old")
+        (tmp_path / name).chmod(mode)
+    with new_file(tmp_path / "a", overwrite=True) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == mode
+        file.write(b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    with new_file(tmp_path / "c", overwrite=True, like=tmp_path / "b"):
+        pass
+    for name in "abc":
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+
+
+def test_F20_what_is_overwritten_keeps_its_owner_where_that_is_allowed(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"old")
+    there, asked = (tmp_path / "a").stat(), []
+    stranger = os.stat_result([*there[:4], 12345, 23456, *there[6:]])
+    real = os.stat
+    monkeypatch.setattr(
+        os, "stat", lambda path, **more: stranger if path == str(tmp_path / "a") else real(path, **more)
+    )
+
+    def fchown(_descriptor, *owner):
+        asked.append(owner)
+        if owner[0] != -1:
+            raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    write_file(str(tmp_path / "a"), b"new", overwrite=True)
+    assert asked == [(12345, 23456), (-1, 23456)]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="open streams have no names here")
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize(
+    "form", ["/dev/fd/{}", "/proc/self/fd/{}", "/dev/../dev/fd/{}", "{folder}/link", "{folder}/fds/{}"]
+)
+def test_F20_an_open_stream_is_written_to_and_never_replaced(tmp_path, form, overwrite):
+    with open(tmp_path / "out", "wb") as out:
+        out.write(b"before ")
+        out.flush()
+        (tmp_path / "link").symlink_to(f"/dev/fd/{out.fileno()}")
+        (tmp_path / "fds").symlink_to("/dev/fd")
+        path = form.format(out.fileno(), folder=tmp_path)
+        if not os.path.exists(path):
+            pytest.skip(f"there is no {path} here")
+        inode = os.fstat(out.fileno()).st_ino
+        write_file(path, b"new", overwrite=overwrite)
+        out.write(b" after")
+    assert (tmp_path / "out").read_bytes() == b"before new after"
+    assert (tmp_path / "out").stat().st_ino == inode
+    assert sorted(os.listdir(tmp_path)) == ["fds", "link", "out"]
 
 
 def test_what_is_no_regular_file_is_written_to_and_stays_what_it_is(tmp_path):
@@ -111,8 +186,17 @@ def test_folder_keeps_relative_paths(tmp_path):
 
 
 def test_template_is_filled_in():
-    where = destination("{parent}/{index:03}-{stem}.{ext}.{name}", ["p/a.jpg", "q/b.png"])
-    assert [where.path(i) for i in range(2)] == ["p/000-a.jpg.a.jpg", "q/001-b.png.b.png"]
+    where = destination("{dir}/{parent}-{index:03}-{stem}.{ext}.{name}", ["o/p/a.jpg", "/q/b.png"])
+    assert [where.path(i) for i in range(2)] == ["o/p/p-000-a.jpg.a.jpg", "/q/q-001-b.png.b.png"]
+
+
+def test_the_folder_of_a_bare_name_is_the_current_one_and_so_is_its_name(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in ("a.png", "../here/a.png", "-"):
+        assert destination("{parent}.png", [name]).path(0) == "here.png"
+    assert destination("{dir}/b.png", ["a.png"]).path(0) == "./b.png"
+    assert destination("x/{parent}/b.png", ["/a.png"]).path(0) == "x/./b.png"
 
 
 @pytest.mark.parametrize("template", ["{steam}.png", "{stem", "{}.png", "{index:q}"])
@@ -131,7 +215,7 @@ def test_F6_two_inputs_on_one_output_are_refused(tmp_path):
 
 @pytest.mark.parametrize("ignores", [True, False])
 def test_F6_names_that_differ_in_case_are_one_file_where_the_file_system_says_so(tmp_path, monkeypatch, ignores):
-    monkeypatch.setattr(outputs, "_ignores_case", lambda folder: ignores)
+    monkeypatch.setattr(places, "_ignores_case", lambda folder: ignores)
     for pair in (["x/A.png", "y/a.png"], ["x/\u00e9.png", "y/e\u0301.png"]):
         if ignores:
             with pytest.raises(ParameterError, match="both"):
@@ -142,9 +226,9 @@ def test_F6_names_that_differ_in_case_are_one_file_where_the_file_system_says_so
 
 def test_F6_the_file_system_is_asked_whether_it_ignores_case(tmp_path):
     (tmp_path / "folder").mkdir()
-    assert outputs._ignores_case(str(tmp_path / "folder" / "new" / "newer")) == (tmp_path / "FOLDER").exists()
+    assert places._ignores_case(str(tmp_path / "folder" / "new" / "newer")) == (tmp_path / "FOLDER").exists()
     (tmp_path / "FOLDER").exists() or (tmp_path / "FOLDER").symlink_to("folder")  # as if it did
-    assert outputs._ignores_case(str(tmp_path / "folder" / "new"))
+    assert places._ignores_case(str(tmp_path / "folder" / "new"))
 
 
 @pytest.fixture
@@ -157,7 +241,7 @@ def precious(tmp_path, monkeypatch):
     os.symlink(".", "here")
 
 
-WAYS = ["a.png", "./a.png", "folder/../a.png", "hard.png", "soft.png", "here/a.png", "{parent}/a.png", "{stem}.png"]
+WAYS = ["a.png", "./a.png", "folder/../a.png", "hard.png", "soft.png", "here/a.png", "{dir}/a.png", "{stem}.png"]
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -184,14 +268,14 @@ def test_F6_results_in_a_folder_of_inputs_are_no_inputs_of_the_next_run(tmp_path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     inputs = expand([str(tmp_path / "in")])
-    left = outputs.without_results(inputs, str(tmp_path / "in" / "sub" / ".." / "out"))
+    left = destinations.without_results(inputs, str(tmp_path / "in" / "sub" / ".." / "out"))
     assert [each.path for each in left] == [
         str(tmp_path / "in" / name) for name in ("a.jpg", "outer/c.jpg", "sub/b.jpg")
     ]
-    assert list(outputs.without_results(inputs, str(tmp_path / "elsewhere"))) == list(inputs)
-    assert list(outputs.without_results(inputs, str(tmp_path))) == list(inputs)
+    assert list(destinations.without_results(inputs, str(tmp_path / "elsewhere"))) == list(inputs)
+    assert list(destinations.without_results(inputs, str(tmp_path))) == list(inputs)
     named = expand([str(tmp_path / "in" / "out")])
-    assert list(outputs.without_results(named, str(tmp_path / "in" / "out"))) == list(named)
+    assert list(destinations.without_results(named, str(tmp_path / "in" / "out"))) == list(named)
 
 
 def test_existing_output_is_refused_before_the_work(tmp_path):

@@ -409,8 +409,8 @@ while True:
         seen.add("none")
     if status == 0:
         break
-    import imgtool.batch.outputs as outputs
-    outputs._swept.clear()
+    import imgtool.batch.temporaries as temporaries
+    temporaries._swept.clear()
     save_model(folder, replace(MODEL, arrays=arrays(n)), overwrite=True)
     assert len(list(folder.iterdir())) == 2, sorted(folder.iterdir())
     for path in folder.iterdir():

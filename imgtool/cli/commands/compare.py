@@ -50,8 +50,7 @@ def command(
     An architecture (alexnet) is trained on DATA; weights (alexnet@imagenette) or a folder are used as they are.
     p is McNemar's exact test against the best model; intervals are Wilson's.
     """
-    from imgtool.batch.outputs import write_file
-    from imgtool.datasets.feature_file import check_free
+    from imgtool.batch.outputs import check_free, write_file
     from imgtool.evaluation.comparison import compare
 
     if report is not None:

@@ -192,12 +192,12 @@ def convert(file: str, output: str, force: bool) -> None:
 
 def _check_new(output: str, files: Sequence[str], force: bool) -> None:
     """Refuse to overwrite what is read, or what is there."""
-    from imgtool.batch.outputs import identity
-    from imgtool.datasets import feature_file
+    from imgtool.batch.outputs import check_free
+    from imgtool.batch.places import identity
 
     if any(identity(path) == identity(output) for path in files):
         raise OutputError("is an input; imgtool does not overwrite what it reads").within(output)
-    feature_file.check_free(output, overwrite=force)
+    check_free(output, overwrite=force)
 
 
 command.add_command(fit)

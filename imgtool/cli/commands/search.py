@@ -99,7 +99,7 @@ def _pairs(table: FeatureTable, file: str, threshold: float) -> Iterator[Row]:
 
 def _require_other(output: str, paths: list[str]) -> None:
     """Refuse to overwrite what is read."""
-    from imgtool.batch.outputs import identity
+    from imgtool.batch.places import identity
 
     if any(identity(path) == identity(output) for path in paths if path != STANDARD_INPUT):
         raise OutputError("is an input; imgtool does not overwrite what it reads").within(output)

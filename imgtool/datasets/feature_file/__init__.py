@@ -18,15 +18,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from imgtool.batch.outputs import is_special, new_file
+from imgtool.batch.outputs import new_file
+from imgtool.batch.places import is_special
 from imgtool.datasets.feature_file import numpy_files, parquet, text_files
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable, merge
-from imgtool.errors import DataError, OutputError, ParameterError
+from imgtool.errors import DataError, ParameterError
 
 __all__ = [
     "SUFFIXES",
     "FeatureTable",
-    "check_free",
     "check_suffix",
     "finisher",
     "load",
@@ -73,14 +73,6 @@ def check_suffix(path: str | os.PathLike[str], *, local: bool = False) -> str:
     if local and suffix != ".npz":
         raise ParameterError(f"{os.fspath(path)}: local descriptors are stored as .npz only")
     return suffix
-
-
-def check_free(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raise OutputError, before any work is done, when the file is there and may not be overwritten, or is a folder."""
-    if os.path.isdir(path):
-        raise OutputError(f"{os.fspath(path)}: is a folder")
-    if os.path.lexists(path) and not overwrite:
-        raise OutputError("exists", hint="exists").within(os.fspath(path))
 
 
 def save(path: str | os.PathLike[str], table: FeatureTable, *, overwrite: bool = False) -> None:

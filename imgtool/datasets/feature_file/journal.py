@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from imgtool.batch.outputs import make_folder
+from imgtool.batch.outputs import make_folder, output_errors
+from imgtool.batch.temporaries import lock
 from imgtool.errors import OutputError
 
 MAGIC = b"imgtool journal 2\n"
@@ -22,23 +23,13 @@ def open_journal(path: str) -> BinaryIO:
     """Open a journal, which may be there, for reading and writing; raises OutputError while another process has it."""
     if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
         raise OutputError(f"{path}: is no regular file")
-    try:
+    with output_errors(path):
         make_folder(path)
         number = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
     file = os.fdopen(number, "r+b", buffering=0)
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if lock(file) is False:
         file.close()
-        raise OutputError(f"{path}: another imgtool is writing it") from None
-    except OSError:  # a file system without locks
-        return file
+        raise OutputError(f"{path}: another imgtool is writing it")
     return file
 
 

@@ -24,8 +24,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from imgtool.batch.inputs import Input
-from imgtool.batch.outputs import identity, put_in_place
-from imgtool.datasets.feature_file import check_free, finisher, rows_offset, write
+from imgtool.batch.outputs import check_free, output_errors, put_in_place
+from imgtool.batch.places import identity, link_target
+from imgtool.datasets.feature_file import finisher, rows_offset, write
 from imgtool.datasets.feature_file.journal import (
     MAGIC,
     RECORD_HEADER,
@@ -96,7 +97,8 @@ class ResumableFile:
         they are there otherwise, or another process writes the journal; DataError for a journal of other images or
         settings.
         """
-        self.path, (self.journal, self.rows) = path, companions(path)
+        with output_errors(path):
+            self.path, (self.journal, self.rows) = path, companions(path)
         self.done, self.failures = 0, list[tuple[int, ImgtoolError]]()
         self._inputs, self._meta, self.total = inputs, dict(meta), len(inputs)
         self._failed = bytearray()  # 1 for each input that could not be described
@@ -116,8 +118,14 @@ class ResumableFile:
             if identity(self.rows) == identity(path):
                 os.unlink(self.rows)  # a run was ended after it had named the file, before it took the old name away
             self._rows = files.enter_context(open_journal(self.rows))
-            self._begin(head, resume=resume)
-            self._go_on()
+            try:
+                with output_errors(self.journal):
+                    self._begin(head, resume=resume)
+                    self._go_on()
+            except OutputError:
+                if not is_left:
+                    self._remove()
+                raise
             self._files = files.pop_all()
         _open_files.add(self)
 
@@ -258,6 +266,10 @@ class ResumableFile:
         """Remove the journal, last, and the rows."""
         _open_files.discard(self)
         self._files.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        """Remove the files themselves."""
         for name in (self.rows, self.journal):
             with contextlib.suppress(OSError):
                 os.unlink(name)
@@ -274,8 +286,9 @@ class ResumableFile:
 
 
 def companions(path: str) -> tuple[str, str]:
-    """Return where the journal and the rows of a feature file lie while it grows."""
-    return f"{path}.partial", f"{path}.rows"
+    """Return where the journal and the rows of a feature file lie while it grows: beside it, or what it links to."""
+    place = link_target(path)
+    return f"{place}.partial", f"{place}.rows"
 
 
 def interruption_lines() -> list[str]:
