@@ -69,6 +69,28 @@ def make_folder(path: str) -> str:
 
 
 @contextmanager
+def folder_of_its_own(folder: Path, *, keep: bool = True) -> Iterator[None]:
+    """Create a folder and those above it; where that or what follows fails, remove those that it made, if empty.
+
+    keep: false to remove them in any case.
+    """
+    path, made = os.path.abspath(folder), list[str]()
+    while not os.path.lexists(path):
+        made.append(path)
+        path = os.path.dirname(path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        yield
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        for path in [] if keep else made:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+
+@contextmanager
 def put_in_place(temporary: str, path: str, file: BinaryIO, *, overwrite: bool) -> Iterator[None]:
     """Give an open file, once it is finished, its name: flushed to the disk, renamed or linked.
 

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import open_model
+from imgtool.classifiers.storage import as_stored, check_place
 from imgtool.errors import DataError
 
 MAX_NAMES_BYTES = 16_000_000
 
 
+Measure = Callable[[Trainable], dict[str, Any]]
+
+
 def export_model(
-    name: str | Path, output: Path, *, quantize: bool = False, names: Path | None = None, overwrite: bool = False
+    name: str | Path,
+    output: Path,
+    *,
+    quantize: bool = False,
+    names: Path | None = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    measure: Measure | None = None,
 ) -> None:
     """Write a model to another folder.
 
     quantize: matrices as int8 with a scale for each row; the stored accuracy, which is not theirs, is left out.
     names: a file with a line `identifier name` for each class. Raises DataError for classes that it does not name.
+    measure: returns the provenance of the model as it will be stored, with an accuracy; called before it is written.
+    device: on which the model is measured.
     """
-    model = open_model(name)
+    check_place(output, overwrite=overwrite)
+    model = open_model(name, device=device)
     if names is not None:
         name_classes(model, read_names(names))
+    chosen = model.quantizable() if quantize else ()
     if quantize:
         model.provenance = {key: value for key, value in model.provenance.items() if key != "accuracy"}
-    model.save(output, overwrite=overwrite, quantize=model.quantizable() if quantize else ())
+        model.restore(as_stored(model.arrays(), chosen))
+    if measure is not None:
+        model.provenance = measure(model)
+    model.save(output, overwrite=overwrite, quantize=chosen)
 
 
 def read_names(path: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from imgtool.batch.outputs import write_file
+from imgtool.batch.outputs import folder_of_its_own, output_errors, write_file
 from imgtool.batch.temporaries import sweep, temporary
 from imgtool.classifiers import fields
 from imgtool.errors import DataError, OutputError
@@ -86,10 +86,22 @@ def save_model(folder: Path, model: ModelData, *, overwrite: bool = False, quant
     except (ValueError, TypeError) as error:
         raise DataError(f"the model's description cannot be stored: {error}") from None
     fields.check(description)
-    write_file(folder / name, data, overwrite=True)
-    write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode() + b"\n", overwrite=True)
+    with output_errors(str(folder)), folder_of_its_own(folder):
+        _write(folder, name, data, json.dumps(description, indent=1).encode() + b"\n")
     _remove_others(folder, name, digest)
     return replace(model, weights_hash=digest, weights_bytes=len(data))
+
+
+def _write(folder: Path, name: str, weights: bytes, description: bytes) -> None:
+    """Write the two files, the description last. Where that fails, new weights are removed again."""
+    is_new = not (folder / name).exists()
+    try:
+        write_file(folder / name, weights, overwrite=True, like=folder / DESCRIPTION)
+        write_file(folder / DESCRIPTION, description, overwrite=True)
+    except BaseException:
+        if is_new:
+            (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def check_place(folder: Path, *, overwrite: bool = False) -> None:
@@ -99,25 +111,22 @@ def check_place(folder: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"{folder}: {strange}; imgtool does not replace it")
     if not overwrite and (folder / DESCRIPTION).exists():
         raise OutputError(f"{folder}: exists", hint="exists")
-    with _output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with output_errors(str(folder)), folder_of_its_own(folder, keep=False):
         sweep(str(folder))
         with temporary(str(folder)):
             pass
-        with contextlib.suppress(OSError):  # a folder that was there with a model stays
-            folder.rmdir()
 
 
 def _strangers(folder: Path) -> str | None:
     """Return why a folder may not be replaced: what in it does not belong to a model. None if it may."""
     if not os.path.lexists(folder):
         return None
-    with _output_errors(folder):
+    with output_errors(str(folder)):
         if not folder.is_dir():
             return "is no folder"
-        names = sorted(path.name for path in folder.iterdir())
-    own = {DESCRIPTION, CARD, METRICS}
-    others = [name for name in names if name not in own and not _WEIGHTS.fullmatch(name) and not _LEFTOVER.match(name)]
+        found = sorted(folder.iterdir())
+    names = [path.name for path in found]
+    others = [path.name for path in found if not _is_own(path)]
     if others:
         return f"holds other things than a model, such as {others[0]}"
     if DESCRIPTION in names:
@@ -125,9 +134,15 @@ def _strangers(folder: Path) -> str | None:
             load_description(folder)
         except DataError:
             return f"holds a {DESCRIPTION} that is not a model's"
-    elif own & set(names):
-        return f"holds {min(own & set(names))} and no model"
+    elif own := {CARD, METRICS} & set(names):
+        return f"holds {min(own)} and no model"
     return None
+
+
+def _is_own(path: Path) -> bool:
+    """Tell whether a name in a folder is one that a model's files have, and no folder's."""
+    known = {DESCRIPTION, CARD, METRICS}
+    return not path.is_dir() and bool(path.name in known or _WEIGHTS.fullmatch(path.name) or _LEFTOVER.match(path.name))
 
 
 def _remove_others(folder: Path, weights: str, digest: str) -> None:
@@ -150,14 +165,6 @@ def card_of(folder: Path, weights_hash: str) -> str | None:
     except OSError:
         return None
     return text if weights_hash in text else None
-
-
-@contextlib.contextmanager
-def _output_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
 
 
 def load_model(folder: Path, *, verify: bool = False) -> ModelData:
@@ -298,6 +305,14 @@ def weights_data(arrays: Mapping[str, np.ndarray], quantize: Sequence[str] = ())
         stored |= quantize_rows(name, array) if name in quantize else {name: np.ascontiguousarray(array)}
     data: bytes = save(stored)
     return data
+
+
+def as_stored(arrays: Mapping[str, np.ndarray], quantize: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the arrays as a file gives them back of which some are stored as int8."""
+    stored: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        stored |= quantize_rows(name, array) if name in quantize else {name: array}
+    return _dequantize(stored)
 
 
 def weights_size(arrays: Mapping[str, np.ndarray]) -> int:

@@ -138,6 +138,9 @@ def training_parts(parts: Parts, model: Trainable, share: float | None, seed: in
 
 def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, resume: bool) -> Path | None:
     """Return the checkpoint's path, None for a model without one. Raises OutputError for an unusable output."""
+    if resume and not model.keeps_checkpoints:
+        text = f"resume: {model.name} keeps no checkpoint to go on from; it is trained in one go"
+        raise ParameterError(text, parameters=("resume",))
     if output is None:
         return None
     check_place(output, overwrite=overwrite)

@@ -182,11 +182,11 @@ def end_on_interrupt() -> None:
 
 
 def say_what_is_left() -> None:
-    """Take the progress bar off the terminal, and say where a feature file can be gone on with."""
+    """Take the progress bar off the terminal, and say what can be gone on with: a feature file, a training."""
     if progress := sys.modules.get("imgtool.cli.progress"):
         progress.clear()
-    if resumable := sys.modules.get("imgtool.datasets.feature_file.resumable"):
-        for line in resumable.interruption_lines():
+    for name in ("imgtool.datasets.feature_file.resumable", "imgtool.networks.checkpoint"):
+        for line in sys.modules[name].interruption_lines() if name in sys.modules else ():
             complain(f"{line}; {ADVICE['resume']}")
 
 

@@ -28,6 +28,7 @@ MAX_THREADS = 1024  # more crash OpenMP on some machines
 MAX_FLOAT = float(np.finfo(np.float64).max)
 LENGTH_BYTES = 8  # the header's length, before it
 _ZEROS = "0" * 64
+_epochs: dict[Path, tuple[int, int]] = {}  # of each checkpoint that this process wrote or read: done, and in all
 _BEGIN = b'{"__metadata__":{'  # of the header, after its length
 _ABSENT = object()
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -78,6 +79,12 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     with new_file(path, overwrite=True) as file:
         file.write(header[: place.start(1)] + digest + header[place.end(1) :])
         file.write(data[end:])
+    _epochs[path] = len(checkpoint.history), checkpoint.identity["recipe"]["epochs"]
+
+
+def interruption_lines() -> list[str]:
+    """Return a line about each training that can be gone on with; called when the process ends early."""
+    return [f"{path}: {done} of {total} epochs are done" for path, (done, total) in _epochs.items() if path.exists()]
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -96,7 +103,9 @@ def load(path: Path, identity: Mapping[str, Any], threads: int | None = None) ->
     training, whose message says in what that differs.
     """
     try:
-        return _load(path, identity, threads)
+        checkpoint = _load(path, identity, threads)
+        _epochs[path] = len(checkpoint.history), identity["recipe"]["epochs"]
+        return checkpoint
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except OSError as error:

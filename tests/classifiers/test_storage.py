@@ -327,7 +327,17 @@ def test_a_model_is_replaced_only_when_asked_and_then_whole(tmp_path):
 
 @pytest.mark.parametrize(
     "files",
-    [["model.json"], ["model.json", "a.png"], ["CARD.md"], ["metrics.jsonl"], ["a/a.png", "model.json"], ["a.txt"]],
+    [
+        ["model.json"],
+        ["model.json", "a.png"],
+        ["CARD.md"],
+        ["metrics.jsonl"],
+        ["a/a.png", "model.json"],
+        ["a.txt"],
+        ["weights-0123456789abcdef.safetensors/a.png"],
+        [".imgtool-0123456789abcdef.tmp/a.png"],
+        ["CARD.md/a.png"],
+    ],
 )
 def test_a_folder_that_holds_anything_else_is_never_replaced(files, tmp_path):
     for name in files:
@@ -369,6 +379,42 @@ def test_a_write_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
     monkeypatch.undo()
     np.testing.assert_array_equal(load_model(folder).arrays["fc.weight"], arrays()["fc.weight"])
     assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_first_write_that_fails_leaves_nothing(tmp_path, failing, monkeypatch):
+    calls, real = [], os.fsync
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == failing:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match="no space left"):
+        save_model(tmp_path / "new" / "model", MODEL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_that_was_there_is_not_made_anew(tmp_path):
+    (tmp_path / "model").mkdir(mode=0o700)
+    before = (tmp_path / "model").stat()
+    check_place(tmp_path / "model")
+    assert (tmp_path / "model").stat().st_ino == before.st_ino
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no modes here")
+def test_F20_a_replaced_model_keeps_its_mode_and_a_link_to_its_folder_stays(tmp_path):
+    save_model(tmp_path / "model", MODEL)
+    for path in (tmp_path / "model").iterdir():
+        path.chmod(0o600)
+    (tmp_path / "link").symlink_to("model")
+    save_model(tmp_path / "link", replace(MODEL, arrays=arrays(1)), overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    found = list((tmp_path / "model").iterdir())
+    assert len(found) == 2
+    assert {path.stat().st_mode & 0o777 for path in found} == {0o600}
 
 
 # A child that ends itself before the n-th event that touches the file system, for every n until it comes through.

@@ -1,6 +1,7 @@
 """`imgtool models`."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -108,3 +109,21 @@ def test_export_names_classes_that_are_called_by_identifiers(trained, tmp_path, 
     done = run("models", "export", trained, "--names", names, "-o", tmp_path / "other")
     assert (done.status, done.err.count("\n")) == (1, 1)
     assert "'grass'" in done.err
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_export_writes_nothing_where_the_data_to_measure_do_not_fit(trained, there, tmp_path, run):
+    (tmp_path / "data" / "brick").mkdir(parents=True)
+    (tmp_path / "data" / "zebra").mkdir()
+    for name in ("brick", "zebra"):
+        shutil.copy(SAMPLES / "textures" / "brick" / "brick_00.png", tmp_path / "data" / name)
+    if there:
+        shutil.copytree(trained, tmp_path / "out")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done = run(
+        "models", "export", trained, "--quantize", "--measure", tmp_path / "data", "-o", tmp_path / "out", "--force"
+    )
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "'zebra'" in done.err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert (tmp_path / "out").exists() == there

@@ -1,6 +1,9 @@
 """`imgtool train`: what it writes, what it refuses, and when."""
 
+import errno
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -200,3 +203,39 @@ def test_a_file_of_the_checkpoints_name_that_is_none_stays(options, tmp_path, ca
     assert "model.checkpoint: is no checkpoint" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["model.checkpoint"]
     assert (tmp_path / "model.checkpoint").read_text() == "my notes"
+
+
+@pytest.mark.parametrize("model", ["two-layer", "hog-svm"])
+@pytest.mark.parametrize("left", [None, b"my notes", b"\0" * 8 + b'{"__metadata__":{'])
+def test_what_keeps_no_checkpoint_cannot_be_resumed_and_leaves_those_of_others(model, left, tmp_path, capsys):
+    checkpoint = tmp_path / "model.checkpoint"
+    if left is not None:
+        checkpoint.write_bytes(left)
+    assert train(tmp_path / "model", "--model", model, "--resume", "--force", "-q") == 2
+    assert f"--resume: {model} keeps no checkpoint" in capsys.readouterr().err
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == ([] if left is None else [left])
+
+
+def test_F8_an_interrupted_training_says_how_to_go_on(tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    options = ["--model", "lenet", "--epochs", "500", "-q"]
+    command = [*IMGTOOL, "train", str(TEXTURES), "-o", str(tmp_path / "cut"), *options]
+    checkpoint = tmp_path / "cut.checkpoint"
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert re.fullmatch(rb"imgtool: \S+/cut\.checkpoint: \d+ of 500 epochs are done; --resume goes on\n", errors)
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.checkpoint"]
+
+
+def test_a_model_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert train(tmp_path / "new" / "model", *QUICK) == 1
+    assert "cannot be written: no space left" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

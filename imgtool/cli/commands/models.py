@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -142,15 +143,13 @@ def export(
     --quantize drops the stored accuracy, which is not that of the 8-bit weights; --measure adds a new one.
     """
     from imgtool.classifiers.export import export_model
-    from imgtool.classifiers.registry import open_model
     from imgtool.datasets.formats import load_dataset
     from imgtool.evaluation.measuring import measure
 
-    export_model(name, output, quantize=quantize, names=names, overwrite=force)
+    measured = None
     if data is not None:
         parts = load_dataset(data)
-        stored = open_model(str(output.absolute()), device=device)
-        stored.provenance = measure(stored, parts.train if parts.test is None else parts.test)
-        stored.save(output, overwrite=True, quantize=stored.quantizable() if quantize else ())
+        measured = functools.partial(measure, test=parts.train if parts.test is None else parts.test)
+    export_model(name, output, quantize=quantize, names=names, overwrite=force, device=device, measure=measured)
     if not quiet:
         emit(f"{output}: {sum(file.stat().st_size for file in output.iterdir()) / 1e6:.2f} MB\n")
