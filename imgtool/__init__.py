@@ -21,6 +21,7 @@ _MODULES = {
     "convert": "imgtool.image.color",
     "to_gray": "imgtool.image.color",
     "resize": "imgtool.image.resize",
+    "flatten": "imgtool.image.alpha",
     "kernel": "imgtool.filters.kernels",
     "convolve": "imgtool.filters.convolve",
     "neighborhood": "imgtool.filters.neighborhood",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from imgtool.filters.gradient import gradient, magnitude, phase
     from imgtool.filters.kernels import kernel
     from imgtool.filters.neighborhood import neighborhood
+    from imgtool.image.alpha import flatten
     from imgtool.image.color import convert, to_gray
     from imgtool.image.read import probe, read
     from imgtool.image.resize import resize
@@ -126,6 +128,7 @@ __all__ = [
     "filter_images",
     "fisher_vector",
     "fit_codebook",
+    "flatten",
     "gist",
     "gradient",
     "hog",

@@ -27,7 +27,7 @@ from imgtool.cli.vectors import Vectors
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import BORDERS, border_named
 from imgtool.names import unknown_name
-from imgtool.pipelines.source import MAX_PIXELS, Reading, Source
+from imgtool.pipelines.source import MAX_PIXELS, Reading, Source, color_text
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -126,6 +126,7 @@ def _build_images(
     max_pixels: int,
     allow_truncated: bool,
     isolate: bool,
+    background: str | None,
     jobs: int | None,
     quiet: bool,
     verbose: bool,
@@ -137,7 +138,7 @@ def _build_images(
         from imgtool.batch.isolated import IsolatedReader
 
         isolated = IsolatedReader()
-    source = Source(found, Reading(max_pixels, allow_truncated), isolated)
+    source = Source(found, Reading(max_pixels, allow_truncated, color_text(background)), isolated)
     return Images(source, jobs or processors(), quiet, verbose, asked_jobs=jobs)
 
 
@@ -187,6 +188,7 @@ images = bundle(
     ),
     click.option("--allow-truncated", is_flag=True, help="Read truncated files as far as they go."),
     click.option("--isolate", is_flag=True, help="Decode in separate processes, to survive crashes."),
+    click.option("--background", metavar="COLOR", help="Show transparent images on a color: white, #rrggbb, or R,G,B."),
     jobs,
     quiet,
     verbose,

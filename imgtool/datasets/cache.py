@@ -11,6 +11,7 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image import read
+from imgtool.image.alpha import flatten, has_alpha
 
 CACHE_BYTES = 1 << 30  # of decoded images at most
 MEMORY_SHARE = 4  # the cache takes at most one such part of the machine's memory
@@ -35,7 +36,7 @@ class ImageCache:
             return found
         try:
             data = path.read_bytes()
-            image = read(data)
+            image = read_flat(data)
         except OSError as error:
             raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from None
         except ImageError as error:
@@ -56,6 +57,12 @@ class ImageCache:
             with self._lock:
                 self._hashes[path] = digest
         return self._hashes[path]
+
+
+def read_flat(file: Path | bytes) -> np.ndarray:
+    """Return the image in a file or its bytes, without alpha: a transparent one is shown on white."""
+    image = read(file)
+    return flatten(image) if has_alpha(image.shape) else image
 
 
 def default_budget() -> int:

@@ -12,9 +12,9 @@ from typing import Self
 
 import numpy as np
 
-from imgtool.datasets.cache import ImageCache
+from imgtool.datasets.cache import ImageCache, read_flat
 from imgtool.errors import DataError, ImageError
-from imgtool.image import read
+from imgtool.image.alpha import flatten, has_alpha
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,19 @@ class Dataset:
         return len(self.labels)
 
     def image(self, index: int) -> np.ndarray:
-        """Return one image as an array. Raises ImageError, naming the file; DataError in a data set of vectors."""
+        """Return one image as an array without alpha: transparent ones are shown on white.
+
+        Raises ImageError, naming the file; DataError in a data set of vectors.
+        """
         item = self.items[index]
         if isinstance(item, np.ndarray):
             if item.ndim < 2:
                 raise DataError("the data set holds vectors, and this needs images")
-            return item
+            return flatten(item) if has_alpha(item.shape) else item
         if self.cache is not None:
             return self.cache.image(Path(item))
         try:
-            return read(item)
+            return read_flat(item)
         except ImageError as error:
             raise ImageError(f"{item}: {error}") from None
 

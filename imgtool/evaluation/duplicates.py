@@ -13,8 +13,7 @@ import numpy as np
 from imgtool.batch.pool import ordered_map, processors
 from imgtool.datasets.dataset import Dataset
 from imgtool.events import Events, Progress
-from imgtool.image.color import split_alpha
-from imgtool.image.pixels import white_level
+from imgtool.image.alpha import flatten
 
 
 def duplicates(train: Dataset, test: Dataset, events: Events | None = None) -> Iterator[tuple[str, str]]:
@@ -41,12 +40,11 @@ def _keys(dataset: Dataset) -> Iterator[tuple[Any, ...]]:
 
 
 def _key(dataset: Dataset, index: int) -> tuple[Any, ...]:
-    """Return a key that is the same for equal pixels, whether gray is stored as color or with an opaque alpha."""
+    """Return a key that is equal for what looks the same: gray stored as color, with alpha, or hidden color."""
     item = dataset.items[index]
     image = item if isinstance(item, np.ndarray) else dataset.image(index)
     if image.ndim == 3:
-        color, alpha = split_alpha(image)
-        image = color if alpha is None or (alpha == white_level(alpha.dtype)).all() else image
+        image = flatten(image)
         if image.ndim == 3 and image.shape[2] == 3 and (image == image[:, :, :1]).all():
             image = image[:, :, 0]
     return image.shape, image.dtype.str, hashlib.blake2b(image.tobytes(), digest_size=16).digest()

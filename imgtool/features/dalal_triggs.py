@@ -14,7 +14,8 @@ from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError
 from imgtool.features.validation import require_finite, require_roots
 from imgtool.filters.gradient import gradient, magnitude, phase
-from imgtool.image.color import MAX_CHANNELS, split_alpha
+from imgtool.image.alpha import flatten
+from imgtool.image.color import MAX_CHANNELS
 
 CLIP = np.float32(0.2)
 _STRIP_PIXELS = 1 << 15  # pixels worked on at once: their votes stay in the processor's cache
@@ -69,7 +70,7 @@ def dalal_triggs(
     """
     orientations, cell = whole_number(orientations, "orientations"), whole_number(cell, "cell")
     block = whole_number(block, "block")
-    array = split_alpha(image_array(image, max_channels=MAX_CHANNELS))[0]
+    array = flatten(image_array(image, max_channels=MAX_CHANNELS))
     (height, width), side = array.shape[:2], cell * block
     if min(height, width) < side:
         raise ImageError(f"is {width}x{height} pixels; one block of HoG needs {side}x{side}")

@@ -24,7 +24,8 @@ from imgtool.arrays import image_array, real_number, whole_number, whole_numbers
 from imgtool.errors import ParameterError
 from imgtool.features.validation import require_finite
 from imgtool.filters.borders import pad
-from imgtool.image.color import MAX_CHANNELS, split_alpha, to_rgb
+from imgtool.image.alpha import flatten
+from imgtool.image.color import MAX_CHANNELS, to_rgb
 
 PRESETS: dict[str, dict[str, Any]] = {
     "lmgist": {"size": 256, "orientations": (8, 8, 8, 8), "blocks": 4, "prefilter": 4.0, "color": False},
@@ -120,7 +121,7 @@ def square(image: np.ndarray, size: int, *, color: bool = False) -> np.ndarray:
     Resized as MATLAB's bilinear imresize with antialiasing does, until the shorter side is `size`; then the center is
     cut out.
     """
-    image = to_rgb(image) if color else split_alpha(image)[0]
+    image = to_rgb(image) if color else flatten(image)
     require_finite(image, "GIST")
     rows, columns = _resized_shape(image.shape, size)
     resized = _resample(image, rows, size)

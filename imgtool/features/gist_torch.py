@@ -16,7 +16,8 @@ from imgtool.features import gist
 from imgtool.features.exact_torch import batches, by_shape, exact, to_device
 from imgtool.features.validation import require_finite
 from imgtool.filters.borders import indices
-from imgtool.image.color import MAX_CHANNELS, split_alpha, to_rgb
+from imgtool.image.alpha import flatten
+from imgtool.image.color import MAX_CHANNELS, to_rgb
 
 _BYTES_A_PIXEL = 64  # of the padded square: its spectrum, a product with a filter, responses
 
@@ -39,9 +40,9 @@ def gist_batch(
     """
     gist.require_parameters(size, orientations, blocks, prefilter)
     images = [image_array(image, max_channels=MAX_CHANNELS) for image in images]
-    for image in images:
+    colors = [to_rgb(image) if color else flatten(image) for image in images]
+    for image in colors:
         require_finite(image, "GIST")
-    colors = [to_rgb(image) if color else split_alpha(image)[0] for image in images]
     length = (3 if color else 1) * sum(orientations) * blocks**2
     result = np.empty((len(colors), length), np.float32)
     with exact():

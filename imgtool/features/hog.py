@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike
 from imgtool.arrays import image_array, whole_number, whole_pair
 from imgtool.errors import ImageError
 from imgtool.features.validation import require_finite, require_roots
-from imgtool.image.color import MAX_CHANNELS, split_alpha
+from imgtool.image.alpha import flatten
+from imgtool.image.color import MAX_CHANNELS
 from imgtool.names import unknown_name
 
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys", "none")
@@ -102,7 +103,7 @@ def cell_histograms(image: ArrayLike, *, orientations: int = 9, cell: Pair = 8, 
     """
     orientations = whole_number(orientations, "orientations")
     high, wide = whole_pair(cell, "cell")
-    image = split_alpha(image_array(image, max_channels=MAX_CHANNELS))[0]
+    image = flatten(image_array(image, max_channels=MAX_CHANNELS))
     require_finite(image, "HoG")
     if sqrt:
         require_roots(image)

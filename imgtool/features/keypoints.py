@@ -76,9 +76,10 @@ def sparse_sift(image: ArrayLike) -> Descriptors:
     if min(array.shape[:2]) < _MIN_SIDE_PIXELS:
         size = f"{array.shape[1]}x{array.shape[0]}"
         raise ImageError(f"is {size} pixels; SIFT at keypoints needs {_MIN_SIDE_PIXELS}x{_MIN_SIDE_PIXELS}")
-    if array.dtype.kind == "f":  # integers are divided by what is white, however large
-        require_finite(array, "SIFT")
-    found, values = cv2.SIFT.create().detectAndCompute(convert_depth(to_gray(array), "8"), None)
+    gray = to_gray(array)
+    if gray.dtype.kind == "f":  # integers are divided by what is white, however large
+        require_finite(gray, "SIFT")
+    found, values = cv2.SIFT.create().detectAndCompute(convert_depth(gray, "8"), None)
     frames = np.array([(*each.pt, each.size, each.angle) for each in found], np.float32).reshape(-1, 4)
     norms = np.array([each.response for each in found], np.float32)
     rows = np.zeros((0, 128), np.float32) if values is None else np.asarray(values, np.float32)

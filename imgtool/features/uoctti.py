@@ -17,7 +17,8 @@ from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError
 from imgtool.features.validation import require_finite
 from imgtool.filters.gradient import gradient, magnitude, strongest_channel
-from imgtool.image.color import MAX_CHANNELS, split_alpha
+from imgtool.image.alpha import flatten
+from imgtool.image.color import MAX_CHANNELS
 
 CLIP = 0.2
 _STRIP_PIXELS = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
@@ -89,7 +90,7 @@ def vlfeat_dalal_triggs(
 def _cells(image: ArrayLike, orientations: int, cell: int, bilinear: bool) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return directed histograms (cell rows, cell columns, 2 orientations) and the four factors that normalize them."""
     cell = whole_number(cell, "cell")
-    array = split_alpha(image_array(image, max_channels=MAX_CHANNELS))[0]
+    array = flatten(image_array(image, max_channels=MAX_CHANNELS))
     rows, columns = ((side + cell // 2) // cell for side in array.shape[:2])
     if min(rows, columns) < 1:
         half = cell - cell // 2

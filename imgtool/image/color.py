@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import cast_rounding, image_array
 from imgtool.errors import ImageError, ParameterError
+from imgtool.image.alpha import WHITE, Color, flatten, join_alpha, split_alpha
 from imgtool.image.pixels import Extremes, extremes_of, white_level
 from imgtool.names import unknown_name
 
@@ -25,27 +26,7 @@ _WHITE_U, _WHITE_V = (part / (_WHITE @ (1, 15, 3)) for part in (4 * _WHITE[0], 9
 _EPSILON, _KAPPA = 0.008856, 903.3  # where CIE's lightness turns from a line into a cube root, and the line's slope
 
 
-def split_alpha(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return color (height, width[, 3]) and alpha (height, width), or None where there is none."""
-    if image.ndim == 3 and image.shape[2] in (2, 4):
-        color = image[:, :, 0] if image.shape[2] == 2 else image[:, :, :3]
-        return np.ascontiguousarray(color), np.ascontiguousarray(image[:, :, -1])
-    if image.ndim == 3 and image.shape[2] == 1:
-        return np.asarray(image[:, :, 0]), None
-    return image, None
-
-
-def join_alpha(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """Return color with alpha as its last channel, scaled to the color's type."""
-    if alpha is None:
-        return color
-    if alpha.dtype != color.dtype:
-        scaled = alpha.astype(np.float64) * (white_level(color.dtype) / white_level(alpha.dtype))
-        alpha = cast_rounding(scaled, color.dtype)
-    return np.dstack([color, alpha])
-
-
-def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
+def to_gray(image: ArrayLike, method: str = "rec601", *, background: Color = WHITE) -> np.ndarray:
     """Convert an image to gray.
 
     Parameters
@@ -54,11 +35,13 @@ def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
         Gray, gray with alpha, RGB or RGBA; bool, integers or floats.
     method : {"rec601", "mean"}
         0.299 R + 0.587 G + 0.114 B, or the plain mean.
+    background : str or (int, int, int)
+        Color that shows through what is transparent; see `flatten`.
 
     Returns
     -------
     ndarray, (height, width)
-        In the image's type; integers are rounded half to even. A gray image is returned unchanged; alpha is dropped.
+        In the image's type; integers are rounded half to even. A gray image without alpha is returned unchanged.
 
     Raises
     ------
@@ -79,7 +62,7 @@ def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
     >>> imgtool.to_gray(np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8))
     array([[ 76, 150]], dtype=uint8)
     """
-    color, _ = split_alpha(image_array(image, max_channels=MAX_CHANNELS))
+    color = flatten(image_array(image, max_channels=MAX_CHANNELS), background)
     if color.ndim == 2:
         return color
     if method not in ("rec601", "mean"):
@@ -93,8 +76,8 @@ def to_gray(image: ArrayLike, method: str = "rec601") -> np.ndarray:
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
-    """Return (height, width, 3) of the same type; alpha is dropped."""
-    color, _ = split_alpha(image)
+    """Return (height, width, 3) of the same type; what is transparent is seen on white."""
+    color = flatten(image)
     return np.repeat(color[:, :, None], 3, axis=2) if color.ndim == 2 else color
 
 
@@ -216,7 +199,9 @@ SPACES = ("gray", "rgb", *NUMBER_SPACES)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def convert(image: ArrayLike, space: str, *, source: str = "rgb", gray: str = "rec601") -> np.ndarray:
+def convert(
+    image: ArrayLike, space: str, *, source: str = "rgb", gray: str = "rec601", background: Color = WHITE
+) -> np.ndarray:
     """Convert an image to another color space.
 
     Parameters
@@ -230,12 +215,15 @@ def convert(image: ArrayLike, space: str, *, source: str = "rgb", gray: str = "r
         Color space of the image: `rgb` and `gray` for pixels, or the space of its values.
     gray : {"rec601", "mean"}
         Formula for gray; see `to_gray`.
+    background : str or (int, int, int)
+        Color that shows through what is transparent; see `flatten`.
 
     Returns
     -------
     ndarray
-        `gray` and `rgb`: (height, width[, channels]) in the image's type, with its alpha; RGB from another space is
-        float32. Other spaces: (height, width, 3), for `cmyk` (height, width, 4), float32, without alpha.
+        `rgb`: (height, width[, channels]) in the image's type, with its alpha; float32 from another space. `gray`:
+        (height, width) in the image's type. Other spaces: (height, width, 3), for `cmyk` (height, width, 4), float32.
+        All but `rgb` are without alpha: they are those of the image on its background.
 
     Raises
     ------
@@ -267,10 +255,12 @@ def convert(image: ArrayLike, space: str, *, source: str = "rgb", gray: str = "r
         if array.shape[2:] != (channels,) or array.dtype.kind != "f":
             raise ImageError(f"holds no {source} numbers: these are {channels} floating point channels")
         array = np.asarray(back(array.astype(np.float64)), np.float32)
-    color, alpha = split_alpha(array)
+    if space == "gray":
+        return to_gray(array, gray, background=background)
     if space in NUMBER_SPACES:
-        return np.asarray(NUMBER_SPACES[space][0](to_unit(to_rgb(color))), np.float32)
-    return join_alpha(to_gray(color, gray) if space == "gray" else to_rgb(color), alpha)
+        return np.asarray(NUMBER_SPACES[space][0](to_unit(to_rgb(flatten(array, background)))), np.float32)
+    color, alpha = split_alpha(array)
+    return join_alpha(to_rgb(color), alpha)
 
 
 def direction_picture(magnitude: np.ndarray, phase: np.ndarray, extremes: Extremes | None = None) -> np.ndarray:

@@ -55,6 +55,7 @@ def describe_images(
     max_pixels: int = MAX_PIXELS,
     allow_truncated: bool = False,
     isolate: bool = False,
+    background: Any = None,
     watch: Watch | None = None,
     **parameters: Any,
 ) -> Any:
@@ -89,6 +90,8 @@ def describe_images(
         Read truncated files as far as possible, with a remark "damaged".
     isolate : bool
         Decode in a separate process, so that a crash costs only its own image.
+    background : str or (int, int, int)
+        Color that transparent images are shown on; default: white, with a remark "alpha". See `flatten`.
     watch : callable
         Wrapper of the iterator of outcomes, such as `tqdm.tqdm`.
     **parameters
@@ -122,7 +125,10 @@ def describe_images(
     >>> summary.width
     512
     """
-    source = source_of(images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate, resize=resize)
+    source = source_of(
+        images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate, resize=resize,
+        background=background,
+    ).flat()  # fmt: skip
     beside = None if output is None else path_text(output, "output")
     filled = complete(descriptor, parameters)
     place = _resolve(device)
@@ -130,7 +136,7 @@ def describe_images(
         source=source,
         describe=checked_descriptor(descriptor, filled) if place == "cpu" else None,
         batch=None if place == "cpu" else batch_descriptor(descriptor, filled, place),
-        meta=meta_of(descriptor, filled, resize, place),
+        meta=meta_of(descriptor, {**filled, **source.reading.meta}, resize, place),
         cluster=cluster,
         jobs=job_count(jobs),
         draw=_drawing(descriptor, filled, path_text(visualize, "visualize"), source, overwrite, beside)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imgtool.errors import DataError, ParameterError
 from imgtool.names import unknown_name
 from imgtool.pipelines.sizes import parse_size, resize_to
+from imgtool.pipelines.source import BACKGROUND, Reading, color_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,12 +114,16 @@ def descriptor_of(meta: Mapping[str, Any], folder: str = "") -> Describe:
     Raises KeyError, TypeError or ValueError for a meta that does not say.
     """
     parameters = dict(meta["parameters"])
-    size = parameters.pop("resize", None)
+    size, background = parameters.pop("resize", None), parameters.pop("background", BACKGROUND)
     describe = descriptor(meta["descriptor"], parameters, folder)
-    if size is None:
-        return describe
-    width_height = parse_size("resize", str(size))
-    return lambda image: describe(resize_to(image, width_height))
+    width_height = None if size is None else parse_size("resize", str(size))
+    reading = Reading(background=color_text(background))
+
+    def prepared(image: np.ndarray) -> Any:
+        shown = reading.show(image, [])
+        return describe(resize_to(shown, width_height) if width_height else shown)
+
+    return prepared
 
 
 def batch_descriptor(name: str, parameters: Mapping[str, Any], device: str) -> DeviceBatch[Any]:

@@ -142,7 +142,7 @@ def filter_of(
 
     from imgtool.filters.kernels import is_derivative
     from imgtool.filters.strip_filter import StripFilter, convolution_type
-    from imgtool.image.color import join_alpha, split_alpha
+    from imgtool.image.alpha import join_alpha, split_alpha
     from imgtool.image.pixels import extremes_of, to_pixels
 
     _check_names(border, range, depth)

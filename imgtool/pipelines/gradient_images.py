@@ -66,7 +66,7 @@ def gradient_filter(
     from imgtool.filters.engine.magnitude import magnitude_by
     from imgtool.filters.gradient import color_gradient, magnitude, operator_kernels, phase, reach
     from imgtool.filters.strip_filter import StripFilter
-    from imgtool.image.color import split_alpha
+    from imgtool.image.alpha import split_alpha
     from imgtool.image.pixels import extremes_of
 
     kernels = operator_kernels(operator, sigma)

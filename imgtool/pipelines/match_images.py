@@ -32,6 +32,7 @@ def match_images(
     from imgtool.features.drawing import matches_picture
     from imgtool.features.keypoints import match, sparse_sift
 
+    source = source.flat()
     try:
         right = source.other(other).read(0, [])
         of_right = sparse_sift(right)

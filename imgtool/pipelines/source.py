@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -21,30 +21,55 @@ if TYPE_CHECKING:
     from imgtool.image.codecs.header import Header
     from imgtool.image.strips import RowFile
 
+BACKGROUND = "white"  # image.alpha's WHITE, for the same reason
 MAX_PIXELS = 178_000_000  # image.read's, which stands here too because that imports NumPy; a test holds them equal
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read: everything that `imgtool.image.read` is told beside the file.
+    """How images are read: everything that `imgtool.image.read` is told beside the file, and what becomes of alpha.
 
-    max_pixels: an image that has more is refused; allow_truncated: cut files are read as far as they go.
+    max_pixels: an image that has more is refused; allow_truncated: cut files are read as far as they go. background:
+    the color that transparent images are shown on, None unless asked for; flat: they are shown on one in any case.
     """
 
     max_pixels: int = MAX_PIXELS
     allow_truncated: bool = False
+    background: str | None = None
+    flat: bool = False
+
+    @property
+    def flattens(self) -> bool:
+        """Whether images come without alpha."""
+        return self.flat or self.background is not None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What changes pixels and is not as it is by default: feature files hold it beside the parameters."""
+        return {} if self.background in (None, BACKGROUND) else {"background": self.background}
+
+    def show(self, image: np.ndarray, remarks: list[Remark]) -> np.ndarray:
+        """Return an image without alpha if so wanted; a remark is added where something shows through."""
+        from imgtool.image.alpha import flatten, has_alpha, is_opaque
+
+        if not (self.flattens and has_alpha(image.shape)):
+            return image
+        if not is_opaque(image[:, :, -1]):
+            remarks.append(Remark("alpha", by_rule=self.background is not None))
+        return flatten(image, self.background or BACKGROUND)
 
     def decode(self, data: bytes, read: Callable[..., np.ndarray], remarks: list[Remark]) -> np.ndarray:
         """Return the array that an image's bytes hold; remarks are added on what it lacks. Raises ImageError."""
         settings = {**asdict(self), "allow_truncated": False, "remarks": remarks}
+        del settings["background"], settings["flat"]
         try:
-            return read(data, **settings)
+            return self.show(read(data, **settings), remarks)
         except ImageError:
             if not self.allow_truncated:
                 raise
         image = read(data, **{**settings, "allow_truncated": True})
         remarks.append(Remark("damaged"))
-        return image
+        return self.show(image, remarks)
 
 
 class Source:
@@ -71,6 +96,10 @@ class Source:
     def in_size(self, resize: str | None) -> Source:
         """Return the same images, brought to a size."""
         return Source(self.inputs, self.reading, self.isolated, resize)
+
+    def flat(self) -> Source:
+        """Return the same images, without alpha: transparent ones are shown on the background."""
+        return Source(self.inputs, replace(self.reading, flat=True), self.isolated, self.resize)
 
     def other(self, path: str) -> Source:
         """Return another image, read in the same way."""
@@ -112,6 +141,7 @@ class Source:
     def rows(self, index: int) -> Iterator[RowFile | None]:
         """Hold open a large file that is sliced by rows; None when it has to be read as a whole."""
         from imgtool.filters.strip_filter import LARGE_PIXELS
+        from imgtool.image.alpha import has_alpha
         from imgtool.image.strips import open_rows
 
         path = self.input(index).path
@@ -119,7 +149,7 @@ class Source:
         large = is_file and os.path.getsize(path) >= LARGE_PIXELS
         file = open_rows(path, max_pixels=self.reading.max_pixels) if large else None
         with file or nullcontext():
-            yield file
+            yield None if file and self.reading.flattens and has_alpha(file.shape) else file
 
     def close(self) -> None:
         """End what was started to read the images."""
@@ -136,8 +166,8 @@ class Source:
 class ArraySource(Source):
     """Arrays, taken one by one as they are asked for, so that they may come from a generator of any length."""
 
-    def __init__(self, arrays: Iterable[Any], resize: str | None = None) -> None:
-        super().__init__((), resize=resize)
+    def __init__(self, arrays: Iterable[Any], reading: Reading = Reading(), resize: str | None = None) -> None:
+        super().__init__((), reading, resize=resize)
         self._arrays = arrays
         self._waiting: dict[int, Any] = {}
 
@@ -147,7 +177,11 @@ class ArraySource(Source):
 
     def in_size(self, resize: str | None) -> Source:
         """Return the same arrays, brought to a size."""
-        return ArraySource(self._arrays, resize)
+        return ArraySource(self._arrays, self.reading, resize)
+
+    def flat(self) -> Source:
+        """Return the same arrays, without alpha."""
+        return ArraySource(self._arrays, replace(self.reading, flat=True), self.resize)
 
     def indexes(self, first: int = 0) -> Iterator[int]:
         """Yield the indexes of the arrays in order; each is kept until it is read."""
@@ -169,7 +203,7 @@ class ArraySource(Source):
         """Return one array, once. Raises ImageError where it is no image."""
         from imgtool.arrays import image_array
 
-        image = image_array(self._waiting.pop(index))
+        image = self.reading.show(image_array(self._waiting.pop(index)), remarks)
         return resize_to(image, self._size) if self._size else image
 
 
@@ -183,6 +217,7 @@ def source_of(
     allow_truncated: bool = False,
     isolate: bool = False,
     resize: str | None = None,
+    background: Any = None,
 ) -> Source:
     """Return the source for a file or folder, several of them, arrays, or a source.
 
@@ -190,12 +225,13 @@ def source_of(
     """
     if isinstance(images, Source):
         return images.in_size(resize) if resize else images
+    reading = Reading(max_pixels, allow_truncated, color_text(background))
     if not isinstance(images, str | os.PathLike):
         if hasattr(images, "dtype") and not isinstance(images, type) and images.ndim < 4:
             raise ImageError("is one array; several images come as a list or an iterator")
         first, images = _peek(images)
         if not isinstance(first, str | os.PathLike | None):
-            return ArraySource(images, resize)
+            return ArraySource(images, reading, resize)
     isolated = None
     if isolate:
         from imgtool.batch.isolated import IsolatedReader
@@ -204,7 +240,17 @@ def source_of(
     paths = [images] if isinstance(images, str | os.PathLike) else list(images)
     names = [path_text(path, "images") for path in paths]
     inputs = expand(names) if names else ()  # expand takes no path for standard input
-    return Source(inputs, Reading(max_pixels, allow_truncated), isolated, resize)
+    return Source(inputs, reading, isolated, resize)
+
+
+def color_text(color: Any) -> str | None:
+    """Return a background as a text that is the same for the same color: its name if it is the default, #rrggbb."""
+    if color is None:
+        return None
+    from imgtool.image.alpha import parse_color
+
+    text = "#" + "".join(f"{round(255 * level):02x}" for level in parse_color(color))
+    return BACKGROUND if text == "#ffffff" else text
 
 
 def _peek(images: Iterable[Any]) -> tuple[Any, Iterable[Any]]:

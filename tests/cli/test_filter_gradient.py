@@ -16,7 +16,7 @@ from imgtool.filters.kernel_files import load_kernel, matrix_text
 from imgtool.filters.kernels import KERNELS, kernel
 from imgtool.filters.neighborhood import NEIGHBORHOODS, neighborhood
 from imgtool.image import encode, read
-from imgtool.image.color import join_alpha, split_alpha
+from imgtool.image.alpha import join_alpha, split_alpha
 from locations import SAMPLES
 
 ENTRIES = {**KERNELS, **NEIGHBORHOODS}

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.gist import PRESETS, gabor_bank, gist, normalize_contrast, square, stretch
+from imgtool.image.alpha import flatten
 from locations import REFERENCE
 
 GIST = np.load(REFERENCE / "gist.npz")
@@ -198,10 +199,13 @@ def test_orientation_j_answers_to_gradients_at_minus_180_j_over_o_degrees(degree
     assert strongest == (-degrees * 8 // 180) % 8
 
 
-def test_alpha_is_left_out():
+def test_what_is_transparent_is_seen_on_white():
     color = IMAGES["coffee_200x300"]
     alpha = np.random.default_rng(0).integers(0, 256, color.shape[:2], dtype=np.uint8)
-    np.testing.assert_array_equal(gist(np.dstack([color, alpha]), size=64), gist(color, size=64))
+    image = np.dstack([color, alpha])
+    np.testing.assert_array_equal(gist(image, size=64), gist(flatten(image), size=64))
+    image[..., 3] = 255
+    np.testing.assert_array_equal(gist(image, size=64), gist(color, size=64))
 
 
 @pytest.mark.parametrize("size", [33, 40, 64])

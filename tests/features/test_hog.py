@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.hog import NORMS, cell_histograms, hog
+from imgtool.image.alpha import flatten
 from locations import REFERENCE
 
 HOG = np.load(REFERENCE / "hog.npz")
@@ -169,10 +170,13 @@ def test_brightness_and_contrast_change_next_to_nothing(norm):
     np.testing.assert_allclose(hog(3 * image + 50, norm=norm), hog(image, norm=norm), atol=1e-4)
 
 
-def test_alpha_is_left_out():
+def test_what_is_transparent_is_seen_on_white():
     color = IMAGES["window_128x64"]
     alpha = np.random.default_rng(0).integers(0, 256, color.shape[:2], dtype=np.uint8)
-    np.testing.assert_array_equal(hog(np.dstack([color, alpha])), hog(color))
+    image = np.dstack([color, alpha])
+    np.testing.assert_array_equal(hog(image), hog(flatten(image)))
+    image[..., 3] = 255
+    np.testing.assert_array_equal(hog(image), hog(color))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32, np.float64])

@@ -193,7 +193,8 @@ def test_any_floats_give_finite_descriptors_or_are_refused(image):
         assert np.linalg.norm(found.values, axis=1).max() <= 1.001
 
 
-def test_color_is_made_gray_and_alpha_left_out():
+def test_color_is_made_gray_and_an_opaque_alpha_left_out():
     color = np.random.default_rng(0).integers(0, 256, (20, 20, 4), np.uint8)
+    color[..., 3] = 255
     gray = np.rint(color[..., :3] @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     np.testing.assert_array_equal(dense_sift(color).values, dense_sift(gray).values)

@@ -88,13 +88,6 @@ def test_gray_is_rec_601_or_the_mean():
         color.to_gray(image, "luma")
 
 
-@given(hnp.arrays(np.uint8, (3, 4, 4)))
-def test_alpha_is_split_and_joined(image):
-    np.testing.assert_array_equal(color.join_alpha(*color.split_alpha(image)), image)
-    joined = color.join_alpha(color.split_alpha(image)[0].astype(np.float32) / 255, color.split_alpha(image)[1])
-    np.testing.assert_allclose(joined * 255, image, atol=1e-4)
-
-
 def test_direction_picture_is_red_for_a_rise_to_the_right_and_black_where_flat():
     picture = color.direction_picture(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]]))
     assert picture.tolist() == [[[255, 0, 0], [0, 0, 0]]]

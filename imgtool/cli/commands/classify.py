@@ -74,7 +74,7 @@ def command(
         functools.partial(_row, name, model, f"{locate(name).resolve().name} {model.weights_hash[:12]}", top, threshold)
         for name, model in models.items()
     ]
-    rows.write_many(images.report(_outcomes(images.source, images.jobs, list(models.values()), labels)), columns)
+    rows.write_many(images.report(_outcomes(images.source.flat(), images.jobs, list(models.values()), labels)), columns)
 
 
 def _outcomes(

@@ -88,6 +88,7 @@ def fit(
     given = {name: value for name, value in mixture.items() if value is not None}
     if dictionary and given:
         raise ParameterError(f"{option(min(given))} is for mixtures; --dictionary learns none")
+    images.source = images.source.flat()
     pictures, count = _readable(images), len(images.source)
     settings: dict[str, Any] = {"local": LocalSettings(step, bins, "flat", root), "samples": samples, "seed": seed}
     if dictionary:
