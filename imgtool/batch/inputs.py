@@ -65,12 +65,6 @@ class Input(NamedTuple):
             return self.path[len(self.root) :].lstrip(os.sep)
         return os.path.basename(self.path.rstrip(os.sep))
 
-    @property
-    def label(self) -> str:
-        """The class folder's name, or "" when the file does not lie in a folder below the argument."""
-        parts = self.relative.split(os.sep)
-        return parts[0] if self.root is not None and len(parts) > 1 else ""
-
     def read_bytes(self, max_pixels: int | None = None) -> bytes:
         """Return the whole content. Raises ImageError when it is no readable, regular, non-empty file.
 

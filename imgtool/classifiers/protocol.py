@@ -20,6 +20,7 @@ from imgtool.classifiers.storage import ModelData
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events
+from imgtool.image.levels import as_levels
 from imgtool.parameters import Parameters
 
 THRESHOLD = 0.5  # a best score below it is unsure
@@ -60,7 +61,7 @@ class Classifier(ABC):
 
         Raises DataError when weights too large for their type make them NaN.
         """
-        batch = [self.prepare(image) for image in images]
+        batch = [self.prepare(as_levels(image)) for image in images]
         if not batch:
             return np.zeros((0, len(self.classes)), np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below, in one line
@@ -80,12 +81,14 @@ class Trainable(Classifier):
     """A classifier that learns from a data set.
 
     groups: the frozen values whose fields are its settings, the architecture's own under "architecture". A class has
-    the defaults, an instance its own. chosen: the settings that were chosen, which training leaves as they are.
+    the defaults, an instance its own. chosen: the settings that were chosen, which training leaves as they are. doubt:
+    why the training that just ended seems to have learned nothing.
     """
 
     groups: Groups = {}  # noqa: RUF012
     backends: ClassVar[tuple[str, ...]] = ("auto",)
     keeps_checkpoints: ClassVar[bool] = False  # does `fit` write to and go on from `resume`?
+    doubt: str = ""
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         self.name = name

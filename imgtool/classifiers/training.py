@@ -9,14 +9,15 @@ from typing import Any
 
 from imgtool.arrays import real_number, whole_number
 from imgtool.batch.inputs import path_text
+from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
-from imgtool.classifiers.registry import create, open_model
+from imgtool.classifiers.registry import create, is_trained, names, open_model
 from imgtool.classifiers.storage import check_place
-from imgtool.datasets.cache import ImageCache
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import Parts, open_parts
 from imgtool.datasets.split import split
+from imgtool.datasets.survey import checked
 from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
 from imgtool.events import Events
@@ -38,6 +39,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     resume: bool = False,
+    skip_bad: bool = False,
     events: Events | None = None,
     **settings: Any,
 ) -> Trainable:
@@ -68,6 +70,8 @@ def train(
         CPU threads; the default depends only on the network's size.
     resume : bool
         Continue an interrupted training with the same settings from its checkpoint.
+    skip_bad : bool
+        Train without the images that cannot be used.
     events : callable, optional
         Called with `imgtool.events.Step`, `Epoch` and `Progress` during training.
     **settings
@@ -98,8 +102,13 @@ def train(
     """
     seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
-    trainable = create(model, **settings)
-    parts = open_parts(dataset)
+    trainable = create_to_train(model, **settings)
+    place = Path(path_text(output, "output")) if output is not None else None
+    parts = open_parts(dataset, skip_bad=skip_bad)
+    training_parts(parts, trainable, validation_share, seed)  # wrong usage, and a model that is there, are told before
+    if place is not None:
+        check_place(place, overwrite=overwrite)
+    parts = checked(parts, skip_bad=skip_bad, events=events)
     training, validation = training_parts(parts, trainable, validation_share, seed)
     if isinstance(trainable, NetworkClassifier):
         trainable.validation, trainable.threads = validation, threads
@@ -107,11 +116,9 @@ def train(
             trainable.start_from(_network(init), training.classes)
     elif init is not None or threads is not None:
         raise ParameterError(f"{model} is no network: it has no weights to start from and no threads to set")
-    place = Path(path_text(output, "output")) if output is not None else None
     checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume)
-    trainable.fit(
-        training.with_cache(ImageCache()), seed=seed, device=resolve(device), resume=checkpoint, events=events
-    )
+    trainable.fit(training, seed=seed, device=resolve(device), resume=checkpoint, events=events)
+    trainable.doubt = doubt_of(trainable, training.labels, None if validation is None else validation.labels)
     if training is not parts.train:  # validation images were chosen by, so they count as seen
         whole = {"images": len(parts.train), "sha256": parts.train.digest()}
         trainable.provenance = {**trainable.provenance, "drawn_from": whole}
@@ -122,8 +129,21 @@ def train(
     return trainable
 
 
+def create_to_train(model: str, **settings: Any) -> Trainable:
+    """Return an unfitted model by its architecture. Raises ParameterError, with the way out, for trained weights."""
+    if isinstance(model, str) and is_trained(model):
+        architecture = model.partition("@")[0]
+        raise ParameterError(
+            f"{model} is trained already, and training takes an architecture"
+            + (f", {architecture}" if architecture in names() else ""),
+            hint="init",
+        )
+    return create(model, **settings)
+
+
 def training_parts(parts: Parts, model: Trainable, share: float | None, seed: int) -> tuple[Dataset, Dataset | None]:
     """Return the training images, and the validation images of a network (None for none)."""
+    parts.require_training()
     if not isinstance(model, NetworkClassifier) or model.architecture.by_hand:
         if share:
             raise ParameterError(f"{model.name} is not watched while it is fitted: it takes no validation images")

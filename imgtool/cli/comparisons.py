@@ -36,7 +36,7 @@ def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool 
     for result in comparison.results:
         if result.error:
             complain(f"{result.model}: {result.error}")
-    for remark in [] if quiet else comparison.remarks():
+    for remark in [] if quiet else [f"{comparison.data}: {comparison.found}", *comparison.remarks()]:
         complain(remark)
     if comparison.failed:
         raise click.exceptions.Exit(1)

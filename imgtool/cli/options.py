@@ -339,6 +339,11 @@ models = click.option(
     "--model", "names", required=True, multiple=True, metavar="NAME|FOLDER", shell_complete=_complete_models,
     help="Model name or folder; may be repeated.",
 )  # fmt: skip
+skip_bad = click.option("--skip-bad", is_flag=True, help="Leave out images that cannot be used.")
+among = click.option(
+    "--among", type=click.Choice(["model", "data"]), default="model", metavar="WHAT",
+    help="Classes whose scores count: all of the 'model', or those of the 'data'.  [model]",
+)  # fmt: skip
 backend = click.option(
     "--backend",
     type=click.Choice(["auto", "numpy", "torch"]),

@@ -34,6 +34,7 @@ KINDS = {
         "NaN or infinite: shown black or white",
         "--range stretch leaves them out of account",
     ),
+    "wide": Kind("image", "images", "taken by the largest value, whatever the type"),
     "clipped": Kind("pixel", "pixels", "clipped", "--range stretch or --depth float keeps them"),
 }
 SHOWN_DETAILS = 4  # of a kind; the rest are counted
@@ -69,7 +70,7 @@ class Tally:
     def _line(self, words: Kind, key: tuple[str, bool], count: int) -> str:
         """Return the line for one kind."""
         images = f"{self.images[key]} images" if self.images[key] > 1 else "one image"
-        of = "" if words.one in ("file", "transparent image") else f" of {images}"
+        of = "" if words.one in ("file", "image", "transparent image") else f" of {images}"
         were = "were" if count > 1 else "was"
         line = f"{count} {words.several if count > 1 else words.one}{of} {were} {words.fate}"
         if details := self.details.get(key):

@@ -12,6 +12,7 @@ import numpy as np
 from imgtool.errors import ImageError
 from imgtool.image import read
 from imgtool.image.alpha import flatten, has_alpha
+from imgtool.image.content import file_content
 
 CACHE_BYTES = 1 << 30  # of decoded images at most
 MEMORY_SHARE = 4  # the cache takes at most one such part of the machine's memory
@@ -35,12 +36,10 @@ class ImageCache:
         if (found := self._images.get(path)) is not None:
             return found
         try:
-            data = path.read_bytes()
+            data = image_bytes(path)
             image = read_flat(data)
-        except OSError as error:
-            raise ImageError(f"{path}: {(error.strerror or str(error)).lower()}") from None
         except ImageError as error:
-            raise ImageError(f"{path}: {error}") from None
+            raise error.within(str(path)) from None
         image.flags.writeable = False
         digest = self._hashes.get(path) or hashlib.sha256(data).digest()
         with self._lock:
@@ -53,16 +52,31 @@ class ImageCache:
     def sha256(self, path: Path) -> bytes:
         """Return the hash of a file's bytes, which `image` has taken along if it has read the file."""
         if path not in self._hashes:
-            digest = hashlib.sha256(path.read_bytes()).digest()
+            digest = hash_of(path)
             with self._lock:
                 self._hashes[path] = digest
         return self._hashes[path]
 
 
-def read_flat(file: Path | bytes) -> np.ndarray:
-    """Return the image in a file or its bytes, without alpha: a transparent one is shown on white."""
-    image = read(file)
+def read_flat(data: bytes) -> np.ndarray:
+    """Return the image in a file's bytes without alpha: a transparent one is shown on white."""
+    image = read(data)
     return flatten(image) if has_alpha(image.shape) else image
+
+
+def image_bytes(path: Path) -> bytes:
+    """Return what a file holds. Raises ImageError where it cannot be read or is empty."""
+    if content := file_content(path):
+        return content
+    raise ImageError("is empty")
+
+
+def hash_of(path: Path) -> bytes:
+    """Return the SHA-256 of a file's bytes. Raises ImageError, naming the file."""
+    try:
+        return hashlib.sha256(image_bytes(path)).digest()
+    except ImageError as error:
+        raise error.within(str(path)) from None
 
 
 def default_budget() -> int:

@@ -12,9 +12,11 @@ from typing import Self
 
 import numpy as np
 
-from imgtool.datasets.cache import ImageCache, read_flat
+from imgtool.datasets.cache import ImageCache, hash_of, image_bytes, read_flat
 from imgtool.errors import DataError, ImageError
 from imgtool.image.alpha import flatten, has_alpha
+from imgtool.image.equality import Key, pixels_key
+from imgtool.image.levels import as_levels
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,16 @@ class Dataset:
         return len(self.labels)
 
     def image(self, index: int) -> np.ndarray:
-        """Return one image as an array without alpha: transparent ones are shown on white.
+        """Return one image as models take it (`image.levels`), without alpha: transparent ones are shown on white.
 
         Raises ImageError, naming the file; DataError in a data set of vectors.
         """
+        image = self.raw(index)
+        with self.naming(index):
+            return as_levels(image)
+
+    def raw(self, index: int) -> np.ndarray:
+        """Return one image in the type that it is stored in, without alpha. Raises as `image` does."""
         item = self.items[index]
         if isinstance(item, np.ndarray):
             if item.ndim < 2:
@@ -54,10 +62,8 @@ class Dataset:
             return flatten(item) if has_alpha(item.shape) else item
         if self.cache is not None:
             return self.cache.image(Path(item))
-        try:
-            return read_flat(item)
-        except ImageError as error:
-            raise ImageError(f"{item}: {error}") from None
+        with self.naming(index):
+            return read_flat(image_bytes(Path(item)))
 
     def name(self, index: int) -> str:
         """Return the path of an image, or its number."""
@@ -74,14 +80,16 @@ class Dataset:
 
     def with_cache(self, cache: ImageCache) -> Self:
         """Return the same data set, which reads each file once."""
-        return replace(self, cache=cache)
+        other = replace(self, cache=cache)
+        vars(other).update({known: vars(self)[known] for known in ("hashes", "keys") if known in vars(self)})
+        return other
 
     def subset(self, indices: np.ndarray) -> Dataset:
         """Return some of the images, in the order of the indices."""
         items = self.items[indices] if isinstance(self.items, np.ndarray) else [self.items[index] for index in indices]
         part = Dataset(items, self.labels[indices], self.classes, self.cache)
-        if "hashes" in vars(self):
-            vars(part)["hashes"] = [self.hashes[index] for index in indices]
+        for known in {"hashes", "keys"} & vars(self).keys():
+            vars(part)[known] = [getattr(self, known)[index] for index in indices]
         return part
 
     def counts(self) -> dict[str, int]:
@@ -98,7 +106,13 @@ class Dataset:
         """Return the SHA-256 of an array's or a file's bytes."""
         if isinstance(item, np.ndarray):
             return hashlib.sha256(item.tobytes()).digest()
-        return self.cache.sha256(Path(item)) if self.cache else hashlib.sha256(Path(item).read_bytes()).digest()
+        return self.cache.sha256(Path(item)) if self.cache else hash_of(Path(item))
+
+    @cached_property
+    def keys(self) -> list[Key]:
+        """A key of each item's pixels, equal for equal ones; `survey` sets them."""
+        items = (item if isinstance(item := self.items[at], np.ndarray) else self.raw(at) for at in range(len(self)))
+        return [pixels_key(item) for item in items]
 
     def digest(self) -> str:
         """Return a hash over classes, labels and the bytes of every image, in order."""

@@ -1,53 +1,93 @@
-"""Find the labeled images that a path stands for.
+"""Find the labeled images that a path stands for: one function for all commands.
 
-A folder of class folders; the same under `train/` and `val/` or `test/`; MNIST's four IDX files; CIFAR-10's binary
-batches; a CSV of `path,label`; a feature file with labels. Classes are in sorted order, those of CIFAR-10 in its own.
-Whatever is odd is found here, before anything is trained on it; only pixels are looked at later.
+Folders (`folders` has their layouts); IDX files; CIFAR's binary batches; lists in CSV; feature files with labels.
+Classes are in sorted order, those of files that number them in their own. Whatever is odd is found here, before
+anything is trained on it; only pixels are looked at later (`survey`).
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
-import gzip
-import math
 import os
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from imgtool.batch.inputs import images_below, path_text
 from imgtool.datasets import feature_file
+from imgtool.datasets.cifar import cifar_parts
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.folders import TEST, TRAINING, VALIDATION, WHOLE, Layout, find_layout, look, same_name
+from imgtool.datasets.idx import idx_parts
+from imgtool.datasets.lists import SUFFIXES as LISTS
+from imgtool.datasets.lists import read_list
+from imgtool.datasets.refusals import refuse_file, refuse_folder
 from imgtool.errors import DataError
+from imgtool.remarks import Remark
 
-TRAINING, HELD_OUT = "train", ("test", "val")
-DIGITS = tuple("0123456789")
-_CIFAR_RECORD = 1 + 3 * 32 * 32
-_CIFAR_NAMES = "batches.meta.txt"
-_DEFLATE_RATIO = 1032  # of unpacked to packed size at most, as zlib's documentation says
+SHOWN_NAMES = 4  # in a message
+Labeled = tuple[Path, str]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set as it lies on disk: the training part; a held-out part, and a validation part beside it, if any."""
+    """A data set as it lies on disk: the training part; a held-out part, and a validation part beside it, if any.
+
+    train: empty where the data set has only a part to be measured on; names: what each part is called; remarks: what of
+    the data set's files is left out; checked: whether all images were looked at (`survey`).
+    """
 
     train: Dataset
     test: Dataset | None
     validation: Dataset | None = None
+    names: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    checked: bool = field(default=False, compare=False)
+
+    def all(self) -> dict[str, Dataset]:
+        """Return the parts that hold images, by name."""
+        names = self.names or (TRAINING, TEST, VALIDATION)
+        parts = zip(names, (self.train, self.test, self.validation), strict=False)
+        return {name: part for name, part in parts if part is not None and len(part)}
+
+    def found(self) -> str:
+        """Return what was found: images, classes, parts."""
+        parts = self.all()
+        text = f"{sum(map(len, parts.values()))} images of {len(self.train.classes)} classes"
+        if self.names or self.test is not None:
+            text += ": " + ", ".join(f"{len(part)} in {name}" for name, part in parts.items())
+        if self.test is not None and len(self.train):
+            lacking = [name for name, images in self.test.counts().items() if not images]
+            text += f"; {[*parts][1]} has none of {listed(lacking)}" if lacking else ""
+        if self.remarks:
+            text += "; left out: " + ", ".join(f"{each.count} {each.kind} {each.detail}" for each in self.remarks)
+        return text
+
+    def left_out(self) -> dict[str, int]:
+        """Return how much of each kind is left out, for records."""
+        kinds = dict.fromkeys(each.kind for each in self.remarks)
+        return {kind: sum(each.count for each in self.remarks if each.kind == kind) for kind in kinds}
+
+    def require_training(self) -> Dataset:
+        """Return the training part. Raises DataError where there is none."""
+        if not len(self.train):
+            raise DataError(f"the data set holds a part called {self.names[1]} and none to train on")
+        return self.train
 
 
-def load_dataset(path: str | os.PathLike[str]) -> Parts:
+def load_dataset(path: str | os.PathLike[str], *, skip_bad: bool = False) -> Parts:
     """Load a labeled data set.
 
     Parameters
     ----------
     path : str or path
-        A folder of class folders; a folder with `train` and `val` or `test`, each with class folders; a folder of
-        MNIST's IDX files or CIFAR-10's binary batches; a CSV of `path,label`; or a feature file with labels.
+        A folder of class folders; a folder of parts (called `train`, `val` or `test`, or as other programs call them),
+        each with class folders; a folder of MNIST's or EMNIST's IDX files or of CIFAR's binary batches; a CSV of
+        `path,label`, with a header perhaps also `split`; or a feature file with labels.
+    skip_bad : bool
+        Leave out files that a CSV names and that do not exist.
 
     Returns
     -------
@@ -58,11 +98,12 @@ def load_dataset(path: str | os.PathLike[str]) -> Parts:
     Raises
     ------
     DataError
-        The data set is missing or inconsistent: a class without images, a listed file that does not exist.
+        The data set is missing or inconsistent: a class without training images, a listed file that does not exist,
+        folders that could be read in two ways. The message says what was found and what would be taken.
 
     Notes
     -----
-    Classes are in sorted order; those of CIFAR-10 are in its own order. No image is decoded yet.
+    Classes are in sorted order; those of IDX files and CIFAR in their own. No image is decoded yet.
 
     Examples
     --------
@@ -75,30 +116,32 @@ def load_dataset(path: str | os.PathLike[str]) -> Parts:
     """
     path = Path(path_text(path))
     try:
-        return _load(path)
+        return _load(path, skip_bad=skip_bad)
     except OSError as error:
         raise DataError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def open_parts(data: str | os.PathLike[str] | Parts | Dataset) -> Parts:
+def open_parts(data: str | os.PathLike[str] | Parts | Dataset, *, skip_bad: bool = False) -> Parts:
     """Return the parts of a data set that is named, or there already; a data set alone is a training part."""
     if isinstance(data, Parts):
         return data
-    return Parts(data, None) if isinstance(data, Dataset) else load_dataset(data)
+    return Parts(data, None) if isinstance(data, Dataset) else load_dataset(data, skip_bad=skip_bad)
 
 
-def _load(path: Path) -> Parts:
+def _load(path: Path, *, skip_bad: bool) -> Parts:
     """Try one format after the other."""
-    if path.is_file() and path.suffix.lower() == ".csv" and not _is_feature_table(path):
-        return Parts(_from_csv(path), None)
+    if path.is_file() and path.suffix.lower() in LISTS and not _is_feature_table(path):
+        return _from_list(path, skip_bad=skip_bad)
     if path.is_file() and path.suffix.lower() in feature_file.SUFFIXES:
         return Parts(_from_features(path), None)
     if not path.is_dir():
-        raise DataError(f"{path}: is no data set: neither a folder, nor a CSV of path,label, nor a feature file")
-    for loader in (_from_idx, _from_cifar, _from_parts):
-        if parts := loader(path):
-            return parts
-    return Parts(_from_class_folders(path), None)
+        raise refuse_file(path)
+    for numbered in (idx_parts, cifar_parts):
+        if found := numbered(path):
+            arrays, classes = found
+            train, test = (_dataset(path, images, labels, classes) for images, labels in arrays)
+            return Parts(train, test)
+    return _from_folders(path, find_layout(str(path)))
 
 
 def _dataset(
@@ -113,58 +156,88 @@ def _dataset(
         raise DataError(f"{where}: {error}") from None
 
 
-def _from_parts(folder: Path) -> Parts | None:
-    """Read train/ and val/ or test/; val/ is for validation where there is test/ too."""
-    names = [name for name in HELD_OUT if (folder / name).is_dir()]
-    if not (folder / TRAINING).is_dir() or not names:
-        return None
-    train = _from_class_folders(folder / TRAINING)
-    others = [_from_class_folders(folder / name) for name in names]
-    for name, part in zip(names, others, strict=True):
-        if train.classes != part.classes:
-            strange = min(set(train.classes) ^ set(part.classes))
-            raise DataError(f"{folder}: class {strange!r} is in only one of {TRAINING} and {name}")
-    return Parts(train, *others)
+def _from_folders(path: Path, layout: Layout) -> Parts:
+    """Read class folders, perhaps in parts. Raises DataError for a class that has no images to learn from."""
+    count = len({name for classes in layout.parts.values() for name in classes})
+    if count < 2:
+        raise refuse_folder(path, look(layout.base), count)
+    parts: dict[str, list[Labeled]] = {}
+    for part, classes in layout.parts.items():
+        parts[part] = []
+        for name, folder in classes.items():
+            images = [(Path(each), name) for each in images_below(folder)]
+            if not images and part in (WHOLE, TRAINING):
+                raise DataError(f"{folder}: holds no images")
+            parts[part] += images
+    remarks = [
+        *_left_out("images", layout.loose, "in no class folder"),
+        *_left_out("folders", layout.strangers, "of other programs"),
+        *_left_out("folders", layout.unused, "without images"),
+    ]
+    return _divided(path, parts, layout.names, remarks)
 
 
-def _from_class_folders(folder: Path) -> Dataset:
-    """Read a folder in which each class has a folder of its own."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if len(names) < 2:
-        raise DataError(f"{folder}: holds {len(names)} class folders; a data set needs two or more")
-    items: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        found = list(images_below(str(folder / name)))
-        if not found:
-            raise DataError(f"{folder / name}: holds no images")
-        items += map(Path, found)
-        labels += [label] * len(found)
-    return _dataset(folder, items, labels, names)
+def _from_list(path: Path, *, skip_bad: bool) -> Parts:
+    """Read a list of paths and labels, perhaps with the part of each."""
+    lines = read_list(path)
+    missing = [each for each in lines if not each.path.is_file()]
+    if missing and (not skip_bad or len(missing) == len(lines)):
+        names = listed([str(each.path) for each in missing])
+        raise DataError(
+            f"{path}: names {names}, which is no file"
+            if len(missing) == 1
+            else f"{path}: {len(missing)} of the {len(lines)} files that it names do not exist: {names}",
+            hint="" if len(missing) == len(lines) else "skip-bad",
+        )
+    parts: dict[str, list[Labeled]] = {}
+    for each in lines:
+        if each.path.is_file():
+            parts.setdefault(each.part, []).append((each.path, each.label))
+    return _divided(path, parts, {}, [*_left_out("files", [str(each.path) for each in missing], "that do not exist")])
+
+
+def _divided(
+    path: Path, parts: Mapping[str, Sequence[Labeled]], names: Mapping[str, str], remarks: Sequence[Remark]
+) -> Parts:
+    """Return labeled images in the roles of their parts; the classes are those of the training part."""
+    learned = WHOLE if WHOLE in parts else TRAINING
+    known = {label for part, items in parts.items() for _, label in items if learned not in parts or part == learned}
+    classes = sorted(known)
+    if len(classes) < 2:
+        raise DataError(f"{path}: holds {len(classes)} class; a data set needs two or more")
+    sets = {}
+    for part, items in parts.items():
+        if strange := {label for _, label in items} - known:
+            other = names.get(part, part)
+            raise DataError(f"{path}: class {min(strange)!r} of {other} is not in {names.get(TRAINING, TRAINING)}")
+        numbers = {name: number for number, name in enumerate(classes)}
+        place = path / names[part] if part in names else path
+        sets[part] = _dataset(place, [item for item, _ in items], [numbers[label] for _, label in items], classes)
+    nothing = Dataset([], np.zeros(0, np.int64), tuple(classes))
+    held = next((part for part in (TEST, VALIDATION) if part in sets), TEST)
+    validation = sets.get(VALIDATION) if held == TEST else None
+    called = tuple(names.get(part, part) for part in (TRAINING, held, VALIDATION)) if WHOLE not in sets else ()
+    return Parts(sets.get(learned, nothing), sets.get(held), validation, called, tuple(remarks))
+
+
+def _left_out(kind: str, names: Sequence[str], why: str) -> list[Remark]:
+    """Return the remark on what is left out, an example with the reason; none where nothing is."""
+    if not names:
+        return []
+    text = f"{listed(names)} ({why})" if kind == "folders" else f"{why}, such as {names[0]}"
+    return [Remark(kind, len(names), text)]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return some names as text, of many the first few."""
+    rest = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _is_feature_table(path: Path) -> bool:
     """Tell a feature file in CSV, with its columns path,label,0,1,..., from a list of path,label."""
     with path.open("rb") as file:
-        return file.readline(4096).removeprefix(codecs.BOM_UTF8).startswith(b"path,label,")
-
-
-def _from_csv(path: Path) -> Dataset:
-    """Read lines of path,label; paths are relative to the file; a first line "path,label" is a header."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {error}") from None
-    if rows and [cell.lower() for cell in rows[0]] == ["path", "label"]:
-        rows = rows[1:]
-    if not rows or any(len(row) != 2 or not all(row) for row in rows):
-        raise DataError(f"{path}: each line must hold a path and a label")
-    items = [path.parent / row[0] for row in rows]
-    missing = next((item for item in items if not item.is_file()), None)
-    if missing is not None:
-        raise DataError(f"{path}: names {missing}, which is no file")
-    return _by_name(path, items, [row[1] for row in rows])
+        return file.readline(4096).removeprefix(codecs.BOM_UTF8).startswith(b"path,label,0")
 
 
 def _from_features(path: Path) -> Dataset:
@@ -174,77 +247,9 @@ def _from_features(path: Path) -> Dataset:
         raise DataError(f"{path}: holds local descriptors; a data set needs one vector an image, such as fisher's")
     if not all(table.labels):
         raise DataError(f"{path}: holds images without a label; describe a folder of class folders to have them")
-    return _by_name(path, table.features, table.labels)
-
-
-def _by_name(path: Path, items: Sequence[Path] | np.ndarray, labels: Sequence[str]) -> Dataset:
-    """Return a data set whose labels are given as names; they become classes in sorted order."""
+    labels = [same_name(label) for label in table.labels]
     classes = sorted(set(labels))
     if len(classes) < 2:
         raise DataError(f"{path}: holds {len(classes)} class; a data set needs two or more")
     numbers = {name: number for number, name in enumerate(classes)}
-    return _dataset(path, items, [numbers[label] for label in labels], classes)
-
-
-def _from_idx(folder: Path) -> Parts | None:
-    """Read MNIST's four files, plain or compressed (LeCun et al., the IDX format)."""
-    names = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-    found = [
-        next((folder / (name + end) for end in ("", ".gz") if (folder / (name + end)).is_file()), None)
-        for name in names
-    ]
-    if not any(found):
-        return None
-    if not all(found):
-        raise DataError(f"{folder}: of MNIST's files {names[found.index(None)]} is missing")
-    arrays = [_idx(path, 3 if index % 2 == 0 else 1) for index, path in enumerate(found) if path]
-    return Parts(_dataset(folder, arrays[0], arrays[1], DIGITS), _dataset(folder, arrays[2], arrays[3], DIGITS))
-
-
-def _idx(path: Path, dimensions: int) -> np.ndarray:
-    """Read one IDX file of bytes, of which no more is unpacked than its header declares."""
-    begin, packed = 4 + 4 * dimensions, path.suffix == ".gz"
-    try:
-        with gzip.open(path) if packed else path.open("rb") as file:
-            header = file.read(begin)
-            if len(header) < begin or header[:4] != bytes([0, 0, 8, dimensions]):
-                raise DataError(f"{path}: is no IDX file of bytes in {dimensions} dimensions")
-            shape = np.frombuffer(header, ">u4", dimensions, 4).tolist()
-            size = math.prod(shape)
-            if size > path.stat().st_size * (_DEFLATE_RATIO if packed else 1):
-                raise DataError(f"{path}: is cut short: its header declares {size} bytes")
-            data = file.read(size + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: cannot be unpacked: {error}") from None
-    if len(data) != size:
-        found = "more" if len(data) > size else str(len(data))
-        raise DataError(f"{path}: holds {found} bytes where its header declares {size}")
-    return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-def _from_cifar(folder: Path) -> Parts | None:
-    """Read CIFAR-10's binary version: records of a label and 32 x 32 pixels, plane by plane."""
-    batches = sorted(folder.glob("data_batch_*.bin"))
-    test, names = folder / "test_batch.bin", folder / _CIFAR_NAMES
-    if not batches and not test.is_file():
-        return None
-    for path in (batches[0] if batches else folder / "data_batch_1.bin", test, names):
-        if not path.is_file():
-            raise DataError(f"{folder}: of CIFAR-10's files {path.name} is missing")
-    classes = names.read_text(encoding="utf-8", errors="replace").split()
-    return Parts(_cifar(batches, classes), _cifar([test], classes))
-
-
-def _cifar(paths: Sequence[Path], classes: Sequence[str]) -> Dataset:
-    """Read some batches."""
-    records = []
-    for path in paths:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        if not data.size or data.size % _CIFAR_RECORD:
-            raise DataError(f"{path}: its size is no multiple of {_CIFAR_RECORD} bytes, one image of CIFAR-10")
-        records.append(data.reshape(-1, _CIFAR_RECORD))
-        if records[-1][:, 0].max() >= len(classes):
-            raise DataError(f"{path}: holds label {records[-1][:, 0].max()}; {_CIFAR_NAMES} names {len(classes)}")
-    table = np.concatenate(records)
-    images = np.ascontiguousarray(table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return _dataset(paths[0].parent, images, table[:, 0], classes)
+    return _dataset(path, table.features, [numbers[label] for label in labels], classes)

@@ -30,8 +30,9 @@ def split_indices(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarr
 
 def split(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """Return (rest, part) of a data set, stratified, each in the data set's own order."""
-    lonely = [name for name, count in dataset.counts().items() if count == 1]
-    if lonely:
-        raise DataError(f"class {lonely[0]!r} has a single image; a class needs two to be divided")
+    for label, (name, count) in enumerate(dataset.counts().items()):
+        if count == 1:
+            image = dataset.name(int(np.flatnonzero(dataset.labels == label)[0]))
+            raise DataError(f"class {name!r} has a single image, {image}; a class needs two to be divided")
     rest, part = split_indices(dataset.labels, share, seed)
     return dataset.subset(rest), dataset.subset(part)

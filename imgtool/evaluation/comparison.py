@@ -21,21 +21,23 @@ from imgtool.arrays import whole_number
 from imgtool.batch.inputs import path_text
 from imgtool.batch.pool import job_count
 from imgtool.classifiers.training import MAX_SEED
-from imgtool.datasets.cache import ImageCache
+from imgtool.datasets.equal_images import across_line, equal_images, equal_pairs
+from imgtool.datasets.formats import Parts, open_parts
+from imgtool.datasets.survey import checked
 from imgtool.device import resolve
 from imgtool.errors import ParameterError
 from imgtool.evaluation import table
-from imgtool.evaluation.duplicates import duplicates
 from imgtool.evaluation.intervals import wilson
-from imgtool.evaluation.metrics import among, class_accuracies, confusion, top_k_hits
+from imgtool.evaluation.metrics import among, class_accuracies, confusion, model_labels, top_k_hits
 from imgtool.evaluation.runner import Model, Result, Runner, check_usage
 from imgtool.evaluation.significance import mcnemar_exact
-from imgtool.evaluation.splits import Data, Split, evaluation_split, holdout, parts_of
+from imgtool.evaluation.splits import Data, Split, evaluation_split, holdout
 from imgtool.evaluation.store import Predictions, Store
 from imgtool.events import Events
 
 TEST_SHARE = 0.25
 TOP = 5  # classes of the second error, where there are more
+AMONG = ("model", "data")  # whose classes scores are compared among
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Comparison:
 
     classes, labels: of the held-out part, labels (n,) as indices; results: each model's predictions or the reason why
     there are none; duplicates: pairs of equal images in both parts; seen: models that were trained on the held-out
-    images; counts: images of each class in each part; facts: how the table came about; data: where the images lie.
+    images; counts: images of each class in each part; facts: how the table came about; data: where the images lie;
+    among: whether all classes of a model count, or the data set's only; found: what the data set holds; left_out: how
+    much of each kind it does not, with `notes` in words.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +59,10 @@ class Comparison:
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     data: str = ""
+    among: str = AMONG[0]
+    found: str = ""
+    notes: Sequence[str] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -63,10 +71,10 @@ class Comparison:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table, best model first: errors with 95 % Wilson intervals, McNemar's exact p against the best."""
-        good = [(each, self._scores(each)) for each in (result.predictions for result in self.results) if each]
-        entries = [(each, scores, top_k_hits(scores, self.labels, 1)) for each, scores in good]
-        entries.sort(key=lambda entry: -int(entry[2].sum()))
-        rows = [self._row(each, scores, hits, entries[0][2]) for each, scores, hits in entries]
+        good = [result.predictions for result in self.results if result.predictions]
+        entries = [(each, self._hits(each)) for each in good]
+        entries.sort(key=lambda entry: -int(entry[1].sum()))
+        rows = [self._row(each, hits, entries[0][1]) for each, hits in entries]
         return rows + [{"model": result.model, "error": result.error} for result in self.results if result.error]
 
     def to_markdown(self) -> str:
@@ -97,25 +105,34 @@ class Comparison:
             "duplicates": self.duplicates,
             "seen": self.seen,
             "counts": self.counts,
+            "among": self.among,
+            **({"left_out": self.left_out} if self.left_out else {}),
             **self.facts,
         }
 
     def remarks(self) -> list[str]:
-        """Return warnings of what makes the errors too small: equal images, training on the test images."""
+        """Return what is to be known beside the errors: equal images, models that saw the test or learned nothing."""
         lines = [f"{name}: was trained on these test images; its error says nothing of others" for name in self.seen]
-        if count := len(self.duplicates):
-            pairs = "1 pair of equal images stands" if count == 1 else f"{count} pairs of equal images stand"
-            lines.insert(0, f"{pairs} in both parts, such as {self.duplicates[0][0]} and {self.duplicates[0][1]}")
-        return lines
+        lines = [*across_line(self.duplicates), *lines]
+        if self.among == "data":
+            lines.append(f"errors are among the data set's {len(self.classes)} classes, not all that a model knows")
+        return [*self.notes, *lines, *(f"{each.model}: {each.doubt}" for each in self.results if each.doubt)]
 
-    def _scores(self, predictions: Predictions) -> np.ndarray:
-        """Return a model's probabilities of the data set's classes, in its order."""
-        return among(predictions.scores, predictions.classes, self.classes)
+    def _scores(self, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+        """Return a model's probabilities, of the classes that count, and labels as indices into these."""
+        if self.among == "data":
+            return among(predictions.scores, predictions.classes, self.classes, self.labels)
+        return predictions.scores, model_labels(predictions.classes, self.classes, self.labels)
 
-    def _row(self, predictions: Predictions, scores: np.ndarray, hits: np.ndarray, best: np.ndarray) -> dict[str, Any]:
+    def _hits(self, predictions: Predictions, k: int = 1) -> np.ndarray:
+        """Return (n,) booleans: is the label among a model's k largest scores?"""
+        return top_k_hits(*self._scores(predictions), k)
+
+    def _row(self, predictions: Predictions, hits: np.ndarray, best: np.ndarray) -> dict[str, Any]:
         """Return one model's row."""
-        five = top_k_hits(scores, self.labels, TOP) if len(self.classes) > TOP else None
-        accuracies = class_accuracies(confusion(scores, self.labels, len(self.classes)))
+        scores, labels = self._scores(predictions)
+        five = top_k_hits(scores, labels, TOP) if scores.shape[1] > TOP else None
+        accuracies = class_accuracies(confusion(scores, labels, scores.shape[1]))
         return {
             "model": predictions.model,
             "top1_error": float((~hits).mean()),
@@ -128,6 +145,7 @@ class Comparison:
             "train_seconds": predictions.train_seconds,
             "ms_per_image": predictions.milliseconds,
             "bytes": predictions.weights_bytes,
+            "among": self.among,
             **predictions.facts,
         }
 
@@ -145,6 +163,8 @@ def compare(
     seed: int = 0,
     device: str = "cpu",
     settings: Mapping[str, Any] | None = None,
+    among: str = AMONG[0],
+    skip_bad: bool = False,
     jobs: int | None = None,
     work: str | os.PathLike[str] | None = None,
     events: Events | None = None,
@@ -166,6 +186,11 @@ def compare(
         `"cpu"`, `"cuda"`, `"cuda:N"` or `"auto"`.
     settings : mapping, optional
         Settings to change, each in those models to train that have it.
+    among : str
+        `"model"`: an image is right when its class has the largest score of all classes of the model, as `classify`
+        labels it; `"data"`: of the data set's classes only.
+    skip_bad : bool
+        Leave out images that cannot be used; they are counted in `left_out`.
     jobs : int, optional
         Batches of images at once; default: the number of processors. Does not change results.
     work : path, optional
@@ -202,11 +227,11 @@ def compare(
     models, settings, device = _as_list(models), _settings(settings), resolve(device)
     seed, jobs = whole_number(seed, "seed", low=0, high=MAX_SEED), job_count(jobs)
     check_usage(models, settings)
-    split = holdout(parts_of(data, ImageCache()), test_share, seed)
-    same = list(duplicates(split.train, split.test, events)) if split.train else []
+    parts = _checked_parts(data, among, skip_bad, events)
+    split = holdout(parts, test_share, seed)
     runner = Runner(split, _store(work), seed, device, settings, jobs, events)
     facts = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
-    return _comparison(split, runner.run(models), same, facts, data)
+    return _comparison(parts, split, runner.run(models), facts, data, among)
 
 
 def evaluate(
@@ -214,6 +239,8 @@ def evaluate(
     data: Data,
     *,
     device: str = "cpu",
+    among: str = AMONG[0],
+    skip_bad: bool = False,
     jobs: int | None = None,
     work: str | os.PathLike[str] | None = None,
     events: Events | None = None,
@@ -227,6 +254,8 @@ def evaluate(
     data : path, Parts or Dataset
         What `load_dataset` takes or returns. The held-out part is used if there is one, else all images.
     device : str
+    among : str
+    skip_bad : bool
     jobs : int, optional
     work : path, optional
     events : callable, optional
@@ -254,20 +283,39 @@ def evaluate(
     "alexnet knows no class 'brick'; its 10 are tench, English springer, cassette player, chain saw, church ..."
     """
     device, jobs = resolve(device), job_count(jobs)
-    split = evaluation_split(parts_of(data, ImageCache(budget_bytes=0)))
+    parts = _checked_parts(data, among, skip_bad, events)
+    split = evaluation_split(parts)
     results = Runner(split, _store(work), device=device, jobs=jobs, events=events).run(_as_list(models))
-    return _comparison(split, results, [], {"device": device}, data)
+    return _comparison(parts, split, results, {"device": device}, data, among)
+
+
+def _checked_parts(data: Data, among: str, skip_bad: bool, events: Events | None) -> Parts:
+    """Return the parts of a data set, all of whose images were looked at."""
+    if among not in AMONG:
+        raise ParameterError(f"among must be {' or '.join(AMONG)}, got {among!r}")
+    return checked(open_parts(data, skip_bad=skip_bad), skip_bad=skip_bad, events=events)
 
 
 def _comparison(
-    split: Split, results: Sequence[Result], same: Sequence[tuple[str, str]], facts: Mapping[str, Any], data: Data
+    parts: Parts, split: Split, results: Sequence[Result], facts: Mapping[str, Any], data: Data, among: str
 ) -> Comparison:
     """Return the comparison: results, and facts about the data."""
     stored = [result.predictions for result in results if result.predictions]
     seen = [each.model for each in stored if _training_digests(each.facts) & split.test_digests]
-    known = {**facts, "sha256": split.digests(), "imgtool": imgtool.__version__}
-    name = os.fspath(data) if isinstance(data, str | os.PathLike) else ""
-    return Comparison(split.test.classes, split.test.labels, results, same, seen, split.counts(), known, name)
+    return Comparison(
+        split.test.classes,
+        split.test.labels,
+        results,
+        list(equal_pairs(split.train, split.test)) if split.train else [],
+        seen,
+        split.counts(),
+        {**facts, "sha256": split.digests(), "imgtool": imgtool.__version__},
+        os.fspath(data) if isinstance(data, str | os.PathLike) else "",
+        among,
+        parts.found(),
+        equal_images(split.parts()),
+        parts.left_out(),
+    )
 
 
 def _training_digests(facts: Mapping[str, Any]) -> set[str]:

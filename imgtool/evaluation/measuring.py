@@ -8,7 +8,7 @@ from imgtool.classifiers.protocol import Trainable
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError
 from imgtool.evaluation.intervals import wilson
-from imgtool.evaluation.metrics import among, top_k_hits
+from imgtool.evaluation.metrics import model_labels, top_k_hits
 from imgtool.evaluation.runner import Runner
 from imgtool.evaluation.splits import Split
 
@@ -21,7 +21,7 @@ def measure(model: Trainable, test: Dataset) -> dict[str, Any]:
     (result,) = Runner(Split(test)).run([model])
     if result.predictions is None:
         raise DataError(result.error or "")
-    scores = among(result.predictions.scores, result.predictions.classes, test.classes)
-    right, n = int(top_k_hits(scores, test.labels, 1).sum()), len(test)
+    labels = model_labels(result.predictions.classes, test.classes, test.labels)
+    right, n = int(top_k_hits(result.predictions.scores, labels, 1).sum()), len(test)
     accuracy = {"right": right, "n": n, "value": right / n, "interval": list(wilson(right, n))}
     return {**model.provenance, "accuracy": accuracy}

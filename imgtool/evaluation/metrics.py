@@ -10,9 +10,21 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def among(scores: np.ndarray, known: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Return the columns of some of a model's classes, in their order."""
-    return scores[:, [known.index(name) for name in classes]]
+def among(
+    scores: np.ndarray, known: Sequence[str], classes: Sequence[str], labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns of a data set's classes, as far as a model knows them, and labels as indices into these."""
+    there = [place for place, name in enumerate(classes) if name in known]
+    columns = [known.index(classes[place]) for place in there]
+    places = np.full(len(classes), -1)
+    places[there] = np.arange(len(there))
+    return scores[:, columns], places[labels]
+
+
+def model_labels(known: Sequence[str], classes: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """Return labels, indices into a data set's classes, as indices into a model's; -1 for a class it does not know."""
+    places = np.array([known.index(name) if name in known else -1 for name in classes])
+    return np.asarray(places[labels])
 
 
 def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:

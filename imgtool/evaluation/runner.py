@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from imgtool.classifiers import registry
+from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.protocol import Classifier, Trainable
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.folders import same_name
 from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
 from imgtool.evaluation.splits import Split
 from imgtool.evaluation.store import Predictions, Store
@@ -29,12 +31,16 @@ Model = str | Classifier
 
 @dataclass
 class Result:
-    """One model's predictions, or the reason why there are none. number: of several models of that name, from 0."""
+    """One model's predictions, or the reason why there are none.
+
+    number: of several models of that name, from 0; doubt: why it seems to have learned nothing.
+    """
 
     model: str
     error: str | None = None
     predictions: Predictions | None = None
     number: int = 0
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class Runner:
             if self.split.train is not None and self._fits(given):
                 with _failure_of(result):
                     model, seconds = self._fit(given, self.split.train)
+                    result.doubt = doubt_of(model, self.split.train.labels)
                     self._predict([(result, model)], seconds)
         return results
 
@@ -92,7 +99,7 @@ class Runner:
         ready = []
         for result, model in pairs:
             with _failure_of(result):
-                require_classes(model, self.split.test.classes)
+                require_classes(model, self.split.test)
                 ready.append((result, model))
         if not ready:
             return
@@ -188,16 +195,19 @@ def check_usage(models: Sequence[Model], settings: Mapping[str, Any]) -> None:
 
 
 def names_in(model: Classifier, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return a model's classes, by identifier where the data set's class folders are called by identifiers."""
+    """Return a model's classes as a data set calls them: in its form of Unicode, by identifier where it does so."""
     identifiers = model.identifiers or (None,) * len(model.classes)
-    pairs = zip(model.classes, identifiers, strict=True)
-    return tuple(key if key in classes and name not in classes else name for name, key in pairs)  # type: ignore[misc]
+    there, names = set(classes), []
+    for label, key in zip(model.classes, identifiers, strict=True):
+        name = next((each for each in (label, same_name(label), key) if each in there), None)
+        names.append(label if name is None or name in names else name)
+    return tuple(names)
 
 
-def require_classes(model: Classifier, classes: Sequence[str]) -> None:
-    """Raise DataError when a model does not know all classes of a data set."""
-    known_names = names_in(model, classes)
-    missing = [name for name in classes if name not in known_names]
+def require_classes(model: Classifier, test: Dataset) -> None:
+    """Raise DataError when a model does not know all classes of which there are images."""
+    known_names = names_in(model, test.classes)
+    missing = [name for name, count in test.counts().items() if count and name not in known_names]
     if missing:
         known = ", ".join(model.classes[:SHOWN_CLASSES]) + (" ..." if len(model.classes) > SHOWN_CLASSES else "")
         raise DataError(f"{model.name} knows no class {missing[0]!r}; its {len(model.classes)} are {known}")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from imgtool.datasets.cache import ImageCache
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.formats import Parts, open_parts
+from imgtool.datasets.formats import Parts
 from imgtool.datasets.split import split
 
 Data = str | os.PathLike[str] | Parts | Dataset
@@ -32,30 +31,25 @@ class Split:
 
     def digests(self) -> dict[str, str]:
         """Return the hash of each part."""
-        return {name: part.digest() for name, part in self._parts().items()}
+        return {name: part.digest() for name, part in self.parts().items()}
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Return how many images each class has in each part."""
-        return {name: part.counts() for name, part in self._parts().items()}
+        return {name: part.counts() for name, part in self.parts().items()}
 
     @cached_property
     def test_digests(self) -> set[str]:
         """Hashes of data sets that contain all held-out images; a model trained on one of them has seen the images."""
         return {part.digest() for part in (self.test, self.whole) if part is not None}
 
-    def _parts(self) -> dict[str, Dataset]:
+    def parts(self) -> dict[str, Dataset]:
         """Return the parts by name, the training part first."""
         return {name: part for name, part in (("train", self.train), ("test", self.test)) if part is not None}
 
 
-def parts_of(data: Data, cache: ImageCache) -> Parts:
-    """Return the parts of a path, parts, or a data set, whose files are read once."""
-    parts = open_parts(data)
-    return replace(parts, train=parts.train.with_cache(cache), test=parts.test and parts.test.with_cache(cache))
-
-
 def holdout(parts: Parts, share: float, seed: int) -> Split:
     """Return the data set's own split, or hold out this share of each class at random."""
+    parts.require_training()
     if parts.test is not None:
         return Split(parts.test, parts.train, seed=seed)
     if isinstance(parts.train.items, np.ndarray):

@@ -67,6 +67,7 @@ COLUMNS = (
     Column("top1_interval", "95 % CI", interval, ("top1_low", "top1_high")),
     Column("top5_error", "top-5 error", percent),
     Column("top5_interval", "95 % CI", interval, ("top5_low", "top5_high")),
+    Column("among", "among", lambda among: "the data's classes" if among == "data" else "all classes"),
     Column("n"),
     Column("p", "p", "{:.2g}".format),
     Column("mean_class_accuracy"),
@@ -78,9 +79,10 @@ COLUMNS = (
 
 
 def visible_columns(rows: Sequence[Row]) -> list[Column]:
-    """Return the columns for readers; reasons only where a model failed."""
-    failed = any(row.get("error") for row in rows)
-    return [column for column in COLUMNS if column.heading and (failed or column.key != "error")]
+    """Return the columns for readers; reasons only where a model failed, `among` only where not all classes count."""
+    hidden = set() if any(row.get("error") for row in rows) else {"error"}
+    hidden |= set() if any(row.get("among") == "data" for row in rows) else {"among"}
+    return [column for column in COLUMNS if column.heading and column.key not in hidden]
 
 
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from imgtool.batch.inputs import Input, Inputs, expand
+from imgtool.datasets.labels import Labels
 from imgtool.errors import ImageError, ParameterError
 
 
@@ -29,8 +30,8 @@ def test_files_stay_in_the_order_given_and_may_repeat():
 
 
 def test_label_is_the_class_folder(photos):
-    assert [each.label for each in expand([str(photos)])] == ["", "", "sub", "sub"]
-    assert Input("sub/c.tif").label == ""
+    assert [Labels()(each) for each in expand([str(photos)])] == ["", "", "sub", "sub"]
+    assert Labels()(Input("sub/c.tif")) == ""
 
 
 @pytest.mark.parametrize("null", [False, True])

@@ -163,7 +163,7 @@ def test_cifar(tmp_path):
 
 
 def test_what_is_no_data_set_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no data set"):
+    with pytest.raises(DataError, match="no such file or folder"):
         load_dataset(tmp_path / "missing")
     with pytest.raises(DataError, match="two or more"):
         load_dataset(tmp_path)

@@ -53,7 +53,7 @@ def test_each_form_shows_the_same_numbers(comparison):
         if row.get("error"):
             assert set(line[1:-1]) == {"-"}
             continue
-        numbers = {key: float(each[key]) for key in each if each[key] and key not in ("model", "reason")}
+        numbers = {key: float(each[key]) for key in each if each[key] and key not in ("model", "reason", "among")}
         for key in ("top1", "top5"):
             assert [numbers.pop(f"{key}_low"), numbers.pop(f"{key}_high")] == row[f"{key}_interval"]
         assert numbers == {key: row[key] for key in numbers}

@@ -81,12 +81,13 @@ def _outcomes(
     source: Source, jobs: int, models: Sequence[Classifier], labels: Sequence[Callable[[np.ndarray], Row]]
 ) -> Iterator[Outcome[list[Row]]]:
     """Yield what the models say of each image, or why it has no labels. Raises what no other image could help."""
+    from imgtool.image.levels import as_levels
     from imgtool.pipelines.predict import predict
 
     remarks: defaultdict[int, list[Remark]] = defaultdict(list)
 
     def read(index: int) -> np.ndarray:
-        return source.read(index, remarks[index])
+        return as_levels(source.read(index, remarks[index]), remarks[index])
 
     for each in predict(models, len(source), read, jobs=jobs):
         path, error = source.input(each.index), each.error

@@ -9,6 +9,7 @@ import click
 
 from imgtool.cli import options
 from imgtool.cli.comparisons import SHOWN, event_listener, print_comparison
+from imgtool.cli.data_sets import naming_bad_files
 
 EXAMPLES = """
 imgtool compare photos/ --model sift-fv-svm --model alexnet --report r.html
@@ -22,6 +23,8 @@ imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm
 @options.models
 @click.option("--test-share", type=options.FloatRange(0, 1, min_open=True, max_open=True), default=0.25,
               help="Share of each class to hold out, if DATA has no test part.  [0.25]")  # fmt: skip
+@options.among
+@options.skip_bad
 @options.settings
 @options.seed
 @options.device
@@ -35,6 +38,8 @@ def command(
     data: Path,
     names: tuple[str, ...],
     test_share: float,
+    among: str,
+    skip_bad: bool,
     settings: dict[str, Any],
     seed: int,
     device: str,
@@ -55,10 +60,11 @@ def command(
 
     if report is not None:
         check_free(str(report), overwrite=force)
-    with event_listener(quiet=quiet, verbose=verbose) as events:
+    with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose) as events:
         comparison = compare(
-            names, data, test_share=test_share, seed=seed, device=device, settings=settings, jobs=jobs, events=events
-        )
+            names, data, test_share=test_share, seed=seed, device=device, settings=settings, among=among,
+            skip_bad=skip_bad, jobs=jobs, events=events,
+        )  # fmt: skip
     if report is not None:
         write_file(report, comparison.to_html().encode("utf-8", "backslashreplace"), overwrite=force)
     print_comparison(comparison, format, quiet=quiet)

@@ -8,6 +8,7 @@ import click
 
 from imgtool.cli import options
 from imgtool.cli.comparisons import SHOWN, event_listener, print_comparison
+from imgtool.cli.data_sets import naming_bad_files
 
 EXAMPLES = """
 imgtool evaluate photos/ --model photos-hog/ --model photos-lenet/
@@ -18,17 +19,29 @@ imgtool evaluate imagenette/ --model alexnet@imagenette --format json
 @options.command("evaluate", examples=EXAMPLES)
 @click.argument("data", type=click.Path(path_type=Path))
 @options.models
+@options.among
+@options.skip_bad
 @options.device
 @options.jobs
 @click.option("--format", type=click.Choice(SHOWN), help="Output format [default: table on a terminal, else json].")
 @options.quiet
-def command(data: Path, names: tuple[str, ...], device: str, jobs: int | None, format: str | None, quiet: bool) -> None:
+def command(
+    data: Path,
+    names: tuple[str, ...],
+    among: str,
+    skip_bad: bool,
+    device: str,
+    jobs: int | None,
+    format: str | None,
+    quiet: bool,
+) -> None:
     """Measure trained models on a labeled data set.
 
-    Uses the held-out part (val/ or test/) of DATA if there is one, else all images.
+    Uses the held-out part (test/, else val/) of DATA if there is one, else all images. An image is right when its
+    class has the largest score of all classes of the model, as classify labels it.
     """
     from imgtool.evaluation.comparison import evaluate
 
-    with event_listener(quiet=quiet) as events:
-        comparison = evaluate(names, data, device=device, jobs=jobs, events=events)
+    with naming_bad_files(), event_listener(quiet=quiet) as events:
+        comparison = evaluate(names, data, among=among, skip_bad=skip_bad, device=device, jobs=jobs, events=events)
     print_comparison(comparison, format, quiet=quiet)

@@ -10,6 +10,7 @@ import click
 
 from imgtool.cli import options
 from imgtool.cli.command import Group
+from imgtool.cli.data_sets import naming_bad_files
 from imgtool.cli.messages import complain, printable
 from imgtool.cli.tables import emit, json_line, write_rows
 
@@ -144,11 +145,13 @@ def export(
     """
     from imgtool.classifiers.export import export_model
     from imgtool.datasets.formats import load_dataset
+    from imgtool.datasets.survey import checked
     from imgtool.evaluation.measuring import measure
 
     measured = None
     if data is not None:
-        parts = load_dataset(data)
+        with naming_bad_files():
+            parts = checked(load_dataset(data))
         measured = functools.partial(measure, test=parts.train if parts.test is None else parts.test)
     export_model(name, output, quantize=quantize, names=names, overwrite=force, device=device, measure=measured)
     if not quiet:

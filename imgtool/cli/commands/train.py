@@ -9,6 +9,8 @@ import click
 
 from imgtool.cli import options
 from imgtool.cli.comparisons import event_listener
+from imgtool.cli.data_sets import naming_bad_files, tell_parts
+from imgtool.cli.messages import complain
 from imgtool.cli.tables import emit, json_line, write_rows
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def list_settings(name: str) -> None:
 @options.device
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [by the network's size]")
 @click.option("--resume", is_flag=True, help="Resume an interrupted training (networks).")
+@options.skip_bad
 @options.force
 @click.option("--json", is_flag=True, help="Print a record of what was done.")
 @options.quiet
@@ -55,6 +58,7 @@ def command(
     output: Path | None,
     settings: dict[str, Any],
     json: bool,
+    skip_bad: bool,
     force: bool,
     quiet: bool,
     verbose: bool,
@@ -62,23 +66,28 @@ def command(
 ) -> None:
     """Train a model on a data set.
 
-    DATA is a folder of class folders (all images are used), or of train/ and val/ or test/ with class folders in each;
-    MNIST's or CIFAR-10's files; or a CSV of path,label. The trained model is measured once on the held-out part, if
-    any.
+    DATA is a folder of class folders (all images are used), or of parts (train, val, test, by any of their usual names)
+    with class folders in each; MNIST's, EMNIST's or CIFAR's files; or a CSV of path,label[,split]. The trained model is
+    measured once on the held-out part, if any.
     """
     if lists:
         list_settings(name)
         return
     if data is None or output is None:
         raise click.UsageError("name a data set" if data is None else "name a folder for the model: -o FOLDER")
-    from imgtool.classifiers.registry import create
-    from imgtool.classifiers.training import train
+    from imgtool.classifiers.storage import check_place
+    from imgtool.classifiers.training import create_to_train, train
     from imgtool.datasets.formats import load_dataset
+    from imgtool.datasets.survey import checked
     from imgtool.evaluation.measuring import measure
 
-    create(name, **settings)  # wrong usage is told before a data set is looked for
-    parts = load_dataset(data)
-    with event_listener(quiet=quiet, verbose=verbose) as events:
+    create_to_train(name, **settings)  # wrong usage is told before a data set is looked for
+    check_place(output, overwrite=force)
+    parts = load_dataset(data, skip_bad=skip_bad)
+    with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose) as events:
+        parts = checked(parts, skip_bad=skip_bad, events=events)
+        if not quiet:
+            tell_parts(str(data), parts)
         model = train(parts, name, output=output, overwrite=force, events=events, **how, **settings)
         if parts.test is not None:
             model.provenance = measure(model, parts.test)
@@ -93,9 +102,21 @@ def _report(model: Trainable, parts: Parts, data: Path, output: Path, *, json: b
     if json:
         record = {"path": str(data), "output": str(output), "model": model.name, "images": images}
         record |= {"seed": model.provenance["seed"], "classes": list(model.classes), "settings": model.settings}
+        record |= {"left_out": parts.left_out()} if parts.remarks else {}
         emit(json_line({**record, "accuracy": accuracy}))
     elif not quiet:
         emit(f"{output}: {model.name}, {images} images of {len(model.classes)} classes{_accuracy_text(accuracy)}\n")
+    if not quiet and (doubt := model.doubt or _doubt_of_accuracy(accuracy, parts)):
+        complain(f"{output}: {doubt}")
+
+
+def _doubt_of_accuracy(accuracy: dict[str, Any] | None, parts: Parts) -> str:
+    """Return why held-out images show that nothing was learned; "" where they do not, or there are none."""
+    from imgtool.classifiers.learning import doubt_of_share
+
+    if accuracy is None or parts.test is None:
+        return ""
+    return doubt_of_share(accuracy["right"], parts.test.labels, "held-out images")
 
 
 def _accuracy_text(accuracy: dict[str, Any] | None) -> str:

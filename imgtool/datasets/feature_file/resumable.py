@@ -37,6 +37,7 @@ from imgtool.datasets.feature_file.journal import (
     truncate_file,
 )
 from imgtool.datasets.feature_file.table import Blocks, Local
+from imgtool.datasets.labels import Labels
 from imgtool.errors import DataError, ImgtoolError, OutputError, ParameterError
 
 _DESCRIBED = struct.Struct("<cIIII")  # d, rows, width of frames and of rows in numbers, checksum of all rows so far
@@ -101,11 +102,12 @@ class ResumableFile:
             self.path, (self.journal, self.rows) = path, companions(path)
         self.done, self.failures = 0, list[tuple[int, ImgtoolError]]()
         self._inputs, self._meta, self.total = inputs, dict(meta), len(inputs)
+        self._label = Labels()
         self._failed = bytearray()  # 1 for each input that could not be described
         self._counts = array("q")  # rows of each that could
         self._first: tuple[int, tuple[int, int]] | None = None  # index, and widths of frames (0: a vector) and rows
         self._room, self._checksum = rows_offset(path), 0
-        head = MAGIC + journal_record(json.dumps(_identity(inputs, self._meta), sort_keys=True).encode())
+        head = MAGIC + journal_record(json.dumps(_identity(inputs, self._meta, self._label), sort_keys=True).encode())
         self._start = len(head)
         is_left = os.path.lexists(self.journal)
         self._overwrite = overwrite or (resume and is_left)  # the run that began the journal was let to write the file
@@ -244,7 +246,9 @@ class ResumableFile:
             (sum(self._counts), width),
             lambda: self._features(width),
             lambda: (
-                (each.path, each.label) for each, failed in zip(self._inputs, self._failed, strict=True) if not failed
+                (each.path, self._label(each))
+                for each, failed in zip(self._inputs, self._failed, strict=True)
+                if not failed
             ),
             self._meta,
             local,
@@ -311,11 +315,11 @@ def _read(file: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _identity(inputs: Sequence[Input], meta: Mapping[str, Any]) -> dict[str, Any]:
+def _identity(inputs: Sequence[Input], meta: Mapping[str, Any], label: Labels) -> dict[str, Any]:
     """Return what must be the same for a run to go on from another's journal."""
     names = hashlib.sha256()
     for each in inputs:
-        names.update(f"{each.path}\0{each.label}\0".encode("utf-8", "surrogateescape"))
+        names.update(f"{each.path}\0{label(each)}\0".encode("utf-8", "surrogateescape"))
     codebook = meta.get("parameters", {}).get("codebook")
     return {
         "meta": meta,

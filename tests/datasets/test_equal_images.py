@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.equal_images import equal_pairs
 from imgtool.datasets.formats import load_dataset
-from imgtool.evaluation.duplicates import duplicates
 from imgtool.image.write import encode
 from locations import SAMPLES, SHARED
 
@@ -17,8 +17,8 @@ DATA = SHARED / "data"
 
 def test_equal_images_in_both_parts_are_found():
     data = load_dataset(SAMPLES / "textures").train
-    assert list(duplicates(data.subset(np.arange(5)), data.subset(np.arange(4, 8)))) == [(data.name(4), data.name(4))]
-    assert not list(duplicates(data.subset(np.arange(5)), data.subset(np.arange(5, 9))))
+    assert list(equal_pairs(data.subset(np.arange(5)), data.subset(np.arange(4, 8)))) == [(data.name(4), data.name(4))]
+    assert not list(equal_pairs(data.subset(np.arange(5)), data.subset(np.arange(5, 9))))
 
 
 @pytest.mark.parametrize("kind", ["gray", "rgb", "16 bit"])
@@ -35,7 +35,7 @@ def test_equal_pixels_are_found_however_they_are_stored(tmp_path, kind):
         paths.append(tmp_path / name)
         paths[-1].write_bytes(encode(np.ascontiguousarray(pixels), paths[-1].suffix[1:]))
     data = Dataset(paths, np.zeros(8, int), ("one",))
-    found = duplicates(data.subset(np.arange(1)), data.subset(np.arange(1, 8)))
+    found = equal_pairs(data.subset(np.arange(1)), data.subset(np.arange(1, 8)))
     assert [Path(second).name for _, second in found] == list(others)
 
 
@@ -50,6 +50,6 @@ def test_equal_pairs_of_scene15_that_its_description_names_are_found(tmp_path):
         ]
         archive.extractall(tmp_path, names + pair)
     data = Dataset([tmp_path / name for name in (*names, *pair)], np.zeros(len(names) + 2, int), ("one",))
-    pairs = [each for each in duplicates(data, data) if each[0] < each[1]]
+    pairs = [each for each in equal_pairs(data, data) if each[0] < each[1]]
     assert len(pairs) == 17  # 16 of livingroom, and one of two classes
     assert tuple(str(tmp_path / name) for name in sorted(pair)) in pairs

@@ -1,0 +1,69 @@
+"""Whether a training came to anything: its result against guessing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from imgtool.classifiers.protocol import Classifier
+
+GUESSING_P = 0.01  # so probable, by guessing, must a result as good be for it to count as guessed
+NEAR_GUESSING = 0.98  # of the loss of guessing, from which on a loss shows nothing
+MIN_IMAGES = 20  # of which a share says something
+
+
+def is_like_guessing(right: int, labels: np.ndarray) -> bool:
+    """Tell whether always naming the largest class would be right about as often; binomial test, one-sided."""
+    from scipy.special import bdtrc
+
+    return right <= 0 or bool(bdtrc(right - 1, len(labels), _largest_share(labels)) > GUESSING_P)
+
+
+def _largest_share(labels: np.ndarray) -> float:
+    """Return the share of the class that occurs most."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def doubt_of(model: Classifier, labels: np.ndarray, validation: np.ndarray | None = None) -> str:
+    """Return why a model that was just trained on these labels seems to have learned nothing, else "".
+
+    validation: the labels of a network's validation images, which count where there are enough of them.
+    """
+    history = model.provenance.get("history") or [{}]
+    if "cross_validated_accuracy" in history[-1]:
+        return _doubt_of_folds(history[-1], labels)
+    if "loss" not in history[-1]:
+        return ""
+    if "validation_error" in history[-1] and validation is not None and len(validation) >= MIN_IMAGES:
+        row = min(history, key=lambda each: (each["validation_error"], each["validation_loss"]))
+        right = round((1 - row["validation_error"]) * len(validation))
+        return doubt_of_share(right, validation, "validation images")
+    return _doubt_of_loss(history[-1], labels)
+
+
+def doubt_of_share(right: int, labels: np.ndarray, what: str) -> str:
+    """Return why so many right of some images show nothing learned; "" where they show something."""
+    if len(labels) < MIN_IMAGES or not is_like_guessing(right, labels):
+        return ""
+    guessed = round(_largest_share(labels) * len(labels))
+    return f"learned nothing: {right} of {len(labels)} {what} are right, and always naming one class has {guessed}"
+
+
+def _doubt_of_folds(found: Mapping[str, Any], labels: np.ndarray) -> str:
+    """Return the doubt about a support vector machine, by its cross-validation."""
+    accuracies = found["cross_validated_accuracy"].values()
+    right = round(max(accuracies, default=1.0) * len(labels))
+    return doubt_of_share(right, labels, "images left out in cross-validation")
+
+
+def _doubt_of_loss(row: Mapping[str, float], labels: np.ndarray) -> str:
+    """Return the doubt about a network, by its loss and error on training images."""
+    shares = np.bincount(labels)[np.unique(labels)] / len(labels)
+    guessing = float(-(shares * np.log(shares)).sum())
+    right = round((1 - row["error"]) * len(labels))
+    if row["loss"] < NEAR_GUESSING * guessing or not is_like_guessing(right, labels):
+        return ""
+    losses = f"its loss is {row['loss']:.3f}, and guessing has {guessing:.3f}"
+    return f"learned nothing: {losses}; another learning rate may help"

@@ -1,0 +1,39 @@
+"""What is said of a data set: what was found in it, and which of its files are bad."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from imgtool.cli.messages import complain
+
+if TYPE_CHECKING:
+    from imgtool.datasets.formats import Parts
+
+
+def tell_parts(name: str, parts: Parts) -> None:
+    """Say what was found, and which images equal each other."""
+    from imgtool.datasets.equal_images import across_line, equal_images, equal_pairs
+
+    complain(f"{name}: {parts.found()}")
+    held_out = parts.test if parts.test is not None else parts.validation
+    lines = equal_images(parts.all())
+    if len(parts.train) and held_out is not None:
+        lines += across_line(list(equal_pairs(parts.train, held_out)))
+    for line in lines:
+        complain(line)
+
+
+@contextmanager
+def naming_bad_files() -> Iterator[None]:
+    """Name each bad file of a data set in a line of its own, then end with how many they are."""
+    from imgtool.datasets.survey import BadFilesError
+    from imgtool.errors import DataError
+
+    try:
+        yield
+    except BadFilesError as error:
+        for name, reason in error.files:
+            complain(f"{name}: {reason}")
+        raise DataError(f"{len(error.files)} of {error.total} images cannot be used", hint=error.hint) from None

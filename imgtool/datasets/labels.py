@@ -1,0 +1,21 @@
+"""The labels of images that were found below a folder: the classes of the data set that lies there."""
+
+from __future__ import annotations
+
+from imgtool.batch.inputs import Input
+from imgtool.datasets.folders import Layout, find_layout
+
+
+class Labels:
+    """Gives an input's label: its class where the folder that it was found below is a data set, else ""."""
+
+    def __init__(self) -> None:
+        self._layouts: dict[str, Layout] = {}
+
+    def __call__(self, each: Input) -> str:
+        """Return the label. Raises DataError, as `load_dataset` does, for a folder that could be read in two ways."""
+        if each.root is None:
+            return ""
+        if each.root not in self._layouts:
+            self._layouts[each.root] = find_layout(each.root)
+        return self._layouts[each.root].label(each.relative)

@@ -1,0 +1,127 @@
+"""Look at every image of a data set once, before anything is trained: files that are bad, images that are equal.
+
+Decoded images stay in the cache of the data set, so that what comes after does not read them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from imgtool.batch.pool import ordered_map, processors
+from imgtool.datasets.cache import ImageCache
+from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.formats import Parts, listed
+from imgtool.errors import DataError, ImageError
+from imgtool.events import Events, Progress
+from imgtool.image.equality import Key, pixels_key
+from imgtool.image.levels import as_levels, wide_bits
+from imgtool.remarks import Remark
+
+
+class BadFilesError(DataError):
+    """Files of a data set cannot be used. files: the name of each, and the reason."""
+
+    def __init__(self, files: Sequence[tuple[str, str]], total: int) -> None:
+        self.files, self.total = tuple(files), total
+        named = "; ".join(f"{name}: {reason}" for name, reason in files)
+        super().__init__(f"{len(files)} of {total} images cannot be used: {named}", hint="skip-bad")
+
+    def __reduce__(self) -> tuple[type[BadFilesError], tuple[Sequence[tuple[str, str]], int]]:
+        return type(self), (self.files, self.total)
+
+
+class Seen(NamedTuple):
+    """What was seen of one image: its key, or why it cannot be used; as how many bits it is taken where that varies."""
+
+    key: Key | None
+    reason: str = ""
+    bits: int = 0
+
+
+def checked(
+    parts: Parts, *, skip_bad: bool = False, cache: ImageCache | None = None, events: Events | None = None
+) -> Parts:
+    """Return a data set all of whose images can be used, with remarks; one that was checked already as it is.
+
+    skip_bad: leave out images that cannot be used. Raises BadFilesError, which names them all, otherwise; DataError
+    where a class to train on has none left.
+    """
+    if parts.checked:
+        return parts
+    cache = ImageCache() if cache is None else cache
+    roles = [part and part.with_cache(cache) for part in (parts.train, parts.test, parts.validation)]
+    there = [part for part in roles if part is not None]
+    total, done = sum(map(len, there)), 0
+    seen = []
+    for part in there:
+        seen.append(list(_watched(_look_at(part), done, total, events)))
+        done += len(part)
+    bad = [
+        (part.name(at), each.reason)
+        for part, found in zip(there, seen, strict=True)
+        for at, each in enumerate(found)
+        if each.reason
+    ]
+    if bad and (not skip_bad or len(bad) == total):
+        raise BadFilesError(bad, total)
+    usable = iter([_usable(part, found) for part, found in zip(there, seen, strict=True)])
+    train, test, validation = (None if part is None else next(usable) for part in roles)
+    assert train is not None
+    _require_classes(parts.train, train)
+    remarks = [*parts.remarks, *_remarks(bad, [each.bits for found in seen for each in found])]
+    return replace(parts, train=train, test=test, validation=validation, remarks=tuple(remarks), checked=True)
+
+
+def _watched(found: Iterator[Seen], done: int, total: int, events: Events | None) -> Iterator[Seen]:
+    """Yield what was seen, telling of the progress."""
+    for number, each in enumerate(found, start=done + 1):
+        yield each
+        if events:
+            events(Progress(number, total, "looking at images"))
+
+
+def _look_at(dataset: Dataset) -> Iterator[Seen]:
+    """Yield what is seen of each image; files are decoded several at once."""
+    jobs = 1 if isinstance(dataset.items, np.ndarray) else processors()
+    return ordered_map(lambda index: _see(dataset, index), range(len(dataset)), jobs)
+
+
+def _see(dataset: Dataset, index: int) -> Seen:
+    """Look at one image."""
+    item = dataset.items[index]
+    try:
+        image = item if isinstance(item, np.ndarray) else dataset.raw(index)
+        if image.ndim > 1:
+            as_levels(image)
+    except ImageError as error:
+        return Seen(None, error.message.removeprefix(f"{dataset.name(index)}: "))
+    return Seen(pixels_key(image), bits=wide_bits(image))
+
+
+def _usable(part: Dataset, found: Sequence[Seen]) -> Dataset:
+    """Return the images that can be used, which know their keys."""
+    good = np.array([at for at, each in enumerate(found) if not each.reason], np.int64)
+    kept = part if len(good) == len(part) else part.subset(good)
+    kept = replace(kept)  # the one that was given stays as it is
+    vars(kept)["keys"] = [each.key for each in found if each.key is not None]
+    return kept
+
+
+def _require_classes(before: Dataset, after: Dataset) -> None:
+    """Raise DataError where no image of a class is left to train on."""
+    lost = [name for name, count in after.counts().items() if not count and before.counts()[name]]
+    if lost:
+        raise DataError(f"class {lost[0]!r} has no image that can be used")
+
+
+def _remarks(bad: Sequence[tuple[str, str]], bits: Sequence[int]) -> Iterator[Remark]:
+    """Yield what there is to be said of the images."""
+    if bad:
+        yield Remark("files", len(bad), f"that cannot be used: {listed([name for name, _ in bad])}")
+    small, large = bits.count(8), bits.count(16)
+    if small and large:
+        yield Remark("wide", small + large, f"{small} as 8 bits and {large} as 16, each by its largest value")
