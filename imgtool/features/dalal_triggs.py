@@ -7,17 +7,22 @@ them. A pixel's magnitude is divided linearly between the two nearest orientatio
 
 from __future__ import annotations
 
+import functools
+
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError
+from imgtool.features.differences import Differences
+from imgtool.features.scratch import scratch
 from imgtool.features.validation import require_finite, require_roots
-from imgtool.filters.gradient import gradient, magnitude, phase
+from imgtool.features.votes import Between, overlapping, voting
 from imgtool.image.alpha import flatten
 from imgtool.image.color import MAX_CHANNELS
 
-CLIP = np.float32(0.2)
+CLIP = 0.2
 _STRIP_PIXELS = 1 << 15  # pixels worked on at once: their votes stay in the processor's cache
 
 
@@ -77,49 +82,77 @@ def dalal_triggs(
     require_finite(array, "HoG")
     if sqrt:
         require_roots(array)
-        array = np.sqrt(array, dtype=np.float64)
-    gx, gy = _strongest(*gradient(array.astype(np.float32), operator="central", border="mirror"))
-    rows, columns = height // cell - block + 1, width // cell - block + 1
-    shares = _shares(cell, block)
-    result = np.empty((columns, rows, block, block, orientations), np.float32)
-    at_once = max(1, _STRIP_PIXELS // (cell * width))
-    for first in range(0, rows, at_once):
-        last = min(first + at_once, rows)
-        strip = slice(first * cell, (last - 1 + block) * cell), slice((columns - 1 + block) * cell)
-        votes = _votes(gx[strip], gy[strip], orientations, signed)
-        across = _pool(votes, shares)  # (orientations, pixel rows, block columns, cell columns)
-        both = _pool(across.transpose(0, 2, 3, 1), shares)  # (..., block rows, cell rows)
-        result[:, first:last] = both.transpose(1, 3, 2, 4, 0)
-    return _normalize(result)
+    scheme = Between(orientations, orientations if signed else 2 * orientations, 0.5)
+    cells = _Cells(array, scheme, cell, block, sqrt)
+    return _normalize(cells.blocks())
 
 
-def _strongest(gx: np.ndarray, gy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradient of the channel with the largest square of the magnitude, the first on ties.
+class _Cells:
+    """Votes of pixels, pooled by the cells of the blocks around them.
 
-    Square roots often make ties that the squares, in single precision as in OpenCV, decide.
+    A pixel's share in a cell of a block is a product of one for its row and one for its column, which depend on its
+    place within its own cell. So every pixel of a strip has a histogram of its own first, and pixels at the same place
+    of all cells stand side by side: two products of matrices then pool them.
     """
-    if gx.ndim == 2:
-        return gx, gy
-    best = (gx * gx + gy * gy).argmax(axis=2)[:, :, None]
-    return np.take_along_axis(gx, best, 2)[:, :, 0], np.take_along_axis(gy, best, 2)[:, :, 0]
+
+    def __init__(self, image: np.ndarray, scheme: Between, cell: int, block: int, sqrt: bool) -> None:
+        self.cell, self.block = cell, block
+        self.rows, self.columns = (side // cell for side in image.shape[:2])  # of cells
+        self.bins = scheme.bins
+        self.depth = scheme.bins + 1  # the votes for the bin after the last are added to the first at the end
+        width = self.columns * cell
+        self.at_once = max(1, min(self.rows, _STRIP_PIXELS * 10 // max(self.depth, 10) // (cell * width)))
+        differences = Differences(image, rows=self.at_once * cell, width=width, root=sqrt)
+        self.votes = voting(differences, scheme, table=image.dtype == np.uint8 and not sqrt)
+        self.shares = _shares(cell, block)
+
+    def blocks(self) -> np.ndarray:
+        """Return votes, (block columns, block rows, columns of cells, rows of cells, orientations)."""
+        cell, block, reach = self.cell, self.block, self.block - 1
+        line = self.columns * self.depth
+        # By the column and the row of the cell in its block, the row of the block's last cell, the column of its first.
+        pooled = np.zeros((block, block, self.rows + reach, line), np.float32)
+        places, histograms = self._places(), scratch("histograms", (cell * cell * self.at_once * line + 1,))
+        pairs = overlapping(histograms)
+        for first in range(0, self.rows, self.at_once):
+            last = min(first + self.at_once, self.rows)
+            bins, votes = self.votes(first * cell, last * cell)
+            histograms[:] = 0  # in two thirds of fill's time
+            index = np.add(places[: len(bins)], bins, out=scratch("index", bins.shape, np.intp))
+            np.add.at(pairs, index.reshape(-1), votes.reshape(-1))
+            strip = self._pool(histograms[:-1])
+            for step in range(block):
+                lines = slice(first + reach - step, last + reach - step)
+                pooled[:, :, lines] += strip[:, step, :, : last - first]
+        rows, columns = self.rows - reach, self.columns - reach
+        pooled = pooled.reshape(block, block, -1, self.columns, self.depth)[:, :, reach : reach + rows, :columns]
+        pooled[..., 0] += pooled[..., self.bins]
+        return np.array(pooled[..., : self.bins].transpose(3, 2, 0, 1, 4), order="C")
+
+    def _places(self) -> np.ndarray:
+        """Return where the histogram of each pixel of a strip begins."""
+        y, x = np.arange(self.at_once * self.cell)[:, None], np.arange(self.columns * self.cell)
+        down = (y % self.cell * self.at_once + y // self.cell) * self.columns
+        across = x % self.cell * (self.cell * self.at_once * self.columns) + x // self.cell
+        down, across = down * self.depth, across * self.depth
+        return np.asarray(np.add(down, across, out=scratch("places", (y.size, x.size), np.intp)))
+
+    def _pool(self, histograms: np.ndarray) -> np.ndarray:
+        """Return (columns of cells, block rows that a cell is in, rows of cells, cell rows, cell columns x depth)."""
+        cell, block = self.cell, self.block
+        shares = self.shares.transpose(0, 2, 1).reshape(block * block, cell)
+        size = histograms.size // cell
+        across = scratch("across", (block, block, size))
+        np.matmul(shares, histograms.reshape(cell, size), out=across.reshape(block * block, size))
+        for step in range(1, block):  # a block's other cells, further to the right; the last ones are cut off later
+            further = step * self.depth
+            across[0, :, :-further] += across[step, :, further:]
+        lines = across[0].reshape(block, cell, size // cell)
+        both = np.matmul(shares, lines, out=scratch("both", (block, block * block, size // cell)))
+        return both.reshape(block, block, block, self.at_once, -1)
 
 
-def _votes(gx: np.ndarray, gy: np.ndarray, orientations: int, signed: bool) -> np.ndarray:
-    """Return the magnitude that each pixel gives to each orientation, (orientations, rows, columns)."""
-    size = magnitude(gx, gy)
-    turns = phase(gx, gy) / (2 * np.pi)
-    turns += turns < 0
-    place = turns * np.float32(orientations if signed else 2 * orientations) - np.float32(0.5)
-    below = np.floor(place)
-    upper_share = size * (place - below)
-    votes = np.zeros(orientations * gx.size, np.float32)
-    starts = np.arange(-1, 2 * orientations + 1) % orientations * gx.size  # where the votes for each bin begin
-    bins, pixels = below.astype(np.intp).ravel(), np.arange(gx.size)
-    np.add.at(votes, starts.take(bins + 1) + pixels, (size - upper_share).ravel())
-    np.add.at(votes, starts.take(bins + 2) + pixels, upper_share.ravel())
-    return votes.reshape(orientations, *gx.shape)
-
-
+@functools.lru_cache(maxsize=8)
 def _shares(cell: int, block: int) -> np.ndarray:
     """Return what a pixel of a block gives to each of its cells along one axis: (cells of pixels, pixels, cells).
 
@@ -134,19 +167,11 @@ def _shares(cell: int, block: int) -> np.ndarray:
     return np.asarray(shares.reshape(block, cell, block), np.float32)
 
 
-def _pool(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Pool pixels along the last axis, (..., pixels) -> (..., blocks, cells of a block)."""
-    block, cell, _ = shares.shape
-    chunks = values.reshape(*values.shape[:-1], -1, cell)
-    count = chunks.shape[-2] - block + 1
-    return np.asarray(sum(chunks[..., k : k + count, :] @ shares[k] for k in range(block)))
-
-
 def _normalize(blocks: np.ndarray) -> np.ndarray:
     """Return blocks divided by their length, clipped, and divided again (L2-Hys), with OpenCV's constants."""
     flat = blocks.reshape(-1, int(np.prod(blocks.shape[2:])))  # a view: one row a block
     flat /= np.sqrt(np.einsum("ij,ij->i", flat, flat))[:, None] + np.float32(0.1 * flat.shape[1])
-    np.minimum(flat, CLIP, out=flat)
+    cv2.threshold(flat, CLIP, 0, cv2.THRESH_TRUNC, dst=flat)
     flat /= np.sqrt(np.einsum("ij,ij->i", flat, flat))[:, None] + np.float32(1e-3)
     return blocks
 

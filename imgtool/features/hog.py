@@ -9,8 +9,6 @@ window. Orientations are those of the gradient modulo 180 degrees, x to the righ
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array, whole_number, whole_pair
 from imgtool.errors import ImageError
+from imgtool.features.differences import SIDE, Differences
 from imgtool.features.validation import require_finite, require_roots
 from imgtool.image.alpha import flatten
 from imgtool.image.color import MAX_CHANNELS
@@ -28,7 +27,6 @@ EPSILON = np.float32(1e-5)
 CLIP = 0.2
 Pair = int | tuple[int, int]
 
-_SIDE = 511  # differences of 8-bit values: -255 to 255
 _ANGLE_ERROR = 0.4  # degrees
 _STRIP_PIXELS = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
@@ -115,10 +113,12 @@ def cell_histograms(image: ArrayLike, *, orientations: int = 9, cell: Pair = 8, 
     cells = np.arange(at_once * high)[:, None] // high * columns + np.arange(columns * wide) // wide
     cells *= orientations
     result = np.zeros((rows, columns * orientations))
+    # Differences of float32 are rounded to float32, as in scikit-image; those of 8 bits are exact in it.
+    kind = np.float32 if image.dtype == np.float32 or vote is _table_votes else np.float64
+    differences = Differences(image, rows=len(cells), width=columns * wide, dtype=kind, root=sqrt, keep=True)
     for first in range(0, rows, at_once):
         last = min(first + at_once, rows)
-        strip = _Strip(image, first * high, last * high, columns * wide, sqrt)
-        bins, magnitudes = vote(strip, orientations)
+        bins, magnitudes = vote(differences, first * high, last * high, orientations)
         places = cells[: len(bins)] + bins
         # Quicker than bincount, which looks for the largest place first, as long as both sides are of one type.
         np.add.at(result[first:last].reshape(-1), places.ravel(), magnitudes.ravel().astype(np.float64, copy=False))
@@ -126,62 +126,23 @@ def cell_histograms(image: ArrayLike, *, orientations: int = 9, cell: Pair = 8, 
     return result.reshape(rows, columns, orientations)
 
 
-@dataclass(frozen=True)
-class _Strip:
-    """Some rows of an image, the square root taken or not."""
-
-    image: np.ndarray
-    first: int
-    last: int
-    width: int
-    sqrt: bool
-
-    def gradients(self, dtype: type) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (gx, gy) of each channel: central differences, not halved, 0 at the ends of the image's lines."""
-        above, below = max(self.first - 1, 0), min(self.last + 1, len(self.image))
-        begin = above + 1 - self.first  # the first row of the strip that has neighbors above and below
-        right = max(1, min(self.width, self.image.shape[1] - 1))
-        for channel in range(self.image[0, 0].size):
-            plane = self.image if self.image.ndim == 2 else self.image[:, :, channel]
-            values: np.ndarray = plane[above:below].astype(dtype)
-            if self.sqrt:
-                np.sqrt(values, out=values)
-            gx: np.ndarray = np.zeros((self.last - self.first, self.width), dtype)
-            gy = np.zeros_like(gx)
-            inner = values[self.first - above : self.last - above]
-            if right > 1:
-                # On parts of rows a third of the time that NumPy takes.
-                cv2.subtract(inner[:, 2 : right + 1], inner[:, : right - 1], dst=gx[:, 1:right])
-            np.subtract(values[2:, : self.width], values[:-2, : self.width], out=gy[begin : begin + len(values) - 2])
-            yield gx, gy
-
-
-def _table_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
+def _table_votes(differences: Differences, first: int, last: int, orientations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's bin and magnitude, those of its strongest channel, for 8-bit images: bins from a table."""
-    # Whole numbers throughout, exact in float32.
-    (place, square), *others = (
-        (cv2.scaleAdd(gy, _SIDE, gx), cv2.accumulateSquare(gy, gx * gx)) for gx, gy in strip.gradients(np.float32)
-    )
-    for other, larger in others:
-        stronger = cv2.compare(larger, square, cv2.CMP_GT)
-        cv2.copyTo(other, stronger, place)
-        cv2.copyTo(larger, stronger, square)
+    square, place = differences.squares_and_places(first, last)
     return _table(orientations).take(np.abs(place, out=place).astype(np.int32)), np.sqrt(square, out=square)
 
 
 @functools.lru_cache(maxsize=8)
 def _table(orientations: int) -> np.ndarray:
     """Return the bin of every gradient of 8-bit values, by |511 gy + gx|: the opposite gradient has the same."""
-    gy, gx = np.mgrid[-255:256, -255:256].astype(np.float64).reshape(2, -1)[:, _SIDE**2 // 2 :]
+    gy, gx = np.mgrid[-255:256, -255:256].astype(np.float64).reshape(2, -1)[:, SIDE**2 // 2 :]
     # Of a small type, as it competes with the image for the processor's cache.
     return _bins(gx, gy, orientations).astype(np.min_scalar_type(orientations))
 
 
-def _direct_votes(strip: _Strip, orientations: int) -> tuple[np.ndarray, np.ndarray]:
+def _direct_votes(differences: Differences, first: int, last: int, orientations: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's bin and magnitude, those of its strongest channel, for any image."""
-    # Differences of float32 are rounded to float32, as in scikit-image.
-    single = strip.image.dtype == np.float32
-    (gx, gy), *others = strip.gradients(np.float32 if single else np.float64)
+    (gx, gy), *others = differences.each(first, last)
     if others:
         gx, gy = _strongest([(gx, gy), *others])
     # Not cv2.magnitude, whose last bit depends on where in memory its arrays happen to lie.

@@ -7,7 +7,7 @@ centered at 180 k / O degrees, x to the right, y down, and are divided linearly 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -15,13 +15,15 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError
+from imgtool.features.differences import Differences
+from imgtool.features.scratch import scratch
 from imgtool.features.validation import require_finite
-from imgtool.filters.gradient import gradient, magnitude, strongest_channel
+from imgtool.features.votes import Between, Nearest, overlapping, voting
 from imgtool.image.alpha import flatten
 from imgtool.image.color import MAX_CHANNELS
 
-CLIP = 0.2
-_STRIP_PIXELS = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
+CLIP = np.float32(0.2)
+_STRIP_PIXELS = 1 << 15  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
 def uoctti(image: ArrayLike, *, orientations: int = 9, cell: int = 8, bilinear: bool = False) -> np.ndarray:
@@ -67,10 +69,15 @@ def uoctti(image: ArrayLike, *, orientations: int = 9, cell: int = 8, bilinear: 
     """
     orientations = whole_number(orientations, "orientations")
     histograms, factors = _cells(image, orientations, cell, bilinear)
-    undirected = histograms[..., :orientations] + histograms[..., orientations:]
-    clipped = [np.minimum(np.dstack([histograms, undirected]) * factor, CLIP) for factor in factors]
-    energies = [each[..., 2 * orientations :].sum(axis=2) / np.sqrt(18) for each in clipped]
-    return np.dstack([0.5 * sum(clipped), *energies]).astype(np.float32)
+    everything = np.concatenate([histograms, _undirected(histograms)])
+    half = np.zeros_like(everything)
+    energies = []
+    for factor in factors:
+        clipped = np.minimum(everything * factor, CLIP)
+        half += clipped
+        energies.append(clipped[2 * orientations :].sum(axis=0) / np.float32(np.sqrt(18)))
+    half *= np.float32(0.5)
+    return np.ascontiguousarray(np.concatenate([half, energies]).transpose(1, 2, 0))
 
 
 def vlfeat_dalal_triggs(
@@ -83,12 +90,13 @@ def vlfeat_dalal_triggs(
     """
     orientations = whole_number(orientations, "orientations")
     histograms, factors = _cells(image, orientations, cell, bilinear)
-    undirected = histograms[..., :orientations] + histograms[..., orientations:]
-    return np.dstack([np.minimum(undirected * factor, CLIP) for factor in factors]).astype(np.float32)
+    undirected = _undirected(histograms)
+    clipped = np.concatenate([np.minimum(undirected * factor, CLIP) for factor in factors])
+    return np.ascontiguousarray(clipped.transpose(1, 2, 0))
 
 
 def _cells(image: ArrayLike, orientations: int, cell: int, bilinear: bool) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return directed histograms (cell rows, cell columns, 2 orientations) and the four factors that normalize them."""
+    """Return directed histograms (2 orientations, cell rows, cell columns) and the four factors that normalize them."""
     cell = whole_number(cell, "cell")
     array = flatten(image_array(image, max_channels=MAX_CHANNELS))
     rows, columns = ((side + cell // 2) // cell for side in array.shape[:2])
@@ -96,101 +104,95 @@ def _cells(image: ArrayLike, orientations: int, cell: int, bilinear: bool) -> tu
         half = cell - cell // 2
         raise ImageError(f"is {array.shape[1]}x{array.shape[0]} pixels; one cell of HoG needs {half}x{half}")
     require_finite(array, "HoG")
-    gx, gy = strongest_channel(*gradient(array.astype(np.float32), operator="central", border="mirror"))
-    gx, gy = gx[1:-1, 1:-1], gy[1:-1, 1:-1]  # the outermost pixels have no neighbor on one side, and no vote
-    histograms = np.zeros((rows + 2, columns + 2, 2 * orientations))  # with a ring of cells that is cut off
-    (top, down), (left, right) = (_between(side, cell) for side in gx.shape)
-    at_once = max(1, _STRIP_PIXELS // max(gx.shape[1], 1))
-    for first in range(0, len(gx), at_once):
-        strip = slice(first, first + at_once)
-        for bins, votes in _votes(gx[strip], gy[strip], orientations, bilinear):
-            _add(histograms, bins, votes, (top[strip], down[strip]), (left, right))
-    histograms = histograms[1:-1, 1:-1]
-    return histograms, _factors(histograms, orientations)
+    directions = 2 * orientations
+    scheme = Between(directions, directions, 0.0) if bilinear and orientations > 1 else Nearest(orientations)
+    histograms = _Grid(array, scheme, cell).histograms()[:, 1:-1, 1:-1]
+    return histograms, _factors(_undirected(histograms))
 
 
-def _votes(gx: np.ndarray, gy: np.ndarray, orientations: int, bilinear: bool) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return pairs of directed bins and votes: one a pixel, or two if bilinear."""
-    gx, gy, size = np.ascontiguousarray(gx), np.ascontiguousarray(gy), magnitude(gx, gy)
-    bilinear = bilinear and orientations > 1
-    nearest, next_nearest = _nearest(gx, gy, orientations, both=bilinear)
-    if not bilinear:
-        return [(nearest.to_directions(orientations), size)]
-    cosine = nearest.sizes / np.maximum(size, np.float32(1e-10))
-    share = np.arccos(np.minimum(cosine, 1)) * np.float32(orientations / np.pi)
-    return [
-        (nearest.to_directions(orientations), size * (1 - share)),
-        (next_nearest.to_directions(orientations), size * share),
-    ]
+class _Grid:
+    """Votes of pixels, each divided among the four nearest cells.
 
-
-class _Near(NamedTuple):
-    """An orientation for each pixel, the gradient's product with it, and the size of that."""
-
-    bins: np.ndarray
-    products: np.ndarray
-    sizes: np.ndarray
-
-    def take(self, other: _Near, where: np.ndarray) -> None:
-        """Take another's orientation where a mask of bytes says so."""
-        for own, its in zip(self, other, strict=True):
-            cv2.copyTo(its, where, own)
-
-    def to_directions(self, orientations: int) -> np.ndarray:
-        """Return bins of O orientations as bins of 2 O directions."""
-        return np.asarray(self.bins + (self.products < 0) * np.int32(orientations))
-
-
-def _nearest(gx: np.ndarray, gy: np.ndarray, orientations: int, *, both: bool) -> tuple[_Near, _Near]:
-    """Return the nearest orientation of each pixel and, if asked for, the next nearest.
-
-    In single precision, as in VLFeat: an upright gradient is as near to 80 as to 100 degrees, and the first wins.
+    The shares are products of one for the pixel's row and one for its column. Between the centers of two cells, where
+    pixels share them, one addition to a pair of neighbors adds both columns' shares; rows at the same place between two
+    centers stand side by side, so that one product of matrices pools them.
     """
-    angles = (np.arange(orientations) * np.pi / orientations).astype(np.float32)
-    nearest, next_nearest = (
-        _Near(np.zeros(gx.shape, np.int32), np.zeros(gx.shape, np.float32), np.full(gx.shape, -1, np.float32))
-        for _ in range(2)
-    )
-    for k, (cosine, sine) in enumerate(zip(np.cos(angles), np.sin(angles), strict=True)):
-        products = gx * cosine
-        products += gy * sine
-        one = _Near(np.full(gx.shape, k, np.int32), products, np.abs(products))
-        nearer = cv2.compare(one.sizes, nearest.sizes, cv2.CMP_GT)
-        if both:
-            other = _Near(*(each.copy() for each in one))
-            other.take(nearest, nearer)  # which gives way
-            next_nearest.take(other, cv2.compare(one.sizes, next_nearest.sizes, cv2.CMP_GT))
-        nearest.take(one, nearer)
-    return nearest, next_nearest
+
+    def __init__(self, image: np.ndarray, scheme: Between | Nearest, cell: int) -> None:
+        self.height, self.width = image.shape[:2]
+        self.cell, self.bins, self.both = cell, scheme.bins, isinstance(scheme, Between)
+        self.rows, self.columns = ((side + cell // 2) // cell + 2 for side in image.shape[:2])  # with a ring of cells
+        self.at_once = max(1, min(self.rows, _STRIP_PIXELS // (cell * self.width)))  # rows of gaps between centers
+        differences = Differences(image, rows=self.at_once * cell, width=self.width)
+        self.votes = voting(differences, scheme, table=image.dtype == np.uint8)
+
+    def histograms(self) -> np.ndarray:
+        """Return the votes, (bins, cell rows, cell columns), with a ring of cells around that is to be cut off."""
+        line = self.bins * self.columns
+        result = np.zeros((self.rows, line), np.float32)
+        lines = scratch("histograms", (self.cell * self.at_once * line + 1,))
+        pairs, places, across, down = overlapping(lines), self._places(), self._across(), self._down()
+        for gap in range(0, self.rows - 1, self.at_once):
+            next_gap = min(gap + self.at_once, self.rows - 1)
+            begin = self.cell * (gap - 1) + self.cell // 2
+            end = self.cell * (next_gap - 1) + self.cell // 2
+            # The outermost pixels have no neighbor on one side, and no vote.
+            first, last = max(begin, 1), min(end, self.height - 1)
+            if first >= last:
+                continue
+            lines[:] = 0  # in two thirds of fill's time
+            for bins, votes in self._of_columns(*self.votes(first, last)):
+                votes *= across
+                index = np.multiply(bins, self.columns, out=scratch("index", bins.shape, np.intp), dtype=np.intp)
+                index += places[first - begin : last - begin]
+                np.add.at(pairs, index.reshape(-1), votes.view(np.complex64).reshape(-1))
+            upper, lower = (down @ lines[:-1].reshape(self.cell, -1)).reshape(2, self.at_once, line)
+            result[gap:next_gap] += upper[: next_gap - gap]
+            result[gap + 1 : next_gap + 1] += lower[: next_gap - gap]
+        return result.reshape(self.rows, self.bins, self.columns).transpose(1, 0, 2)
+
+    def _of_columns(self, bins: np.ndarray, votes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield bins and twice what each gets, (rows, 2 columns); in turn for a bin and the next, if both get votes."""
+        parts = votes.view(np.float32).reshape(*bins.shape, 2)
+        if not self.both:
+            yield bins, parts.reshape(len(bins), -1)
+            return
+        next_bins = np.roll(np.arange(self.bins, dtype=bins.dtype), -1).take(bins)
+        for each, part in zip((bins, next_bins), cv2.split(parts), strict=True):
+            yield each, cv2.merge([part, part]).reshape(len(bins), -1)
+
+    def _places(self) -> np.ndarray:
+        """Return where in the histograms the first bin of each pixel of a strip is, in the cell on the left."""
+        y, x = np.arange(self.at_once * self.cell)[:, None], np.arange(self.width)
+        lines = (y % self.cell * self.at_once + y // self.cell) * (self.bins * self.columns)
+        cells = _doubled(x, self.cell) // (2 * self.cell)
+        return np.asarray(np.add(lines, cells, out=scratch("places", (y.size, x.size), np.intp)))
+
+    def _across(self) -> np.ndarray:
+        """Return each column's shares in the cell on the left and in that on the right, one after the other."""
+        right = _doubled(np.arange(self.width), self.cell) % (2 * self.cell) / (2 * self.cell)
+        shares = np.stack([1 - right, right], axis=1)
+        shares[[0, -1]] = 0
+        return shares.astype(np.float32).reshape(-1)
+
+    def _down(self) -> np.ndarray:
+        """Return the shares of the rows between two centers in the cell above and in that below, (2, rows)."""
+        below = (_doubled(np.arange(self.cell) + self.cell // 2, self.cell) - 2 * self.cell) / (2 * self.cell)
+        return np.stack([1 - below, below]).astype(np.float32)
 
 
-def _add(
-    histograms: np.ndarray,
-    bins: np.ndarray,
-    votes: np.ndarray,
-    rows: tuple[np.ndarray, np.ndarray],
-    columns: tuple[np.ndarray, np.ndarray],
-) -> None:
-    """Add each pixel's vote to the four cells around it, by its nearness to their centers; see `_between`."""
-    (top, down), (left, right), (_, across, depth) = rows, columns, histograms.shape
-    places = top[:, None] * (across * depth) + left * depth + bins
-    for step, of_row in ((0, 1 - down), (across * depth, down)):
-        of_row_votes = votes * of_row[:, None]
-        for next_step, of_column in ((step, 1 - right), (step + depth, right)):
-            np.add.at(histograms.reshape(-1), (places + next_step).ravel(), (of_row_votes * of_column).ravel())
+def _doubled(pixels: np.ndarray, cell: int) -> np.ndarray:
+    """Return twice the distance of pixels' centers from the center of the ring's first cell."""
+    return 2 * pixels + 1 + cell
 
 
-def _between(pixels: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cell before each inner pixel, in the ringed array, and how far the pixel is on its way to the next."""
-    place = (np.arange(1, pixels + 1) + 0.5) / cell - 0.5
-    before = np.floor(place)
-    return before.astype(np.intp) + 1, place - before
+def _undirected(histograms: np.ndarray) -> np.ndarray:
+    return np.asarray(sum(np.split(histograms, 2)))
 
 
-def _factors(histograms: np.ndarray, orientations: int) -> list[np.ndarray]:
+def _factors(undirected: np.ndarray) -> list[np.ndarray]:
     """Return 1 / length of the four blocks of 2 x 2 cells around each cell; beyond the edge its cells are repeated."""
-    undirected = histograms[..., :orientations] + histograms[..., orientations:]
-    energy = np.pad(np.square(undirected).sum(axis=2), 1, mode="edge")
+    energy = np.pad(np.square(undirected).sum(axis=0), 1, mode="edge")
     blocks = energy[1:, 1:] + energy[:-1, 1:] + energy[1:, :-1] + energy[:-1, :-1]
-    factors = (1 / np.sqrt(blocks + 1e-4))[..., None]
+    factors = 1 / np.sqrt(blocks + np.float32(1e-4))
     return [factors[:-1, :-1], factors[:-1, 1:], factors[1:, :-1], factors[1:, 1:]]

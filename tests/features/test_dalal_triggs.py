@@ -1,5 +1,7 @@
 """Dalal and Triggs' HoG against OpenCV's arrays, and against a plain sum of votes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features import dalal_triggs as module
+from imgtool.features import votes
 from imgtool.features.dalal_triggs import cells_of, dalal_triggs
 from locations import REFERENCE
 
@@ -20,15 +23,19 @@ SLIDING = {"cv__camera_128_default_stride16": (128, 64), "cv__camera_97x131_win6
 
 def opencvs_angle(gx, gy):
     """Return the angle by OpenCV's polynomial, which is off by up to 1.7e-4 radians."""
-    return cv2.phase(np.ascontiguousarray(gx), np.ascontiguousarray(gy))
+    return cv2.phase(np.ascontiguousarray(gx, np.float32), np.ascontiguousarray(gy, np.float32))
 
 
 @pytest.fixture(params=["true angle", "OpenCV's angle"])
 def tolerance(request, monkeypatch):
     if request.param == "true angle":
-        return 1e-3
-    monkeypatch.setattr(module, "phase", opencvs_angle)
-    return 1e-5
+        yield 1e-3
+        return
+    monkeypatch.setattr(votes, "exact_angle", opencvs_angle)
+    monkeypatch.setattr(votes, "angle_and_size", lambda gx, gy: (opencvs_angle(gx, gy), np.hypot(gx, gy)))
+    votes.vote_table.cache_clear()
+    yield 1e-5
+    votes.vote_table.cache_clear()
 
 
 @pytest.mark.parametrize("key", WINDOWS)
@@ -66,10 +73,19 @@ def test_equals_opencvs_program(cell, block, signed):
     )
 
 
-def plainly(image, orientations, cell, block, signed):
-    """Vote pixel by pixel, as the formulas say."""
-    values = np.pad(np.sqrt(image.astype(float)), 1, mode="reflect")
+def strongest(image):
+    """Return gx, gy of the channel with the larger gradient, as the formulas say."""
+    values = np.pad(image, [(1, 1), (1, 1)] + [(0, 0)] * (image.ndim - 2), mode="reflect")
     gx, gy = values[1:-1, 2:] - values[1:-1, :-2], values[2:, 1:-1] - values[:-2, 1:-1]
+    if image.ndim == 2:
+        return gx, gy
+    best = (gx.astype(np.float32) ** 2 + gy.astype(np.float32) ** 2).argmax(axis=2)[:, :, None]
+    return np.take_along_axis(gx, best, 2)[:, :, 0], np.take_along_axis(gy, best, 2)[:, :, 0]
+
+
+def plainly(image, orientations, cell, block, signed, sqrt):
+    """Vote pixel by pixel, as the formulas say."""
+    gx, gy = strongest(np.sqrt(image.astype(float)) if sqrt else image.astype(float))
     rows, columns, side = image.shape[0] // cell - block + 1, image.shape[1] // cell - block + 1, cell * block
     result = np.zeros((columns, rows, block, block, orientations))
     for x, y, i, j in np.ndindex(columns, rows, side, side):
@@ -90,16 +106,50 @@ def plainly(image, orientations, cell, block, signed):
 
 
 @given(
-    st.integers(1, 5), st.integers(2, 5), st.integers(1, 3), st.booleans(), st.integers(0, 9), st.integers(0, 9),
-    st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]), st.integers(0, 2**32 - 1),
+    st.integers(1, 5), st.integers(2, 5), st.integers(1, 3), st.booleans(), st.booleans(), st.integers(0, 9),
+    st.integers(0, 9), st.sampled_from([(), (3,)]), st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]),
+    st.integers(0, 2**32 - 1),
 )  # fmt: skip
-@settings(max_examples=40)
-def test_equals_a_plain_sum_of_votes(orientations, cell, block, signed, down, right, dtype, seed):
-    shape = (cell * block + down, cell * block + right)
+@settings(max_examples=60)
+def test_equals_a_plain_sum_of_votes(orientations, cell, block, signed, sqrt, down, right, channels, dtype, seed):
+    shape = (cell * block + down, cell * block + right, *channels)
     image = np.random.default_rng(seed).integers(0, 256, shape).astype(dtype)
-    actual = dalal_triggs(image, orientations=orientations, cell=cell, block=block, sqrt=True, signed=signed)
+    actual = dalal_triggs(image, orientations=orientations, cell=cell, block=block, sqrt=sqrt, signed=signed)
     assert actual.dtype == np.float32
-    np.testing.assert_allclose(actual, plainly(image, orientations, cell, block, signed), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(actual, plainly(image, orientations, cell, block, signed, sqrt), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("orientations", [1, 9, 100])
+def test_an_8_bit_image_has_the_numbers_of_its_floats(orientations, signed):
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    from_table, computed = (
+        dalal_triggs(each, orientations=orientations, signed=signed) for each in (image, image.astype(np.float64))
+    )
+    np.testing.assert_allclose(from_table, computed, rtol=0, atol=1e-5)
+
+
+def test_every_gradient_of_8_bits_is_in_the_table():
+    gy, gx = np.mgrid[-255:256, -255:256].astype(np.float32)
+    for turn in (9, 18):
+        scheme = votes.Between(9, turn, 0.5)
+        bins, shares = votes.vote_table(scheme)
+        index = (511 * gy + gx).astype(int)
+        index = index + 511**2 // 2 if turn == 9 else abs(index)
+        expected_bins, expected_shares = scheme.exact(gx, gy)
+        exactly = np.broadcast_to((gx == 0) | (gy == 0) | (abs(gx) == abs(gy)), gx.shape)  # may lie between two bins
+        same = bins[index] == expected_bins
+        assert (same | exactly | (gx**2 + gy**2 == 0)).all()
+        np.testing.assert_allclose(shares[index][same], expected_shares[same], rtol=0, atol=1e-4)
+
+
+def test_threads_share_no_memory():
+    images = [np.random.default_rng(n).integers(0, 256, (40 + 8 * n, 64, *[3] * (n % 2)), np.uint8) for n in range(8)]
+    alone = [dalal_triggs(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for expected, actual in zip(alone, pool.map(dalal_triggs, images), strict=True):
+                np.testing.assert_array_equal(actual, expected)
 
 
 def test_strips_change_nothing(monkeypatch):
