@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from imgtool.batch.inputs import IMAGE_SUFFIXES
+from imgtool.datasets.equal_images import equal_pairs
 from imgtool.datasets.formats import load_dataset
-from imgtool.evaluation.duplicates import duplicates
 from imgtool.image.read import probe, read
 from locations import ROOT, SAMPLES
 
@@ -53,4 +53,4 @@ def test_textures_are_three_classes_of_sixteen_different_crops():
     data = load_dataset(SAMPLES / "textures").train
     assert data.counts() == {"brick": 16, "grass": 16, "gravel": 16}
     assert {data.image(index).shape for index in range(48)} == {(96, 96)}
-    assert len(list(duplicates(data, data))) == 48
+    assert len(list(equal_pairs(data, data))) == 48
