@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from imgtool.arrays import cast_rounding, image_array
 from imgtool.errors import ImageError, ParameterError
@@ -93,9 +93,8 @@ def to_hsv(rgb: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         r, g, b = np.moveaxis(rgb, 2, 0)
         hue = np.select([high == r, high == g], [(g - b) / spread, 2 + (b - r) / spread], 4 + (r - g) / spread)
-        saturation = np.where(high > 0, spread / high, 0.0)
     hue = np.where(spread > 0, (hue / 6) % 1.0, 0.0)
-    return np.stack([hue, saturation, high], axis=2)
+    return np.stack([hue, _quotient(spread, high), high], axis=2)
 
 
 def from_hsv(hsv: np.ndarray) -> np.ndarray:
@@ -105,29 +104,25 @@ def from_hsv(hsv: np.ndarray) -> np.ndarray:
     return np.asarray(v[..., None] * (1 - s[..., None] * np.clip(np.minimum(k, 4 - k), 0, 1)))
 
 
-def to_hsl(rgb: np.ndarray) -> np.ndarray:
-    """Return hue, saturation and lightness, each 0..1, of unit RGB."""
-    hue, _, high = np.moveaxis(to_hsv(rgb), 2, 0)
-    low = rgb.min(axis=2)
-    lightness = (high + low) / 2
+def hsv_to_hsl(hsv: np.ndarray) -> np.ndarray:
+    """Return hue, saturation and lightness of hue, saturation and value; the hue of a gray is kept."""
+    hue, saturation, value = np.moveaxis(hsv, 2, 0)
+    lightness = value * (1 - saturation / 2)
     room = 1 - np.abs(2 * lightness - 1)  # how far apart the channels can be at that lightness
-    saturation = np.divide(high - low, room, out=np.zeros_like(room), where=room > 0)
-    return np.stack([hue, saturation, lightness], axis=2)
+    return np.stack([hue, _quotient(value * saturation, room), lightness], axis=2)
 
 
-def from_hsl(hsl: np.ndarray) -> np.ndarray:
-    """Return unit RGB of hue, saturation and lightness."""
+def hsl_to_hsv(hsl: np.ndarray) -> np.ndarray:
+    """Return hue, saturation and value of hue, saturation and lightness; the hue of a gray is kept."""
     hue, saturation, lightness = np.moveaxis(hsl, 2, 0)
     value = lightness + saturation * np.minimum(lightness, 1 - lightness)
-    ratio = np.divide(lightness, value, out=np.ones_like(value), where=value > 0)
-    return from_hsv(np.stack([hue, 2 * (1 - ratio), value], axis=2))
+    return np.stack([hue, 2 * _quotient(value - lightness, value), value], axis=2)
 
 
 def to_cmyk(rgb: np.ndarray) -> np.ndarray:
     """Return cyan, magenta, yellow and black, each 0..1, of unit RGB: k = 1 - max, c = (1 - r - k) / (1 - k)."""
     light = rgb.max(axis=2, keepdims=True)
-    inks = np.divide(light - rgb, light, out=np.zeros_like(rgb), where=light > 0)
-    return np.concatenate([inks, 1 - light], axis=2)
+    return np.concatenate([_quotient(light - rgb, light), 1 - light], axis=2)
 
 
 def from_cmyk(cmyk: np.ndarray) -> np.ndarray:
@@ -136,71 +131,94 @@ def from_cmyk(cmyk: np.ndarray) -> np.ndarray:
 
 
 def to_xyz(rgb: np.ndarray) -> np.ndarray:
-    """Return CIE XYZ, white with Y = 1, of unit sRGB."""
-    linear = np.where(rgb > 0.04045, ((np.maximum(rgb, 0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    return np.asarray(linear @ _XYZ_OF_RGB.T)
+    """Return CIE XYZ, white with Y = 1, of unit sRGB; beyond 0..1 by the same curve, odd about 0."""
+    size = np.abs(rgb)
+    linear = np.where(size > 0.04045, ((size + 0.055) / 1.055) ** 2.4, size / 12.92)
+    return np.asarray(np.copysign(linear, rgb) @ _XYZ_OF_RGB.T)
 
 
-def to_lab(rgb: np.ndarray) -> np.ndarray:
-    """Return CIE L*a*b* of unit sRGB."""
-    t = to_xyz(rgb) / _WHITE
+def from_xyz(xyz: np.ndarray) -> np.ndarray:
+    """Return unit sRGB of CIE XYZ; what sRGB cannot show lies outside 0..1."""
+    linear = xyz @ np.linalg.inv(_XYZ_OF_RGB).T
+    size = np.abs(linear)
+    curved = 1.055 * np.maximum(size, 0.0031308) ** (1 / 2.4) - 0.055
+    return np.copysign(np.where(size > 0.0031308, curved, 12.92 * size), linear)
+
+
+def xyz_to_lab(xyz: np.ndarray) -> np.ndarray:
+    """Return CIE L*a*b* of CIE XYZ."""
+    t = xyz / _WHITE
     f = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=2)
 
 
-def to_luv(rgb: np.ndarray) -> np.ndarray:
-    """Return CIE L*u*v* of unit sRGB."""
-    xyz = to_xyz(rgb)
-    y = xyz[..., 1]
+def lab_to_xyz(lab: np.ndarray) -> np.ndarray:
+    """Return CIE XYZ of CIE L*a*b*."""
+    y = (lab[..., 0] + 16) / 116
+    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=2)
+    return np.asarray(np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787) * _WHITE)
+
+
+def xyz_to_luv(xyz: np.ndarray) -> np.ndarray:
+    """Return CIE L*u*v* of CIE XYZ."""
+    y, total = xyz[..., 1], xyz @ (1.0, 15.0, 3.0)
     lightness = np.where(y > _EPSILON, 116 * np.cbrt(y) - 16, _KAPPA * y)
-    total = xyz @ (1.0, 15.0, 3.0)
-    u, v = (np.divide(n * part, total, out=np.zeros_like(y), where=total > 0) for n, part in ((4, xyz[..., 0]), (9, y)))
+    u, v = _quotient(4 * xyz[..., 0], total), _quotient(9 * y, total)
     return np.stack([lightness, 13 * lightness * (u - _WHITE_U), 13 * lightness * (v - _WHITE_V)], axis=2)
 
 
-def from_luv(luv: np.ndarray) -> np.ndarray:
-    """Return unit sRGB of CIE L*u*v*, clipped to 0..1 where no such color can be shown."""
+def luv_to_xyz(luv: np.ndarray) -> np.ndarray:
+    """Return CIE XYZ of CIE L*u*v*."""
     lightness = luv[..., 0]
     y = np.where(lightness > _KAPPA * _EPSILON, ((lightness + 16) / 116) ** 3, lightness / _KAPPA)
-    lit = lightness > 0
-    u, v = (
-        np.divide(luv[..., k], 13 * lightness, out=np.zeros_like(y), where=lit) + white
-        for k, white in ((1, _WHITE_U), (2, _WHITE_V))
-    )
-    share = np.divide(y, 4 * v, out=np.zeros_like(y), where=lit & (v != 0))
-    return from_xyz(np.stack([9 * u * share, y, (12 - 3 * u - 20 * v) * share], axis=2))
+    u, v = (_quotient(luv[..., k], 13 * lightness) + white for k, white in ((1, _WHITE_U), (2, _WHITE_V)))
+    share = _quotient(y, 4 * v)
+    return np.stack([9 * u * share, y, (12 - 3 * u - 20 * v) * share], axis=2)
 
 
-def from_xyz(xyz: np.ndarray) -> np.ndarray:
-    """Return unit sRGB of CIE XYZ, clipped to 0..1 where no such color can be shown."""
-    linear = xyz @ np.linalg.inv(_XYZ_OF_RGB).T
-    curved = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.clip(np.where(linear > 0.0031308, curved, 12.92 * linear), 0, 1)
+def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return a quotient; 0 where the divisor is 0."""
+    above, below = np.broadcast_arrays(above, below)
+    return np.divide(above, below, out=np.zeros(above.shape), where=below != 0)
 
 
-def from_lab(lab: np.ndarray) -> np.ndarray:
-    """Return unit sRGB of CIE L*a*b*, clipped to 0..1 where no such color can be shown."""
-    y = (lab[..., 0] + 16) / 116
-    z = np.maximum(y - lab[..., 2] / 200, 0)  # as scikit-image has it, for blues that no light makes
-    f = np.stack([y + lab[..., 1] / 500, y, z], axis=2)
-    return from_xyz(np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787) * _WHITE)
-
-
-# Spaces whose values are numbers, not pixels: to it, back to RGB, how many channels.
-NUMBER_SPACES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray], int]] = {
-    "hsv": (to_hsv, from_hsv, 3),
-    "hsl": (to_hsl, from_hsl, 3),
-    "luv": (to_luv, from_luv, 3),
-    "xyz": (to_xyz, from_xyz, 3),
-    "lab": (to_lab, from_lab, 3),
-    "cmyk": (to_cmyk, from_cmyk, 4),
-}
+Step = Callable[[np.ndarray], np.ndarray]
+# Spaces whose values are numbers, not pixels, and how many channels they have.
+NUMBER_SPACES = {"hsv": 3, "hsl": 3, "luv": 3, "xyz": 3, "lab": 3, "cmyk": 4}
 SPACES = ("gray", "rgb", *NUMBER_SPACES)
+# The way from each space towards unit RGB, and back: two spaces meet where their ways do.
+_TOWARDS_RGB: dict[str, tuple[str, Step, Step]] = {
+    "lab": ("xyz", lab_to_xyz, xyz_to_lab),
+    "luv": ("xyz", luv_to_xyz, xyz_to_luv),
+    "xyz": ("rgb", from_xyz, to_xyz),
+    "hsl": ("hsv", hsl_to_hsv, hsv_to_hsl),
+    "hsv": ("rgb", from_hsv, to_hsv),
+    "cmyk": ("rgb", from_cmyk, to_cmyk),
+}
+
+
+def change_space(values: np.ndarray, source: str, target: str) -> np.ndarray:
+    """Return float64 values of one space of `NUMBER_SPACES`, or of unit RGB, in another, by the shortest way."""
+    ahead = [target]
+    while ahead[-1] != "rgb":
+        ahead.append(_TOWARDS_RGB[ahead[-1]][0])
+    while source not in ahead:
+        source, step, _ = _TOWARDS_RGB[source]
+        values = step(values)
+    for space in reversed(ahead[: ahead.index(source)]):
+        values = _TOWARDS_RGB[space][2](values)
+    return values
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def convert(
-    image: ArrayLike, space: str, *, source: str = "rgb", gray: str = "rec601", background: Color = WHITE
+    image: ArrayLike,
+    space: str,
+    *,
+    source: str = "rgb",
+    gray: str = "rec601",
+    background: Color = WHITE,
+    dtype: DTypeLike = None,
 ) -> np.ndarray:
     """Convert an image to another color space.
 
@@ -217,26 +235,31 @@ def convert(
         Formula for gray; see `to_gray`.
     background : str or (int, int, int)
         Color that shows through what is transparent; see `flatten`.
+    dtype : {"float32", "float64"}, optional
+        Type of numbers; float64 for images of float64, else float32.
 
     Returns
     -------
     ndarray
-        `rgb`: (height, width[, channels]) in the image's type, with its alpha; float32 from another space. `gray`:
-        (height, width) in the image's type. Other spaces: (height, width, 3), for `cmyk` (height, width, 4), float32.
-        All but `rgb` are without alpha: they are those of the image on its background.
+        Of pixels, `rgb` is (height, width[, channels]) in the image's type, with its alpha; `gray` is (height, width) in
+        the image's type. All others are floats: (height, width, 3); for `gray` (height, width), for `cmyk` (height,
+        width, 4). All but `rgb` are without alpha: they are those of the image on its background.
 
     Raises
     ------
     ImageError
         The image is not valid, or its values are not in the color space.
     ParameterError
-        A space is unknown.
+        A space or type is unknown.
 
     Notes
     -----
     IEC 61966-2-1 (sRGB); CIE 15:2004 (Lab and Luv, D65, 2 degrees); Smith, SIGGRAPH 1978 (HSV); Joblove and Greenberg,
-    SIGGRAPH 1978 (HSL). Values are scaled as in scikit-image: HSV, HSL and CMYK 0 to 1, lightness 0 to 100. Colors
-    outside sRGB are clipped in conversions from XYZ, Lab and Luv.
+    SIGGRAPH 1978 (HSL). Values are scaled as in scikit-image: HSV, HSL and CMYK 0 to 1, lightness 0 to 100.
+
+    Everything is computed in float64, by the shortest way: Lab to XYZ does not pass through RGB. Nothing is clipped:
+    RGB of a color outside sRGB lies outside 0 to 1, on sRGB's curve continued oddly about 0 (as in CSS Color 4), and
+    comes back as the same color. scikit-image clips it, and takes a negative f(Z) of Lab for 0.
 
     Examples
     --------
@@ -245,22 +268,35 @@ def convert(
     >>> red = np.array([[[255, 0, 0]]], np.uint8)
     >>> imgtool.convert(red, "lab").round(1).tolist()
     [[[53.2..., 80.09..., 67.19...]]]
+    >>> imgtool.convert([[[50.0, 100.0, 0.0]]], "xyz", source="lab").round(3).tolist()
+    [[[0.432, 0.184, 0.201]]]
     """
     array = image_array(image, max_channels=MAX_CHANNELS)
     for each in (space, source):
         if each not in SPACES:
             raise unknown_name("color space", each, SPACES)
+    numbers = _number_type(array.dtype, dtype)
     if source in NUMBER_SPACES:
-        _, back, channels = NUMBER_SPACES[source]
+        channels = NUMBER_SPACES[source]
         if array.shape[2:] != (channels,) or array.dtype.kind != "f":
             raise ImageError(f"holds no {source} numbers: these are {channels} floating point channels")
-        array = np.asarray(back(array.astype(np.float64)), np.float32)
+        unit = change_space(array.astype(np.float64), source, space if space in NUMBER_SPACES else "rgb")
+        return np.asarray(to_gray(unit, gray) if space == "gray" else unit, numbers)
     if space == "gray":
         return to_gray(array, gray, background=background)
     if space in NUMBER_SPACES:
-        return np.asarray(NUMBER_SPACES[space][0](to_unit(to_rgb(flatten(array, background)))), np.float32)
+        return np.asarray(change_space(to_unit(to_rgb(flatten(array, background))), "rgb", space), numbers)
     color, alpha = split_alpha(array)
     return join_alpha(to_rgb(color), alpha)
+
+
+def _number_type(dtype: np.dtype, wanted: DTypeLike) -> np.dtype:
+    """Return the type of numbers that are made of an image of one type."""
+    if wanted is None:
+        return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    if wanted not in (np.float32, np.float64, "float32", "float64"):
+        raise ParameterError(f"dtype must be float32 or float64, got {wanted!r}")
+    return np.dtype(wanted)
 
 
 def direction_picture(magnitude: np.ndarray, phase: np.ndarray, extremes: Extremes | None = None) -> np.ndarray:

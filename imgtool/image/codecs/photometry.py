@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imgtool.image.color import from_lab
+from imgtool.image.color import change_space
 
 REC_601 = (0.299, 0.587, 0.114)
 FULL_RANGE = ((0, 255), (128, 255), (128, 255))  # black and white of Y, of Cb, of Cr
@@ -71,7 +71,8 @@ def cielab_to_rgb(image: np.ndarray) -> np.ndarray:
     bits = 8 * image.itemsize
     signed = image[:, :, 1:].view(f"i{image.itemsize}")
     lightness = image[:, :, :1] * (100 / np.iinfo(image.dtype).max)
-    rgb = from_lab(np.concatenate([lightness, signed / float(1 << (bits - 8))], axis=2))
+    lab = np.concatenate([lightness, signed / float(1 << (bits - 8))], axis=2)
+    rgb = np.clip(change_space(lab, "lab", "rgb"), 0, 1)
     return np.asarray(np.rint(rgb * np.iinfo(image.dtype).max), image.dtype)
 
 
