@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgtool.cli.messages import option
+from imgtool.cli.messages import complain, option
 from imgtool.cli.options import LateChoice, bundle
 from imgtool.cli.tables import emit
 from imgtool.errors import ParameterError
@@ -16,16 +16,21 @@ from imgtool.errors import ParameterError
 if TYPE_CHECKING:
     import numpy as np
 
+    from imgtool.filters.kernel_text import Matrix
     from imgtool.filters.kernels import Entry
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A kernel or neighborhood filter, by its name with parameters, or taps."""
+    """A kernel or neighborhood filter, by its name with parameters, or taps.
+
+    said: what there is to say of how taps were read.
+    """
 
     kernel: str | np.ndarray
     parameters: dict[str, Any]
     normalize: str
+    said: str = ""
 
 
 def choose(
@@ -51,18 +56,24 @@ def choose(
         raise ParameterError("name one kernel: --kernel NAME, --kernel-file FILE or --matrix ROWS (--list shows names)")
     if name is None and given:
         raise ParameterError(f"{option(min(given))} goes with --kernel: a matrix has its own size")
-    chosen = Chosen(name or _written(kernel_file, matrix), given, normalize)
+    taps = _written(kernel_file, matrix) if name is None else None
+    chosen = Chosen(name if taps is None else taps.taps, given, normalize, taps.said if taps else "")
     if print_kernel:
         _print(chosen)
         raise click.exceptions.Exit(0)
     return chosen
 
 
-def _written(kernel_file: str | None, matrix: str | None) -> np.ndarray:
+def _written(kernel_file: str | None, matrix: str | None) -> Matrix:
     """Return the kernel in a file or in the command line."""
-    from imgtool.filters.kernel_files import load_kernel, parse_matrix
+    from imgtool.filters.kernel_files import load_matrix
+    from imgtool.filters.kernel_text import read_matrix
 
-    return load_kernel(kernel_file) if kernel_file is not None else parse_matrix(matrix or "")
+    if kernel_file is None:
+        return read_matrix(matrix or "", inline=True)
+    loaded = load_matrix(kernel_file)
+    advice = "; libvips does not flip masks, as --correlate does not"
+    return loaded._replace(said=f"{kernel_file}: {loaded.said}{advice}") if loaded.said else loaded
 
 
 def _print(chosen: Chosen) -> None:
@@ -71,6 +82,8 @@ def _print(chosen: Chosen) -> None:
     from imgtool.pipelines.filter_images import taps_of
 
     taps = taps_of(chosen.kernel, chosen.normalize, chosen.parameters)
+    if chosen.said:
+        complain(chosen.said)
     if taps is None:
         raise ParameterError(f"--print-kernel does not go with --kernel {chosen.kernel}, which is no convolution")
     emit(matrix_text(taps))

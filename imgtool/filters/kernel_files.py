@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from tokenize import TokenError
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.lib.format import MAGIC_PREFIX
 
 from imgtool.errors import ParameterError
-from imgtool.filters.kernels import MAX_TAPS
+from imgtool.filters.kernel_text import Matrix, read_matrix, require_kernel, require_taps
+from imgtool.text import decode_text
 
 MAX_TEXT_BYTES = 16 << 20  # bytes of a txt, csv or json file: the largest kernels are npy
 # What json and NumPy raise for a broken file.
@@ -28,34 +28,39 @@ FILE_ERRORS = (
 
 
 def parse_matrix(text: str) -> np.ndarray:
-    """Return the matrix that text such as "1 0 -1; 2 0 -2; 1 0 -1" holds; commas may stand for blanks."""
-    rows: list[object] = []
-    for line in io.StringIO(text.replace(";", "\n").replace(",", " ")):
-        if row := line.split(maxsplit=MAX_TAPS):
-            rows.append(row)
-            _require_taps((len(rows), len(row)))
-    return _matrix(rows, str)
+    """Return the matrix that a line of text such as "1 0 -1; 2 0 -2; 1 0 -1" holds, or text as in a file.
+
+    In a single line `;` ends a row.
+    """
+    return read_matrix(text, inline=True).taps
 
 
 def matrix_text(taps: np.ndarray) -> str:
     """Return a kernel as lines of numbers in columns, from which `parse_matrix` makes the same kernel."""
     cells = [[repr(float(tap) + 0.0).removesuffix(".0") for tap in row] for row in taps]
+    if len(taps) > 1 and taps.shape[1] in (2, 4) and tuple(taps[0, :2]) == (taps.shape[1], len(taps) - 1):
+        cells[0][:2] = [f"{cell}.0" for cell in cells[0][:2]]  # not the width and height of a mask
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "".join(" ".join(map(str.rjust, row, widths)) + "\n" for row in cells)
 
 
 def load_kernel(path: str) -> np.ndarray:
     """Return the matrix in a txt, csv, npy or json file. Raises ParameterError when it holds anything else."""
+    return load_matrix(path).taps
+
+
+def load_matrix(path: str) -> Matrix:
+    """Return the same with what there is to say of how the file was read."""
     suffix = Path(path).suffix.lower()
     try:
         if suffix == ".npy":
-            return _array(path)
+            return Matrix(_array(path))
         text = _text(path)
         if suffix != ".json":
-            return parse_matrix(text)
+            return read_matrix(text)
         import json
 
-        return _matrix(json.loads(text), int, float)
+        return Matrix(require_kernel(_matrix(json.loads(text))))
     except ParameterError as error:
         raise ParameterError(f"{path}: {error}") from None
     except OSError as error:
@@ -70,7 +75,7 @@ def _text(path: str) -> str:
         content = file.read(MAX_TEXT_BYTES + 1)
     if len(content) > MAX_TEXT_BYTES:
         raise ParameterError(f"is over {MAX_TEXT_BYTES >> 20} MB of text; such a kernel may be an npy file")
-    return content.decode("utf-8-sig")
+    return decode_text(content)
 
 
 def _array(path: str) -> np.ndarray:
@@ -82,35 +87,18 @@ def _array(path: str) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.dtype.kind not in "uif" or array.ndim > 2:
         raise ParameterError("is no matrix of real numbers")
-    _require_taps(array.shape)
-    return _require_finite(np.atleast_2d(np.array(array, np.float64)))
+    require_taps(array.shape)
+    return require_kernel(np.atleast_2d(np.array(array, np.float64)))
 
 
-def _matrix(rows: object, *kinds: type) -> np.ndarray:
-    """Return a list of rows, or one row, of numbers of these kinds as a matrix; anything else is refused."""
+def _matrix(rows: object) -> np.ndarray:
+    """Return a list of rows, or one row, of numbers as a matrix; anything else is refused."""
     if not isinstance(rows, list) or not rows:
         raise ParameterError("a kernel needs rows of numbers")
     lines = rows if all(isinstance(row, list) for row in rows) else [rows]
     if len({len(row) for row in lines}) != 1:
         raise ParameterError("a kernel's rows must have the same length")
-    _require_taps((len(lines), len(lines[0])))
-    if any(type(tap) not in kinds for row in lines for tap in row):
+    require_taps((len(lines), len(lines[0])))
+    if any(type(tap) not in (int, float) for row in lines for tap in row):
         raise ParameterError("a kernel holds numbers only")
-    try:
-        taps = np.array([[float(tap) for tap in row] for row in lines])
-    except ValueError:
-        raise ParameterError("a kernel holds numbers only") from None
-    return _require_finite(taps)
-
-
-def _require_finite(taps: np.ndarray) -> np.ndarray:
-    """Return the taps if there are any and all are finite."""
-    if not taps.size or not np.isfinite(taps).all():
-        raise ParameterError("a kernel's taps must be finite numbers")
-    return taps
-
-
-def _require_taps(shape: tuple[int, ...]) -> None:
-    """Raise ParameterError for a shape with too many taps a side."""
-    if max(shape, default=1) > MAX_TAPS:
-        raise ParameterError(f"a kernel may have at most {MAX_TAPS} taps a side")
+    return np.array([[float(tap) for tap in row] for row in lines])

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import threading
 import tracemalloc
@@ -17,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 from imgtool.cli.main import execute
 from imgtool.errors import ParameterError
 from imgtool.filters.kernel_files import load_kernel, matrix_text, parse_matrix
+from imgtool.filters.kernel_text import read_matrix
 from imgtool.filters.kernels import KERNELS, kernel
 from locations import IMGTOOL
 
@@ -71,6 +73,111 @@ def test_the_same_kernel_in_many_forms(tmp_path, name, content):
     np.testing.assert_array_equal(load_kernel(str(tmp_path / name)), kernel("sobel-x"))
 
 
+SOBEL = [[1, 0, -1], [2, 0, -2], [1, 0, -1]]
+CERTAIN = {
+    "semicolons": ("1;0;-1\n2;0;-2\n1;0;-1\n", SOBEL),
+    "semicolons at the ends too": ("1;0;-1;\r\n2;0;-2;\r\n1;0;-1;\r\n", SOBEL),
+    "semicolons and blanks": ("1 ; 0 ; -1\n2 ; 0 ; -2\n1 ; 0 ; -1\n", SOBEL),
+    "rows that end with semicolons": ("1 0 -1;\n2 0 -2;\n1 0 -1;\n", SOBEL),
+    "a column with semicolons": ("1;\n0;\n-1;\n", [[1], [0], [-1]]),
+    "a row a line and a semicolon": ("1 0 -1; 2 0 -2\n1 0 -1", SOBEL),
+    "tabs": ("1\t0\t-1\n2\t0\t-2\n1\t0\t-1\n", SOBEL),
+    "commas and blanks": ("1, 0, -1\n2 ,0, -2\n1,0,-1,\n", SOBEL),
+    "decimal commas between semicolons": ("0,5;1;0,5\n1,25;2;-,5\n", [[0.5, 1, 0.5], [1.25, 2, -0.5]]),
+    "decimal commas only between semicolons": ("0,5;0,1\n1,5;2,5\n", [[0.5, 0.1], [1.5, 2.5]]),
+    "decimal commas between blanks": ("0,5 0,25\n1e-1 2,5E1\n", [[0.5, 0.25], [0.1, 25]]),
+    "decimal commas between tabs": ("0,5\t1\n1\t2,5\n", [[0.5, 1], [1, 2.5]]),
+    "two columns with a minus": ("1,0\n0,-1\n", [[1, 0], [0, -1]]),
+    "two columns with a blank": ("1, 2\n3, 4\n", [[1, 2], [3, 4]]),
+    "two columns with points": ("1.0,2.0\n3.5,4.0\n", [[1, 2], [3.5, 4]]),
+    "taps like the sides of a mask": ("2.0 2.0\n1 2\n3 4\n", [[2, 2], [1, 2], [3, 4]]),
+}
+UNCERTAIN = {
+    "a row or a column": ("1;0;-1\n", "rows that end with ';'.*';' between numbers"),
+    "one number or two": ("0,5\n", "1 row of 2 .*1 row of 1"),
+    "two columns or decimals": ("1,2\n3,4\n", "2 rows of 2 .commas.* 2 rows of 1 .decimal commas"),
+    "pairs or decimals": ("0,5;0,25;0,5\n", "3 rows of 2 .*3 rows of 1"),
+    "a mask or taps": ("2 2\n1 2\n3 4\n", "3 rows of 2 .*2 rows of 2 .a libvips mask"),
+}
+
+
+@pytest.mark.parametrize("what", CERTAIN)
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "marked"])
+def test_F24_kernels_as_other_programs_write_them(what, mark, tmp_path):
+    text, taps = CERTAIN[what]
+    for name in ("k.txt", "k.csv"):
+        (tmp_path / name).write_bytes((mark + text).encode())
+        np.testing.assert_array_equal(load_kernel(str(tmp_path / name)), taps)
+    np.testing.assert_array_equal(parse_matrix(text), taps)
+
+
+@pytest.mark.parametrize("what", UNCERTAIN)
+def test_F24_kernels_with_two_readings_are_refused_naming_both(what, tmp_path, capsys):
+    text, both = UNCERTAIN[what]
+    (tmp_path / "k.csv").write_text(text)
+    message = refused(capsys, tmp_path / "k.csv")
+    assert re.search(both, message)
+    if ";" not in text:
+        with pytest.raises(ParameterError, match=both):
+            parse_matrix(text)
+
+
+def test_F24_what_the_refusal_advises_is_read(tmp_path):
+    for text, taps in (("0.5", [[0.5]]), ("0 5", [[0, 5]]), ("1 0 -1", [[1, 0, -1]]), ("1\n0\n-1", [[1], [0], [-1]])):
+        np.testing.assert_array_equal(parse_matrix(text), taps)
+        (tmp_path / "k.csv").write_text(text)
+        np.testing.assert_array_equal(load_kernel(str(tmp_path / "k.csv")), taps)
+
+
+@given(matrices, st.sampled_from(" \t,;"))
+def test_F24_any_matrix_by_any_separator_is_itself_or_refused(taps, separator):
+    text = "\n".join(separator.join(repr(tap) for tap in row) for row in taps.tolist())
+    try:
+        read = read_matrix(text).taps
+    except ParameterError:
+        assert separator == ";"
+        assert len(taps) == 1
+        return
+    np.testing.assert_array_equal(read, taps)
+
+
+def test_F24_in_a_single_line_that_is_typed_a_semicolon_ends_a_row():
+    np.testing.assert_array_equal(parse_matrix("1; 0; -1"), [[1], [0], [-1]])
+    np.testing.assert_array_equal(parse_matrix("1,0,-1; 2,0,-2; 1,0,-1"), SOBEL)
+
+
+MASKS = {
+    "sides": ("3 3\n1 0 -1\n2 0 -2\n1 0 -1\n", 1),
+    "scale": ("3 3 4 0\n1 0 -1\n2 0 -2\n1 0 -1\n", 4),
+    "commas": ("3,3,4,0\n1,0,-1\n2,0,-2\n1,0,-1\n", 4),
+    "sides in blanks": ("3 3 4.0 0.0\n1;0;-1\n2;0;-2\n1;0;-1\n", 4),
+}
+
+
+@pytest.mark.parametrize("what", MASKS)
+def test_F24_masks_of_libvips_are_read_and_said(what, tmp_path, capsys):
+    text, scale = MASKS[what]
+    (tmp_path / "k.mat").write_text(text)
+    np.testing.assert_array_equal(load_kernel("k.mat"), np.array(SOBEL) / scale)
+    assert execute(["filter", "--kernel-file", "k.mat", "--print-kernel"]) == 0
+    captured = capsys.readouterr()
+    assert parse_matrix(captured.out).shape == (3, 3)
+    assert captured.err.count("\n") == 1
+    assert "libvips mask of 3x3" in captured.err
+    assert ("scale 4" in captured.err) == (scale == 4)
+    np.save("a.npy", np.zeros((4, 4), np.uint8))
+    assert execute(["filter", "--kernel-file", "k.mat", "a.npy", "-o", "b.npy"]) == 0
+    assert "libvips mask" in capsys.readouterr().err
+    assert execute(["filter", "--quiet", "--kernel-file", "k.mat", "a.npy", "-o", "c.npy"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("head", ["3 3 4 128", "3 3 0 0"])
+def test_F24_masks_that_are_no_kernels_are_refused(head, tmp_path, capsys):
+    (tmp_path / "k.txt").write_text(f"{head}\n1 0 -1\n2 0 -2\n1 0 -1\n")
+    assert "libvips mask with the" in refused(capsys, tmp_path / "k.txt")
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint16", ">i4", "float16", ">f8", "float32"])
 def test_npy_of_any_real_type_and_order(tmp_path, dtype):
     taps = np.asfortranarray(np.arange(6).reshape(2, 3).astype(dtype))
@@ -109,7 +216,8 @@ def _own_folder(tmp_path, monkeypatch):
 
 TEXTS = {
     "txt": {"words": "one two", "ragged": "1 2\n3", "NaN": "1 nan", "infinite": "1 inf", "empty": "", "blank": " \n",
-            "header": "# kernel\n1 2"},
+            "header": "# kernel\n1 2", "underscores": "1_0 2", "an empty place": "1,,2", "mixed": "1 0, 2 0",
+            "uneven by semicolons": "1;2;3\n4;5", "a number too many": "1;2\n3"},
     "csv": {"words": "a,b\n1,2", "ragged": "1,2\n3,4,5", "NaN": "1,NaN", "infinite": "-inf,1", "empty": "",
             "quoted": '"1","2"'},
     "json": {"words": '[["a"]]', "number texts": '[["1", "2"]]', "ragged": "[[1, 2], [3]]", "NaN": "[[1, NaN]]",

@@ -7,6 +7,7 @@ import click
 from imgtool.cli import kernel_options as kernels
 from imgtool.cli import options
 from imgtool.cli.images import Images
+from imgtool.cli.messages import complain
 from imgtool.cli.pictures import Pictures
 from imgtool.filters.borders import border_table
 
@@ -49,6 +50,8 @@ def command(
     """
     from imgtool.pipelines.filter_images import filter_images, label_of
 
+    if chosen.said and not images.quiet:
+        complain(chosen.said)
     settings = {"border": border, "correlate": correlate, "range": value_range}
     pictures.write(
         images, filter_images, chosen.kernel, record={"kernel": label_of(chosen.kernel), **settings},
