@@ -28,7 +28,8 @@ def write(
     path : path
         The file; missing folders are created.
     image : array_like, (height, width) or (height, width, 1 to 4)
-        uint8, uint16, float32 or float64, if the format supports the type; bool is written as 8-bit black and white.
+        Of a type that the format supports: tiff and npy any integers and floats; bool is written as 8-bit black and
+        white.
     format : str, optional
         As for `encode`; default: by the file's suffix.
     quality, compression : int, optional

@@ -56,8 +56,11 @@ def choose(
         raise ParameterError("name one kernel: --kernel NAME, --kernel-file FILE or --matrix ROWS (--list shows names)")
     if name is None and given:
         raise ParameterError(f"{option(min(given))} goes with --kernel: a matrix has its own size")
-    taps = _written(kernel_file, matrix) if name is None else None
-    chosen = Chosen(name if taps is None else taps.taps, given, normalize, taps.said if taps else "")
+    if name is not None:
+        chosen = Chosen(name, given, normalize)
+    else:
+        taps, said = _written(kernel_file, matrix)
+        chosen = Chosen(taps, given, normalize, said)
     if print_kernel:
         _print(chosen)
         raise click.exceptions.Exit(0)

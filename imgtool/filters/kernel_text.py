@@ -178,7 +178,7 @@ def _mask(lines: list[str], reading: _Reading) -> Iterator[_Found]:
     head = re.split(r"[\s,;]+", lines[0].strip()) if lines and len(lines[0]) < 200 else []
     if len(head) not in (2, 4) or not all(map(_POINT.fullmatch, head)) or not "".join(head[:2]).isdecimal():
         return
-    width, height, *rest = map(float, head)
+    width, height, scale, offset = map(float, head if len(head) == 4 else [*head, "1", "0"])
     if height != len(lines) - 1:
         return
     try:
@@ -186,7 +186,7 @@ def _mask(lines: list[str], reading: _Reading) -> Iterator[_Found]:
     except _UnreadableError:
         return
     if taps.shape == (height, width):
-        yield _Found(taps, "a libvips mask below its width and height", *rest, is_mask=True)
+        yield _Found(taps, "a libvips mask below its width and height", scale, offset, is_mask=True)
 
 
 def _taps(lines: list[str], reading: _Reading) -> np.ndarray:

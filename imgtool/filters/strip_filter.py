@@ -111,7 +111,7 @@ def _round_up_to_band(rows: int) -> int:
 def convolution_type(taps: np.ndarray | None, image: np.dtype, range: str, depth: str) -> np.dtype | None:
     """Return the type in which to convolve: the pixels' own where nothing can be clipped; None for the usual one."""
     as_pixels = taps is not None and cannot_clip(taps) and range in ("auto", "clip") and depth == "keep"
-    return image if as_pixels and image.kind == "u" else None
+    return image if as_pixels and image.kind == "u" and image.itemsize <= 2 else None
 
 
 def merge_extremes(first: Extremes | None, second: Extremes | None) -> Extremes | None:

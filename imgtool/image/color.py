@@ -142,7 +142,7 @@ def from_xyz(xyz: np.ndarray) -> np.ndarray:
     linear = xyz @ np.linalg.inv(_XYZ_OF_RGB).T
     size = np.abs(linear)
     curved = 1.055 * np.maximum(size, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.copysign(np.where(size > 0.0031308, curved, 12.92 * size), linear)
+    return np.asarray(np.copysign(np.where(size > 0.0031308, curved, 12.92 * size), linear))
 
 
 def xyz_to_lab(xyz: np.ndarray) -> np.ndarray:
@@ -179,7 +179,7 @@ def luv_to_xyz(luv: np.ndarray) -> np.ndarray:
 def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Return a quotient; 0 where the divisor is 0."""
     above, below = np.broadcast_arrays(above, below)
-    return np.divide(above, below, out=np.zeros(above.shape), where=below != 0)
+    return np.asarray(np.divide(above, below, out=np.zeros(above.shape), where=below != 0))
 
 
 Step = Callable[[np.ndarray], np.ndarray]
@@ -218,7 +218,7 @@ def convert(
     source: str = "rgb",
     gray: str = "rec601",
     background: Color = WHITE,
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
 ) -> np.ndarray:
     """Convert an image to another color space.
 
@@ -241,9 +241,9 @@ def convert(
     Returns
     -------
     ndarray
-        Of pixels, `rgb` is (height, width[, channels]) in the image's type, with its alpha; `gray` is (height, width) in
-        the image's type. All others are floats: (height, width, 3); for `gray` (height, width), for `cmyk` (height,
-        width, 4). All but `rgb` are without alpha: they are those of the image on its background.
+        Of pixels, `rgb` is (height, width[, channels]) in the image's type, with its alpha, `gray` (height, width) in
+        the image's type. All others are floats: (height, width, 3); `gray` (height, width), `cmyk` (height, width, 4).
+        All but `rgb` are without alpha: they are those of the image on its background.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def convert(
     return join_alpha(to_rgb(color), alpha)
 
 
-def _number_type(dtype: np.dtype, wanted: DTypeLike) -> np.dtype:
+def _number_type(dtype: np.dtype, wanted: DTypeLike | None) -> np.dtype:
     """Return the type of numbers that are made of an image of one type."""
     if wanted is None:
         return np.dtype(np.float64 if dtype == np.float64 else np.float32)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from imgtool.arrays import cast_rounding
 from imgtool.errors import ParameterError
 from imgtool.names import unknown_name
 
@@ -87,7 +88,7 @@ def _scale(values: np.ndarray, range: str, top: float, target: np.dtype, extreme
     values = np.abs(values) if range == "abs" else values
     scaled = values * (target_top / top) if target_top != top else values
     if range == "center":
-        scaled = scaled + ((target_top + 1) / 2 if target.kind == "u" else 0.5)
+        scaled = scaled + ((target_top + 1) / 2 if target.kind in "iu" else 0.5)
     return scaled
 
 
@@ -112,20 +113,21 @@ def _stretch(values: np.ndarray, extremes: Extremes) -> np.ndarray:
 
 
 def _round_and_saturate(values: np.ndarray, target: np.dtype) -> Pixels:
-    """Round and saturate; floats stay as they are."""
+    """Round and saturate; floats stay as they are, signed integers keep what is negative."""
     if target.kind == "f":
         return Pixels(values.astype(target))
-    top = white_level(target)
+    bottom, top = float(np.iinfo(target).min), white_level(target)
     rounded = np.rint(values)
-    low, high = rounded.min(initial=0), rounded.max(initial=top)
-    if low == 0 and high == top:  # as nearly all are; NaN is neither
+    low, high = rounded.min(initial=bottom), rounded.max(initial=top)
+    if low == bottom and high == top and target.itemsize < 8:  # as nearly all are; NaN is neither
         return Pixels(rounded.astype(target))
-    outside, inside = (rounded < 0) | (rounded > top), np.clip(rounded, 0, top)
+    outside, inside = (rounded < bottom) | (rounded > top), np.clip(rounded, bottom, top)
     if np.isfinite(low) and np.isfinite(high):
-        return Pixels(inside.astype(target), int(np.count_nonzero(outside)))
+        return Pixels(cast_rounding(inside, target), int(np.count_nonzero(outside)))
     finite = np.isfinite(rounded)
     clipped = int(np.count_nonzero(outside & finite))
-    return Pixels(np.nan_to_num(inside, nan=0.0).astype(target), clipped, finite.size - int(np.count_nonzero(finite)))
+    filled = cast_rounding(np.nan_to_num(inside, nan=0.0), target)
+    return Pixels(filled, clipped, finite.size - int(np.count_nonzero(finite)))
 
 
 def phase_pixels(phase: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Read an image: bytes in, an array out, as it is displayed and at its full depth.
 
-An array is (height, width) or (height, width, channels), uint8, uint16 or floating, channels gray, gray and alpha,
-RGB or RGBA. Orientation is applied, palettes are expanded, alpha is not premultiplied; of several images or frames
-the first is read. CMYK becomes RGB by (1 - c)(1 - k); color profiles are not applied.
+An array is (height, width) or (height, width, channels), channels gray, gray and alpha, RGB or RGBA: uint8 or uint16,
+or numbers in their type, any other integers or floats. Orientation is applied, palettes are expanded, alpha is not
+premultiplied; of several images or frames the first is read. CMYK becomes RGB by (1 - c)(1 - k); color profiles are not
+applied.
 
 DECODERS says which library serves which format, and why.
 """
@@ -136,7 +137,8 @@ def read(
     Returns
     -------
     ndarray, (height, width) or (height, width, channels)
-        uint8, uint16, float32 or float64; the channels are gray and alpha, RGB, or RGBA.
+        uint8 or uint16; from TIFF and NPY also other integers, float32 and float64, as they are stored. The channels
+        are gray and alpha, RGB, or RGBA.
 
     Raises
     ------

@@ -20,11 +20,11 @@ from imgtool.errors import ImageError
 from imgtool.files import open_regular
 from imgtool.image.codecs.header import format_of_bytes
 from imgtool.image.read import call_decoder, require_allowed
-from imgtool.image.write import PLAIN_FORMATS, tiff_options
+from imgtool.image.write import CAPACITY, PLAIN_FORMATS, tiff_options
 
 _HEADER_BYTES = 100_000  # bytes in which the header of a PNM, PAM, PFM or NPY file must end
 ROW_FORMATS = ("tiff", *PLAIN_FORMATS)
-_TYPES = ("uint8", "uint16", "float32", "float64")
+_TYPES = CAPACITY["npy"][0]
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,18 @@ SUFFIXES = {
 
 # Format -> the types and channel counts it can hold.
 _8, _16, _FLOAT = "uint8", "uint16", "float32"
+_NUMBERS = (_8, _16, _FLOAT, "float64", "int8", "int16", "int32", "int64", "uint32", "uint64")
 CAPACITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "png": ((_8, _16), (1, 2, 3, 4)),
     "jpeg": ((_8,), (1, 3)),
     "webp": ((_8,), (1, 3, 4)),
     "bmp": ((_8,), (1, 3, 4)),
-    "tiff": ((_8, _16, _FLOAT, "float64"), (1, 2, 3, 4)),
+    "tiff": (_NUMBERS, (1, 2, 3, 4)),
     "jp2": ((_8, _16), (1, 3, 4)),
     "pnm": ((_8, _16), (1, 3)),
     "pam": ((_8, _16), (1, 2, 3, 4)),
     "pfm": ((_FLOAT,), (1, 3)),
-    "npy": ((_8, _16, _FLOAT, "float64"), (1, 2, 3, 4)),
+    "npy": (_NUMBERS, (1, 2, 3, 4)),
 }
 
 
@@ -66,7 +67,8 @@ def encode(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        uint8, uint16, float32 or float64, if the format supports the type; bool is written as 8-bit black and white.
+        Of a type that the format supports: tiff and npy any integers and floats; bool is written as 8-bit black and
+        white.
     format : {"png", "jpeg", "webp", "bmp", "tiff", "jp2", "pnm", "pam", "pfm", "npy"}
         Name of a format, or a suffix of one, such as "jpg" or "tif".
     quality : int, optional

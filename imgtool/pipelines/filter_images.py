@@ -241,6 +241,6 @@ def _neighborhood(
 
     def apply(image: np.ndarray) -> np.ndarray:
         result = neighborhood(image, name, border=border, **parameters)
-        return result if result.dtype.kind == "f" else result.astype(np.float32)  # which holds 16 bits
+        return result if result.dtype.kind == "f" else result.astype(np.float32 if result.itemsize <= 2 else np.float64)
 
     return apply, reach(name, **parameters)

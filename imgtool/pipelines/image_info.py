@@ -25,7 +25,7 @@ def image_info(source: Source, index: int, remarks: list[Remark], *, histogram: 
     row: dict[str, Any] = {
         "size": f"{width}x{height}",
         "color": CHANNELS[len(planes)],
-        "depth": f"{image.dtype.itemsize * 8} bit" + (" float" if image.dtype.kind == "f" else ""),
+        "depth": f"{image.dtype.itemsize * 8} bit" + {"f": " float", "i": " signed"}.get(image.dtype.kind, ""),
         "format": header.format,
         "width": width,
         "height": height,
@@ -58,10 +58,10 @@ def _numbers(plane: np.ndarray) -> dict[str, Any]:
 
 
 def _histogram(plane: np.ndarray) -> list[int]:
-    """Return 256 counts of one channel: over the type's range; for floats from the least to the largest value."""
+    """Return 256 counts of one channel: over the range of 8 or 16 bits, else from the least to the largest value."""
     import numpy as np
 
-    if plane.dtype.kind == "u":
+    if plane.dtype in (np.uint8, np.uint16):
         counts = np.bincount(plane // ((np.iinfo(plane.dtype).max + 1) // 256), minlength=256)
     else:
         values = _finite(plane) / 2.0  # so that the span of the largest numbers is one too

@@ -28,6 +28,36 @@ def test_ranges(range, signed, expected):
     assert to_pixels(np.array([-100.0, 0.0, 100.0]), range, like=U8, signed=signed).pixels.tolist() == expected
 
 
+WIDE = ("int8", "int16", "int32", "int64", "uint32", "uint64")
+
+
+@pytest.mark.parametrize("dtype", WIDE)
+@pytest.mark.parametrize(("depth", "white"), [("8", 255), ("16", 65535), ("float", 1.0)])
+def test_zero_to_the_largest_of_a_type_becomes_black_to_white(dtype, depth, white):
+    kind = np.dtype(dtype)
+    top = np.iinfo(kind).max
+    values = np.array([[0, top // 5, top // 2, top]], kind)
+    pixels, clipped, _ = to_pixels(values.astype(float), "clip", depth=depth, like=kind)
+    np.testing.assert_allclose(pixels / white, [[0, 0.2, 0.5, 1]], atol=0.01)
+    assert clipped == 0
+    if kind.kind == "i":
+        negative = np.array([[-1 - top, -top // 5, 0, top]], kind)
+        pixels, clipped, _ = to_pixels(negative.astype(float), "clip", depth=depth, like=kind)
+        assert clipped == (0 if depth == "float" else 2)
+        assert pixels[0, 2:].tolist() == [0, white]
+        assert (pixels[0, 0] == 0) == (depth != "float")
+
+
+@pytest.mark.parametrize("dtype", WIDE)
+def test_numbers_saturate_at_the_limits_of_their_own_type(dtype):
+    kind = np.dtype(dtype)
+    limits = np.iinfo(kind)
+    values = np.array([[-1e30, -1.5, 0.5, 7.5, 1e30, np.nan, np.inf]])
+    pixels, clipped, not_finite = to_pixels(values, "clip", depth="keep", like=kind)
+    assert pixels.tolist() == [[limits.min, -2 if kind.kind == "i" else 0, 0, 8, limits.max, 0, limits.max]]
+    assert (clipped, not_finite) == (2 if kind.kind == "i" else 3, 2)
+
+
 @pytest.mark.parametrize(("dtype", "middle"), [("uint8", 128), ("uint16", 32768), ("float32", 0.5)])
 def test_center_puts_zero_at_mid_gray_of_every_depth(dtype, middle):
     assert to_pixels(np.zeros(1), "center", like=np.dtype(dtype)).pixels.tolist() == [middle]

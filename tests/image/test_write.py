@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from imgtool.cli.main import execute
 from imgtool.errors import ImageError, ParameterError
-from imgtool.image import encode, profile, read
+from imgtool.image import encode, probe, profile, read
 from imgtool.image.write import CAPACITY
 
 RGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -145,3 +145,30 @@ def test_profile_of_inks_goes_when_they_become_rgb(tmp_path):
     assert profile(tmp_path / "a.jpg") == inks
     assert execute(["convert", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "b.png")]) == 0
     assert profile(tmp_path / "b.png") is None
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint32", "uint64", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 2), (5, 4, 3), (5, 4, 4)])
+@pytest.mark.parametrize("name", ["tiff", "npy"])
+def test_numbers_come_back_in_their_type(name, shape, dtype):
+    kind = np.dtype(dtype)
+    limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    image = np.resize(np.array([limits.min, limits.max, 0, 1, limits.max // 3], kind), shape)
+    data = encode(image, name)
+    back = read(data)
+    assert back.dtype == kind
+    np.testing.assert_array_equal(back, image)
+    assert probe(data).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float16", ">i4", ">u8", ">f8"])
+def test_headers_name_the_type_that_is_read(dtype):
+    stream = io.BytesIO()
+    np.save(stream, np.ones((3, 2), dtype))
+    assert probe(stream.getvalue()).dtype == read(stream.getvalue()).dtype.name
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint32"])
+def test_numbers_that_a_format_cannot_hold_are_refused_naming_those_that_can(dtype):
+    with pytest.raises(ImageError, match=f"png cannot hold 1 channel of {dtype}; tiff, npy can"):
+        encode(np.zeros((2, 2), dtype), "png")

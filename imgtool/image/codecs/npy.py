@@ -13,11 +13,11 @@ from imgtool.image.codecs.header import Header
 def header(data: bytes) -> Header:
     """Read shape and type."""
     shape, dtype, _, _ = layout_of(data)
-    return Header("npy", shape[0], shape[1], shape[2] if len(shape) == 3 else 1, str(dtype.newbyteorder("=")))
+    return Header("npy", shape[0], shape[1], shape[2] if len(shape) == 3 else 1, _shown_type(dtype).name)
 
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
-    """Return the array; uint8, uint16 and floats as they are, other numbers as the float that holds them."""
+    """Return the array in its type and native byte order; bool as black and white, half precision as float32."""
     shape, dtype, fortran, offset = layout_of(data)
     wanted = int(np.prod(shape))
     there = min(wanted, (len(data) - offset) // dtype.itemsize)
@@ -28,9 +28,14 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     image = values.reshape(shape, order="F" if fortran else "C")
     if dtype.kind == "b":
         return image.astype(np.uint8) * np.uint8(255)
-    if dtype.newbyteorder("=") in (np.uint8, np.uint16, np.float32, np.float64):
-        return image.astype(dtype.newbyteorder("="))
-    return image.astype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return image.astype(_shown_type(dtype))
+
+
+def _shown_type(dtype: np.dtype) -> np.dtype:
+    """Return the type of the array that a stored type becomes."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind == "f" else dtype.newbyteorder("=")
 
 
 def layout_of(data: bytes) -> tuple[tuple[int, ...], np.dtype, bool, int]:

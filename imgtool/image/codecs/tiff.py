@@ -60,11 +60,8 @@ def profile(data: bytes) -> bytes | None:
 
 
 def _shown_type(page: Any) -> str:
-    """Return the type of the picture: numbers that are no levels of gray or color become floats."""
-    stored = sample_type(page)
-    if stored.kind == "u" and stored.itemsize <= 2:
-        return "uint8" if page.photometric == _PALETTE else stored.name
-    return _as_float(np.zeros(0, stored)).dtype.name
+    """Return the type of the picture."""
+    return "uint8" if page.photometric == _PALETTE else _as_numbers(np.zeros(0, sample_type(page))).dtype.name
 
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
@@ -138,7 +135,7 @@ def _meaning(page: Any, samples: np.ndarray) -> np.ndarray:
     color = samples[:, :, :colors]
     if samples.dtype.kind != "u" or bits > 16:
         require_supported(photometric in _PLAIN, "a photometric interpretation of such numbers")
-        color, alpha = _as_float(color), None if alpha is None else _as_float(alpha)
+        color, alpha = _as_numbers(color), None if alpha is None else _as_numbers(alpha)
         if alpha is not None and _alpha_kind(page) == _ASSOCIATED and samples.dtype.kind == "f":
             color = unpremultiply(color, alpha)
         return _join(color, alpha)
@@ -187,11 +184,9 @@ def _reference_levels(page: Any) -> tuple[tuple[float, float], ...]:
     return pairs if all(low < high for low, high in pairs) else FULL_RANGE
 
 
-def _as_float(samples: np.ndarray) -> np.ndarray:
-    """Return signed and wide integers as the float that holds them; floats of half precision as float32."""
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32 if samples.dtype.itemsize <= 4 else np.float64)
-    return samples.astype(np.float32 if samples.dtype.itemsize <= 2 else np.float64)
+def _as_numbers(samples: np.ndarray) -> np.ndarray:
+    """Return floats of half precision as float32, all other numbers in their type."""
+    return samples.astype(np.float32) if samples.dtype == np.float16 else samples
 
 
 def _by_palette(page: Any, indices: np.ndarray) -> np.ndarray:
