@@ -28,7 +28,8 @@ from imgtool.features import sift
 from imgtool.features.exact_torch import exact
 from imgtool.features.gist import PRESETS, gist
 from imgtool.features.gist_torch import gist_batch
-from imgtool.features.sift import dense_sift, phow
+from imgtool.features.phow import phow
+from imgtool.features.sift import dense_sift
 from imgtool.features.sift_torch import dense_sift_batch, descriptors, phow_batch
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"

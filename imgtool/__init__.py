@@ -33,7 +33,7 @@ _MODULES = {
     "uoctti": "imgtool.features.uoctti",
     "gist": "imgtool.features.gist",
     "dense_sift": "imgtool.features.sift",
-    "phow": "imgtool.features.sift",
+    "phow": "imgtool.features.phow",
     "sparse_sift": "imgtool.features.keypoints",
     "match": "imgtool.features.keypoints",
     "fisher_vector": "imgtool.features.fisher",
@@ -88,7 +88,8 @@ if TYPE_CHECKING:
     from imgtool.features.gist import gist
     from imgtool.features.hog import hog
     from imgtool.features.keypoints import match, sparse_sift
-    from imgtool.features.sift import dense_sift, phow
+    from imgtool.features.phow import phow
+    from imgtool.features.sift import dense_sift
     from imgtool.features.sparse import sparse_codes
     from imgtool.features.uoctti import uoctti
     from imgtool.filters.convolve import convolve

@@ -16,8 +16,9 @@ from imgtool.arrays import image_array
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.features.codebook import Codebook, Dictionary, fit_codebook
 from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, unit, vlad
+from imgtool.features.phow import COLORS, phow
 from imgtool.features.pyramid import cells, parse_levels, places
-from imgtool.features.sift import WINDOWS, Descriptors, phow, root
+from imgtool.features.sift import WINDOWS, Descriptors, root
 from imgtool.features.sparse import LEVELS, learn_dictionary, llc_codes, max_pool, sparse_codes
 from imgtool.image.color import MAX_CHANNELS
 from imgtool.names import unknown_name
@@ -35,12 +36,16 @@ PER_COMPONENT = 500  # descriptors at least; a mixture fitted to fewer describes
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """How local descriptors are taken: dense SIFT every `step` pixels with bins of these sizes, smoothed for each."""
+    """How local descriptors are taken: dense SIFT every `step` pixels with bins of these sizes, smoothed for each.
+
+    color: the channels that are described, as `phow` takes them.
+    """
 
     step: int = 4
     bins: tuple[int, ...] = (4, 6, 8)
     window: str = "flat"
     root: bool = True
+    color: str = "gray"
 
     def __post_init__(self) -> None:
         """Refuse settings that describe no grid."""
@@ -48,27 +53,32 @@ class LocalSettings:
             raise ParameterError(f"step must be at least 1 and bins 1 to 256, got {self.step} and {self.bins}")
         if self.window not in WINDOWS:
             raise unknown_name("window", self.window, WINDOWS)
+        if self.color not in COLORS:
+            raise unknown_name("color", self.color, COLORS)
 
     def describe(self, image: ArrayLike) -> Descriptors:
         """Return the image's descriptors that have contrast."""
-        found = phow(image, step=self.step, sizes=self.bins, window=self.window, contrast=CONTRAST)
+        found = phow(image, step=self.step, sizes=self.bins, window=self.window, contrast=CONTRAST, color=self.color)
         kept = found.norms >= CONTRAST
         values = found.values[kept]
         return Descriptors(found.frames[kept], root(values) if self.root else values, found.norms[kept])
 
     def to_meta(self) -> dict[str, Any]:
         """Return the settings as JSON has them."""
-        return {**asdict(self), "bins": list(self.bins)}
+        meta = {**asdict(self), "bins": list(self.bins)}
+        if self.color == "gray":  # codebooks from before there was a choice do not name it
+            del meta["color"]
+        return meta
 
     @classmethod
     def of(cls, codebook: Codebook | Dictionary) -> LocalSettings:
         """Return the settings by which a codebook was fitted. Raises DataError when it does not say."""
         meta = codebook.meta.get("sift")
-        kinds = {"step": int, "bins": list, "window": str, "root": bool}
+        kinds = {"step": int, "bins": list, "window": str, "root": bool, "color": str}
         if (
             not isinstance(meta, dict)
-            or set(meta) != set(kinds)
-            or any(type(meta[key]) is not kind for key, kind in kinds.items())
+            or {"color": "", **meta}.keys() != kinds.keys()
+            or any(type(value) is not kinds[key] for key, value in meta.items())
             or any(type(size) is not int for size in meta["bins"])
         ):
             raise DataError("the codebook does not say how its descriptors were taken")
@@ -114,7 +124,7 @@ def _require(name: str, known: Mapping[str, object], kind: str) -> None:
 
 
 def _describe(image: ArrayLike, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:
-    """Return the descriptors (N, 128) that a codebook was fitted to the like of, and their places (N, 2)."""
+    """Return descriptors (N, 128) or, of color, (N, 384), as a codebook was fitted to, and their places (N, 2)."""
     array = image_array(image, max_channels=MAX_CHANNELS)
     found = LocalSettings.of(codebook).describe(array)
     return found.values, places(found.frames, *array.shape[:2])
@@ -191,7 +201,7 @@ def _draw_descriptors(
     """
     generator = np.random.default_rng(seed)
     share = -(-samples // max(count, 1))
-    values, where = [np.zeros((0, 128), np.float32)], [np.zeros((0, 2), np.float32)]
+    values, where = [np.zeros((0, 128 * COLORS[local.color]), np.float32)], [np.zeros((0, 2), np.float32)]
     for number, image in enumerate(images, 1):
         try:
             found = local.describe(image)

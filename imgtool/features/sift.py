@@ -8,19 +8,17 @@ degrees. Frames are the centers (x, y) in pixels from the top left one, y slow, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imgtool.arrays import image_array, real_number, whole_number, whole_numbers
+from imgtool.arrays import real_number, whole_number, whole_numbers
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.validation import require_finite
-from imgtool.filters.kernels import gaussian_taps
-from imgtool.image.color import MAX_CHANNELS, to_gray
-from imgtool.image.pixels import white_level
+from imgtool.image.color import to_gray
 from imgtool.names import unknown_name
 
 WINDOWS = ("gaussian", "flat")
@@ -137,7 +135,7 @@ def gray_of(image: ArrayLike) -> np.ndarray:
     return gray.astype(np.float32)
 
 
-def _resolve_bounds(shape: tuple[int, ...], bounds: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
+def resolve_bounds(shape: tuple[int, ...], bounds: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
     """Return the bounds x0, y0, x1, y1, those of the image if there are none. Raises ImageError beyond the image."""
     height, width = shape
     found = (0, 0, width - 1, height - 1) if bounds is None else whole_numbers(bounds, "bounds", low=-(2**63))
@@ -158,7 +156,7 @@ def corners(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the columns and rows at which the centers of the first bins lie."""
     height, width = shape
-    x0, y0, x1, y1 = _resolve_bounds(shape, bounds)
+    x0, y0, x1, y1 = resolve_bounds(shape, bounds)
     left = np.arange(x0, x1 - 3 * bin_size + 1, step)
     top = np.arange(y0, y1 - 3 * bin_size + 1, step)
     if not left.size or not top.size:
@@ -291,130 +289,15 @@ def _lengths(vectors: np.ndarray) -> np.ndarray:
 
 
 def root(values: np.ndarray) -> np.ndarray:
-    """Return RootSIFT: square roots after scaling to sum 1 (Arandjelovic and Zisserman, CVPR 2012)."""
-    return np.asarray(np.sqrt(values / np.maximum(values.sum(axis=1, keepdims=True), EPSILON)))
+    """Return RootSIFT: square roots after scaling to sum 1 (Arandjelovic and Zisserman, CVPR 2012).
+
+    values (N, 128), or several such side by side, each of which is scaled.
+    """
+    channels = values.reshape(-1, _BINS * _BINS * _ORIENTATIONS)
+    roots = np.sqrt(channels / np.maximum(channels.sum(axis=1, keepdims=True), EPSILON))
+    return np.asarray(roots.reshape(values.shape))
 
 
 def quantize(values: np.ndarray) -> np.ndarray:
     """Return the descriptors as bytes: 512 times the values, cut off at 255, truncated."""
     return np.asarray(np.minimum(values * 512, 255), np.uint8)
-
-
-def phow(
-    image: ArrayLike,
-    *,
-    sizes: Sequence[int] = (4, 6, 8, 10),
-    step: int = 2,
-    window: str = "flat",
-    window_size: float = 1.5,
-    contrast: float = 0.005,
-    bounds: tuple[int, int, int, int] | None = None,
-    vlfeat_angles: bool = False,
-) -> Descriptors:
-    """Compute SIFT descriptors on regular grids, at several scales one after the other.
-
-    Parameters
-    ----------
-    image : array_like, (height, width) or (height, width, 1 to 4)
-        Floats in 0..1, bool, or integers, which are divided by the largest value of their type. Alpha is ignored;
-        colors are converted to gray (Rec. 601).
-    sizes : sequence of int
-        Bin sizes in pixels; for each the image is smoothed by a Gaussian of sigma size / 6. Sizes that do not fit
-        the image are skipped.
-    step : int
-        Pixels between centers; the first centers of all sizes coincide.
-    window : {"flat", "gaussian"}
-        As for `dense_sift`.
-    window_size : float
-        Standard deviation of the window, in bins.
-    contrast : float
-        Descriptors with a smaller norm are set to zero.
-    bounds : (int, int, int, int), optional
-        x0, y0, x1, y1 (inclusive) of the region to describe.
-    vlfeat_angles : bool
-        Use VLFeat's approximate arctangent instead of the exact one.
-
-    Returns
-    -------
-    Descriptors
-        `frames` (N, 3): x, y of the centers and bin size in pixels; `values` (N, 128) float32 of unit length, zeros
-        where flat; `norms` (N,): contrast.
-
-    Raises
-    ------
-    ImageError
-        The image is not valid, contains NaN or infinity, or is too small for all sizes.
-    ParameterError
-        A window is unknown, or a number is out of range.
-
-    Notes
-    -----
-    Bosch, Zisserman and Munoz, ICCV 2007, as VLFeat's `vl_phow` computes it in gray.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import imgtool
-    >>> found = imgtool.phow(np.zeros((32, 32), np.uint8), sizes=(4, 6), step=8)
-    >>> sorted(set(found.frames[:, 2].tolist())), len(found.values)
-    ([4.0, 6.0], 13)
-    """
-    sizes, contrast = whole_numbers(sizes, "sizes"), real_number(contrast, "contrast")
-    if not contrast >= 0:
-        raise ParameterError(f"contrast must be 0 or more, got {contrast}")
-    gray = unit_gray_of(image)
-    parts = []
-    for size, region in scales(gray.shape, sizes, bounds):
-        found = dense_sift(
-            smooth(gray, size / 6),
-            step=step,
-            bin_size=size,
-            window=window,
-            window_size=window_size,
-            bounds=region,
-            vlfeat_angles=vlfeat_angles,
-        )
-        found.values[found.norms < contrast] = 0
-        parts.append(found)
-    return Descriptors(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("frames", "values", "norms"))
-    )
-
-
-def unit_gray_of(image: ArrayLike) -> np.ndarray:
-    """Return (height, width) float32, integers divided by the largest value of their type."""
-    array = image_array(image, max_channels=MAX_CHANNELS)
-    if array.dtype.kind == "f":
-        return gray_of(array)
-    return to_gray(array).astype(np.float32) / np.float32(white_level(array.dtype))
-
-
-def scales(
-    shape: tuple[int, ...], sizes: Sequence[int], bounds: tuple[int, int, int, int] | None
-) -> list[tuple[int, tuple[int, int, int, int]]]:
-    """Return the bin sizes that fit into an image, each with its bounds, so that the first centers agree.
-
-    Raises ImageError when none fits.
-    """
-    x0, y0, x1, y1 = _resolve_bounds(shape, bounds)
-    found = []
-    for size in sizes:
-        first = int(np.floor(1 + 1.5 * (max(sizes) - size))) - 1
-        if min(x1 - x0, y1 - y0) - first >= 3 * size:
-            found.append((size, (x0 + first, y0 + first, x1, y1)))
-    if not found:
-        side = 3 * min(sizes) + 1 + int(1.5 * (max(sizes) - min(sizes)))
-        raise ImageError(f"is {shape[1]}x{shape[0]} pixels; SIFT at bin sizes {tuple(sizes)} needs {side}x{side}")
-    return found
-
-
-def smooth(gray: np.ndarray, sigma: float) -> np.ndarray:
-    """Return the image smoothed by a Gaussian of radius ceil(4 sigma), edge pixels repeated."""
-    taps = smoothing_taps(sigma)
-    return np.asarray(cv2.sepFilter2D(gray, -1, taps, taps, borderType=cv2.BORDER_REPLICATE))
-
-
-def smoothing_taps(sigma: float) -> np.ndarray:
-    """Return the weights of the Gaussian that `smooth` applies along each axis, float32."""
-    radius = int(np.ceil(4 * sigma))
-    return gaussian_taps(sigma, radius / sigma).astype(np.float32)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from imgtool.features import sift
+from imgtool.features import phow, sift
 from imgtool.features.exact_torch import batches, by_shape, exact, to_device
 
 _ORIENTATIONS = 8
@@ -53,6 +53,7 @@ def phow_batch(
     window: str = "flat",
     window_size: float = 1.5,
     contrast: float = 0.005,
+    color: str = "gray",
     bounds: tuple[int, int, int, int] | None = None,
     device: str = "cuda",
 ) -> list[sift.Descriptors]:
@@ -65,17 +66,21 @@ def phow_batch(
     def describe(grays: Sequence[np.ndarray]) -> list[sift.Descriptors]:
         pixels = to_device(grays, device, torch.float32)
         frames, values, norms = [], [], []
-        for size, region in sift.scales(grays[0].shape, sizes, bounds):
+        for size, region in phow.scales(grays[0].shape, sizes, bounds):
             left, top = sift.corners(grays[0].shape, step, size, region)
             weights = sift.bin_weights(size, window, window_size)
             value, norm = descriptors(_smooth(pixels, size / 6), left, top, weights, step)
             frames.append(sift.frames_of(left, top, size))
-            values.append(value.masked_fill_((norm < contrast)[..., None], 0))
+            values.append(value)
             norms.append(norm)
         every, of_all = torch.cat(values, 1).cpu().numpy(), torch.cat(norms, 1).cpu().numpy()
         return [sift.Descriptors(np.concatenate(frames), *each) for each in zip(every, of_all, strict=True)]
 
-    return _each_shape([sift.unit_gray_of(image) for image in images], describe, step, len(sizes))
+    channels = phow.COLORS.get(color, 1)
+    planes = [plane for image in images for plane in phow.color_planes(image, color)]
+    found = _each_shape(planes, describe, step, len(sizes))
+    each_image = (found[first : first + channels] for first in range(0, len(found), channels))
+    return [phow.join_channels(each, color, contrast) for each in each_image]
 
 
 def _each_shape(
@@ -149,8 +154,8 @@ def _normalize(histograms: torch.Tensor) -> torch.Tensor:
 
 
 def _smooth(pixels: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Return what `sift.smooth` returns of each image."""
-    taps = sift.smoothing_taps(sigma).tolist()
+    """Return what `phow.smooth` returns of each image."""
+    taps = phow.smoothing_taps(sigma).tolist()
     radius = len(taps) // 2
     for _ in range(2):
         length = pixels.shape[-1]

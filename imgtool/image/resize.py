@@ -1,4 +1,4 @@
-"""Resize with antialiasing, as Pillow's bilinear filter does: two passes, rounded to 8 bits after each."""
+"""Resize with antialiasing, as Pillow does: two passes, rounded to 8 bits after each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from PIL import Image
 
 from imgtool.arrays import cast_rounding, image_array, whole_number
 from imgtool.errors import ParameterError
+from imgtool.names import unknown_name
 
+RESAMPLE = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 PROBE_IMAGES = 16
 _PILLOW_CHANNELS = ((), (2,), (3,), (4,))  # of 8-bit images that Pillow resizes at once
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def resize(image: ArrayLike, height: int, width: int) -> np.ndarray:
-    """Resize an image (bilinear; antialiased when it shrinks).
+def resize(image: ArrayLike, height: int, width: int, *, resample: str = "bilinear") -> np.ndarray:
+    """Resize an image (antialiased when it shrinks, but for `nearest`).
 
     Parameters
     ----------
@@ -25,6 +32,8 @@ def resize(image: ArrayLike, height: int, width: int) -> np.ndarray:
         Bool, integers or floats; the last of 2 or 4 channels is alpha.
     height, width : int
         Size of the result in pixels, at least 1.
+    resample : {"bilinear", "nearest", "box", "bicubic"}
+        Filter: a triangle, the pixel whose center is nearest, a box, or a cubic with a = -0.5.
 
     Returns
     -------
@@ -36,13 +45,14 @@ def resize(image: ArrayLike, height: int, width: int) -> np.ndarray:
     ImageError
         The image is not valid, or has no pixels.
     ParameterError
-        A size is not an integer, or is below 1.
+        A size is not an integer, or is below 1; the filter is unknown.
 
     Notes
     -----
-    A triangle filter that widens when the image shrinks, as Pillow's `BILINEAR`. For uint8 the result equals Pillow's,
-    byte for byte; other types are computed in float32, channel by channel. Colors are weighted by alpha: they are
-    premultiplied before and unpremultiplied after resizing.
+    A filter that widens when the image shrinks, as Pillow's of the same name. For uint8 the result equals Pillow's,
+    byte for byte; other types are computed in float32, channel by channel, but for `nearest`, which copies pixels.
+    Colors are weighted by alpha (not by `nearest`): they are premultiplied before and unpremultiplied after resizing.
+    A cubic may go beyond the image's values; what alpha it makes below 0 counts as 0.
 
     Examples
     --------
@@ -53,28 +63,43 @@ def resize(image: ArrayLike, height: int, width: int) -> np.ndarray:
     """
     array = image_array(image)
     height, width = whole_number(height, "height"), whole_number(width, "width")
+    if resample not in RESAMPLE:
+        raise unknown_name("resample", resample, RESAMPLE)
     if array.dtype == np.uint8 and array.shape[2:] in _PILLOW_CHANNELS:
-        return np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.BILINEAR))
+        return np.asarray(Image.fromarray(array).resize((width, height), RESAMPLE[resample]))
+    if resample == "nearest":
+        rows, columns = (_nearest(size, count) for size, count in zip(array.shape, (height, width), strict=False))
+        return np.asarray(array[rows][:, columns])
     planes = [array] if array.ndim == 2 else list(np.moveaxis(array, 2, 0))
     if len(planes) in (2, 4):
-        result = _resize_with_alpha(planes, height, width)
+        result = _resize_with_alpha(planes, height, width, resample)
     else:
-        result = [_resize_plane(plane, height, width) for plane in planes]
+        result = [_resize_plane(plane, height, width, resample) for plane in planes]
     return cast_rounding(result[0] if array.ndim == 2 else np.dstack(result), array.dtype)
 
 
-def _resize_plane(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+def _nearest(size: int, count: int) -> np.ndarray:
+    """Return which of `size` pixels lies at the center of each of `count`.
+
+    Steps are added up one by one, as Pillow does: where a center lies between two pixels, their rounding decides.
+    """
+    steps = np.full(count, size / count)
+    steps[0] /= 2
+    return np.minimum(np.cumsum(steps).astype(np.intp), size - 1)
+
+
+def _resize_plane(plane: np.ndarray, height: int, width: int, resample: str) -> np.ndarray:
     """Return one channel in another size, as float32."""
     single = Image.fromarray(np.ascontiguousarray(plane, np.float32))
-    return np.asarray(single.resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(single.resize((width, height), RESAMPLE[resample]))
 
 
-def _resize_with_alpha(planes: list[np.ndarray], height: int, width: int) -> list[np.ndarray]:
+def _resize_with_alpha(planes: list[np.ndarray], height: int, width: int, resample: str) -> list[np.ndarray]:
     """Return colors and alpha in another size; where nothing is opaque, colors are 0."""
     *colors, alpha = (plane.astype(np.float64) for plane in planes)
-    weight = _resize_plane(alpha, height, width)
+    weight = np.maximum(_resize_plane(alpha, height, width, resample), 0)
     visible = weight > 0
-    weighted = (_resize_plane(color * alpha, height, width) for color in colors)
+    weighted = (_resize_plane(color * alpha, height, width, resample) for color in colors)
     return [*(np.divide(c, weight, out=np.zeros_like(weight), where=visible) for c in weighted), weight]
 
 

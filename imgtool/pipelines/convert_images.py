@@ -27,16 +27,20 @@ def convert_images(
     gray: str = "rec601",
     depth: str = "keep",
     size: str | None = None,
+    resample: str | None = None,
     jobs: int | None = None,
     events: Events | None = None,
     **writing: Any,
 ) -> Iterator[Outcome[Written]]:
     """Resize each image, change its color space, change its depth, and write it.
 
-    size: text such as 640x480 or 640x; the rest as `imgtool.image.color.convert` and `to_pixels` take it.
+    size: text such as 640x480 or 640x; resample: how, as `resize` takes it [bilinear]; the rest as
+    `imgtool.image.color.convert` and `to_pixels` take it.
     writing: the fields of `Writing`. Raises ParameterError where color space and depth do not go together.
     """
     wanted = parse_size("size", size) if size else None
+    if resample and not size:
+        raise ParameterError("resample goes with size", parameters=("resample", "size"))
     numbers = color in NUMERIC_SPACES
     if numbers and depth in ("8", "16"):
         text = f"color {color} gives numbers; it does not go with depth {depth}"
@@ -46,14 +50,20 @@ def convert_images(
         raise ParameterError(text, parameters=("from_color", "color"))
 
     def compute(image: np.ndarray) -> Picture:
-        return _convert(image, color, from_color, gray, depth, wanted)
+        return _convert(image, color, from_color, gray, depth, wanted, resample or "bilinear")
 
     raw = numbers or depth == "float"
     return write_pictures(source, compute, Writing(**writing), what="converted", raw=raw, jobs=jobs, events=events)
 
 
 def _convert(
-    image: np.ndarray, color: str | None, from_color: str, gray: str, depth: str, size: tuple[int, int] | None
+    image: np.ndarray,
+    color: str | None,
+    from_color: str,
+    gray: str,
+    depth: str,
+    size: tuple[int, int] | None,
+    resample: str,
 ) -> Picture:
     """Resize, change the color space, change the depth."""
     import numpy as np
@@ -62,7 +72,7 @@ def _convert(
     from imgtool.image.pixels import to_pixels
 
     if size:
-        image = resize_to(image, size)
+        image = resize_to(image, size, resample)
     if color:
         image = convert(image, color, source=from_color, gray=gray)
     same_colors = from_color not in NUMERIC_SPACES and color in (None, "rgb", "gray")

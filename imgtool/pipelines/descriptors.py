@@ -229,19 +229,21 @@ def _complete_sift(
     bins: int | Sequence[int] | None = None,
     window: str | None = None,
     bounds: Sequence[int] | None = None,
+    color: str | None = None,
     root: bool = False,
     sparse: bool = False,
 ) -> Parameters:
-    grid = {"bins": bins, "bounds": bounds, "step": step, "window": window}
+    grid = {"bins": bins, "bounds": bounds, "color": color, "step": step, "window": window}
     if sparse:
         if given := [name for name, value in grid.items() if value is not None]:
             text = f"{given[0]} is for SIFT on a grid; keypoints choose their own places"
             raise ParameterError(text, parameters=given[:1])
         return {"keypoints": True, "root": root}
     sizes = [4] if bins is None else [bins] if isinstance(bins, int) else list(bins)
-    window = window or ("gaussian" if len(sizes) == 1 else "flat")
+    one_scale = len(sizes) == 1 and color in (None, "gray")
+    window = window or ("gaussian" if one_scale else "flat")
     grid = {"step": step or 4, "bins": sizes, "window": window, "bounds": bounds and list(bounds)}
-    return {**grid, "root": root}
+    return {**grid, "root": root} | ({} if color in (None, "gray") else {"color": color})
 
 
 def _sift(parameters: Parameters, _: str) -> Callable[[np.ndarray], Descriptors]:
@@ -261,18 +263,24 @@ def _at_keypoints(root: bool) -> Callable[[np.ndarray], Descriptors]:
 
 
 def _on_grid(
-    step: int, bins: Sequence[int], window: str, root: bool, bounds: Sequence[int] | None
+    step: int,
+    bins: Sequence[int],
+    window: str,
+    root: bool,
+    bounds: Sequence[int] | None,
+    color: str = "gray",
 ) -> Callable[[np.ndarray], Descriptors]:
-    """Return the function that describes an image on a grid."""
+    """Return the function that describes an image on a grid; of color also one bin size by PHOW, which smooths."""
     from imgtool.features import sift
+    from imgtool.features.phow import phow
 
     region = _region(bounds)
 
     def describe(image: np.ndarray) -> Descriptors:
-        if len(bins) == 1:
+        if len(bins) == 1 and color == "gray":
             found = sift.dense_sift(image, step=step, bin_size=bins[0], window=window, bounds=region)
         else:
-            found = sift.phow(image, step=step, sizes=bins, window=window, bounds=region)
+            found = phow(image, step=step, sizes=bins, window=window, color=color, bounds=region)
         return replace(found, values=sift.root(found.values)) if root else found
 
     return describe
@@ -292,18 +300,18 @@ def _sift_batch(parameters: Parameters, device: str) -> DeviceBatch[Descriptors]
 
     if "keypoints" in parameters:
         raise ParameterError("device is for SIFT on a grid; keypoints are found on the CPU", parameters=("device",))
-    bins, root = parameters["bins"], parameters["root"]
+    bins, root, color = parameters["bins"], parameters["root"], parameters.get("color", "gray")
     common: Parameters = {"step": parameters["step"], "window": parameters["window"], "device": device}
     common["bounds"] = _region(parameters["bounds"])
 
     def describe(images: list[np.ndarray]) -> list[Descriptors]:
-        if len(bins) == 1:
+        if len(bins) == 1 and color == "gray":
             every = dense_sift_batch(images, bin_size=bins[0], **common)
         else:
-            every = phow_batch(images, sizes=bins, **common)
+            every = phow_batch(images, sizes=bins, color=color, **common)
         return [replace(found, values=sift.root(found.values)) for found in every] if root else every
 
-    return DeviceBatch(device, describe, prepare=to_gray)
+    return DeviceBatch(device, describe, **({"prepare": to_gray} if color == "gray" else {}))
 
 
 def _complete_encoding(

@@ -23,8 +23,10 @@ def parse_size(parameter: str, text: str) -> tuple[int, int]:
     return int(width or 0), int(height or 0)
 
 
-def resize_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the image in a size (width, height), bilinear with antialiasing; a side of 0 keeps the ratio.
+def resize_to(image: np.ndarray, size: tuple[int, int], resample: str = "bilinear") -> np.ndarray:
+    """Return the image in a size (width, height), antialiased; a side of 0 keeps the ratio.
+
+    resample: as `resize` takes it.
 
     Raises ImageError if that would be more pixels than the image has and than `read` allows, as for a narrow image.
     """
@@ -36,4 +38,4 @@ def resize_to(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height = height or max(1, round(image.shape[0] * width / image.shape[1]))
     if width * height > max(MAX_PIXELS, image.shape[0] * image.shape[1]):
         raise ImageError(f"would be {width}x{height} pixels, more than the {MAX_PIXELS} that imgtool makes of it")
-    return resize(image, height, width)
+    return resize(image, height, width, resample=resample)

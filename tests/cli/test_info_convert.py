@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from imgtool.cli.commands.convert import RESAMPLE
 from imgtool.cli.main import execute
-from imgtool.image import color, encode, read
+from imgtool.image import color, encode, read, resize
 from imgtool.pipelines.convert_images import NUMERIC_SPACES
+from locations import SAMPLES
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +91,22 @@ def test_what_is_not_finite_is_said_in_one_line(command, capsys):
     assert "picture" in command or "pixels of one image were NaN or infinite" in err
     assert execute([*command, "-q", "--force", "odd.npy", "-o", "out.png"]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("resample", RESAMPLE)
+def test_convert_resizes_as_pillow_does(resample, tmp_path):
+    from PIL import Image
+
+    with Image.open(SAMPLES / "coffee.png") as picture:
+        expected = np.asarray(picture.convert("RGB").resize((77, 31), getattr(Image.Resampling, resample.upper())))
+    where = str(tmp_path / "small.png")
+    assert (
+        execute(["convert", "--size", "77x31", "--resample", resample, str(SAMPLES / "coffee.png"), "-o", where]) == 0
+    )
+    np.testing.assert_array_equal(read(where), expected)
+
+
+def test_resample_goes_with_a_size(capsys):
+    assert execute(["convert", "--resample", "box", str(SAMPLES / "coffee.png"), "-o", "x.png"]) == 2
+    assert "--resample goes with --size" in capsys.readouterr().err
+    assert tuple(resize.RESAMPLE) == RESAMPLE

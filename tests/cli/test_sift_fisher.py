@@ -10,7 +10,8 @@ from imgtool.datasets import feature_file
 from imgtool.features.codebook import Codebook, Dictionary, load_codebook, save_codebook
 from imgtool.features.encoding import LocalSettings, encode, encode_sparsely, fit_dictionary, fit_to_images
 from imgtool.features.keypoints import sparse_sift
-from imgtool.features.sift import dense_sift, phow, root
+from imgtool.features.phow import phow
+from imgtool.features.sift import dense_sift, root
 from locations import REFERENCE
 
 RNG = np.random.default_rng(0)

@@ -16,8 +16,9 @@ from imgtool.features.encoding import (
     length,
 )
 from imgtool.features.fisher import fisher_vector
+from imgtool.features.phow import phow
 from imgtool.features.pyramid import places
-from imgtool.features.sift import phow, root
+from imgtool.features.sift import root
 from imgtool.features.sparse import llc_codes, sparse_codes
 from locations import REFERENCE
 

@@ -15,7 +15,8 @@ from imgtool.features.encoding import encode
 from imgtool.features.gist import gist
 from imgtool.features.hog import hog
 from imgtool.features.keypoints import sparse_sift
-from imgtool.features.sift import dense_sift, phow, root
+from imgtool.features.phow import phow
+from imgtool.features.sift import dense_sift, root
 from imgtool.features.uoctti import uoctti, vlfeat_dalal_triggs
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.sift import dense_sift, phow, quantize, root, smooth
+from imgtool.features.phow import phow, smooth
+from imgtool.features.sift import dense_sift, quantize, root
 from locations import REFERENCE
 
 SIFT = np.load(REFERENCE / "sift.npz")

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgtool.errors import ImageError, ParameterError
-from imgtool.features.sift import dense_sift, phow
+from imgtool.features.phow import phow
+from imgtool.features.sift import dense_sift
 from locations import REFERENCE
 
 torch = pytest.importorskip("torch")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgtool.errors import ParameterError
-from imgtool.image.resize import fit_crop, fit_crop_stack, resize
+from imgtool.image.resize import RESAMPLE, fit_crop, fit_crop_stack, resize
 from locations import REFERENCE
 
 CROPS = np.load(REFERENCE / "preprocess.npz")
@@ -88,3 +88,41 @@ def test_many_images_of_one_size_are_fitted_as_each_alone(n, height, width, is_c
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     expected = np.stack([fit_crop(image, crop + margin, crop) for image in images])
     np.testing.assert_array_equal(fit_crop_stack(images, crop + margin, crop), expected)
+
+
+@pytest.mark.parametrize("resample", RESAMPLE)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 4))
+def test_every_filter_gives_pillows_bytes_and_other_types_agree(resample, rows, columns, height, width, channels):
+    image = np.random.default_rng(rows * 41 + columns).integers(0, 256, (rows, columns, channels), dtype=np.uint8)
+    image = image[:, :, 0] if channels == 1 else image
+    expected = np.asarray(Image.fromarray(image).resize((width, height), RESAMPLE[resample]))
+    np.testing.assert_array_equal(resize(image, height, width, resample=resample), expected)
+    if resample == "nearest":
+        for dtype in (np.uint16, np.int64, np.float64):
+            np.testing.assert_array_equal(resize(image.astype(dtype), height, width, resample=resample), expected)
+    elif channels in (1, 3):
+        planes = np.moveaxis(np.atleast_3d(image.astype(np.float32)), 2, 0)
+        exact = [np.asarray(Image.fromarray(each).resize((width, height), RESAMPLE[resample])) for each in planes]
+        exact = exact[0] if channels == 1 else np.dstack(exact)
+        np.testing.assert_array_equal(resize(image.astype(np.float32), height, width, resample=resample), exact)
+        wide = resize(image.astype(np.uint16) * 257, height, width, resample=resample)
+        assert np.abs(wide / 257 - exact.clip(0, 255)).max() <= 0.5 / 257 + 1e-4
+
+
+def test_wide_numbers_stay_exact_with_nearest():
+    image = np.array([[2**53 + 1, -(2**60)]], np.int64)
+    np.testing.assert_array_equal(resize(image, 1, 4, resample="nearest"), image[:, [0, 0, 1, 1]])
+
+
+def test_a_cubic_leaves_no_alpha_below_0_and_no_color_where_nothing_is_opaque():
+    image = np.zeros((1, 12, 4), np.float32)
+    image[:, 5:] = (1, 0.5, 0, 1)
+    found = resize(image, 1, 24, resample="bicubic")
+    assert found[..., 3].min() == 0
+    assert np.isfinite(found).all()
+    assert (found[..., :3][found[..., 3] == 0] == 0).all()
+
+
+def test_an_unknown_filter_is_refused():
+    with pytest.raises(ParameterError, match="did you mean bicubic"):
+        resize(np.zeros((4, 4)), 2, 2, resample="Bi-Cubic")

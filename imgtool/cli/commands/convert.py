@@ -16,6 +16,7 @@ imgtool convert --color gray --depth 16 - < photo.jpg > gray.png
 imgtool convert --color lab photo.jpg -o lab.npy
 imgtool convert --from lab --color rgb --depth 8 lab.npy -o photo.png
 """
+RESAMPLE = ("nearest", "box", "bilinear", "bicubic")  # image.resize's, which would import NumPy; a test holds it
 SPACES = ("gray", "rgb", *NUMERIC_SPACES)
 
 
@@ -36,13 +37,24 @@ SPACES = ("gray", "rgb", *NUMERIC_SPACES)
     "--gray", type=click.Choice(["rec601", "mean"]), default="rec601", show_default=True, help="Grayscale formula."
 )
 @options.depth
+@click.option("--size", metavar="WxH", help="Resize to pixels (antialiased); 256x or x256 keeps the aspect ratio.")
 @click.option(
-    "--size", metavar="WxH", help="Resize to pixels (bilinear, antialiased); 256x or x256 keeps the aspect ratio."
+    "--resample",
+    type=click.Choice(RESAMPLE),
+    metavar="NAME",
+    help=f"Filter of --size: {', '.join(RESAMPLE)}.  [bilinear]",
 )
 @options.pictures
 @options.images
 def command(
-    images: Images, pictures: Pictures, color: str | None, from_color: str, gray: str, depth: str, size: str | None
+    images: Images,
+    pictures: Pictures,
+    color: str | None,
+    from_color: str,
+    gray: str,
+    depth: str,
+    size: str | None,
+    resample: str | None,
 ) -> None:
     """Change color space, depth, size or format.
 
@@ -51,4 +63,5 @@ def command(
     from imgtool.pipelines.convert_images import convert_images
 
     settings = {"color": color, "depth": depth, "size": size}
+    settings |= {"resample": resample} if resample else {}
     pictures.write(images, convert_images, record=settings, from_color=from_color, gray=gray, **settings)

@@ -54,6 +54,8 @@ def command() -> None:
 )
 @click.option("--step", type=click.IntRange(1, 10_000), default=4, show_default=True, help="Sampling step in pixels.")
 @options.bins("4,6,8", "4,6,8")
+@click.option("--color", type=click.Choice(["gray", "rgb", "hsv", "opponent"]), default="gray", metavar="NAME",
+              help="Channels to describe: gray, rgb, hsv, opponent.  [gray]")  # fmt: skip
 @click.option("--root/--no-root", default=True, show_default=True, help="RootSIFT.")
 @click.option(
     "--samples", type=click.IntRange(1), default=100_000, show_default=True, help="Number of descriptors to fit to."
@@ -67,6 +69,7 @@ def fit(
     step: int,
     bins: tuple[int, ...],
     root: bool,
+    color: str,
     samples: int,
     dictionary: int | None,
     seed: int,
@@ -90,12 +93,13 @@ def fit(
         raise ParameterError(f"{option(min(given))} is for mixtures; --dictionary learns none")
     images.source = images.source.flat()
     pictures, count = _readable(images), len(images.source)
-    settings: dict[str, Any] = {"local": LocalSettings(step, bins, "flat", root), "samples": samples, "seed": seed}
+    local = LocalSettings(step, bins, "flat", root, color)
+    settings: dict[str, Any] = {"local": local, "samples": samples, "seed": seed}
     if dictionary:
         with progress_bar(quiet=images.quiet, verbose=images.verbose) as progress:
             atoms = fit_dictionary(pictures, count, atoms=dictionary, progress=progress, **settings)
         save_codebook(output, atoms, overwrite=force)
-        content = f"{dictionary} atoms of 128 numbers"
+        content = f"{dictionary} atoms of {atoms.atoms.shape[1]} numbers"
     else:
         book = fit_to_images(pictures, count, **MIXTURE | given, **settings)
         save_codebook(output, book, overwrite=force)

@@ -38,6 +38,8 @@ MATCH_COLUMNS = ("other", "keypoints", "matches", "inliers")
     type=click.Choice(["gaussian", "flat"]),
     help="Spatial window [gaussian; flat for several bin sizes].",
 )
+@click.option("--color", type=click.Choice(["gray", "rgb", "hsv", "opponent"]), metavar="NAME",
+              help="Channels: gray, rgb, hsv, opponent.  [gray]")  # fmt: skip
 @click.option("--root", is_flag=True, help="RootSIFT: square root of L1-normalized descriptors.")
 @click.option("--bounds", type=options.Numbers(4), metavar="X0,Y0,X1,Y1", help="Region of interest, inclusive.")
 @options.batch_device
@@ -60,8 +62,9 @@ def command(
     """Describe images by dense SIFT.
 
     SIFT (Lowe, IJCV 2004) on a grid, as VLFeat computes it: 4x4 bins of 8 orientations. With several bin sizes, the
-    image is smoothed for each, as in VLFeat's phow. --sparse and --match use keypoints instead; matches pass the ratio
-    test (0.75), inliers agree with RANSAC's homography.
+    image is smoothed for each, as in VLFeat's phow; so it is for color, whose channels are described one by one.
+    --sparse and --match use keypoints instead; matches pass the ratio test (0.75), inliers agree with RANSAC's
+    homography.
     """
     given = sorted(name for name, value in grid.items() if value is not None)
     if (sparse or other) and given:
