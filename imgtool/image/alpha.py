@@ -57,6 +57,8 @@ def parse_color(color: Color) -> tuple[float, float, float]:
     color: a name, such as "white", "#rrggbb", or numbers from 0 to 255: "255,128,0" or (255, 128, 0). Raises
     ParameterError.
     """
+    if isinstance(color, str) and color == WHITE:  # the default needs no Pillow
+        return 1.0, 1.0, 1.0
     numbers = color.split(",") if isinstance(color, str) and "," in color else color
     levels: tuple[int, ...] = ()
     try:
