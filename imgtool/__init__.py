@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 _MODULES = {
     "read": "imgtool.image.read",
     "probe": "imgtool.image.read",
+    "Metadata": "imgtool.image.metadata",
+    "read_metadata": "imgtool.image.read",
     "encode": "imgtool.image.write",
     "write": "imgtool.batch.image_files",
     "convert": "imgtool.image.color",
@@ -98,7 +100,8 @@ if TYPE_CHECKING:
     from imgtool.filters.neighborhood import neighborhood
     from imgtool.image.alpha import flatten
     from imgtool.image.color import convert, to_gray
-    from imgtool.image.read import probe, read
+    from imgtool.image.metadata import Metadata
+    from imgtool.image.read import probe, read, read_metadata
     from imgtool.image.resize import resize
     from imgtool.image.write import encode
     from imgtool.pipelines.describe import describe_images
@@ -113,6 +116,7 @@ __all__ = [
     "Dictionary",
     "ImageError",
     "ImgtoolError",
+    "Metadata",
     "MissingExtraError",
     "OutputError",
     "ParameterError",
@@ -144,6 +148,7 @@ __all__ = [
     "phow",
     "probe",
     "read",
+    "read_metadata",
     "resize",
     "save_codebook",
     "search",

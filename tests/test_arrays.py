@@ -342,7 +342,7 @@ ROWS = np.random.default_rng(1).random((20, 3))
         lambda value: imgtool.fit_codebook(ROWS, iterations=value),
         lambda value: imgtool.encode(PICTURE, "jpeg", quality=value),
         lambda value: imgtool.encode(PICTURE, "png", compression=value),
-        lambda value: imgtool.encode(PICTURE, "png", profile=value),
+        lambda value: imgtool.encode(PICTURE, "png", metadata=value),
     ],
 )
 @pytest.mark.parametrize(

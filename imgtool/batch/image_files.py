@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
 from imgtool.batch.inputs import path_text
 from imgtool.batch.outputs import write_file
 from imgtool.image.write import encode, format_of
+from imgtool.remarks import Remark
+
+if TYPE_CHECKING:
+    from imgtool.image.metadata import Metadata
 
 
 def write(
@@ -18,7 +23,8 @@ def write(
     format: str | None = None,
     quality: int | None = None,
     compression: int | None = None,
-    profile: bytes | None = None,
+    metadata: Metadata | None = None,
+    remarks: list[Remark] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write an image to a file.
@@ -34,8 +40,10 @@ def write(
         As for `encode`; default: by the file's suffix.
     quality, compression : int, optional
         As for `encode`.
-    profile : bytes, optional
-        ICC profile, as for `encode`.
+    metadata : Metadata, optional
+        What `read_metadata` returns, as for `encode`.
+    remarks : list of Remark, optional
+        Takes what of the metadata is left out.
     overwrite : bool
         Replace an existing file.
 
@@ -68,5 +76,5 @@ def write(
     """
     path = path_text(path)
     name = format_of(path) if format is None else format
-    data = encode(image, name, quality=quality, compression=compression, profile=profile)
+    data = encode(image, name, quality=quality, compression=compression, metadata=metadata, remarks=remarks)
     write_file(path, data, overwrite=overwrite)

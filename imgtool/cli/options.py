@@ -213,6 +213,7 @@ pictures = bundle(
     click.option("--skip-existing", is_flag=True, help="Skip images whose output exists."),
     click.option("--quality", type=click.IntRange(1, 100), metavar="N", help="Quality of JPEG, WebP and JPEG 2000."),
     click.option("--compression", type=click.IntRange(0, 9), metavar="N", help="PNG compression level."),
+    click.option("--strip", is_flag=True, help="Write no metadata: no profile, EXIF, resolution ..."),
     click.option("--json", is_flag=True, help="Print a JSON record of what was done."),
 )
 

@@ -28,6 +28,7 @@ class Pictures:
     skip_existing: bool
     quality: int | None
     compression: int | None
+    strip: bool
     json: bool
 
     def write(
@@ -49,7 +50,7 @@ class Pictures:
         with draw_events(quiet=images.quiet or len(images.source) > 1) as events:
             outcomes = work(
                 images.source, *arguments, **settings, output=self.output, format=self.to, overwrite=self.force,
-                skip_existing=self.skip_existing, quality=self.quality, compression=self.compression,
+                skip_existing=self.skip_existing, quality=self.quality, compression=self.compression, strip=self.strip,
                 jobs=images.asked_jobs, events=events,
             )  # fmt: skip
             for outcome in images.report(outcomes):

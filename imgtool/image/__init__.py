@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from imgtool.image.read import probe, profile, read
+from imgtool.image.read import probe, read, read_metadata
 
-__all__ = ["encode", "probe", "profile", "read"]
+__all__ = ["encode", "probe", "read", "read_metadata"]
 
 
 def __getattr__(name: str) -> Any:

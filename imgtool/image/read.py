@@ -12,19 +12,26 @@ from __future__ import annotations
 
 import importlib
 import os
+import struct
 import warnings
 from collections.abc import Callable
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
+from imgtool.files import open_regular
 from imgtool.image.codecs.header import Header, format_of_bytes
 from imgtool.image.content import MAX_BYTES, file_content, limit_of
 from imgtool.image.shared_setting import SharedSetting
 from imgtool.remarks import Remark
 
+if TYPE_CHECKING:
+    from imgtool.image.ifd import Content
+    from imgtool.image.metadata import Metadata
+
 MAX_PIXELS = 178_000_000
+_MARK_BYTES = 4096  # in which a file's format is told
 
 Result = TypeVar("Result")
 
@@ -48,7 +55,7 @@ class _Warnings:
 _silence = SharedSetting(_Warnings().ignore)
 
 # Format -> module of codecs with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
-# one, `profile(data)`.
+# any, `metadata(content, found)`.
 #
 # png   OpenCV for 16 bits and plain 8 bits, else Pillow (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks
 #       by ourselves: whether all rows are there, and what there is of a cut file
@@ -65,7 +72,7 @@ _silence = SharedSetting(_Warnings().ignore)
 DECODERS = {
     "png": "imgtool.image.codecs.png",
     "jpeg": "imgtool.image.codecs.jpeg",
-    "webp": "imgtool.image.codecs.pillow",
+    "webp": "imgtool.image.codecs.webp",
     "gif": "imgtool.image.codecs.gif",
     "bmp": "imgtool.image.codecs.bmp",
     "jp2": "imgtool.image.codecs.jp2",
@@ -104,13 +111,6 @@ def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     """
     data = _content(source)
     return call_decoder(lambda: _header(data))
-
-
-def profile(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
-    """Return the ICC profile that says what an image's colors mean, None without one. Raises ImageError."""
-    data = _content(source)
-    decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
-    return call_decoder(lambda: decoder.profile(data) if hasattr(decoder, "profile") else None)
 
 
 def read(
@@ -172,6 +172,72 @@ def read(
         return np.ascontiguousarray(image)
 
     return call_decoder(decode)
+
+
+def read_metadata(
+    source: str | os.PathLike[str] | bytes | BinaryIO, *, remarks: list[Remark] | None = None
+) -> Metadata:
+    """Read what an image file says of its picture beside the pixels.
+
+    Parameters
+    ----------
+    source : path, bytes or binary file
+        An image that `read` reads.
+    remarks : list of Remark, optional
+        Takes what is left out: damaged or huge pieces, and kinds that are not kept.
+
+    Returns
+    -------
+    Metadata
+        For the picture as `read` returns it, upright: `profile`, `exif`, `resolution` ... `encode` and `write` take it.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, or is not an image that imgtool supports. Damaged metadata raises nothing.
+
+    Examples
+    --------
+    >>> import imgtool
+    >>> found = imgtool.read_metadata("sample_images/rocket_turned.jpg")
+    >>> imgtool.read_metadata(imgtool.encode(imgtool.read("sample_images/cat.jpg"), "png", metadata=found)) == found
+    True
+    """
+    noted = [] if remarks is None else remarks
+    if not isinstance(source, str | os.PathLike):
+        return _metadata_in(_content(source), noted)
+    try:
+        found = _metadata_of_file(source, noted)
+    except OSError as error:
+        raise ImageError((error.strerror or str(error)).lower()) from None
+    return _metadata_in(_content(source), noted) if found is None else found
+
+
+def _metadata_of_file(path: str | os.PathLike[str], remarks: list[Remark]) -> Metadata | None:
+    """Return the metadata of a file of which little has to be read; None where all of it has to be."""
+    from imgtool.image.ifd import FileContent
+    from imgtool.image.metadata import Metadata
+
+    with open_regular(path) as file:
+        content = FileContent(file)
+        name = format_of_bytes(content[:_MARK_BYTES])
+        if name == "tiff":
+            return _metadata_in(content, remarks)
+    return None if hasattr(importlib.import_module(DECODERS[name]), "metadata") else Metadata()
+
+
+def _metadata_in(content: Content, remarks: list[Remark]) -> Metadata:
+    """Return what the module that serves the format finds; where it fails, what it has found till then."""
+    from imgtool.image.found import Found
+
+    decoder = importlib.import_module(DECODERS[format_of_bytes(content[:_MARK_BYTES])])
+    found = Found(remarks)
+    if hasattr(decoder, "metadata"):
+        try:
+            decoder.metadata(content, found)
+        except (ValueError, IndexError, struct.error, ImageError):  # of a hostile file
+            found.leave_out("metadata", "it is damaged")
+    return found.metadata()
 
 
 def require_allowed(height: int, width: int, max_pixels: int) -> None:

@@ -19,8 +19,11 @@ import numpy as np
 from imgtool.errors import ImageError
 from imgtool.files import open_regular
 from imgtool.image.codecs.header import format_of_bytes
+from imgtool.image.embedding import add_tags
+from imgtool.image.metadata import Metadata, held
 from imgtool.image.read import call_decoder, require_allowed
 from imgtool.image.write import CAPACITY, PLAIN_FORMATS, tiff_options
+from imgtool.remarks import Remark
 
 _HEADER_BYTES = 100_000  # bytes in which the header of a PNM, PAM, PFM or NPY file must end
 ROW_FORMATS = ("tiff", *PLAIN_FORMATS)
@@ -107,12 +110,26 @@ class NewRows:
 
     Several threads may assign rows at the same time.
 
-    format: one of ROW_FORMATS; shape and dtype: as `write.storage_type` lets them pass.
+    format: one of ROW_FORMATS; shape and dtype: as `write.storage_type` lets them pass; metadata, remarks: as `encode`
+    takes them.
     """
 
-    def __init__(self, file: BinaryIO, format: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        format: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        *,
+        metadata: Metadata | None = None,
+        remarks: list[Remark] | None = None,
+    ) -> None:
         self._file = file
         self._layout = _write_header(file, format, shape, dtype)
+        if metadata:
+            kept = held(metadata, format, shape, dtype, [] if remarks is None else remarks)
+            if kept:
+                add_tags(file, kept, self._layout.place(0, 0) + shape[0] * self._layout.row_bytes)
         self._at_once = hasattr(os, "pwrite") and not isinstance(file, io.BytesIO)
         self._writing = threading.Lock()
         file.flush()

@@ -8,15 +8,18 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError, ParameterError
-from imgtool.image.profiles import embed, fits
 from imgtool.names import unknown_name
+from imgtool.remarks import Remark
+
+if TYPE_CHECKING:
+    from imgtool.image.metadata import Metadata
 
 PNG_COMPRESSION = 4  # a third of the time that 6 takes, for 1 to 6 % more bytes
 
@@ -60,7 +63,8 @@ def encode(
     *,
     quality: int | None = None,
     compression: int | None = None,
-    profile: bytes | None = None,
+    metadata: Metadata | None = None,
+    remarks: list[Remark] | None = None,
 ) -> bytes:
     """Encode an image as the bytes of a file.
 
@@ -75,8 +79,11 @@ def encode(
         1 to 100, for jpeg and webp (default 90) and jp2 (default: lossless).
     compression : int, optional
         0 to 9, for png (default 4).
-    profile : bytes, optional
-        ICC profile; png, jpeg, webp and tiff store it if it fits the pixels.
+    metadata : Metadata, optional
+        What `read_metadata` returns: profile, EXIF, resolution and the like; stored as far as the format has a place
+        for it and the profile fits the pixels.
+    remarks : list of Remark, optional
+        Takes what of the metadata is left out.
 
     Returns
     -------
@@ -106,8 +113,7 @@ def encode(
         raise unknown_name("format", format, CAPACITY)
     quality = quality if quality is None else whole_number(quality, "quality", high=100)
     compression = compression if compression is None else whole_number(compression, "compression", low=0, high=9)
-    if profile is not None and not isinstance(profile, bytes):
-        raise ParameterError(f"a profile is given as bytes, not as {type(profile)}")
+    _require_metadata(metadata)
     array = to_writable(image)
     if array.ndim == 3 and array.shape[2] == 1 and name != "npy":  # which keeps the shape
         array = array[:, :, 0]
@@ -117,18 +123,34 @@ def encode(
     array = np.ascontiguousarray(array, stored)
     if name == "webp" and array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
-    profile = profile if profile and fits(profile, array) else None
-    if name == "tiff":
-        return _tiff(array, profile)
+    data = _encode(array, name, quality, compression)
+    if not metadata:
+        return data
+    from imgtool.image.embedding import embed
+    from imgtool.image.metadata import held
+
+    return embed(data, name, held(metadata, name, array.shape, array.dtype, [] if remarks is None else remarks))
+
+
+def _encode(array: np.ndarray, name: str, quality: int | None, compression: int | None) -> bytes:
+    """Encode an array of a type that the format stores."""
     if name in _OWN_ENCODERS:
         return _OWN_ENCODERS[name](array)
     if name == "jp2":
         return _jp2(array, quality)
     if name == "png" and array.ndim == 3 and array.shape[2] == 2:
-        data = _png_gray_alpha(array, compression)
-    else:
-        data = _opencv(array, name, quality, compression)
-    return embed(data, name, profile) if profile else data
+        return _png_gray_alpha(array, compression)
+    return _opencv(array, name, quality, compression)
+
+
+def _require_metadata(metadata: Metadata | None) -> None:
+    """Raise ParameterError for what is no metadata."""
+    if metadata is None:
+        return
+    from imgtool.image.metadata import Metadata
+
+    if not isinstance(metadata, Metadata):
+        raise ParameterError(f"metadata is what read_metadata returns, not {type(metadata)}")
 
 
 def to_writable(image: ArrayLike) -> np.ndarray:
@@ -250,12 +272,12 @@ def _deep_jp2(image: np.ndarray, quality: int | None) -> bytes:
     return data.tobytes()
 
 
-def _tiff(image: np.ndarray, profile: bytes | None) -> bytes:
+def _tiff(image: np.ndarray) -> bytes:
     """Encode as uncompressed TIFF, readable by strips."""
     import tifffile
 
     stream = io.BytesIO()
-    tifffile.imwrite(stream, image, **tiff_options(image.shape), iccprofile=profile)
+    tifffile.imwrite(stream, image, **tiff_options(image.shape))
     return stream.getvalue()
 
 
@@ -341,5 +363,6 @@ PLAIN_FORMATS = {
 }
 _OWN_ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {
     "bmp": _bmp,
+    "tiff": _tiff,
     **{name: plain.encode for name, plain in PLAIN_FORMATS.items()},
 }

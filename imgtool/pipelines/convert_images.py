@@ -53,7 +53,10 @@ def convert_images(
         return _convert(image, color, from_color, gray, depth, wanted, resample or "bilinear")
 
     raw = numbers or depth == "float"
-    return write_pictures(source, compute, Writing(**writing), what="converted", raw=raw, jobs=jobs, events=events)
+    same = from_color not in NUMERIC_SPACES and not numbers
+    return write_pictures(
+        source, compute, Writing(**writing), what="converted", same_meaning=same, raw=raw, jobs=jobs, events=events
+    )
 
 
 def _convert(
@@ -75,8 +78,6 @@ def _convert(
         image = resize_to(image, size, resample)
     if color:
         image = convert(image, color, source=from_color, gray=gray)
-    same_colors = from_color not in NUMERIC_SPACES and color in (None, "rgb", "gray")
     if depth == "keep":
-        return Picture(image, same_colors=same_colors)
-    stored = to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype)
-    return Picture(*stored, same_colors=same_colors)
+        return Picture(image)
+    return Picture(*to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype))

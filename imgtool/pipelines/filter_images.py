@@ -39,6 +39,7 @@ def filter_images(
     compression: int | None = None,
     overwrite: bool = False,
     skip_existing: bool = False,
+    strip: bool = False,
     jobs: int | None = None,
     max_pixels: int = MAX_PIXELS,
     allow_truncated: bool = False,
@@ -79,6 +80,9 @@ def filter_images(
         Compression level of PNG.
     overwrite, skip_existing : bool
         Replace existing results, or skip their images; otherwise an image whose result exists fails.
+    strip : bool
+        Write no metadata; otherwise profile, EXIF, resolution and the like are kept as far as they still hold, and
+        remarks "metadata" say what is not.
     jobs : int
         Images at once; default: the number of processors.
     max_pixels : int
@@ -117,9 +121,17 @@ def filter_images(
     source = source_of(images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate)
     compute = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)
     output = None if output is None else path_text(output, "output")
-    writing = Writing(output, format, overwrite, skip_existing, quality, compression)
+    writing = Writing(output, format, overwrite, skip_existing, quality, compression, strip)
     raw = range == "raw" or depth == "float"
-    return write_pictures(source, compute, writing, what=label_of(kernel), raw=raw, jobs=jobs, events=events)
+    same = keeps_meaning(taps_of(kernel, normalize, parameters), range)
+    return write_pictures(
+        source, compute, writing, what=label_of(kernel), same_meaning=same, raw=raw, jobs=jobs, events=events
+    )
+
+
+def keeps_meaning(taps: np.ndarray | None, range: str) -> bool:
+    """Tell whether results are colors as the images are: by taps that add up to 1, or a neighborhood filter (None)."""
+    return range in ("auto", "clip", "raw") and (taps is None or abs(float(taps.sum()) - 1) < 1e-6)
 
 
 def label_of(kernel: Any) -> str:

@@ -47,7 +47,9 @@ def gradient_images(
         raise ParameterError(text, parameters=("show",))
     compute = gradient_filter(operator, show, sigma, border, channel, degrees, range, depth)
     raw = raw or depth == "float"
-    return write_pictures(source, compute, Writing(**writing), what=show, raw=raw, jobs=jobs, events=events)
+    return write_pictures(
+        source, compute, Writing(**writing), what=show, same_meaning=False, raw=raw, jobs=jobs, events=events
+    )
 
 
 def gradient_filter(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from imgtool.events import Events
+    from imgtool.filters.strip_filter import Rows, StripFilter
+    from imgtool.image.metadata import Metadata
     from imgtool.image.pixels import Pixels
     from imgtool.pipelines.strips import Target
 
@@ -27,15 +29,11 @@ MAX_THREADS = 2  # of one image, unless more are asked for: its strips wait for 
 
 
 class Picture(NamedTuple):
-    """A result image with its remarks.
-
-    same_colors: the numbers still mean what the input's profile says, which is kept.
-    """
+    """A result image with its remarks."""
 
     pixels: np.ndarray
     clipped: int = 0
     not_finite: int = 0
-    same_colors: bool = False
 
 
 class Written(NamedTuple):
@@ -46,6 +44,7 @@ class Written(NamedTuple):
 
 
 Compute = Callable[["np.ndarray"], "Picture | Pixels"]
+Carry = Callable[[tuple[int, ...], "np.dtype"], "Metadata | None"]  # from a result's shape and type
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Writing:
 
     output: a file, a folder, a template with {stem} and the like, or `-` for standard output; format: of results whose
     names are made up, such as "png"; quality, compression: as `imgtool.image.encode` takes them; skip_existing:
-    results that are there already stay as they are.
+    results that are there already stay as they are; strip: no metadata is written.
     """
 
     output: str | None
@@ -63,12 +62,14 @@ class Writing:
     skip_existing: bool = False
     quality: int | None = None
     compression: int | None = None
+    strip: bool = False
 
-    def encode(self, pixels: np.ndarray, name: str, profile: bytes | None = None) -> bytes:
+    def encode(self, pixels: np.ndarray, name: str, metadata: Metadata | None, remarks: list[Remark]) -> bytes:
         """Return the bytes of an image in the format of that name."""
         from imgtool.image.write import encode
 
-        return encode(pixels, name, quality=self.quality, compression=self.compression, profile=profile)
+        settings = {"quality": self.quality, "compression": self.compression}
+        return encode(pixels, name, **settings, metadata=metadata, remarks=remarks)
 
 
 def write_pictures(
@@ -77,15 +78,17 @@ def write_pictures(
     writing: Writing,
     *,
     what: str,
+    same_meaning: bool,
     raw: bool = False,
     jobs: int | None = None,
     events: Events | None = None,
 ) -> Iterator[Outcome[Written]]:
     """Read, compute and write every image; large ones in strips when the function is a StripFilter.
 
-    what: the operation, for names that are made up; raw: results are numbers, stored as NPY unless told otherwise;
-    jobs: images at once, or threads of a single one [the processors]. Remarks: pixels that were clipped, and values
-    that are not finite. Raises ParameterError and OutputError, before any work is done, where results have no place.
+    what: the operation, for names that are made up; same_meaning: numbers of results mean what those of images do; raw:
+    results are numbers, stored as NPY unless told otherwise; jobs: images at once, or threads of a single one [the
+    processors]. Remarks: pixels that were clipped, values that are not finite, metadata that is left out. Raises
+    ParameterError and OutputError, before any work is done, where results have no place.
     """
     if isinstance(source, ArraySource):
         raise ParameterError("arrays have no names that files could be named after; give paths")
@@ -94,7 +97,7 @@ def write_pictures(
     destination = Destination(writing.output, source.inputs, what=what, suffix=suffix, force=writing.overwrite)
     at_once = job_count(jobs)
     threads = max(1, (jobs or min(MAX_THREADS, at_once)) // max(1, min(at_once, len(source))))
-    writer = _Writer(source, compute, writing, destination, suffix, threads, events)
+    writer = _Writer(source, compute, writing, destination, suffix, same_meaning, threads, events)
     return map_inputs(source, writer.write, jobs=at_once)
 
 
@@ -107,13 +110,13 @@ class _Writer:
     writing: Writing
     destination: Destination
     suffix: str
+    same_meaning: bool
     threads: int
     events: Events | None
 
     def write(self, index: int, remarks: list[Remark]) -> Written:
         """Make one result."""
         from imgtool.filters.strip_filter import StripFilter
-        from imgtool.image import profile
         from imgtool.image.write import format_of
 
         path = self.destination.path(index)
@@ -126,28 +129,49 @@ class _Writer:
         if local:
             with self.source.rows(index) as file:
                 if file and local.takes_strips(file):
-                    return self._filter_in_strips(local, file, index, name, remarks)
+                    carry = self._carry(file, self.source.input(index).path, remarks)
+                    return self._filter_in_strips(local, file, index, name, carry, remarks)
         content = self.source.content(index)
         image = self.source.decode(content, remarks)
+        carry = self._carry(image, content, remarks)
         if local and local.takes_strips(image):
-            return self._filter_in_strips(local, image, index, name, remarks)
+            return self._filter_in_strips(local, image, index, name, carry, remarks)
         picture = self.compute(image)
-        icc = profile(content) if isinstance(picture, Picture) and picture.same_colors else None
-        self.destination.write(index, self.writing.encode(picture.pixels, name, icc))
+        shape, dtype = picture.pixels.shape, picture.pixels.dtype
+        self.destination.write(index, self.writing.encode(picture.pixels, name, carry(shape, dtype), remarks))
         _add_remarks(remarks, picture.clipped, picture.not_finite)
-        return Written(path, picture.pixels.shape)
+        return Written(path, shape)
 
-    def _filter_in_strips(self, local: Compute, image: object, index: int, name: str, remarks: list[Remark]) -> Written:
+    def _carry(self, image: Rows, content: bytes | str, remarks: list[Remark]) -> Carry:
+        """Return what gives the metadata of a result of that shape and type; content: of the file, or its path."""
+        from imgtool.image import read_metadata
+        from imgtool.image.metadata import carried
+
+        if self.writing.strip:
+            return lambda shape, dtype: None
+        before = image.shape, image.dtype
+
+        def carry(shape: tuple[int, ...], dtype: np.dtype) -> Metadata | None:
+            found = read_metadata(content, remarks=remarks)
+            return carried(found, before, (shape, dtype), same_meaning=self.same_meaning, remarks=remarks)
+
+        return carry
+
+    def _filter_in_strips(
+        self, local: StripFilter, image: Rows, index: int, name: str, carry: Carry, remarks: list[Remark]
+    ) -> Written:
         """Make one large result."""
         from imgtool.pipelines.strips import filter_in_strips
 
-        open_target = functools.partial(self._open, index, name)
-        filtered = filter_in_strips(local, image, open_target, threads=self.threads, events=self.events)  # type: ignore[arg-type]
+        open_target = functools.partial(self._open, index, name, carry, remarks)
+        filtered = filter_in_strips(local, image, open_target, threads=self.threads, events=self.events)
         _add_remarks(remarks, filtered.clipped, filtered.not_finite)
         return Written(self.destination.path(index), filtered.shape)
 
     @contextmanager
-    def _open(self, index: int, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[Target]:
+    def _open(
+        self, index: int, name: str, carry: Carry, remarks: list[Remark], shape: tuple[int, ...], dtype: np.dtype
+    ) -> Iterator[Target]:
         """Hold open the place for a result that comes in strips: its file, or an array that is encoded at the end."""
         import numpy as np
 
@@ -155,13 +179,14 @@ class _Writer:
         from imgtool.image.write import storage_type
 
         stored = storage_type(name, shape, dtype, self.writing.quality, self.writing.compression)
+        metadata = carry(shape, dtype)
         if name in ROW_FORMATS and not self.destination.is_stream:
             with self.destination.new_file(index) as file:
-                yield NewRows(file, name, shape, stored)
+                yield NewRows(file, name, shape, stored, metadata=metadata, remarks=remarks)
         else:
             image = np.empty(shape, dtype)
             yield image
-            self.destination.write(index, self.writing.encode(image, name))
+            self.destination.write(index, self.writing.encode(image, name, metadata, remarks))
 
 
 def _add_remarks(remarks: list[Remark], clipped: int, not_finite: int) -> None:

@@ -11,7 +11,8 @@ from PIL import Image, ImageCms
 
 from imgtool.cli.main import execute
 from imgtool.errors import ImageError, ParameterError
-from imgtool.image import encode, probe, profile, read
+from imgtool.image import encode, probe, read, read_metadata
+from imgtool.image.metadata import Metadata
 from imgtool.image.write import CAPACITY
 
 RGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -105,12 +106,12 @@ def test_profile_is_kept_from_file_to_file(source, target, gray, tmp_path):
     for path in (made, plain):
         assert execute(["convert", str(path), "-o", str(path.with_name(f"{path.stem}-out.{target}"))]) == 0
     result = tmp_path / f"a-out.{target}"
-    assert profile(result) == icc
+    assert read_metadata(result).profile == icc
     with Image.open(result) as image:
         assert image.info["icc_profile"] == icc
         np.testing.assert_array_equal(np.asarray(image), read(result))
     np.testing.assert_array_equal(read(result), read(tmp_path / f"plain-out.{target}"))
-    assert profile(tmp_path / f"plain-out.{target}") is None
+    assert read_metadata(tmp_path / f"plain-out.{target}").profile is None
 
 
 KINDS = [(n, t, c) for n in WITH_PROFILE.values() for t in CAPACITY[n][0] if t[0] == "u" for c in CAPACITY[n][1]]
@@ -121,8 +122,8 @@ def test_profile_changes_no_pixel_of_any_kind(name, dtype, channels):
     image = np.random.default_rng(2).integers(0, 60000, (11, 13, channels)).astype(dtype)
     image = image[:, :, 0] if channels == 1 else image
     icc = GRAY_PROFILE if channels < 3 else RGB_PROFILE
-    data = encode(image, name, profile=icc)
-    assert profile(data) == (None if (name, channels) == ("webp", 1) else icc)  # WebP stores gray as RGB
+    data = encode(image, name, metadata=Metadata(profile=icc))
+    assert read_metadata(data).profile == (None if (name, channels) == ("webp", 1) else icc)  # WebP stores gray as RGB
     np.testing.assert_array_equal(read(data), read(encode(image, name)))
 
 
@@ -136,15 +137,15 @@ def test_profile_goes_when_the_colors_become_others(options, kept, tmp_path):
     suffix = "tif" if "tif" in options else "png"
     result = tmp_path / f"b.{suffix}"
     assert execute(["convert", *options, str(tmp_path / "a.png"), "-o", str(result)]) == 0
-    assert profile(result) == (RGB_PROFILE if kept else None)
+    assert read_metadata(result).profile == (RGB_PROFILE if kept else None)
 
 
 def test_profile_of_inks_goes_when_they_become_rgb(tmp_path):
     inks = RGB_PROFILE[:16] + b"CMYK" + RGB_PROFILE[20:]
     Image.fromarray(NOISE).convert("CMYK").save(tmp_path / "a.jpg", icc_profile=inks)
-    assert profile(tmp_path / "a.jpg") == inks
+    assert read_metadata(tmp_path / "a.jpg").profile == inks
     assert execute(["convert", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "b.png")]) == 0
-    assert profile(tmp_path / "b.png") is None
+    assert read_metadata(tmp_path / "b.png").profile is None
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint32", "uint64", "float32", "float64"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +19,13 @@ from imgtool.image.codecs.bmp_runs import unroll
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import require_supported
 from imgtool.image.codecs.photometry import scale_samples
+from imgtool.image.resolution import Resolution
 
-_CORE, _SHORTEST, _INFO = 12, 16, 40  # bytes of the info header: OS/2 1.x, the shortest of OS/2 2.x, Windows 3
+if TYPE_CHECKING:
+    from imgtool.image.found import Found
+    from imgtool.image.ifd import Content
+
+_CORE, _SHORTEST, _INFO, _V5 = 12, 16, 40, 124  # bytes of the info header: OS/2 1.x, 2.x' shortest, Windows 3 and 5
 _PLAIN, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS, _RLE24 = 0, 1, 2, 3, 6, -4
 _NAMES = {-3: "Huffman 1D compression", 4: "an embedded JPEG", 5: "an embedded PNG"}
 _RUNS = {_RLE8: 8, _RLE4: 4, _RLE24: 24}  # compression -> bits a pixel
@@ -51,6 +57,18 @@ def header(data: bytes) -> Header:
     alpha = info.bits in _DEFAULT_MASKS and _masks(data, info)[3] != 0
     gray = info.bits <= 8 and _is_gray(_palette(data, info))
     return Header("bmp", *info.shape, 1 if gray else 4 if alpha else 3, "uint8")
+
+
+def metadata(data: Content, found: Found) -> None:
+    """Find the resolution and, with the longest header, the profile."""
+    head = bytes(data[14 : 14 + _V5])
+    size = int.from_bytes(head[:4], "little")
+    if size >= _INFO and len(head) >= _INFO:
+        x, y = struct.unpack_from("<ii", head, 24)
+        found.resolution(Resolution.valid((x, 1), (y, 1), "meter"))
+    if size == _V5 and head[56:60] == b"DEBM":  # MBED, the lowest byte first
+        begin, length = struct.unpack_from("<II", head, 112)
+        found.profile(bytes(data[14 + begin : 14 + begin + length]))
 
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,11 @@ from imgtool.image.codecs import pillow
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import require_supported
 from imgtool.image.codecs.photometry import cmyk_to_rgb, scale_samples, ycbcr_to_rgb
+from imgtool.image.resolution import Resolution
+
+if TYPE_CHECKING:
+    from imgtool.image.found import Found
+    from imgtool.image.ifd import Content
 
 _START, _TILE, _END = b"\xff\x4f\xff\x51", b"\xff\x90", b"\xff\xd9"
 _TILE_HEADER = 14  # bytes of a tile's shortest header; a length of 0 means up to the end marker
@@ -25,7 +31,11 @@ _UNKNOWN, _CMYK, _SRGB, _GRAY, _YCC = 0, 12, 16, 17, 18
 _OF_PROFILES = {b"CMYK": _CMYK, b"RGB ": _SRGB, b"GRAY": _GRAY}
 _PROFILE_HEAD = 128  # bytes of a profile's header
 _OPACITY, _PREMULTIPLIED = 1, 2
-_FOLDERS = {b"jp2h"}
+_FOLDERS = {b"jp2h", b"res "}
+_RESOLUTIONS = {b"resc", b"resd"}  # as captured, and as to be displayed
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_EXIF = b"JpgTiffExif->JP2"
+_GEO = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 
 
 @dataclass
@@ -108,9 +118,29 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     return image
 
 
-def profile(data: bytes) -> bytes | None:
-    """Return the ICC profile."""
-    return _parts(data).profile
+def metadata(data: Content, found: Found) -> None:
+    """Find the profile, the resolution, and XMP and EXIF in boxes named by an identifier."""
+    whole = bytes(data[:])
+    if whole.startswith(_START):
+        return
+    found.profile(_Parts(b"", dict(reversed([*_boxes(whole)]))).profile)
+    for name, body in _boxes(whole):
+        if name in _RESOLUTIONS and len(body) == 10:
+            y, y_bottom, x, x_bottom, y_power, x_power = struct.unpack(">HHHHbb", body)
+            found.resolution(Resolution.valid(_times(x, x_bottom, x_power), _times(y, y_bottom, y_power), "meter"))
+        elif name == b"uuid":
+            take = {_XMP: found.xmp, _EXIF: found.exif}.get(body[:16])
+            if take:
+                take(body[16:])
+            else:
+                found.leave_out("georeference" if body[:16] == _GEO else "uuid box", "it is not kept")
+        elif name == b"xml ":
+            found.leave_out("XML box", "it is not kept")
+
+
+def _times(number: int, bottom: int, power: int) -> tuple[int, int]:
+    """Return a ratio times a power of ten."""
+    return (number * 10**power, bottom) if power >= 0 else (number, bottom * 10**-power)
 
 
 def _parts(data: bytes) -> _Parts:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,9 +18,21 @@ from imgtool.errors import ImageError
 from imgtool.image.codecs import pillow
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import require_supported, upright
+from imgtool.image.exif import PREFIX
+from imgtool.image.resolution import Resolution
+from imgtool.image.xmp import EXTENSION, NAMESPACE
+
+if TYPE_CHECKING:
+    from imgtool.image.found import Found
+    from imgtool.image.ifd import Content
 
 _ALONE = {0x01, *range(0xD0, 0xDA)}  # markers without a segment
 _SCAN, _END, _LOSSLESS, _LS, _APP1 = 0xDA, 0xD9, 0xC3, 0xF7, 0xE1
+_APP0, _APP2, _APP11, _APP13, _APP14, _COMMENT = 0xE0, 0xE2, 0xEB, 0xED, 0xEE, 0xFE
+_ICC_MARK = b"ICC_PROFILE\0"
+_ICC_HEAD = len(_ICC_MARK) + 2  # bytes of a segment before its part of a profile: mark, number, how many parts
+_IPTC = b"8BIM\x04\x04"  # Photoshop's block of it
+_UNITS = {1: "inch", 2: "centimeter"}
 _PROGRESSIVE = 0xC2
 _COMMON = {0xC0, 0xC1, _PROGRESSIVE}  # without lossless and arithmetic ones
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # that ends the data of a scan
@@ -49,9 +63,41 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     return pillow.decode(plain, allow_truncated=allow_truncated) if image is None else image
 
 
-def profile(data: bytes) -> bytes | None:
-    """Return the ICC profile."""
-    return pillow.profile(_plain(data))
+def metadata(data: Content, found: Found) -> None:
+    """Find profile, EXIF, XMP, resolution and comments in the segments before the first scan."""
+    whole = bytes(data[:])
+    parts: dict[int, bytes] = {}
+    for marker, begin, end in _segments(whole):
+        body = whole[begin + 4 : end]
+        if marker == _APP1 and body.startswith(PREFIX):
+            found.exif(body)
+        elif marker == _APP1 and body.startswith(NAMESPACE):
+            found.xmp(body.removeprefix(NAMESPACE))
+        elif marker == _APP2 and body.startswith(_ICC_MARK) and len(body) > _ICC_HEAD:
+            parts.setdefault(body[_ICC_HEAD - 2], body[_ICC_HEAD:])
+        elif marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 12:
+            unit, x, y = struct.unpack_from(">BHH", body, 7)
+            found.resolution(Resolution.valid((x, 1), (y, 1), _UNITS.get(unit, "")))
+        elif marker == _COMMENT:
+            found.add("comments", body)
+        else:
+            _leave_out(marker, body, found)
+    if list(parts) and sorted(parts) != list(range(1, len(parts) + 1)):
+        found.leave_out("ICC profile", "a part of it is missing")
+    else:
+        found.profile(b"".join(parts[number] for number in sorted(parts)))
+
+
+def _leave_out(marker: int, body: bytes, found: Found) -> None:
+    """Say which segments are left out: those of IPTC, of extended XMP and of signatures; others by rule."""
+    if marker == _APP13 and _IPTC in body:
+        found.leave_out("IPTC", "it is not kept")
+    elif marker == _APP1 and body.startswith(EXTENSION):
+        found.leave_out("extended XMP", "it is not kept")
+    elif marker == _APP11:
+        found.leave_out("signature (JUMBF)", "it does not hold for other pixels")
+    elif _APP0 < marker < _APP14 and not body.startswith(b"MPF\0"):
+        found.leave_out(f"segment APP{marker - _APP0}", "it is not kept", by_rule=True)
 
 
 def _by_opencv(data: bytes) -> np.ndarray | None:

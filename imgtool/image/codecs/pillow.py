@@ -51,12 +51,6 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
         return upright(_load(image, allow_truncated), orientation)
 
 
-def profile(data: bytes) -> bytes | None:
-    """Return the ICC profile."""
-    with open_image(data, list(FORMATS.values())) as image:
-        return image.info.get("icc_profile") or None
-
-
 def stored_orientation(data: bytes) -> int:
     """Return the orientation that EXIF or XMP names, 1 without either."""
     with open_image(data, list(FORMATS.values())) as image:

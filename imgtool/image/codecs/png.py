@@ -5,7 +5,10 @@ Source: W3C, "Portable Network Graphics (PNG) Specification (Third Edition)".
 
 from __future__ import annotations
 
+import struct
 import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +16,18 @@ from imgtool.errors import ImageError
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import displayed_size, from_exif, upright
 from imgtool.image.codecs.png_chunks import TEXTS, PngChunks, is_complete, may_be_complete, minimal, walk
+from imgtool.image.ifd import MAX_VALUE_BYTES, Content
+from imgtool.image.resolution import Resolution
+from imgtool.image.xmp import KEYWORD
+
+if TYPE_CHECKING:
+    from imgtool.image.found import Found
 
 _GRAY_ALPHA = 4
+_COLOR = {b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI"}
+_RAW = b"Raw profile type "  # keywords under which ImageMagick and others write blocks of bytes as digits
+# Chunks that say how pixels are stored or what the file's frames are, rather than something of the picture.
+_OF_PIXELS = {b"tRNS", b"bKGD", b"sBIT", b"hIST", b"sPLT", b"tIME", b"acTL", b"fcTL", b"fdAT"}
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
@@ -49,10 +62,60 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     return upright(image, _orientation(data, chunks))
 
 
-def profile(data: bytes) -> bytes | None:
-    """Return the ICC profile."""
-    packed = walk(data, check=False).kept.get(b"iCCP", b"").partition(b"\0")[2]
-    return zlib.decompress(packed[1:]) if packed else None
+def metadata(data: Content, found: Found) -> None:
+    """Find profile, chunks that say what colors mean, EXIF, XMP, resolution and texts, before the pixels and behind."""
+    seen = set()
+    for name, body in _ancillary(data):
+        if name in _COLOR and name not in seen:
+            found.add("color", (name, body))
+        elif name == b"iCCP":
+            found.profile(_inflated(body.partition(b"\0")[2][1:]))
+        elif name == b"eXIf":
+            found.exif(body)
+        elif name == b"pHYs" and len(body) == 9:
+            x, y, unit = struct.unpack(">IIB", body)
+            found.resolution(Resolution.valid((x, 1), (y, 1), "meter" if unit == 1 else ""))
+        elif name in TEXTS:
+            _text(name, body, found)
+        elif name not in _OF_PIXELS:
+            found.leave_out(f"chunk {name.decode()}", "it is not kept", by_rule=True)
+        seen.add(name)
+
+
+def _ancillary(data: Content) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the names and contents of all chunks but the critical ones, up to the end or to what is no chunk."""
+    position = 8
+    while position + 8 <= len(data):
+        length, name = struct.unpack(">I4s", data[position : position + 8])
+        end = position + 8 + length
+        if not name.isalpha() or name == b"IEND" or end > len(data):
+            return
+        if name[:1].islower() and length <= 2 * MAX_VALUE_BYTES:
+            yield name, bytes(data[position + 8 : end])
+        position = end + 4
+
+
+def _text(name: bytes, body: bytes, found: Found) -> None:
+    """Take a text: XMP, EXIF that older programs write as digits, or any other, which is kept as it is stored."""
+    key, _, rest = body.partition(b"\0")
+    if name == b"iTXt" and key == KEYWORD:
+        packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+        found.xmp(_inflated(rest) if packed else rest)
+    elif not key.startswith(_RAW):
+        found.add("texts", (name, body))
+    elif key.removeprefix(_RAW) in (b"exif", b"APP1"):
+        digits = (_inflated(rest[1:]) if name == b"zTXt" else rest) or b""
+        found.exif(bytes.fromhex(b"".join(digits.split()[2:]).decode("ascii", "replace")))
+    else:
+        found.leave_out(key.removeprefix(_RAW).decode("latin-1").upper()[:8], "it is not kept")
+
+
+def _inflated(data: bytes) -> bytes | None:
+    """Return what is packed in a chunk; of what is too large no more than shows that."""
+    try:
+        return zlib.decompressobj().decompress(data, MAX_VALUE_BYTES + 1)
+    except zlib.error:
+        return None
 
 
 def _may_lack_rows(image: np.ndarray, chunks: PngChunks) -> bool:

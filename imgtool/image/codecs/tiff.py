@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -27,11 +27,23 @@ from imgtool.image.codecs.photometry import (
 from imgtool.image.codecs.pillow import open_image, to_array
 from imgtool.image.codecs.tiff_codecs import is_image
 from imgtool.image.codecs.tiff_samples import sample_type, samples
+from imgtool.image.exif import block_of_tiff, has_maker_note, resolution_in
+from imgtool.image.ifd import Content, DamagedError, first_directory, layout_of, numbers, value
+
+if TYPE_CHECKING:
+    from imgtool.image.found import Found
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 1, 2, 3, 5, 6, 8
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples that make the color, by photometric interpretation
 _PLAIN = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_ORIENTATION = 274
+# Tags -> what is in them, and who takes it; GeoTIFF's are scale, tie points, matrix, keys, RPCs.
+_KEPT = {
+    34675: ("ICC profile", "profile"), 700: ("XMP", "xmp"),
+    **dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737, 50844), ("georeference", "georeference")),
+    42112: ("GDAL's metadata", "nodata"), 42113: ("GDAL's nodata value", "nodata"), 33723: ("IPTC", ""),
+}  # fmt: skip
 _OLD_JPEG = 6
 _FLOAT = 3
 
@@ -52,11 +64,32 @@ def header(data: bytes) -> Header:
         return Header("tiff", height, width, channels, dtype, orientation, f"{len(tag.value)} bytes" if tag else None)
 
 
-def profile(data: bytes) -> bytes | None:
-    """Return the ICC profile."""
-    with _open(data) as file:
-        found = _page(file).tags.valueof(34675)
-        return bytes(found) if found else None
+def metadata(data: Content, found: Found) -> None:
+    """Find the first page's profile, EXIF, XMP, resolution and georeference."""
+    layout, own = layout_of(data), first_directory(data)
+    entries = own.entries
+    if _ORIENTATION in entries:
+        found.orientation = numbers(data, layout, entries[_ORIENTATION])[0]
+    found.resolution(resolution_in(data, layout, own))
+    for tag in sorted(entries.keys() & _KEPT.keys()):
+        name, take = _KEPT[tag]
+        try:
+            piece = value(data, layout, entries[tag])
+        except DamagedError:
+            found.leave_out(name, "it is damaged")
+            continue
+        if take in ("georeference", "nodata"):
+            found.add(take, (tag, piece.kind, piece.data))
+        elif take:
+            getattr(found, take)(piece.data)
+        else:
+            found.leave_out(name, "it is not kept")
+    try:
+        found.exif(block_of_tiff(data, layout, own))
+        if has_maker_note(data, layout, own):
+            found.leave_out("EXIF's maker note", "what it points to would be elsewhere")
+    except DamagedError:
+        found.leave_out("EXIF", "it is damaged")
 
 
 def _shown_type(page: Any) -> str:
