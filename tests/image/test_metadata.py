@@ -262,7 +262,7 @@ NO_PLACE = {
 
 
 @pytest.mark.parametrize("target", NO_PLACE)
-def test_what_a_format_has_no_place_for_is_said(target, tmp_path, capfd):
+def test_F18_what_a_format_has_no_place_for_is_said(target, tmp_path, capfd):
     command(save("JPEG", **FULL, xmp=XMP % 1), target, "convert", "--json", tmp_path=tmp_path)
     out, err = capfd.readouterr()
     assert f'"left_out": {{"metadata": {len(NO_PLACE[target])}}}' in out
@@ -273,7 +273,7 @@ def test_what_a_format_has_no_place_for_is_said(target, tmp_path, capfd):
         assert imgtool.read_metadata(tmp_path / f"out.{target}").resolution.per("inch")[0][0] > 0
 
 
-def test_what_is_dropped_by_rule_is_in_the_record_and_told_to_who_asks(tmp_path, capfd):
+def test_F18_what_is_dropped_by_rule_is_in_the_record_and_told_to_who_asks(tmp_path, capfd):
     data = save("PNG", profile=PROFILE)
     command(data, "png", "filter", "--kernel", "sobel-x", "--json", tmp_path=tmp_path)
     out, err = capfd.readouterr()
@@ -337,7 +337,7 @@ def test_maker_notes_stay_where_they_were_or_are_left_out_with_a_remark(tmp_path
      (b"\xff\xe1http://ns.adobe.com/xmp/extension/\0etc", "extended XMP"),
      (b"\xff\xe1http://ns.adobe.com/xap/1.0/\0<x hdrgm='http://ns.adobe.com/hdr-gain-map/1.0/'/>", "XMP")],
 )  # fmt: skip
-def test_what_is_not_kept_of_a_jpeg_is_said(segment, name, tmp_path, capfd):
+def test_F18_what_is_not_kept_of_a_jpeg_is_said(segment, name, tmp_path, capfd):
     data = save("JPEG")
     segment = segment[:2] + struct.pack(">H", len(segment)) + segment[2:]
     command(data[:2] + segment + data[2:], "jpg", "convert", tmp_path=tmp_path)
@@ -368,7 +368,7 @@ METADATA = st.builds(
 
 
 @given(METADATA, st.sampled_from(["png", "jpeg", "webp", "tiff", "bmp", "jp2", "pnm", "npy"]))
-def test_what_is_written_is_read_again_and_the_rest_is_told(metadata, format):
+def test_F18_what_is_written_is_read_again_and_the_rest_is_told(metadata, format):
     remarks = []
     data = imgtool.encode(PIXELS, format, metadata=metadata, remarks=remarks)
     np.testing.assert_array_equal(imgtool.read(data), imgtool.read(imgtool.encode(PIXELS, format)))
