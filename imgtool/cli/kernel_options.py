@@ -126,11 +126,13 @@ def _block(name: str, entry: Entry, width: int) -> Iterator[str]:
     import textwrap
 
     from imgtool.filters.kernel_files import matrix_text
+    from imgtool.filters.kernels import KERNELS
 
     parameters = ", ".join(f"{option(key)}={value:g}" for key, value in entry.defaults.items())
     said = [entry.help, *entry.formula.splitlines(), parameters, entry.source]
     text = [line for each in said for line in textwrap.wrap(each, width - 23, break_on_hyphens=False)]
-    matrix = [] if entry.defaults else matrix_text(entry.make()).splitlines()
+    fixed = name in KERNELS and not entry.formula
+    matrix = matrix_text(entry.make()).splitlines() if fixed else []
     for row in range(max(len(text), len(matrix))):
         yield _columns("" if row else name, *(lines[row] if row < len(lines) else "" for lines in (matrix, text)))
 
@@ -143,10 +145,11 @@ kernel = bundle(
     click.option("--kernel-file", metavar="FILE", help="Kernel from a txt, csv, npy or json file."),
     click.option("--matrix", metavar="ROWS", help='Kernel inline: "1 0 -1; 2 0 -2; 1 0 -1".'),
     click.option(
-        "--size", type=click.IntRange(1), metavar="N", help="Pixels: box, motion, median, minimum, maximum."
+        "--size", type=click.IntRange(1), metavar="N",
+        help="Pixels: box, motion, median, minimum, maximum, sobel, laplacian.",
     ),
     click.option(
-        "--sigma", type=float, metavar="PIXELS", help="Sigma: gaussian(-x, -y), log, dog, gabor, bilateral."
+        "--sigma", type=float, metavar="PIXELS", help="Sigma: gaussian and its derivatives, log, dog, gabor, bilateral."
     ),
     click.option("--truncate", type=float, metavar="N", help="Cut these off at N sigmas.  [4]"),
     click.option("--sigma-color", type=float, metavar="SHARE", help="Bilateral: color sigma, a share of white.  [0.1]"),

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import argument_array, real_number, whole_number
 from imgtool.errors import ParameterError
+from imgtool.filters.sobel import laplacian, sobel_x, sobel_y
 from imgtool.names import unknown_name
 
 MAX_TAPS = 4096
@@ -91,6 +92,27 @@ def gaussian_x(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
 def gaussian_y(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
     """Return the derivative of a Gaussian downwards."""
     return np.ascontiguousarray(gaussian_x(sigma, truncate).T)
+
+
+def gaussian_xx(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the second derivative of a Gaussian along x, (x^2 / sigma^2 - 1) / sigma^2 times it, less its mean."""
+    taps = gaussian_taps(sigma, truncate)
+    x = np.arange(len(taps)) - len(taps) // 2
+    values = np.outer(taps, (x**2 / sigma**2 - 1) / sigma**2 * taps)
+    return np.asarray(values - values.mean())
+
+
+def gaussian_yy(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the second derivative of a Gaussian along y, less its mean."""
+    return np.ascontiguousarray(gaussian_xx(sigma, truncate).T)
+
+
+def gaussian_xy(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the mixed derivative of a Gaussian, x y / sigma^4 times it."""
+    taps = gaussian_taps(sigma, truncate)
+    x = np.arange(len(taps)) - len(taps) // 2
+    slope = x / sigma**2 * taps
+    return np.outer(slope, slope)
 
 
 def laplacian_of_gaussian(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
@@ -167,7 +189,6 @@ def _transpose(*rows: str) -> Callable[[], np.ndarray]:
     return lambda: np.ascontiguousarray(_constant(*rows)().T)
 
 
-_SOBEL = ("1 0 -1", "2 0 -2", "1 0 -1")
 _SCHARR = ("3 0 -3", "10 0 -10", "3 0 -3")
 _PREWITT = ("1 0 -1", "1 0 -1", "1 0 -1")
 _BOOK = "Gonzalez and Woods, Digital Image Processing, 2018"
@@ -176,6 +197,8 @@ _THESIS = "Scharr, Optimale Operatoren, thesis, Heidelberg 2000"
 _PSYCHOPICTORICS = "Prewitt, Object enhancement and extraction, 1970"
 _SOLIDS = "Roberts, Machine perception of solids, MIT thesis, 1963"
 _EDGES = "Marr and Hildreth, Theory of edge detection, 1980"
+_STEERED = "Freeman and Adelson, The design and use of steerable filters, 1991"
+_SECOND = "(x^2 / sigma^2 - 1) / sigma^2 gaussian(x, y)\nless its mean"
 _CANNY = "Canny, A computational approach to edge detection, 1986"
 
 KERNELS = {
@@ -183,8 +206,13 @@ KERNELS = {
     "gaussian": Entry(gaussian, "Gaussian", _BOOK, "exp(-(x^2 + y^2) / (2 sigma^2)), divided by its sum"),
     "gaussian-x": Entry(gaussian_x, "derivative of a Gaussian to the right", _CANNY, "-x / sigma^2 gaussian(x, y)"),
     "gaussian-y": Entry(gaussian_y, "derivative of a Gaussian downwards", _CANNY, "-y / sigma^2 gaussian(x, y)"),
-    "sobel-x": Entry(_constant(*_SOBEL), "derivative to the right, smoothed across", _SOBEL_AND_FELDMAN),
-    "sobel-y": Entry(_transpose(*_SOBEL), "derivative downwards, smoothed across", _SOBEL_AND_FELDMAN),
+    "gaussian-xx": Entry(gaussian_xx, "second derivative of a Gaussian along x", _STEERED, _SECOND),
+    "gaussian-yy": Entry(
+        gaussian_yy, "second derivative of a Gaussian along y", _STEERED, _SECOND.replace("x^2", "y^2", 1)
+    ),
+    "gaussian-xy": Entry(gaussian_xy, "mixed derivative of a Gaussian", _STEERED, "x y / sigma^4 gaussian(x, y)"),
+    "sobel-x": Entry(sobel_x, "derivative to the right, smoothed across", _SOBEL_AND_FELDMAN),
+    "sobel-y": Entry(sobel_y, "derivative downwards, smoothed across", _SOBEL_AND_FELDMAN),
     "scharr-x": Entry(_constant(*_SCHARR), "derivative to the right, of truer direction", _THESIS),
     "scharr-y": Entry(_transpose(*_SCHARR), "derivative downwards, of truer direction", _THESIS),
     "prewitt-x": Entry(_constant(*_PREWITT), "derivative to the right, averaged across", _PSYCHOPICTORICS),
@@ -199,6 +227,7 @@ KERNELS = {
     "central-y": Entry(_transpose("1 0 -1"), "f(y+1) - f(y-1), not halved", _BOOK),
     "laplacian-4": Entry(_constant("0 1 0", "1 -4 1", "0 1 0"), "second derivatives, 4 neighbors", _BOOK),
     "laplacian-8": Entry(_constant("1 1 1", "1 -8 1", "1 1 1"), "second derivatives, 8 neighbors", _BOOK),
+    "laplacian": Entry(laplacian, "second derivatives, smoothed across: Sobel's", "OpenCV, Laplacian"),
     "log": Entry(
         laplacian_of_gaussian,
         "Laplacian of a Gaussian",
@@ -234,12 +263,14 @@ def kernel(name: str, **parameters: float) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of `imgtool.filters.kernels.KERNELS`: box, gaussian, gaussian-x, gaussian-y, sobel-x, sobel-y, scharr-x,
-        scharr-y, prewitt-x, prewitt-y, roberts-se, roberts-ne, forward-x, forward-y, backward-x, backward-y, central-x,
-        central-y, laplacian-4, laplacian-8, log, dog, gabor, sharpen, emboss, motion.
+        One of `imgtool.filters.kernels.KERNELS`: box, gaussian, gaussian-x, gaussian-y, gaussian-xx, gaussian-yy,
+        gaussian-xy, sobel-x, sobel-y, scharr-x, scharr-y, prewitt-x, prewitt-y, roberts-se, roberts-ne, forward-x,
+        forward-y, backward-x, backward-y, central-x, central-y, laplacian-4, laplacian-8, laplacian, log, dog, gabor,
+        sharpen, emboss, motion.
     **parameters : float
-        Parameters of some kernels: `size` in taps (box, motion); `sigma` in pixels and `truncate` in sigmas (gaussian,
-        gaussian-x, gaussian-y, log, dog, gabor); `angle` in degrees, clockwise from the right (gabor, motion);
+        Parameters of some kernels: `size` in taps (box, motion; sobel and laplacian: 3, 5 or 7); `sigma` in pixels and
+        `truncate` in sigmas (gaussian and its derivatives, log, dog, gabor); `angle` in degrees, clockwise from the
+        right (gabor, motion);
         `wavelength` in pixels, `aspect` and `phase` in degrees (gabor).
 
     Returns
@@ -255,8 +286,8 @@ def kernel(name: str, **parameters: float) -> np.ndarray:
     -----
     The taps of smoothing kernels add up to 1; derivative kernels are those printed in the literature, so that Sobel of
     a step of 200 gives 800. In a convolution, which flips the kernel, `sobel-x` is positive where brightness increases
-    to the right, and `sobel-y` where it increases downwards. The mean of `log` is subtracted, so that flat areas give
-    0.
+    to the right, and `sobel-y` where it increases downwards. The mean of `log` and of second derivatives is
+    subtracted, so that flat areas give 0; they differ from SciPy's by it.
 
     Examples
     --------

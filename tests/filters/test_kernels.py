@@ -51,7 +51,7 @@ def test_fixed_kernels_are_those_printed(name):
 
 def test_every_kernel_without_parameters_is_checked_against_print_or_definition():
     fixed = {name for name, entry in KERNELS.items() if not entry.defaults}
-    assert fixed == {*PRINTED, "forward-x", "forward-y", "backward-x", "backward-y"}
+    assert fixed == {*PRINTED, "forward-x", "forward-y", "backward-x", "backward-y"} - {"sobel-x", "sobel-y"}
 
 
 @pytest.mark.parametrize(
@@ -274,3 +274,33 @@ def test_4095_taps_are_not_too_many():
     assert len(kernels.gaussian_taps(511.8)) == 4095
     with pytest.raises(ParameterError, match="more than 4096"):
         kernels.gaussian_taps(512.0)
+
+
+@pytest.mark.parametrize("sigma", [0.7, 1.0, 2.5])
+@pytest.mark.parametrize(("name", "order"), [("gaussian-xx", (0, 2)), ("gaussian-yy", (2, 0)), ("gaussian-xy", (1, 1))])
+def test_second_derivatives_of_a_gaussian_are_scipys_less_their_mean(name, order, sigma):
+    theirs = impulse(sigma, scipy.ndimage.gaussian_filter, order=order)
+    theirs -= 0 if name == "gaussian-xy" else theirs.mean()
+    np.testing.assert_allclose(kernel(name, sigma=sigma), theirs, atol=1e-14)
+    assert abs(kernel(name, sigma=sigma).sum()) < 1e-14
+
+
+def test_the_second_derivatives_add_up_to_the_laplacian_of_gaussian():
+    both = kernel("gaussian-xx", sigma=1.7) + kernel("gaussian-yy", sigma=1.7)
+    np.testing.assert_allclose(both, kernel("log", sigma=1.7), atol=1e-15)
+
+
+@pytest.mark.parametrize("size", [3, 5, 7])
+def test_sobel_and_laplacian_of_every_size_are_opencvs(size):
+    image = np.random.default_rng(size).integers(0, 256, (20, 23)).astype(np.float64)
+    for name, order in (("sobel-x", (1, 0)), ("sobel-y", (0, 1))):
+        theirs = cv2.Sobel(image, cv2.CV_64F, *order, ksize=size, borderType=cv2.BORDER_REFLECT)
+        np.testing.assert_array_equal(convolve(image, kernel(name, size=size)), theirs)
+    theirs = cv2.Laplacian(image, cv2.CV_64F, ksize=size, borderType=cv2.BORDER_REFLECT)
+    np.testing.assert_array_equal(convolve(image, kernel("laplacian", size=size)), theirs)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 9, 3.5])
+def test_other_sizes_of_sobel_are_refused(size):
+    with pytest.raises(ParameterError, match="size must be 3, 5, 7 taps"):
+        kernel("sobel-x", size=size)
