@@ -15,7 +15,7 @@ from typing import BinaryIO
 from imgtool.image.exif import PREFIX, resolution_tags, resolved_block, tags_for_tiff
 from imgtool.image.ifd import BYTE, UNDEFINED, FileContent, Tree, Value, with_tags
 from imgtool.image.metadata import Metadata
-from imgtool.image.resolution import Resolution, rounded
+from imgtool.image.resolution import Resolution, jfif_density, rounded
 from imgtool.image.xmp import KEYWORD, NAMESPACE
 
 _ICC_MARK = b"ICC_PROFILE\0"
@@ -61,8 +61,9 @@ def _in_jpeg(data: bytes, metadata: Metadata) -> bytes:
     """Put the resolution into JFIF's segment, and the others behind it."""
     if data[2:4] != b"\xff\xe0":
         data = data[:2] + b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0" + data[2:]
-    if metadata.resolution:
-        data = data[:_JFIF_DENSITY] + _jfif_density(metadata.resolution) + data[_JFIF_DENSITY + 5 :]
+    density = jfif_density(metadata.resolution) if metadata.resolution else None
+    if density:
+        data = data[:_JFIF_DENSITY] + struct.pack(">BHH", *density) + data[_JFIF_DENSITY + 5 :]
     end = 4 + int.from_bytes(data[4:6], "big")
     segments = [(0xE1, PREFIX + metadata.exif)] if metadata.exif else []
     segments += [(0xE1, NAMESPACE + metadata.xmp)] if metadata.xmp else []
@@ -72,14 +73,6 @@ def _in_jpeg(data: bytes, metadata: Metadata) -> bytes:
     segments += [(0xFE, comment) for comment in metadata.comments]
     behind = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
     return data[:end] + behind + data[end:]
-
-
-def _jfif_density(resolution: Resolution) -> bytes:
-    """Return unit, and pixels across and down."""
-    if not resolution.unit:
-        return struct.pack(">BHH", 0, *resolution.whole_ratio(65535))
-    unit = 2 if resolution.unit == "centimeter" and resolution.x[1] == resolution.y[1] == 1 else 1
-    return struct.pack(">BHH", unit, *map(rounded, resolution.per("centimeter" if unit == 2 else "inch")))
 
 
 def _in_webp(data: bytes, metadata: Metadata) -> bytes:

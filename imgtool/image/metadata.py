@@ -13,7 +13,7 @@ import numpy as np
 
 from imgtool.image.exif import MAX_JPEG_BYTES as MAX_EXIF_BYTES
 from imgtool.image.exif import block_has_maker_note, sized_block
-from imgtool.image.resolution import Resolution, rounded
+from imgtool.image.resolution import Resolution, jfif_density
 from imgtool.image.xmp import MAX_JPEG_BYTES as MAX_XMP_BYTES
 from imgtool.remarks import Remark
 
@@ -51,7 +51,6 @@ PLACES = {
     "georeference": Place("georeference", ("tiff",)),
     "nodata": Place("GDAL's nodata and metadata", ("tiff",)),
 }
-MAX_JFIF_DENSITY = 65535  # pixels of an inch
 _LABELS = {"jpeg": "JPEG", "webp": "WebP", "jp2": "JPEG 2000"}
 _SAYING_WHAT_NUMBERS_MEAN = ("profile", "color", "nodata")
 
@@ -127,8 +126,8 @@ def _misfits(metadata: Metadata, format: str, shape: tuple[int, ...], dtype: np.
     if resolution and not resolution.unit and format in ("bmp", "jp2"):
         found["resolution"] = "it is a ratio without a unit", False
     if format == "jpeg":
-        if resolution and resolution.unit and max(map(rounded, resolution.per("inch"))) > MAX_JFIF_DENSITY:
-            found["resolution"] = f"JPEG holds up to {MAX_JFIF_DENSITY} pixels an inch", False
+        if resolution and not jfif_density(resolution):
+            found["resolution"] = "JPEG holds whole pixels of an inch or centimeter, up to 65535", False
         for field, most in (("exif", MAX_EXIF_BYTES), ("xmp", MAX_XMP_BYTES)):
             if len(getattr(metadata, field) or b"") > most:
                 found[field] = f"JPEG has room for {most} bytes", False

@@ -8,6 +8,7 @@ from typing import NamedTuple
 Ratio = tuple[int, int]
 
 _METERS: dict[str, Ratio] = {"inch": (127, 5000), "centimeter": (1, 100), "meter": (1, 1)}
+_JFIF_UNITS, _JFIF_MAX = ((1, "inch"), (2, "centimeter")), 65535
 _MAX = 10_000_000  # pixels of a unit
 _MAX_PART = 1 << 32  # of numerators and denominators that files hold
 
@@ -51,6 +52,25 @@ def rounded(ratio: Ratio) -> int:
     """Return the whole number next to a ratio, at least 1."""
     number, bottom = ratio
     return max(1, (2 * number + bottom) // (2 * bottom))
+
+
+def jfif_density(resolution: Resolution) -> tuple[int, int, int] | None:
+    """Return JFIF's number of the unit, and whole pixels across and down, in the unit that comes nearest.
+
+    None where these are not within 1 % of the resolution, or too large.
+    """
+    if not resolution.unit:
+        return 0, *resolution.whole_ratio(_JFIF_MAX)
+    error, number, x, y = min(_in_whole_pixels(resolution, *unit) for unit in _JFIF_UNITS)
+    return (number, x, y) if error <= 0.01 and max(x, y) <= _JFIF_MAX else None
+
+
+def _in_whole_pixels(resolution: Resolution, number: int, unit: str) -> tuple[float, int, int, int]:
+    """Return by how much whole pixels of a unit are wrong, the unit's number, and the pixels."""
+    exact = resolution.per(unit)
+    x, y = map(rounded, exact)
+    error = max(abs(whole * bottom / part - 1) for whole, (part, bottom) in zip((x, y), exact, strict=True))
+    return round(error, 9), number, x, y
 
 
 def _reduced(number: int, bottom: int) -> Ratio:

@@ -379,9 +379,11 @@ def test_F18_what_is_written_is_read_again_and_the_rest_is_told(metadata, format
         if format not in place.formats:
             assert not piece
             missing += len(given_piece) if name == "color" else bool(given_piece)
+        elif name == "resolution" and format == "jpeg" and given_piece and not piece:
+            missing += 1  # no whole numbers are near it
         elif name == "resolution" and given_piece:
             for a, b in zip(given_piece.per("inch"), piece.per("inch"), strict=True):
-                assert abs(a[0] / a[1] - b[0] / b[1]) <= (0.5 if format == "jpeg" else 0.02 + 1e-4 * a[0] / a[1])
+                assert abs(a[0] / a[1] - b[0] / b[1]) <= 0.02 + 0.01 * a[0] / a[1]
         elif name == "exif" and given_piece:
             assert as_pillow_sees(data)["tags"] == as_pillow_sees(save("PNG", exif=given_piece))["tags"]
         else:
