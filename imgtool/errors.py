@@ -18,6 +18,7 @@ EXTRAS = {
     "report": ("jinja2>=3.1", "matplotlib>=3.8"),
     "cluster": ("distributed>=2024.1",),
     "parquet": ("pyarrow>=16",),
+    "heif": ("pillow-heif>=1.0",),
 }
 
 

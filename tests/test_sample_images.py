@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from imgtool.batch.inputs import IMAGE_SUFFIXES
+from imgtool.batch.suffixes import IMAGE_SUFFIXES
 from imgtool.datasets.equal_images import equal_pairs
 from imgtool.datasets.formats import load_dataset
 from imgtool.image.read import probe, read

@@ -8,36 +8,20 @@ import os
 import sys
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple, overload
 
+from imgtool.batch.places import stream_number
+from imgtool.batch.suffixes import is_image_name, is_stranger, unread_kind
 from imgtool.errors import ImageError, ParameterError
 from imgtool.files import read_regular
+from imgtool.remarks import Remark
 from imgtool.text import is_wide
 
-# In a folder, an image is told by its name; a file that is named on the command line is read whatever its name.
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".bmp",
-        ".gif",
-        ".jp2",
-        ".j2k",
-        ".jpeg",
-        ".jpg",
-        ".npy",
-        ".pam",
-        ".pbm",
-        ".pfm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
 STANDARD_INPUT = "-"
 MAX_LIST_BYTES = 1 << 30  # bytes of a list of files
 
@@ -65,6 +49,11 @@ class Input(NamedTuple):
             return self.path[len(self.root) :].lstrip(os.sep)
         return os.path.basename(self.path.rstrip(os.sep))
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is standard input or another stream that was open before, which only this process can read."""
+        return open_stream(self.path) is not None
+
     def read_bytes(self, max_pixels: int | None = None) -> bytes:
         """Return the whole content. Raises ImageError when it is no readable, regular, non-empty file.
 
@@ -72,23 +61,28 @@ class Input(NamedTuple):
         """
         from imgtool.image import content  # late: whatever lists inputs needs none of it
 
-        limit = content.MAX_BYTES if max_pixels is None else content.limit_of(max_pixels)
         if self.path == STANDARD_INPUT:
-            found = content.stream_content(None if sys.stdin is None else sys.stdin.buffer, limit)
+            found = content.stream_content(None if sys.stdin is None else sys.stdin.buffer, max_pixels)
+        elif (number := open_stream(self.path)) is not None:
+            found = content.numbered_content(number, max_pixels)
         elif os.path.isdir(self.path):
             _require_readable_folder(self.path)
             raise ImageError("is a folder without images")
         else:
-            found = content.file_content(self.path, limit)
+            found = content.file_content(self.path, max_pixels)
         if not found:
             raise ImageError("is empty")
         return found
 
 
 class Inputs(Sequence[Input]):
-    """Inputs that take as many bytes as their names: of 100,000, a list would take 20 MB."""
+    """Inputs that take as many bytes as their names: of 100,000, a list would take 20 MB.
+
+    remarks: on files that were left out of folders.
+    """
 
     def __init__(self, inputs: Iterable[Input] = ()) -> None:
+        self.remarks: list[Remark] = []
         self._names = bytearray()  # paths one after the other, without the folder that they were found below
         self._ends = array("q")
         self._roots: list[tuple[int, str | None]] = []  # from which index on, which folder
@@ -136,6 +130,13 @@ def path_text(path: Any, name: str = "path") -> str:
     return text
 
 
+def open_stream(path: str) -> int | None:
+    """Return the number of the open stream that a name stands for; None for a file's."""
+    if path == STANDARD_INPUT:
+        return 0
+    return stream_number(path) if path.startswith(("/dev/", "/proc/")) else None
+
+
 def _require_readable_folder(path: str) -> None:
     """Raise ImageError when a folder may not be looked into."""
     try:
@@ -165,15 +166,27 @@ def expand(
         if stdin_is_terminal:
             raise ParameterError("no image named, and nothing comes through standard input")
         named = [STANDARD_INPUT]
-    if named.count(STANDARD_INPUT) + (files_from == STANDARD_INPUT) > 1:
-        raise ParameterError("standard input can be read only once")
-    return Inputs(_expand_folders(named))
+    _require_streams_once([*named, files_from or ""])
+    left_out = Counter[Remark]()
+    inputs = Inputs(_expand_folders(named, left_out))
+    inputs.remarks = counted(left_out)
+    return inputs
+
+
+def _require_streams_once(named: Iterable[str]) -> None:
+    """Raise ParameterError when a stream would be read twice, of which the second time nothing comes."""
+    streams = Counter(open_stream(path) for path in named)
+    for number, times in streams.items():
+        if number is not None and times > 1:
+            name = "standard input" if number == 0 else f"the stream /dev/fd/{number}"
+            raise ParameterError(f"{name} can be read only once")
 
 
 def _read_list(source: str, *, null: bool) -> list[str]:
     """Read the paths that a list of files holds."""
     try:
-        content = _standard_input() if source == STANDARD_INPUT else read_regular(source, MAX_LIST_BYTES)
+        number = open_stream(source)
+        content = read_regular(source, MAX_LIST_BYTES) if number is None else _read_stream(number)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ParameterError(f"files_from {source}: {reason}", parameters=("files_from",)) from None
@@ -198,24 +211,25 @@ def _without_return(line: bytes, where: str) -> bytes:
     return line
 
 
-def _standard_input() -> bytes:
-    """Return what comes through standard input. Raises OSError when it is closed, or more than a list of files."""
-    content = bytearray()
-    if sys.stdin is None:
+def _read_stream(number: int) -> bytes:
+    """Return what comes through an open stream. Raises OSError when it is closed, or more than a list of files."""
+    if number == 0 and sys.stdin is None:
         raise OSError(errno.EBADF, "is closed")
-    while part := sys.stdin.buffer.read(1 << 20):
-        content += part
-        if len(content) > MAX_LIST_BYTES:
-            raise OSError(errno.EFBIG, f"holds more than {MAX_LIST_BYTES} bytes")
+    content = bytearray()
+    with nullcontext(sys.stdin.buffer) if number == 0 else os.fdopen(os.dup(number), "rb") as stream:
+        while part := stream.read(1 << 20):
+            content += part
+            if len(content) > MAX_LIST_BYTES:
+                raise OSError(errno.EFBIG, f"holds more than {MAX_LIST_BYTES} bytes")
     return bytes(content)
 
 
-def _expand_folders(named: Iterable[str]) -> Iterator[Input]:
+def _expand_folders(named: Iterable[str], left_out: Counter[Remark]) -> Iterator[Input]:
     """Replace each folder by the images in it; one without images stays, and is refused when it is to be read."""
     for path in named:
         if path != STANDARD_INPUT and os.path.isdir(path):
             empty = True
-            for file in images_below(path):
+            for file in images_below(path, left_out):
                 empty = False
                 yield Input(file, root=None if file == path else path)
             if empty:
@@ -224,32 +238,73 @@ def _expand_folders(named: Iterable[str]) -> Iterator[Input]:
             yield Input(path)
 
 
-def images_below(folder: str) -> Iterator[str]:
+def images_below(folder: str, left_out: Counter[Remark] | None = None) -> Iterator[str]:
     """Yield the files below a folder that are named as images, and folders that may not be looked into, sorted.
 
-    Hidden ones and links to folders are left out.
+    Links to folders are followed unless they lead back. Hidden files and what systems leave behind are passed over.
+
+    left_out: counts the remarks on other files; see `counted`.
     """
-    names, folders = list[str](), set[str]()
+    left_out = Counter() if left_out is None else left_out
+    above, levels = [folder], [_entries(folder, left_out)]
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            above.pop()
+            levels.pop()
+        elif not entry.is_folder:
+            yield entry.path
+        elif not (os.path.islink(entry.path) and _leads_back(entry.path, above)):
+            above.append(entry.path)
+            levels.append(_entries(entry.path, left_out))
+
+
+def counted(left_out: Counter[Remark]) -> list[Remark]:
+    """Return the remarks on files that were left out, each with its count."""
+    return [replace(remark, count=count) for remark, count in left_out.items()]
+
+
+class _Entry(NamedTuple):
+    """An image or a folder in a folder."""
+
+    path: str
+    is_folder: bool
+
+
+def _entries(folder: str, left_out: Counter[Remark]) -> Iterator[_Entry]:
+    """Yield the images and folders in a folder, sorted; the folder itself where it may not be looked into."""
+    found = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if is_stranger(entry.name):
                     continue
                 if _is_folder(entry):
-                    folders.add(entry.name)
-                elif os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
-                    continue
-                names.append(entry.name)
+                    found.append((entry.name, True))
+                elif is_image_name(entry.name):
+                    found.append((entry.name, False))
+                else:
+                    kind = unread_kind(entry.name)
+                    left_out[Remark("files", 1, kind or "not named as images", by_rule=not kind)] += 1
     except OSError:
-        yield folder
+        yield _Entry(folder, False)
         return
-    names.sort()
-    for name in names:
-        path = os.path.join(folder, name)
-        if name not in folders:
-            yield path
-        elif not os.path.islink(path):
-            yield from images_below(path)
+    for name, is_folder in sorted(found):
+        yield _Entry(os.path.join(folder, name), is_folder)
+
+
+def _leads_back(link: str, above: Sequence[str]) -> bool:
+    """Tell whether a link leads to one of the folders above it, by whatever name these were reached."""
+    target = os.stat(link)
+    places = {place for folder in above for place in _with_parents(os.path.realpath(folder))}
+    return any(os.path.samestat(target, os.stat(place)) for place in places)
+
+
+def _with_parents(path: str) -> Iterator[str]:
+    """Yield a path and those of all folders above it."""
+    yield path
+    while (parent := os.path.dirname(path)) != path:
+        yield (path := parent)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

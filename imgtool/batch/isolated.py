@@ -39,11 +39,11 @@ class IsolatedReader:
             remarks += [Remark(**each) for each in answer["remarks"]]
         return image  # type: ignore[no-any-return]
 
-    def probe(self, data: bytes) -> Header:
+    def probe(self, data: bytes, *, page: int | None = None) -> Header:
         """Return what the header says. Raises ImageError, also when the decoder died."""
         from imgtool.image.codecs.header import Header
 
-        return Header(**self._ask(data, {})[0]["header"])
+        return Header(**self._ask(data, {"page": page})[0]["header"])
 
     def close(self) -> None:
         """End the workers."""
@@ -82,7 +82,7 @@ def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
 
     try:
         if "max_pixels" not in request:
-            return {"header": probe(data).__dict__}, b""
+            return {"header": probe(data, page=request["page"]).__dict__}, b""
         remarks: list[Remark] = []
         image = read(data, max_pixels=request["max_pixels"], remarks=remarks, **request["settings"])
         told = [asdict(each) for each in remarks]

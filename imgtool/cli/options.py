@@ -125,6 +125,8 @@ def _build_images(
     null: bool,
     max_pixels: int,
     allow_truncated: bool,
+    page: int | None,
+    bands: tuple[int, ...] | None,
     isolate: bool,
     background: str | None,
     jobs: int | None,
@@ -138,8 +140,10 @@ def _build_images(
         from imgtool.batch.isolated import IsolatedReader
 
         isolated = IsolatedReader()
-    source = Source(found, Reading(max_pixels, allow_truncated, color_text(background)), isolated)
-    return Images(source, jobs or processors(), quiet, verbose, asked_jobs=jobs)
+    reading = Reading(max_pixels, allow_truncated, color_text(background), page=page, bands=bands)
+    images = Images(Source(found, reading, isolated), jobs or processors(), quiet, verbose, asked_jobs=jobs)
+    images.tally.add(found.remarks)
+    return images
 
 
 def completer(load: Callable[[], Iterable[str]]) -> Callable[..., list[CompletionItem]]:
@@ -187,6 +191,18 @@ images = bundle(
         help="Refuse images with more pixels.  [178 million]",
     ),
     click.option("--allow-truncated", is_flag=True, help="Read truncated files as far as they go."),
+    click.option(
+        "--page",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Page, frame or image of a file that holds several.  [the first that is no preview]",
+    ),
+    click.option(
+        "--bands",
+        type=Numbers(least=1),
+        metavar="N,N,N",
+        help="Bands to read: one as gray, three as RGB, then perhaps alpha.  [color and alpha]",
+    ),
     click.option("--isolate", is_flag=True, help="Decode in separate processes, to survive crashes."),
     click.option("--background", metavar="COLOR", help="Show transparent images on a color: white, #rrggbb, or R,G,B."),
     jobs,

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from imgtool.batch.inputs import IMAGE_SUFFIXES
+from imgtool.batch.suffixes import is_image_name, is_stranger
 from imgtool.errors import DataError
 
 TRAINING, VALIDATION, TEST = "train", "val", "test"
@@ -82,7 +82,7 @@ def look(folder: str) -> Listing:
                     continue
                 if entry.is_dir():
                     (strangers if is_stranger(entry.name) else folders).append(entry.name)
-                elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+                elif is_image_name(entry.name):
                     images.append(entry.name)
     except OSError as error:
         raise DataError(f"{error.filename or folder}: {(error.strerror or str(error)).lower()}") from None
@@ -168,11 +168,3 @@ def _listed(names: Sequence[str]) -> str:
     """Return some names as text."""
     shown = ", ".join(names[:SHOWN_NAMES])
     return shown + (f" and {len(names) - SHOWN_NAMES} others" if len(names) > SHOWN_NAMES else "")
-
-
-STRANGERS = frozenset(["@eadir", "__macosx", "#recycle", "$recycle.bin", "system volume information", "lost+found"])
-
-
-def is_stranger(name: str) -> bool:
-    """Tell whether a folder is another program's: thumbnails of a network storage, a recycle bin."""
-    return name.casefold() in STRANGERS

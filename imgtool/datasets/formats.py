@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import codecs
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from imgtool.batch.inputs import images_below, path_text
+from imgtool.batch.inputs import counted, images_below, path_text
 from imgtool.datasets import feature_file
 from imgtool.datasets.cifar import cifar_parts
 from imgtool.datasets.dataset import Dataset
@@ -162,10 +163,11 @@ def _from_folders(path: Path, layout: Layout) -> Parts:
     if count < 2:
         raise refuse_folder(path, look(layout.base), count)
     parts: dict[str, list[Labeled]] = {}
+    unread = Counter[Remark]()
     for part, classes in layout.parts.items():
         parts[part] = []
         for name, folder in classes.items():
-            images = [(Path(each), name) for each in images_below(folder)]
+            images = [(Path(each), name) for each in images_below(folder, unread)]
             if not images and part in (WHOLE, TRAINING):
                 raise DataError(f"{folder}: holds no images")
             parts[part] += images
@@ -173,6 +175,7 @@ def _from_folders(path: Path, layout: Layout) -> Parts:
         *_left_out("images", layout.loose, "in no class folder"),
         *_left_out("folders", layout.strangers, "of other programs"),
         *_left_out("folders", layout.unused, "without images"),
+        *counted(unread),
     ]
     return _divided(path, parts, layout.names, remarks)
 

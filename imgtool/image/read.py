@@ -2,10 +2,10 @@
 
 An array is (height, width) or (height, width, channels), channels gray, gray and alpha, RGB or RGBA: uint8 or uint16,
 or numbers in their type, any other integers or floats. Orientation is applied, palettes are expanded, alpha is not
-premultiplied; of several images or frames the first is read. CMYK becomes RGB by (1 - c)(1 - k); color profiles are not
-applied.
+premultiplied; of several pages the first is read that is no reduced version of another. CMYK becomes RGB by
+(1 - c)(1 - k); color profiles are not applied.
 
-DECODERS says which library serves which format, and why.
+`codecs.header.DECODERS` says which library serves which format, and why.
 """
 
 from __future__ import annotations
@@ -13,88 +13,47 @@ from __future__ import annotations
 import importlib
 import os
 import struct
-import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.files import open_regular
-from imgtool.image.codecs.header import Header, format_of_bytes
-from imgtool.image.content import MAX_BYTES, file_content, limit_of
-from imgtool.image.shared_setting import SharedSetting
+from imgtool.image.codecs.header import DECODERS, MAX_PIXELS, PAGED, Header, format_of_bytes, require_page
+from imgtool.image.content import file_content, stream_content
+from imgtool.image.decoding import call_decoder
 from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     from imgtool.image.ifd import Content
     from imgtool.image.metadata import Metadata
 
-MAX_PIXELS = 178_000_000
 _MARK_BYTES = 4096  # in which a file's format is told
-
-Result = TypeVar("Result")
-
-
-class _Warnings:
-    """Python's warning filters, which may be changed by one thread at a time only."""
-
-    def __init__(self) -> None:
-        self._before = warnings.catch_warnings()
-
-    def ignore(self, on: bool) -> None:
-        """Ignore all warnings, or bring back the filters that were there before."""
-        if on:
-            self._before = warnings.catch_warnings()
-            self._before.__enter__()
-            warnings.simplefilter("ignore")
-        else:
-            self._before.__exit__(None, None, None)
+_OWN_METADATA = ("tiff", "jpeg", "heic")  # formats of whose pages each has its own
+_MOST_CHANNELS = 4
+_WITH_ALPHA = (2, 4)  # numbers of channels of which the last is alpha
 
 
-_silence = SharedSetting(_Warnings().ignore)
-
-# Format -> module of codecs with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
-# any, `metadata(content, found)`.
-#
-# png   OpenCV for 16 bits and plain 8 bits, else Pillow (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks
-#       by ourselves: whether all rows are there, and what there is of a cut file
-# jpeg  OpenCV for common ones that end as they should (the same bits, faster), else Pillow
-# webp  Pillow: it says when a file is cut, which OpenCV does not
-# jp2   Pillow, OpenCV for several components above 8 bits (Pillow makes them 8-bit); boxes by ourselves: palettes,
-#       order of channels, color space
-# gif   Pillow; sizes, transparent gray and background by ourselves
-# bmp, pnm, npy   short enough to read ourselves (readers differ on BMP's bit fields, runs and palettes; OpenCV ignores
-#       PNM's maxval)
-# tiff  tifffile for tags; strips, tiles, depths, predictors, photometry, palette, orientation by ourselves, since
-#       tifffile leaves most of it to a package of 40 MB; LZW, PackBits, Zstandard, fax, JPEG, WebP by Pillow's codecs,
-#       one strip at a time
-DECODERS = {
-    "png": "imgtool.image.codecs.png",
-    "jpeg": "imgtool.image.codecs.jpeg",
-    "webp": "imgtool.image.codecs.webp",
-    "gif": "imgtool.image.codecs.gif",
-    "bmp": "imgtool.image.codecs.bmp",
-    "jp2": "imgtool.image.codecs.jp2",
-    "tiff": "imgtool.image.codecs.tiff",
-    "pnm": "imgtool.image.codecs.pnm",
-    "npy": "imgtool.image.codecs.npy",
-}
-
-
-def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
+def probe(source: str | os.PathLike[str] | bytes | BinaryIO, *, page: int | None = None) -> Header:
     """Read the header of an image file, without decoding pixels.
 
     Parameters
     ----------
     source : path, bytes or binary file
         Where the image is.
+    page : int, optional
+        As for `read`.
 
     Returns
     -------
     Header
         With `format`; `height`, `width`, `channels` and `dtype` of the array that `read` returns; `orientation`
-        (EXIF's, 1 to 8, as stored); and `profile`, the name or size of the color profile, or None.
+        (EXIF's, 1 to 8, as stored); `profile`, the name or size of the color profile, or None; `page`, the page that
+        `read` takes; `pages`, for each page of the file its `kind`, `width` and `height`; and `bands`, the names of
+        the samples of a pixel, those after `channels` being beyond color and alpha.
 
     Raises
     ------
@@ -109,8 +68,9 @@ def probe(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     >>> header.format, header.height, header.width, header.channels, header.dtype
     ('png', 4, 6, 3, 'uint16')
     """
-    data = _content(source)
-    return call_decoder(lambda: _header(data))
+    data = _content(source, MAX_PIXELS)
+    page = _checked_page(page)
+    return call_decoder(lambda: _header(data, page))
 
 
 def read(
@@ -118,6 +78,8 @@ def read(
     *,
     max_pixels: int = MAX_PIXELS,
     allow_truncated: bool = False,
+    page: int | None = None,
+    bands: Sequence[int] | None = None,
     remarks: list[Remark] | None = None,
 ) -> np.ndarray:
     """Read an image as it is displayed, at full depth.
@@ -125,14 +87,20 @@ def read(
     Parameters
     ----------
     source : path, bytes or binary file
-        PNG, JPEG, WebP, GIF, BMP, JPEG 2000, TIFF, PNM, PAM, PFM or NPY; recognized by the first bytes, not by the
-        name.
+        PNG, JPEG, WebP, GIF, BMP, JPEG 2000, TIFF, PNM, PAM, PFM, NPY, AVIF or, with the extra `heif`, HEIC;
+        recognized by the first bytes, not by the name.
     max_pixels : int
         Larger images are refused before anything is decoded.
     allow_truncated : bool
         Return the existing part of a truncated file.
+    page : int, optional
+        Which page, frame or image of several, counted from 1 in the file's order (TIFF's SubIFDs after their page).
+        Default: the first that is no reduced version of another.
+    bands : sequence of int, optional
+        Which samples of each pixel, counted from 1, one for gray or three for RGB; then perhaps the one that is alpha.
+        Default: color and alpha.
     remarks : list of Remark, optional
-        Takes what the file holds and the array lacks.
+        Takes what the file holds and the array lacks: other pages ("pages"), further samples ("bands").
 
     Returns
     -------
@@ -147,8 +115,8 @@ def read(
 
     Notes
     -----
-    Orientation is applied, palettes are expanded, alpha is not premultiplied, color profiles are not applied; if there
-    are several images or frames, the first is read. CMYK becomes RGB by (1 - c)(1 - k).
+    Orientation is applied, palettes are expanded, alpha is not premultiplied, color profiles are not applied. CMYK
+    becomes RGB by (1 - c)(1 - k); `bands` counts red, green and blue then.
 
     Examples
     --------
@@ -158,24 +126,26 @@ def read(
     >>> image.shape, image.dtype
     ((4, 6, 3), dtype('uint8'))
     """
-    data = _content(source, limit_of(max_pixels))
+    page, bands = _checked_page(page), _checked_bands(bands)
+    data = _content(source, max_pixels)
 
     def decode() -> np.ndarray:
-        decoder = importlib.import_module(DECODERS[format_of_bytes(data)])
-        if hasattr(decoder, "size"):  # opening a file takes a while, even if only for its header
-            height, width = decoder.size(data)
-        else:
-            header = _header(data)
-            height, width = header.height, header.width
-        require_allowed(height, width, max_pixels)
-        image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated)
+        decoder, header = _decoder(data), _header(data, page, quick=bands is None)
+        require_allowed(header.height, header.width, max_pixels)
+        which = _places(header, bands)
+        image = _decode(decoder, data, header, allow_truncated, which)
+        if remarks is not None:
+            remarks.extend(_left_out(header, page, bands))
         return np.ascontiguousarray(image)
 
     return call_decoder(decode)
 
 
 def read_metadata(
-    source: str | os.PathLike[str] | bytes | BinaryIO, *, remarks: list[Remark] | None = None
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    page: int | None = None,
+    remarks: list[Remark] | None = None,
 ) -> Metadata:
     """Read what an image file says of its picture beside the pixels.
 
@@ -183,6 +153,8 @@ def read_metadata(
     ----------
     source : path, bytes or binary file
         An image that `read` reads.
+    page : int, optional
+        As for `read`.
     remarks : list of Remark, optional
         Takes what is left out: damaged or huge pieces, and kinds that are not kept.
 
@@ -203,17 +175,17 @@ def read_metadata(
     >>> imgtool.read_metadata(imgtool.encode(imgtool.read("sample_images/cat.jpg"), "png", metadata=found)) == found
     True
     """
-    noted = [] if remarks is None else remarks
+    noted, page = [] if remarks is None else remarks, _checked_page(page)
     if not isinstance(source, str | os.PathLike):
-        return _metadata_in(_content(source), noted)
+        return _metadata_in(_content(source, MAX_PIXELS), noted, page)
     try:
-        found = _metadata_of_file(source, noted)
+        found = _metadata_of_file(source, noted, page)
     except OSError as error:
         raise ImageError((error.strerror or str(error)).lower()) from None
-    return _metadata_in(_content(source), noted) if found is None else found
+    return _metadata_in(_content(source, MAX_PIXELS), noted, page) if found is None else found
 
 
-def _metadata_of_file(path: str | os.PathLike[str], remarks: list[Remark]) -> Metadata | None:
+def _metadata_of_file(path: str | os.PathLike[str], remarks: list[Remark], page: int | None) -> Metadata | None:
     """Return the metadata of a file of which little has to be read; None where all of it has to be."""
     from imgtool.image.ifd import FileContent
     from imgtool.image.metadata import Metadata
@@ -222,19 +194,20 @@ def _metadata_of_file(path: str | os.PathLike[str], remarks: list[Remark]) -> Me
         content = FileContent(file)
         name = format_of_bytes(content[:_MARK_BYTES])
         if name == "tiff":
-            return _metadata_in(content, remarks)
+            return _metadata_in(content, remarks, page)
     return None if hasattr(importlib.import_module(DECODERS[name]), "metadata") else Metadata()
 
 
-def _metadata_in(content: Content, remarks: list[Remark]) -> Metadata:
+def _metadata_in(content: Content, remarks: list[Remark], page: int | None) -> Metadata:
     """Return what the module that serves the format finds; where it fails, what it has found till then."""
     from imgtool.image.found import Found
 
-    decoder = importlib.import_module(DECODERS[format_of_bytes(content[:_MARK_BYTES])])
-    found = Found(remarks)
+    name = format_of_bytes(content[:_MARK_BYTES])
+    decoder, found = importlib.import_module(DECODERS[name]), Found(remarks)
+    own = {"page": page} if name in _OWN_METADATA else {}
     if hasattr(decoder, "metadata"):
         try:
-            decoder.metadata(content, found)
+            decoder.metadata(content, found, **own)
         except (ValueError, IndexError, struct.error, ImageError):  # of a hostile file
             found.leave_out("metadata", "it is damaged")
     return found.metadata()
@@ -247,33 +220,96 @@ def require_allowed(height: int, width: int, max_pixels: int) -> None:
         raise ImageError(text, hint="max-pixels")
 
 
-def _header(data: bytes) -> Header:
-    """Read the header with the module that serves the format."""
-    name = format_of_bytes(data)
-    header: Header = importlib.import_module(DECODERS[name]).header(data)
-    if header.height < 1 or header.width < 1:
+def _decoder(data: bytes) -> ModuleType:
+    """Return the module that serves the format."""
+    return importlib.import_module(DECODERS[format_of_bytes(data)])
+
+
+def _header(data: bytes, page: int | None, *, quick: bool = False) -> Header:
+    """Read the header; quick: where a codec knows what has to be known before decoding in less time, only that."""
+    decoder = _decoder(data)
+    quick = quick and hasattr(decoder, "quick_header")
+    read_header = decoder.quick_header if quick else decoder.header
+    if format_of_bytes(data) in PAGED:
+        header: Header = read_header(data, page)
+    else:
+        require_page(page, 1)
+        header = read_header(data)
+    if not quick and (header.height < 1 or header.width < 1):
         raise ImageError("has no pixels")
     return header
 
 
-def _content(source: str | os.PathLike[str] | bytes | BinaryIO, limit: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a path, file or bytes; of a path, at most so many."""
+def _decode(
+    decoder: ModuleType, data: bytes, header: Header, allow_truncated: bool, which: list[int] | None
+) -> np.ndarray:
+    """Return the pixels of the page that the header describes; which: the bands asked for, counted from 0."""
+    asked: dict[str, Any] = {"page": header.page} if header.page != 1 else {}
+    if which and max(which) >= header.channels:
+        asked["every_band"] = True
+    image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated, **asked)
+    if which is None:
+        return image
+    planes = image.reshape(*image.shape[:2], -1)
+    if max(which) >= planes.shape[2]:
+        raise ImageError(f"has {planes.shape[2]} bands; there is no band {max(which) + 1}")
+    return planes[:, :, which] if len(which) > 1 else planes[:, :, which[0]]
+
+
+def _checked_page(page: int | None) -> int | None:
+    """Return the number of a page. Raises ParameterError for what is none."""
+    if page is not None and (isinstance(page, bool) or not isinstance(page, int | np.integer) or page < 1):
+        raise ParameterError(f"page must be a whole number from 1 on, got {page!r}", parameters=("page",))
+    return None if page is None else int(page)
+
+
+def _checked_bands(bands: Sequence[int] | None) -> tuple[int, ...] | None:
+    """Return the numbers of bands. Raises ParameterError for what are none."""
+    if bands is None:
+        return None
+    try:
+        numbers = tuple(int(each) for each in bands)
+        right = 1 <= len(numbers) <= _MOST_CHANNELS and min(numbers) >= 1 and numbers == tuple(bands)
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise ParameterError(f"bands must be one to four whole numbers from 1 on, got {bands!r}", parameters=("bands",))
+    return numbers
+
+
+def _places(header: Header, bands: tuple[int, ...] | None) -> list[int] | None:
+    """Return which bands are asked for, counted from 0. Raises ImageError where they would make no image."""
+    names = header.bands
+    if bands is None:
+        if header.channels > _MOST_CHANNELS:
+            text = f"has {header.channels} bands; an image has up to {_MOST_CHANNELS}, which bands picks"
+            raise ImageError(text, parameters=("bands",))
+        return None
+    if max(bands) > len(names):
+        raise ImageError(f"has no band {max(bands)}: its {len(names)} are {', '.join(names)}")
+    if len(bands) in _WITH_ALPHA and names[bands[-1] - 1] != "alpha":
+        text = f"the last of {len(bands)} bands would be alpha, and band {bands[-1]} is {names[bands[-1] - 1]}"
+        raise ImageError(f"{text}; bands picks one or three, and perhaps alpha", parameters=("bands",))
+    return [each - 1 for each in bands]
+
+
+def _left_out(header: Header, page: int | None, bands: tuple[int, ...] | None) -> Iterator[Remark]:
+    """Yield remarks on the pages and bands that a file holds and nobody chose among."""
+    if page is None:
+        others = [each for number, each in enumerate(header.pages, 1) if number != header.page]
+        for kind, count in Counter(each.kind for each in others).items():
+            yield Remark("pages", count, "" if kind in ("page", "image") else kind)
+    if bands is None and len(header.bands) > header.channels:
+        for name, count in Counter(header.bands[header.channels :]).items():
+            yield Remark("bands", count, name)
+
+
+def _content(source: str | os.PathLike[str] | bytes | BinaryIO, max_pixels: int) -> bytes:
+    """Return the bytes of a path, file or bytes; of a path or file no more than an image of so many pixels has."""
     if isinstance(source, bytes):
         return source
     if isinstance(source, str | os.PathLike):
-        return file_content(source, limit)
+        return file_content(source, max_pixels)
     if not hasattr(source, "read"):
         raise ParameterError(f"an image is read from a path, bytes or an open file, not from {type(source)}")
-    return source.read()
-
-
-def call_decoder(work: Callable[[], Result]) -> Result:
-    """Do what calls decoders, whose many kinds of errors all mean that the file is broken."""
-    try:
-        with _silence.at(True):
-            return work()
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # whatever a decoder raises on a hostile file
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"cannot be decoded: {reason[:160]}") from None
+    return stream_content(source, max_pixels)

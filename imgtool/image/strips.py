@@ -18,15 +18,18 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.files import open_regular
-from imgtool.image.codecs.header import format_of_bytes
+from imgtool.image.codecs import pnm
+from imgtool.image.codecs.header import SIGNATURES, format_of_bytes
+from imgtool.image.decoding import call_decoder
 from imgtool.image.embedding import add_tags
 from imgtool.image.metadata import Metadata, held
-from imgtool.image.read import call_decoder, require_allowed
+from imgtool.image.read import require_allowed
 from imgtool.image.write import CAPACITY, PLAIN_FORMATS, tiff_options
 from imgtool.remarks import Remark
 
 _HEADER_BYTES = 100_000  # bytes in which the header of a PNM, PAM, PFM or NPY file must end
 ROW_FORMATS = ("tiff", *PLAIN_FORMATS)
+_MOST_CHANNELS = 4
 _TYPES = CAPACITY["npy"][0]
 
 
@@ -100,6 +103,8 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int) -> RowFile | Non
         return None  # whoever reads everything says why
     if layout is None or layout.sample_type.newbyteorder("=").name not in _TYPES or 0 in layout.shape:
         return None
+    if layout.shape[2:] > (_MOST_CHANNELS,):
+        return None
     require_allowed(layout.shape[0], layout.shape[1], max_pixels)
     whole = layout.offset + layout.shape[0] * layout.row_bytes <= size
     return RowFile(path, layout) if whole else None
@@ -168,6 +173,10 @@ def _layout(file: BinaryIO) -> Layout | None:
     """Return where a file's samples lie, None when they are not plain rows."""
     head = file.read(_HEADER_BYTES)
     name = format_of_bytes(head)
+    if name == "pnm" and (end := pnm.layout_of(head).end):
+        file.seek(end)
+        if SIGNATURES["pnm"].match(file.read(3)):
+            return None  # another image follows
     if name == "tiff":
         file.seek(0)
         return _tiff_layout(file)
@@ -183,8 +192,6 @@ def _tiff_layout(file: BinaryIO) -> Layout | None:
 
 
 def _pnm_layout(head: bytes) -> Layout | None:
-    from imgtool.image.codecs import pnm
-
     found = pnm.layout_of(head)
     shape = (found.height, found.width) + ((found.channels,) if found.channels > 1 else ())
     if found.kind in "Ff":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,6 +54,8 @@ def describe_images(
     jobs: int | None = None,
     max_pixels: int = MAX_PIXELS,
     allow_truncated: bool = False,
+    page: int | None = None,
+    bands: Sequence[int] | None = None,
     isolate: bool = False,
     background: Any = None,
     watch: Watch | None = None,
@@ -88,6 +90,10 @@ def describe_images(
         Images with more pixels are refused.
     allow_truncated : bool
         Read truncated files as far as possible, with a remark "damaged".
+    page : int
+        Page, frame or image of a file that holds several; default: the first that is no reduced version.
+    bands : sequence of int
+        Bands to read, counted from 1: one as gray, three as RGB, then perhaps alpha; default: color and alpha.
     isolate : bool
         Decode in a separate process, so that a crash costs only its own image.
     background : str or (int, int, int)
@@ -126,8 +132,8 @@ def describe_images(
     512
     """
     source = source_of(
-        images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate, resize=resize,
-        background=background,
+        images, max_pixels=max_pixels, allow_truncated=allow_truncated, page=page, bands=bands, isolate=isolate,
+        resize=resize, background=background,
     ).flat()  # fmt: skip
     beside = None if output is None else path_text(output, "output")
     filled = complete(descriptor, parameters)

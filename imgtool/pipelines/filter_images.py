@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.inputs import path_text
@@ -43,6 +43,8 @@ def filter_images(
     jobs: int | None = None,
     max_pixels: int = MAX_PIXELS,
     allow_truncated: bool = False,
+    page: int | None = None,
+    bands: Sequence[int] | None = None,
     isolate: bool = False,
     events: Events | None = None,
     **parameters: Any,
@@ -89,6 +91,10 @@ def filter_images(
         Images with more pixels are refused.
     allow_truncated : bool
         Read truncated files as far as possible, with a remark "damaged".
+    page : int
+        Page, frame or image of a file that holds several; default: the first that is no reduced version.
+    bands : sequence of int
+        Bands to read, counted from 1: one as gray, three as RGB, then perhaps alpha; default: color and alpha.
     isolate : bool
         Decode in a separate process, so that a crash costs only its own image.
     events : callable
@@ -118,7 +124,9 @@ def filter_images(
     ...     print(outcome.result().shape)
     (256, 256)
     """
-    source = source_of(images, max_pixels=max_pixels, allow_truncated=allow_truncated, isolate=isolate)
+    source = source_of(
+        images, max_pixels=max_pixels, allow_truncated=allow_truncated, page=page, bands=bands, isolate=isolate
+    )
     compute = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)
     output = None if output is None else path_text(output, "output")
     writing = Writing(output, format, overwrite, skip_existing, quality, compression, strip)

@@ -152,7 +152,7 @@ class _Writer:
         before = image.shape, image.dtype
 
         def carry(shape: tuple[int, ...], dtype: np.dtype) -> Metadata | None:
-            found = read_metadata(content, remarks=remarks)
+            found = read_metadata(content, page=self.source.reading.page, remarks=remarks)
             return carried(found, before, (shape, dtype), same_meaning=self.same_meaning, remarks=remarks)
 
         return carry

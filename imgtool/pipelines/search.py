@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.pipelines.descriptors import descriptor_of
+from imgtool.pipelines.source import Reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,18 +119,26 @@ def query_vector(table: FeatureTable, query: Any, read: Callable[[str], np.ndarr
         return row
     describe = _descriptor_of(table)
     try:
-        return _apply(describe, (read or read_image)(path))
+        return _apply(describe, read(path) if read else read_image(path, reading_of(table)))
     except DataError:
         raise
     except ImgtoolError as error:
         raise error.within("standard input" if path == STANDARD_INPUT else path) from None
 
 
-def read_image(path: str) -> np.ndarray:
+def read_image(path: str, reading: Reading | None = None) -> np.ndarray:
     """Return the image at a path, `-` for standard input."""
     from imgtool.image import read
 
-    return read(Input(path).read_bytes())
+    return (reading or Reading()).decode(Input(path).read_bytes(), read, [])
+
+
+def reading_of(table: FeatureTable) -> Reading:
+    """Return how the table's images were read; as by default where that is not said."""
+    try:
+        return Reading.of_meta(table.meta["parameters"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Reading()
 
 
 def _describe(table: FeatureTable, image: np.ndarray) -> np.ndarray:

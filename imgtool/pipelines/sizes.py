@@ -30,7 +30,7 @@ def resize_to(image: np.ndarray, size: tuple[int, int], resample: str = "bilinea
 
     Raises ImageError if that would be more pixels than the image has and than `read` allows, as for a narrow image.
     """
-    from imgtool.image.read import MAX_PIXELS
+    from imgtool.image.codecs.header import MAX_PIXELS
     from imgtool.image.resize import resize
 
     width, height = size

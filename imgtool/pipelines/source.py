@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from imgtool.batch.inputs import STANDARD_INPUT, Input, expand, path_text
+from imgtool.batch.inputs import Input, expand, path_text
 from imgtool.errors import ImageError, ParameterError
 from imgtool.pipelines.sizes import parse_size, resize_to
 from imgtool.remarks import Remark
@@ -31,12 +31,15 @@ class Reading:
 
     max_pixels: an image that has more is refused; allow_truncated: cut files are read as far as they go. background:
     the color that transparent images are shown on, None unless asked for; flat: they are shown on one in any case.
+    page, bands: which page of a file and which bands of its pixels, counted from 1; None for what is read by default.
     """
 
     max_pixels: int = MAX_PIXELS
     allow_truncated: bool = False
     background: str | None = None
     flat: bool = False
+    page: int | None = None
+    bands: tuple[int, ...] | None = None
 
     @property
     def flattens(self) -> bool:
@@ -46,7 +49,16 @@ class Reading:
     @property
     def meta(self) -> dict[str, Any]:
         """What changes pixels and is not as it is by default: feature files hold it beside the parameters."""
-        return {} if self.background in (None, BACKGROUND) else {"background": self.background}
+        background = None if self.background == BACKGROUND else self.background
+        bands = None if self.bands is None else list(self.bands)
+        told = {"background": background, "page": self.page, "bands": bands}
+        return {key: value for key, value in told.items() if value is not None}
+
+    @classmethod
+    def of_meta(cls, parameters: Mapping[str, Any]) -> Reading:
+        """Return how images were read that are described with a feature file's parameters, but for the background."""
+        bands = parameters.get("bands")
+        return cls(page=parameters.get("page"), bands=tuple(bands) if bands else None)
 
     def show(self, image: np.ndarray, remarks: list[Remark]) -> np.ndarray:
         """Return an image without alpha if so wanted; a remark is added where something shows through."""
@@ -112,7 +124,7 @@ class Source:
     @property
     def reads_files_only(self) -> bool:
         """Whether every image is a file, which another process can read too."""
-        return all(each.path != STANDARD_INPUT for each in self.inputs)
+        return not any(each.is_stream for each in self.inputs)
 
     def input(self, index: int) -> Input:
         """Return where an image comes from."""
@@ -135,7 +147,7 @@ class Source:
         """Return the header in an image's bytes, without decoding pixels."""
         from imgtool.image import probe
 
-        return self.isolated.probe(data) if self.isolated else probe(data)
+        return (self.isolated.probe if self.isolated else probe)(data, page=self.reading.page)
 
     @contextmanager
     def rows(self, index: int) -> Iterator[RowFile | None]:
@@ -144,8 +156,9 @@ class Source:
         from imgtool.image.alpha import has_alpha
         from imgtool.image.strips import open_rows
 
-        path = self.input(index).path
-        is_file = path != STANDARD_INPUT and not self.isolated and not self._size and os.path.isfile(path)
+        path, chosen = self.input(index).path, self.reading.page or self.reading.bands
+        is_file = not self.input(index).is_stream and os.path.isfile(path)
+        is_file = is_file and not (self.isolated or self._size or chosen)
         large = is_file and os.path.getsize(path) >= LARGE_PIXELS
         file = open_rows(path, max_pixels=self.reading.max_pixels) if large else None
         with file or nullcontext():
@@ -215,6 +228,8 @@ def source_of(
     *,
     max_pixels: int = MAX_PIXELS,
     allow_truncated: bool = False,
+    page: int | None = None,
+    bands: Sequence[int] | None = None,
     isolate: bool = False,
     resize: str | None = None,
     background: Any = None,
@@ -225,12 +240,16 @@ def source_of(
     """
     if isinstance(images, Source):
         return images.in_size(resize) if resize else images
-    reading = Reading(max_pixels, allow_truncated, color_text(background))
+    chosen = None if bands is None else tuple(bands)
+    reading = Reading(max_pixels, allow_truncated, color_text(background), page=page, bands=chosen)
     if not isinstance(images, str | os.PathLike):
         if hasattr(images, "dtype") and not isinstance(images, type) and images.ndim < 4:
             raise ImageError("is one array; several images come as a list or an iterator")
         first, images = _peek(images)
         if not isinstance(first, str | os.PathLike | None):
+            if page is not None or bands is not None:
+                wrong = "bands" if page is None else "page"
+                raise ParameterError(f"{wrong} is for files: arrays are taken as they are", parameters=(wrong,))
             return ArraySource(images, reading, resize)
     isolated = None
     if isolate:

@@ -1,12 +1,16 @@
 """Which images a command works on."""
 
 import codecs
+import importlib.util
 import io
 import os
+import socket
 
 import pytest
 
+from imgtool.batch import suffixes
 from imgtool.batch.inputs import Input, Inputs, expand
+from imgtool.batch.suffixes import IMAGE_SUFFIXES, SUFFIXES
 from imgtool.datasets.labels import Labels
 from imgtool.errors import ImageError, ParameterError
 
@@ -119,3 +123,78 @@ def test_F24_a_carriage_return_that_belongs_to_a_name(tmp_path, monkeypatch):
     (tmp_path / "Icon").touch()
     with pytest.raises(ParameterError, match="with and without the carriage return"):
         expand([], files_from="list")
+
+
+def test_links_to_folders_are_followed_unless_they_lead_back(tmp_path):
+    for name in ("data/cats/a.png", "elsewhere/dogs/b.png", "elsewhere/more/c.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    data = tmp_path / "data"
+    (data / "dogs").symlink_to(tmp_path / "elsewhere" / "dogs")
+    for name, target in {"self": data, "up": tmp_path, "root": "/", "gone": "nowhere"}.items():
+        (data / name).symlink_to(target)
+    (tmp_path / "elsewhere" / "dogs" / "back").symlink_to(data)
+    (tmp_path / "elsewhere" / "dogs" / "aside").symlink_to(tmp_path / "elsewhere" / "more")
+    found = [os.path.relpath(each.path, data) for each in expand([str(data)])]
+    assert found == ["cats/a.png", "dogs/aside/c.png", "dogs/b.png"]
+
+
+def test_folders_may_lie_deeper_than_python_calls_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = ["d/" * depth for depth in range(1, 1200)]
+    for folder in folders:
+        os.mkdir(folder)
+    with open(f"{folders[-1]}a.png", "wb"):
+        pass
+    try:
+        assert [each.stem for each in expand(["."])] == ["a"]
+    finally:  # pytest's own way of removing folders calls itself
+        os.remove(f"{folders[-1]}a.png")
+        for folder in reversed(folders):
+            os.rmdir(folder)
+
+
+def test_every_suffix_of_a_format_that_is_read_counts_and_others_are_a_remark(tmp_path):
+    for suffix in (*IMAGE_SUFFIXES, ".PNG", ".jxl", ".NEF", ".cr3", ".txt"):
+        (tmp_path / f"a{suffix}").touch()
+    for name in ("Thumbs.db", ".DS_Store", "@eaDir/a.jpg", "__MACOSX/a.jpg", ".AppleDouble/a.jpg", "lost+found/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = expand([str(tmp_path)])
+    heif = set() if importlib.util.find_spec("pillow_heif") else set(SUFFIXES["heic"])
+    assert {os.path.splitext(each.path)[1] for each in found} == IMAGE_SUFFIXES - heif | {".PNG"}
+    told = {each.detail.split(",")[0]: (each.count, each.by_rule) for each in found.remarks}
+    expected = {"JPEG XL": (1, False), "camera raw": (2, False), "not named as images": (1, True)}
+    assert told == expected | ({"HEIC": (len(heif), False)} if heif else {})
+
+
+def test_without_its_extra_heic_is_a_remark_that_names_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    suffixes._lacking.cache_clear()
+    (tmp_path / "a.heic").touch()
+    try:
+        (remark,) = expand([str(tmp_path)]).remarks
+    finally:
+        suffixes._lacking.cache_clear()
+    assert remark.detail == "HEIC, which needs the extra 'heif': pip install \"pillow-heif>=1.0\""
+
+
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_open_streams_are_read_by_their_names(folder, tmp_path):
+    (tmp_path / "a").write_bytes(b"file")
+    reader, writer = os.pipe()
+    os.write(writer, b"pipe")
+    os.close(writer)
+    one, other = socket.socketpair()
+    one.sendall(b"socket")
+    one.close()
+    with open(tmp_path / "a", "rb") as file, other:
+        for number, content in ((reader, b"pipe"), (file.fileno(), b"file"), (other.fileno(), b"socket")):
+            each = Input(f"{folder}/{number}")
+            assert (each.is_stream, each.read_bytes()) == (True, content)
+    os.close(reader)
+    with pytest.raises(ParameterError, match="the stream /dev/fd/7 can be read only once"):
+        expand([f"{folder}/7", "/dev/fd/7"])
+    with pytest.raises(ParameterError, match="standard input can be read only once"):
+        expand(["-", f"{folder}/0"])

@@ -24,6 +24,7 @@ EXTRAS = {
     "report": "matplotlib",
     "cluster": "distributed",
     "parquet": "pyarrow",
+    "heif": "pillow-heif",
 }
 OPENCV_WHEELS = (
     "opencv-python-headless",

@@ -14,7 +14,7 @@ from imgtool.cli.images import name_of
 from imgtool.cli.messages import complain, explain
 from imgtool.cli.tables import Row, write_rows
 from imgtool.errors import DataError, ImgtoolError, OutputError, ParameterError
-from imgtool.pipelines.search import METRICS, nearest_rows, open_table, query_vector, read_image
+from imgtool.pipelines.search import METRICS, nearest_rows, open_table, query_vector, read_image, reading_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +70,7 @@ def command(
     if query is None:
         write_rows(_pairs(table, file, threshold), format=format, columns=PAIRS)
         return
-    read = functools.cache(read_image)  # standard input can be read but once
+    read = functools.cache(lambda path: read_image(path, reading_of(table)))  # standard input can be read but once
     try:
         matches = nearest_rows(table, query_vector(table, query, read), top=top, metric=metric)
     except DataError as error:

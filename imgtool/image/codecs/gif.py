@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs import pillow
-from imgtool.image.codecs.header import Header
+from imgtool.image.codecs.header import Header, Page, require_page
 
 _BLOCK = re.compile(rb"[!,;]")
 _GRAPHIC_CONTROL = 0xF9
 
 
 @dataclass(frozen=True)
-class _First:
-    """What lies before the first frame's pixels: the canvas, the frame's box, its transparent index, its palette."""
+class _Frame:
+    """What lies before a frame's pixels: the canvas, the frame's box, its transparent index, its palette."""
 
     width: int
     height: int
@@ -36,16 +37,22 @@ class _First:
         return all(self.palette[i : i + 3] == bytes([i // 3] * 3) for i in range(0, len(self.palette), 3))
 
 
-def header(data: bytes) -> Header:
-    """Read size and channels; a frame that reaches past the canvas makes it larger."""
-    first = _first(data)
+def header(data: bytes, page: int | None = None) -> Header:
+    """Read size, channels and the number of frames; a frame that reaches past the canvas makes it larger."""
+    first, *others = _frames(data)
+    number = require_page(page, 1 + len(others))
+    shown = [first, *others[: number - 1]]
+    height, width = max(each.height for each in shown), max(each.width for each in shown)
     channels = (1 if first.is_gray else 3) + (first.key is not None)
-    return Header("gif", first.height, first.width, channels, "uint8")
+    pages = (Page("frame" if others else "image", first.width, first.height),) * (1 + len(others))
+    return Header("gif", height, width, channels, "uint8", page=number, pages=pages)
 
 
-def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
-    """Return the first frame."""
-    first = _first(data)
+def decode(data: bytes, *, allow_truncated: bool, page: int = 1) -> np.ndarray:
+    """Return a frame as it is displayed, over those before it."""
+    if page > 1:
+        return pillow.decode_stored(data, allow_truncated, page)
+    first = next(_frames(data))
     pixels = pillow.decode_stored(data, allow_truncated)
     if pixels.ndim == 2 and first.key is not None:
         return np.dstack([pixels, np.where(pixels == first.key, 0, 255)]).astype(np.uint8)
@@ -53,27 +60,33 @@ def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
     return pixels if covered else _on_background(pixels, first.box, data)
 
 
-def _first(data: bytes) -> _First:
-    """Go through the blocks up to the first frame. Raises ImageError when there is none."""
+def _frames(data: bytes) -> Iterator[_Frame]:
+    """Go through the blocks and yield each frame; the end of the file ends it. Raises ImageError without any."""
+    found = 0
     try:
         width, height, flags = struct.unpack_from("<HHB", data, 6)
-        palette, position, key = _palette(data, flags, 13), 13 + _palette_size(flags), None
+        common, position, key = _palette(data, flags, 13), 13 + _palette_size(flags), None
         while (block := _BLOCK.search(data, position)) and block[0] != b";":
             position = block.end()
             if block[0] == b",":
                 left, top, across, down, flags = struct.unpack_from("<HHHHB", data, position)
                 box = (left, top, left + across, top + down)
-                palette = _palette(data, flags, position + 9) if flags & 128 else palette
-                return _First(max(width, box[2]), max(height, box[3]), box, key, palette)
-            if data[position] == _GRAPHIC_CONTROL:
+                palette = _palette(data, flags, position + 9) if flags & 128 else common
+                yield _Frame(max(width, box[2]), max(height, box[3]), box, key, palette)
+                found += 1
+                position += 9 + (_palette_size(flags) if flags & 128 else 0)
+                key = None
+            elif data[position] == _GRAPHIC_CONTROL:
                 key = data[position + 5] if data[position + 2] & 1 else None
-            position += 1
+            position += 1  # the size of codes, or an extension's label
             while data[position]:
                 position += 1 + data[position]
             position += 1
     except (struct.error, IndexError):
-        raise ImageError("ends within its header") from None
-    raise ImageError("holds no frame")
+        if not found:
+            raise ImageError("ends within its header") from None
+    if not found:
+        raise ImageError("holds no frame")
 
 
 def _palette_size(flags: int) -> int:

@@ -4,27 +4,127 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from imgtool.errors import ImageError
 
-SIGNATURES = {
-    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "jpeg": re.compile(rb"\xff\xd8"),
-    "webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
-    "gif": re.compile(rb"GIF8[79]a"),
-    "bmp": re.compile(rb"BM"),
-    "jp2": re.compile(rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
-    "tiff": re.compile(rb"II[*+]\x00|MM\x00[*+]"),
-    "pnm": re.compile(rb"P[1-7Ff][\s#]"),
-    "npy": re.compile(rb"\x93NUMPY"),
+MAX_PIXELS = 178_000_000  # an image that has more is refused unless told otherwise
+
+# Format -> module of codecs with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
+# any, `metadata(content, found)`.
+#
+# png   OpenCV for 16 bits and plain 8 bits, else Pillow (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks
+#       by ourselves: whether all rows are there, and what there is of a cut file
+# jpeg  OpenCV for common ones that end as they should (the same bits, faster), else Pillow
+# webp  Pillow: it says when a file is cut, which OpenCV does not
+# jp2   Pillow, OpenCV for several components above 8 bits (Pillow makes them 8-bit); boxes by ourselves: palettes,
+#       order of channels, color space
+# gif   Pillow; sizes, transparent gray and background by ourselves
+# bmp, pnm, npy   short enough to read ourselves (readers differ on BMP's bit fields, runs and palettes; OpenCV ignores
+#       PNM's maxval)
+# tiff  tifffile for tags; strips, tiles, depths, predictors, photometry, palette, orientation by ourselves, since
+#       tifffile leaves most of it to a package of 40 MB; LZW, PackBits, Zstandard, fax, JPEG, WebP by Pillow's codecs,
+#       one strip at a time
+# avif, heic   Pillow and pillow-heif; sizes, depth and number of images by ourselves
+DECODERS = {
+    "png": "imgtool.image.codecs.png",
+    "jpeg": "imgtool.image.codecs.jpeg",
+    "webp": "imgtool.image.codecs.webp",
+    "gif": "imgtool.image.codecs.gif",
+    "bmp": "imgtool.image.codecs.bmp",
+    "jp2": "imgtool.image.codecs.jp2",
+    "tiff": "imgtool.image.codecs.tiff",
+    "pnm": "imgtool.image.codecs.pnm",
+    "npy": "imgtool.image.codecs.npy",
+    "avif": "imgtool.image.codecs.avif",
+    "heic": "imgtool.image.codecs.heic",
 }
+
+_SIGNATURES = {
+    "png": rb"\x89PNG\r\n\x1a\n",
+    "jpeg": rb"\xff\xd8",
+    "webp": rb"RIFF....WEBP",
+    "gif": rb"GIF8[79]a",
+    "bmp": rb"BM",
+    "jp2": rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
+    "tiff": rb"II[*+]\x00|MM\x00[*+]",
+    "pnm": rb"P[1-7Ff][\s#]",
+    "npy": rb"\x93NUMPY",
+}
+SIGNATURES = {name: re.compile(signature, re.DOTALL) for name, signature in _SIGNATURES.items()}
+
+# The brands of ISO's media files: what each holds.
+_BRANDS = {
+    "avif": (b"avif", b"avis"),
+    "heic": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
+    "camera raw (CR3)": (b"crx ",),
+}
+
+# What else is known by its first bytes, so that it is refused by its name. Signatures of two bytes come last.
+_UNREAD = {
+    "JPEG XL": rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n",
+    "camera raw (RAF)": rb"FUJIFILMCCD-RAW",
+    "camera raw (ORF)": rb"IIR[OS]|MMOR",
+    "camera raw (RW2)": rb"IIU\x00",
+    "camera raw (CRW)": rb"II\x1a\x00\x00\x00HEAPCCDR",
+    "camera raw (X3F)": rb"FOVb",
+    "camera raw (MRW)": rb"\x00MRM",
+    "PSD": rb"8BPS",
+    "ICO": rb"\x00\x00[\x01\x02]\x00[^\x00]\x00",
+    "PDF": rb"[\s\S]{0,1000}?%PDF-",
+    "EPS": rb"%!PS|\xc5\xd0\xd3\xc6",
+    "SVG": rb"(?:\xef\xbb\xbf)?\s*<(?:svg|[?!][\s\S]{0,2000}?<svg)",
+    "OpenEXR": rb"\x76\x2f\x31\x01",
+    "Radiance HDR": rb"#\?R(?:ADIANCE|GBE)",
+    "JPEG XR": rb"II\xbc[\x00\x01]",
+    "DDS": rb"DDS ",
+    "QOI": rb"qoif",
+    "FITS": rb"SIMPLE  =",
+    "ICNS": rb"icns",
+    "DjVu": rb"AT&TFORM",
+    "FLIF": rb"FLIF",
+    "BPG": rb"BPG\xfb",
+    "XCF": rb"gimp xcf ",
+    "JPEG-LS": rb"\xff\xd8\xff\xf7",
+    "a GZIP archive": rb"\x1f\x8b",
+    "a ZIP archive": rb"PK\x03\x04",
+    "Sun raster": rb"\x59\xa6\x6a\x95",
+    "PCX": rb"\x0a[\x00\x02-\x05][\x00\x01][\x01\x02\x04\x08]",
+    "SGI": rb"\x01\xda[\x00\x01][\x01\x02]",
+    # no color map or one of 24 or 32 bits, a known type, and a depth
+    "TGA": rb".(?:\x00[\x02\x03\x0a\x0b].{5}|\x01[\x01\x09]...\x01[\x18\x20]).{8}[\x08\x0f\x10\x18\x20][\x00-\x3f]",
+}
+_UNREAD_SIGNATURES = {name: re.compile(signature, re.DOTALL) for name, signature in _UNREAD.items()}
+_HEAD_BYTES = 4096  # in which a signature stands
+
+# The names of an image's bands, by their number.
+BANDS = {
+    1: ("gray",),
+    2: ("gray", "alpha"),
+    3: ("red", "green", "blue"),
+    4: ("red", "green", "blue", "alpha"),
+}
+
+
+# Formats whose files may hold several pages, frames or images: `header` and `decode` of their modules take `page`.
+PAGED = frozenset({"png", "jpeg", "webp", "gif", "tiff", "pnm", "avif", "heic"})
+
+
+class Page(NamedTuple):
+    """What one page, frame or image of a file is, and its size as it is displayed."""
+
+    kind: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
 class Header:
     """What a file says of itself before its pixels are decoded.
 
-    orientation is EXIF's, 1 to 8, as stored; profile is the name or size of a color profile, None without one.
+    orientation is EXIF's, 1 to 8, as stored; profile is the name or size of a color profile, None without one; page is
+    the number of the page described, counted from 1; pages are all that the file holds; bands are the names of the
+    samples of a pixel: the last are those beyond color and alpha, which `channels` does not count.
     """
 
     format: str
@@ -34,6 +134,21 @@ class Header:
     dtype: str
     orientation: int = 1
     profile: str | None = None
+    page: int = 1
+    pages: tuple[Page, ...] = ()
+    bands: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        pages = self.pages or (Page("image", self.width, self.height),)
+        object.__setattr__(self, "pages", tuple(Page(*each) for each in pages))
+        object.__setattr__(self, "bands", tuple(self.bands) or BANDS.get(self.channels, ()))
+
+
+def require_page(page: int | None, count: int) -> int:
+    """Return the number of the page to read, the first unless told otherwise. Raises ImageError without that page."""
+    if page is not None and page > count:
+        raise ImageError(f"has no page {page}: it holds {count}")
+    return page or 1
 
 
 def format_of_bytes(data: bytes) -> str:
@@ -41,4 +156,23 @@ def format_of_bytes(data: bytes) -> str:
     for name, signature in SIGNATURES.items():
         if signature.match(data):
             return name
-    raise ImageError(f"is no image that imgtool reads ({', '.join(SIGNATURES)})")
+    head = bytes(data[:_HEAD_BYTES])
+    name = _format_of_brands(head) if head[4:8] == b"ftyp" else ""
+    if name in DECODERS:
+        return name
+    for unread, pattern in _UNREAD_SIGNATURES.items():
+        if not name and pattern.match(head):
+            name = unread
+    if name:
+        raise ImageError(f"is {name}, which imgtool does not read (it reads {', '.join(DECODERS)})")
+    raise ImageError(f"is no image that imgtool reads ({', '.join(DECODERS)})")
+
+
+def _format_of_brands(head: bytes) -> str:
+    """Return what a media file is by its brands: the first that is known, the main one before the others."""
+    end = int.from_bytes(head[:4], "big")
+    for brand in [head[8:12], *(head[k : k + 4] for k in range(16, min(end, len(head)), 4))]:
+        for name, brands in _BRANDS.items():
+            if brand in brands:
+                return name
+    return "a video or another media file"

@@ -1,6 +1,6 @@
 """JPEG: pixels through OpenCV or Pillow; its segments by ourselves, so that what is not read is refused by its name.
 
-Source: ITU-T T.81 (JPEG), annex B; T.87 (JPEG-LS).
+Sources: ITU-T T.81 (JPEG), annex B; T.87 (JPEG-LS); CIPA DC-007 (several pictures in one file, MPO).
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ import math
 import re
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
 
 import cv2
 import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs import pillow
-from imgtool.image.codecs.header import Header
+from imgtool.image.codecs.header import Header, Page, require_page
 from imgtool.image.codecs.orientation import require_supported, upright
 from imgtool.image.exif import PREFIX
 from imgtool.image.resolution import Resolution
@@ -33,6 +34,8 @@ _ICC_MARK = b"ICC_PROFILE\0"
 _ICC_HEAD = len(_ICC_MARK) + 2  # bytes of a segment before its part of a profile: mark, number, how many parts
 _IPTC = b"8BIM\x04\x04"  # Photoshop's block of it
 _UNITS = {1: "inch", 2: "centimeter"}
+_HEAD_BYTES = 1 << 20  # in which the size of a picture among others must stand
+_PICTURES = 0xB002  # the tag of the table of pictures, 16 bytes each
 _PROGRESSIVE = 0xC2
 _COMMON = {0xC0, 0xC1, _PROGRESSIVE}  # without lossless and arithmetic ones
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # that ends the data of a scan
@@ -44,28 +47,74 @@ _FRAMES = {
 }  # fmt: skip
 
 
-def header(data: bytes) -> Header:
-    """Read size, channels and orientation."""
-    return pillow.header(_plain(data))
+def header(data: bytes, page: int | None = None) -> Header:
+    """Read size, channels, orientation and the number of pictures."""
+    places = _pictures(data)
+    number = require_page(page, len(places))
+    found = pillow.header(_plain(data[places[number - 1]]))
+    return replace(found, page=number, pages=_pages(data, places))
 
 
-def size(data: bytes) -> tuple[int, int]:
+def quick_header(data: bytes, page: int | None = None) -> Header:
+    """Return size as stored, the largest if there are several frames, and the pictures; not channels, orientation."""
+    places = _pictures(data)
+    number = require_page(page, len(places))
+    height, width = _size(data if number == 1 else data[places[number - 1]])
+    pages = _pages(data, places) if len(places) > 1 else ()
+    return Header("jpeg", height, width, 3, "uint8", page=number, pages=pages)
+
+
+def decode(data: bytes, *, allow_truncated: bool, page: int = 1) -> np.ndarray:
+    """Return the pixels, upright."""
+    plain = _plain(data if page == 1 else data[_pictures(data)[page - 1]])
+    image = _by_opencv(plain)
+    return pillow.decode(plain, allow_truncated=allow_truncated) if image is None else image
+
+
+def _size(data: bytes) -> tuple[int, int]:
     """Return height and width as stored, the largest if there are several frames."""
     frames = [data[begin + 4 : end] for marker, begin, end in _segments(data) if marker in _READ]
     sides = [(int.from_bytes(each[1:3], "big"), int.from_bytes(each[3:5], "big")) for each in frames]
     return max(sides, key=math.prod, default=(0, 0))
 
 
-def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
-    """Return the pixels, upright."""
-    plain = _plain(data)
-    image = _by_opencv(plain)
-    return pillow.decode(plain, allow_truncated=allow_truncated) if image is None else image
+def _pages(data: bytes, places: list[slice]) -> tuple[Page, ...]:
+    """Return what the file holds."""
+    sizes = [_size(data[each.start : min(each.stop, each.start + _HEAD_BYTES)]) for each in places]
+    return tuple(Page("image", width, height) for height, width in sizes)
 
 
-def metadata(data: Content, found: Found) -> None:
-    """Find profile, EXIF, XMP, resolution and comments in the segments before the first scan."""
+def _pictures(data: bytes) -> list[slice]:
+    """Return where each picture lies; the first is the file's own, which begins it."""
+    places = [slice(0, len(data))]
+    for marker, begin, end in _segments(data):
+        if marker == _APP2 and data[begin + 4 : begin + 8] == b"MPF\0":
+            try:
+                for size, offset in _table_of_pictures(data[begin + 8 : end]):
+                    first = begin + 8 + offset
+                    if offset and data[first : first + 2] == b"\xff\xd8":
+                        places.append(slice(first, first + size))
+            except (KeyError, struct.error):
+                break
+    return places
+
+
+def _table_of_pictures(block: bytes) -> Iterator[tuple[int, int]]:
+    """Yield size and offset of each picture that a block of MPF data names."""
+    order = {b"II": "<", b"MM": ">"}[block[:2]]
+    (directory,) = struct.unpack_from(order + "I", block, 4)
+    (count,) = struct.unpack_from(order + "H", block, directory)
+    for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+        tag, _, length, place = struct.unpack_from(order + "HHII", block, entry)
+        if tag == _PICTURES:
+            for begin in range(place, min(place + length, len(block) - 15), 16):
+                yield struct.unpack_from(order + "4xII", block, begin)
+
+
+def metadata(data: Content, found: Found, page: int | None = None) -> None:
+    """Find profile, EXIF, XMP, resolution and comments in the segments before a picture's first scan."""
     whole = bytes(data[:])
+    whole = whole[_pictures(whole)[(page or 1) - 1]]
     parts: dict[int, bytes] = {}
     for marker, begin, end in _segments(whole):
         body = whole[begin + 4 : end]
@@ -100,6 +149,11 @@ def _leave_out(marker: int, body: bytes, found: Found) -> None:
         found.leave_out(f"segment APP{marker - _APP0}", "it is not kept", by_rule=True)
 
 
+def declared_bytes(head: bytes, _: BinaryIO | None) -> int:
+    """Return how many bytes the pixels take."""
+    return 4 * math.prod(_size(head))
+
+
 def _by_opencv(data: bytes) -> np.ndarray | None:
     """Return the pixels, upright, of a common JPEG that goes on to its end; None for another.
 
@@ -118,7 +172,7 @@ def _by_opencv(data: bytes) -> np.ndarray | None:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         return None
-    if image is None or image.shape[:2] != size(data):
+    if image is None or image.shape[:2] != _size(data):
         return None
     has_orientation = any(marker == _APP1 for marker, _, _ in segments)
     return upright(np.asarray(image), pillow.stored_orientation(data) if has_orientation else 1)

@@ -7,13 +7,17 @@ import io
 import numpy as np
 
 from imgtool.errors import ImageError
-from imgtool.image.codecs.header import Header
+from imgtool.image.codecs.header import BANDS, Header
+
+_MOST_SAMPLES = 4096  # of a pixel
 
 
 def header(data: bytes) -> Header:
     """Read shape and type."""
     shape, dtype, _, _ = layout_of(data)
-    return Header("npy", shape[0], shape[1], shape[2] if len(shape) == 3 else 1, _shown_type(dtype).name)
+    channels = shape[2] if len(shape) == 3 else 1
+    bands = BANDS.get(channels, ("unspecified",) * channels)
+    return Header("npy", shape[0], shape[1], channels, _shown_type(dtype).name, bands=bands)
 
 
 def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
@@ -46,7 +50,7 @@ def layout_of(data: bytes) -> tuple[tuple[int, ...], np.dtype, bool, int]:
         raise ImageError("holds Python objects; imgtool unpickles nothing")
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise ImageError(f"holds {dtype}, not real numbers")
-    if not 2 <= len(shape) <= 3 or (len(shape) == 3 and not 1 <= shape[2] <= 4):
+    if not 2 <= len(shape) <= 3 or (len(shape) == 3 and not 1 <= shape[2] <= _MOST_SAMPLES):
         raise ImageError(f"has the shape {shape}; an image is (height, width) or (height, width, 1 to 4 channels)")
     return shape, dtype, fortran, stream.tell()
 

@@ -1,4 +1,4 @@
-"""What Pillow decodes: JPEG, WebP, PNG of 8 bits and fewer, codestreams of JPEG 2000, and the pixels of GIF.
+"""What Pillow decodes: JPEG, WebP, PNG of 8 bits and fewer, codestreams of JPEG 2000, the pixels of GIF and AVIF.
 
 Pillow's modes become arrays here; a mode that would lose depth or meaning is refused.
 """
@@ -16,7 +16,7 @@ from imgtool.image.codecs.orientation import TAG, displayed_size, require_suppor
 from imgtool.image.codecs.photometry import cmyk_to_rgb
 from imgtool.image.shared_setting import SharedSetting
 
-FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "jp2": "JPEG2000"}
+FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "gif": "GIF", "jp2": "JPEG2000", "avif": "AVIF"}
 _NAMES = {pillow: name for name, pillow in FORMATS.items()}
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 3, "YCbCr": 3, "I;16": 1}
 _DIRECT = {"L", "LA", "RGB", "RGBA", "I;16"}
@@ -44,11 +44,11 @@ def header(data: bytes) -> Header:
         return Header(name, height, width, channels, dtype, orientation, f"{len(profile)} bytes" if profile else None)
 
 
-def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
-    """Return the pixels of the first frame, upright."""
+def decode(data: bytes, *, allow_truncated: bool, page: int = 1) -> np.ndarray:
+    """Return the pixels of a frame, upright."""
     with open_image(data, list(FORMATS.values())) as image:
         orientation = _orientation(image)
-        return upright(_load(image, allow_truncated), orientation)
+        return upright(_load(image, allow_truncated, page), orientation)
 
 
 def stored_orientation(data: bytes) -> int:
@@ -57,17 +57,27 @@ def stored_orientation(data: bytes) -> int:
         return _orientation(image)
 
 
-def decode_stored(data: bytes, allow_truncated: bool) -> np.ndarray:
-    """Return the pixels as they are stored, neither turned nor with a transparent color."""
+def frames(data: bytes) -> int:
+    """Return how many frames there are."""
     with open_image(data, list(FORMATS.values())) as image:
-        return _load(image, allow_truncated)
+        return int(getattr(image, "n_frames", 1))
 
 
-def _load(image: Image.Image, allow_truncated: bool) -> np.ndarray:
-    """Decode the pixels."""
+def decode_stored(data: bytes, allow_truncated: bool, page: int = 1) -> np.ndarray:
+    """Return the pixels of a frame as they are stored, neither turned nor with a transparent color."""
+    with open_image(data, list(FORMATS.values())) as image:
+        return _load(image, allow_truncated, page)
+
+
+def _load(image: Image.Image, allow_truncated: bool, page: int) -> np.ndarray:
+    """Decode the pixels of a frame."""
     try:
         with _truncation.at(allow_truncated):
+            if page > 1:
+                image.seek(page - 1)
             image.load()
+    except EOFError:
+        raise ImageError(f"is cut before its frame {page}", hint="truncated") from None
     except OSError as error:
         if "truncated" in str(error) or "broken" in str(error):
             raise ImageError("is cut or damaged", hint="truncated") from None

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imgtool.errors import ImageError
-from imgtool.image.codecs.header import Header
-from imgtool.image.codecs.orientation import displayed_size, from_exif, upright
+from imgtool.image.codecs.header import Header, Page, require_page
+from imgtool.image.codecs.orientation import displayed_size, from_exif, require_supported, upright
 from imgtool.image.codecs.png_chunks import TEXTS, PngChunks, is_complete, may_be_complete, minimal, walk
 from imgtool.image.ifd import MAX_VALUE_BYTES, Content
 from imgtool.image.resolution import Resolution
@@ -31,20 +31,36 @@ _OF_PIXELS = {b"tRNS", b"bKGD", b"sBIT", b"hIST", b"sPLT", b"tIME", b"acTL", b"f
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
-def header(data: bytes) -> Header:
-    """Read size, channels and depth from the IHDR, tRNS and eXIf chunks."""
+def header(data: bytes, page: int | None = None) -> Header:
+    """Read size, channels, depth and the number of frames from the IHDR, tRNS, eXIf and acTL chunks."""
     chunks = walk(data, check=False)
     channels = _CHANNELS[chunks.color] + (b"tRNS" in chunks.kept and chunks.color in (0, 2, 3))
     orientation = _orientation(data, chunks)
     height, width = displayed_size(orientation, chunks.height, chunks.width)
     dtype = "uint16" if chunks.depth == 16 else "uint8"
     profile = f"{len(chunks.kept[b'iCCP'])} bytes" if b"iCCP" in chunks.kept else None
-    return Header("png", height, width, channels, dtype, orientation, profile)
+    pages = _pages(chunks, width, height)
+    number = require_page(page, len(pages))
+    return Header("png", height, width, channels, dtype, orientation, profile, number, pages)
 
 
-def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
-    """Return the pixels."""
+def _pages(chunks: PngChunks, width: int, height: int) -> tuple[Page, ...]:
+    """Return what the file holds: an image, or frames, of which the image may be the first."""
+    declared = int.from_bytes(chunks.kept.get(b"acTL", b"")[:4], "big")
+    frames = min(declared, chunks.frames)
+    if chunks.is_animated and frames:
+        return (Page("frame" if frames > 1 else "image", width, height),) * frames
+    return Page("image", width, height), *(Page("frame", width, height),) * frames
+
+
+def decode(data: bytes, *, allow_truncated: bool, page: int = 1) -> np.ndarray:
+    """Return the pixels, of the default image or of another frame."""
     chunks = walk(data, check=not allow_truncated)
+    if page > 1:
+        require_supported(chunks.depth < 16, "frames of 16 bits")
+        from imgtool.image.codecs import pillow
+
+        return upright(pillow.decode_stored(data, allow_truncated, page), _orientation(data, chunks))
     if not allow_truncated and not (chunks.ended and may_be_complete(chunks)):
         raise ImageError("is cut: the end of the PNG is missing", hint="truncated")
     if chunks.depth == 16:

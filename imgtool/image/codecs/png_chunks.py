@@ -26,7 +26,10 @@ _DEFLATE_RATIO = 1032  # deflate packs at most so many bytes into one
 
 @dataclass
 class PngChunks:
-    """The chunks that matter: ancillary ones are kept by name, the first of each; data are those of IDAT."""
+    """The chunks that matter: ancillary ones are kept by name, the first of each; data are those of IDAT.
+
+    frames: how many an animation has; is_animated: the image itself is its first.
+    """
 
     width: int = 0
     height: int = 0
@@ -34,6 +37,8 @@ class PngChunks:
     color: int = 0
     interlaced: bool = False
     ended: bool = False
+    frames: int = 0
+    is_animated: bool = False
     kept: dict[bytes, bytes] = field(default_factory=dict)
     data: list[bytes] = field(default_factory=list)
 
@@ -60,6 +65,9 @@ def walk(data: bytes, *, check: bool) -> PngChunks:
         if name == b"IHDR" and length == 13 and not chunks.width:
             chunks.width, chunks.height, chunks.depth, chunks.color = struct.unpack_from(">IIBB", body)
             chunks.interlaced = body[12] == 1
+        elif name == b"fcTL":
+            chunks.frames += 1
+            chunks.is_animated |= not chunks.data
         elif name == b"IEND":
             chunks.ended = True
             break

@@ -7,14 +7,18 @@ Sources: the Netpbm manual pages pbm(5), pgm(5), ppm(5), pam(5); Debevec's PFM d
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from imgtool.errors import ImageError
-from imgtool.image.codecs.header import Header
+from imgtool.image.codecs.header import BANDS, SIGNATURES, Header, Page, require_page
 
 _TOKEN = re.compile(rb"(?:\s|#[^\n\r]*[\n\r])*([^\s#]+)")
+_HEAD_BYTES = 100_000  # in which the header of an image after another must end
+_MOST_IMAGES = 10_000  # that are looked for
+_MOST_SAMPLES = 4096  # of a pixel
 _PAM_CHANNELS = {
     "BLACKANDWHITE": 1,
     "GRAYSCALE": 1,
@@ -37,16 +41,48 @@ class Layout:
     offset: int
     scale: float = 1.0
 
+    @property
+    def end(self) -> int | None:
+        """Where the samples end; None when they are text, after which no other image comes."""
+        if self.kind in "123":
+            return None
+        if self.kind == "4":
+            return self.offset + (self.width + 7) // 8 * self.height
+        size = 4 if self.kind in "Ff" else 2 if self.maxval > 255 else 1
+        return self.offset + self.width * self.height * self.channels * size
 
-def header(data: bytes) -> Header:
-    """Read size, channels and depth."""
-    layout = layout_of(data)
+
+def header(data: bytes, page: int | None = None) -> Header:
+    """Read size, channels, depth, and how many images follow each other."""
+    images = list(_images(data))
+    number = require_page(page, len(images))
+    layout = images[number - 1][1]
     dtype = "float32" if layout.kind in "Ff" else "uint16" if layout.maxval > 255 else "uint8"
-    return Header("pnm", layout.height, layout.width, layout.channels, dtype)
+    pages = tuple(Page("image", each.width, each.height) for _, each in images)
+    bands = BANDS.get(layout.channels, ("unspecified",) * layout.channels)
+    return Header("pnm", layout.height, layout.width, layout.channels, dtype, page=number, pages=pages, bands=bands)
 
 
-def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
+def _images(data: bytes) -> Iterator[tuple[int, Layout]]:
+    """Yield where each image begins, and its header."""
+    begin = 0
+    for _ in range(_MOST_IMAGES):
+        try:
+            layout = layout_of(data[begin : begin + _HEAD_BYTES] if begin else data)
+        except ImageError:
+            if not begin:
+                raise
+            return  # bytes behind the image that are no other
+        yield begin, layout
+        if layout.end is None or not SIGNATURES["pnm"].match(data, begin + layout.end):
+            return
+        begin += layout.end
+
+
+def decode(data: bytes, *, allow_truncated: bool, page: int = 1) -> np.ndarray:
     """Read the samples."""
+    if page > 1:
+        data = data[list(_images(data))[page - 1][0] :]
     layout = layout_of(data)
     shape = (layout.height, layout.width) + ((layout.channels,) if layout.channels > 1 else ())
     if layout.kind in "Ff":
@@ -103,7 +139,7 @@ def _pam_layout(data: bytes) -> Layout:
     except KeyError as missing:
         raise ImageError(f"has no {missing.args[0]} in its header") from None
     kind = fields.get("TUPLTYPE", "")
-    if (kind and _PAM_CHANNELS.get(kind) != depth) or not 1 <= depth <= 4:
+    if not 1 <= depth <= _MOST_SAMPLES or (depth <= 4 and kind and _PAM_CHANNELS.get(kind) != depth):
         raise ImageError(f"has a feature that imgtool does not read: PAM of type {kind or 'none'} and depth {depth}")
     return Layout("7", width, height, depth, _require_maxval(maxval), end.end())
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import io
 import logging
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import tifffile
 
 from imgtool.errors import ImageError
-from imgtool.image.codecs.header import Header
+from imgtool.image.codecs import jpeg
+from imgtool.image.codecs.header import BANDS, Header, Page, require_page
 from imgtool.image.codecs.orientation import displayed_size, require_supported, upright
 from imgtool.image.codecs.photometry import (
     FULL_RANGE,
@@ -26,9 +29,10 @@ from imgtool.image.codecs.photometry import (
 )
 from imgtool.image.codecs.pillow import open_image, to_array
 from imgtool.image.codecs.tiff_codecs import is_image
+from imgtool.image.codecs.tiff_pages import LINEAR_RAW, RAW, REDUCED, Directory, directories
 from imgtool.image.codecs.tiff_samples import sample_type, samples
 from imgtool.image.exif import block_of_tiff, has_maker_note, resolution_in
-from imgtool.image.ifd import Content, DamagedError, first_directory, layout_of, numbers, value
+from imgtool.image.ifd import Content, DamagedError, FileContent, directory, layout_of, numbers, value
 
 if TYPE_CHECKING:
     from imgtool.image.found import Found
@@ -45,28 +49,84 @@ _KEPT = {
     42112: ("GDAL's metadata", "nodata"), 42113: ("GDAL's nodata value", "nodata"), 33723: ("IPTC", ""),
 }  # fmt: skip
 _OLD_JPEG = 6
+_CANON_RAW = b"CR"  # after the header of CR2, whose first page is a preview that is not called one
 _FLOAT = 3
 
 # tifffile reports what is odd in a file to the log; what matters comes as an error, in one line.
 logging.getLogger("tifffile").disabled = True
 
 
-def header(data: bytes) -> Header:
-    """Read the first page's tags."""
+def header(data: bytes, page: int | None = None) -> Header:
+    """Read the tags of a page, and what the other pages are."""
     with _open(data) as file:
-        page = _page(file)
-        orientation = _orientation(page)
-        height, width = displayed_size(orientation, page.imagelength, page.imagewidth)
-        channels = 3 if page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB) else 1
-        channels += _alpha_kind(page) is not None
-        dtype = _shown_type(page)
-        tag = page.tags.get(34675)
-        return Header("tiff", height, width, channels, dtype, orientation, f"{len(tag.value)} bytes" if tag else None)
+        found = directories(data)
+        number = _number(page, found, data)
+        pages = tuple(_described(each, len(found)) for each in found)
+        if picture := _embedded_jpeg(data, found[number - 1 : number]):
+            return replace(jpeg.header(picture), format="tiff", page=number, pages=pages)
+        shown = _page(file, number, found)
+        orientation = _orientation(shown)
+        height, width = displayed_size(orientation, shown.imagelength, shown.imagewidth)
+        bands = _bands(shown)
+        channels = _color_bands(shown) + (_alpha_place(shown) is not None)
+        dtype = _shown_type(shown)
+        tag = shown.tags.get(34675)
+        profile = f"{len(tag.value)} bytes" if tag else None
+        return Header("tiff", height, width, channels, dtype, orientation, profile, number, pages, bands)
 
 
-def metadata(data: Content, found: Found) -> None:
-    """Find the first page's profile, EXIF, XMP, resolution and georeference."""
-    layout, own = layout_of(data), first_directory(data)
+def _described(directory: Directory, count: int) -> Page:
+    """Return what a page is; a single one is an image."""
+    return Page("image" if count == 1 and directory.kind == "page" else directory.kind, *directory.size)
+
+
+def _number(page: int | None, found: list[Directory], data: Content) -> int:
+    """Return the number of the page to read: the first that is no reduced version of another, unless told otherwise.
+
+    Raises ImageError where that is no picture yet, naming the preview that there is.
+    """
+    if page is not None:
+        require_page(page, max(1, len(found)))
+        if found and found[page - 1].kind in RAW:
+            raise ImageError(f"its page {page} is a {found[page - 1].kind}, which imgtool does not read")
+        return page
+    kinds = [each.kind for each in found]
+    number = next((number for number, kind in enumerate(kinds, 1) if kind != REDUCED), 1)
+    is_canon = data[8:10] == _CANON_RAW
+    if not kinds or not (is_canon or kinds[number - 1] in RAW):
+        return number
+    what = "linear raw samples" if not is_canon and kinds[number - 1] == LINEAR_RAW else "a color filter array"
+    text = f"its full picture is {what}, which imgtool does not read"
+    previews = [k for k, kind in enumerate(kinds, 1) if kind not in RAW]
+    if not previews:
+        raise ImageError(text)
+    largest = max(previews, key=lambda k: math.prod(found[k - 1].size))
+    raise ImageError(f"{text}; page {largest} reads the preview", parameters=("page",))
+
+
+def _embedded_jpeg(data: bytes, page: list[Directory]) -> bytes | None:
+    """Return the JPEG file that a page of a camera's raw file is, None for other pages."""
+    for each in page:
+        begin, size = each.old_jpeg or (0, 0)
+        camera = data[8:10] == _CANON_RAW or each.kind == REDUCED
+        if camera and size and data[begin : begin + 2] == b"\xff\xd8":
+            return data[begin : begin + size]
+    return None
+
+
+def declared_bytes(head: bytes, file: BinaryIO | None) -> int:
+    """Return how many bytes the pages take; of a stream whose tags come later, where these are."""
+    found = directories(FileContent(file) if file else head)
+    if not found:
+        big = head[2:4] in (b"+\0", b"\0+")
+        return int.from_bytes(head[8:16] if big else head[4:8], "little" if head[:2] == b"II" else "big")
+    return 2 * sum(each.bytes for each in found)
+
+
+def metadata(data: Content, found: Found, page: int | None = None) -> None:
+    """Find the profile, EXIF, XMP, resolution and georeference of the page that is read."""
+    pages = directories(data)
+    layout, own = layout_of(data), directory(data, layout_of(data), pages[_number(page, pages, data) - 1].offset)
     entries = own.entries
     if _ORIENTATION in entries:
         found.orientation = numbers(data, layout, entries[_ORIENTATION])[0]
@@ -97,23 +157,31 @@ def _shown_type(page: Any) -> str:
     return "uint8" if page.photometric == _PALETTE else _as_numbers(np.zeros(0, sample_type(page))).dtype.name
 
 
-def decode(data: bytes, *, allow_truncated: bool) -> np.ndarray:
-    """Return the first page's pixels."""
+def decode(data: bytes, *, allow_truncated: bool, page: int = 1, every_band: bool = False) -> np.ndarray:
+    """Return a page's pixels; every_band: with all samples, in the order of the file."""
     with _open(data) as file:
-        page = _page(file)
-        if int(page.compression) == _OLD_JPEG:
-            return _by_pillow(data, page)
-        return upright(_meaning(page, samples(data, page, allow_truncated=allow_truncated)), _orientation(page))
+        found = directories(data)
+        if picture := _embedded_jpeg(data, found[page - 1 : page]):
+            return jpeg.decode(picture, allow_truncated=allow_truncated)
+        shown = _page(file, page, found)
+        if int(shown.compression) == _OLD_JPEG:
+            require_supported(page == 1, "old-style JPEG-compressed TIFF of a further page")
+            return _by_pillow(data, shown)
+        stored = samples(data, shown, allow_truncated=allow_truncated)
+        return upright(_meaning(shown, stored, every_band), _orientation(shown))
 
 
 def plain_rows(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int] | None:
-    """Return shape, stored type and offset when the first page's samples are the picture's rows as they stand.
+    """Return shape, stored type and offset when the only page's samples are the picture's rows as they stand.
 
     That is gray or color, with alpha or without, upright, of whole bytes, in uncompressed strips that follow each
     other. Of anything else return None.
     """
     with _open(file) as whole:
-        page = _page(whole)
+        found = directories(FileContent(file))
+        if len(found) != 1:
+            return None
+        page = _page(whole, 1, found)
         count, colors = page.samplesperpixel, {_BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric))
         plain = page.is_final and not page.is_tiled and sum(page.databytecounts) == page.nbytes
         alpha = [_UNASSOCIATED] if count != colors else []
@@ -132,11 +200,14 @@ def _open(source: bytes | BinaryIO) -> tifffile.TiffFile:
         raise ImageError(f"has a broken TIFF header: {error}") from None
 
 
-def _page(file: tifffile.TiffFile) -> Any:
-    """Return the first page, whose header must make sense."""
+def _page(file: tifffile.TiffFile, number: int, found: list[Directory]) -> Any:
+    """Return a page, whose header must make sense."""
     if not len(file.pages):
         raise ImageError("holds no page")
     page: Any = file.pages[0]
+    if number > 1:
+        file.filehandle.seek(found[number - 1].offset)
+        page = tifffile.TiffPage(file, number - 1)
     if page.imagewidth < 1 or page.imagelength < 1:
         raise ImageError("has no size in its header")
     if 262 not in page.tags and not (page.samplesperpixel == 1 and page.sampleformat == _FLOAT):
@@ -151,36 +222,50 @@ def _orientation(page: Any) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _alpha_kind(page: Any) -> int | None:
-    """Return whether the first extra sample is associated or unassociated alpha; None when it is no alpha."""
+def _color_bands(page: Any) -> int:
+    """Return how many bands the color makes when it is shown."""
+    return 3 if page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB) else 1
+
+
+def _alpha_place(page: Any) -> int | None:
+    """Return which of the extra samples is alpha; None without one."""
     kinds = [int(kind) for kind in page.extrasamples]
-    return kinds[0] if kinds and kinds[0] in (_ASSOCIATED, _UNASSOCIATED) else None
+    return next((place for place, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
 
 
-def _meaning(page: Any, samples: np.ndarray) -> np.ndarray:
-    """Turn samples into a picture: palette, photometry, depth, alpha."""
+def _bands(page: Any) -> tuple[str, ...]:
+    """Return the names of all bands, in the order of the file."""
+    names = list(BANDS[_color_bands(page)])
+    extra = max(0, page.samplesperpixel - _COLORS.get(int(page.photometric), 1))
+    alpha = _alpha_place(page)
+    return (*names, *("alpha" if place == alpha else "unspecified" for place in range(extra)))
+
+
+def _meaning(page: Any, samples: np.ndarray, every_band: bool) -> np.ndarray:
+    """Turn samples into a picture: palette, photometry, depth, alpha; every_band: further samples after its color."""
     photometric, bits = int(page.photometric), int(page.bitspersample)
     require_supported(photometric in _COLORS, f"photometric interpretation {photometric}")
-    colors = _COLORS[photometric]
+    colors, place = _COLORS[photometric], _alpha_place(page)
     if samples.shape[2] < colors:
         raise ImageError(f"has {samples.shape[2]} samples a pixel, fewer than its colors")
-    alpha = samples[:, :, colors : colors + 1] if _alpha_kind(page) and samples.shape[2] > colors else None
-    color = samples[:, :, :colors]
+    color, extra = samples[:, :, :colors], samples[:, :, colors:]
+    place = place if place is not None and place < extra.shape[2] else None
+    if not every_band:
+        extra, place = (extra[:, :, :0], None) if place is None else (extra[:, :, place : place + 1], 0)
+    associated = place is not None and int(page.extrasamples[_alpha_place(page) or 0]) == _ASSOCIATED
     if samples.dtype.kind != "u" or bits > 16:
         require_supported(photometric in _PLAIN, "a photometric interpretation of such numbers")
-        color, alpha = _as_numbers(color), None if alpha is None else _as_numbers(alpha)
-        if alpha is not None and _alpha_kind(page) == _ASSOCIATED and samples.dtype.kind == "f":
-            color = unpremultiply(color, alpha)
-        return _join(color, alpha)
-    alpha = None if alpha is None else scale_samples(alpha, (1 << bits) - 1)
-    if photometric == _PALETTE:
-        color = _by_palette(page, color[:, :, 0])
-        alpha = None if alpha is None else alpha.astype(np.uint8)
+        color, extra = _as_numbers(color), _as_numbers(extra)
+        associated &= samples.dtype.kind == "f"
     else:
-        color = _colors(page, scale_samples(color, (1 << bits) - 1))
-    if alpha is not None and _alpha_kind(page) == _ASSOCIATED:
-        color = unpremultiply(color, alpha)
-    return _join(color, alpha)
+        extra = scale_samples(extra, (1 << bits) - 1)
+        if photometric == _PALETTE:
+            color, extra = _by_palette(page, color[:, :, 0]), extra.astype(np.uint8)
+        else:
+            color = _colors(page, scale_samples(color, (1 << bits) - 1))
+    if associated and place is not None:
+        color = unpremultiply(color, extra[:, :, place : place + 1])
+    return _join(color, extra)
 
 
 def _colors(page: Any, color: np.ndarray) -> np.ndarray:
@@ -231,10 +316,10 @@ def _by_palette(page: Any, indices: np.ndarray) -> np.ndarray:
     return np.asarray(colors[:, indices].transpose(1, 2, 0))
 
 
-def _join(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+def _join(color: np.ndarray, extra: np.ndarray) -> np.ndarray:
     """Return (height, width) or (height, width, channels)."""
-    if alpha is not None:
-        return np.concatenate([color, alpha], axis=2)
+    if extra.shape[2]:
+        return np.concatenate([color, extra], axis=2)
     return color[:, :, 0] if color.shape[2] == 1 else color
 
 
