@@ -58,7 +58,7 @@ def to_pixels(
         raise unknown_name("range", range, RANGE_NAMES)
     if range == "raw":
         if depth in ("8", "16"):
-            text = f"range raw keeps the numbers; it does not go with depth {depth}"
+            text = f"range raw keeps the numbers; it does not go with depth {depth}, which other ranges do"
             raise ParameterError(text, parameters=("range", "depth"))
         return Pixels(values.astype(np.float64 if values.dtype == np.float64 else np.float32))
     target = DEPTH_TYPES.get(depth, np.dtype(like))

@@ -43,6 +43,13 @@ class Written(NamedTuple):
     shape: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class ByFormat:
+    """A computation that depends on the format in which its result is stored."""
+
+    compute: Callable[[np.ndarray, str], Picture]
+
+
 Compute = Callable[["np.ndarray"], "Picture | Pixels"]
 Carry = Callable[[tuple[int, ...], "np.dtype"], "Metadata | None"]  # from a result's shape and type
 
@@ -74,7 +81,7 @@ class Writing:
 
 def write_pictures(
     source: Source,
-    compute: Compute,
+    compute: Compute | ByFormat,
     writing: Writing,
     *,
     what: str,
@@ -106,7 +113,7 @@ class _Writer:
     """What makes one result of one image."""
 
     source: Source
-    compute: Compute
+    compute: Compute | ByFormat
     writing: Writing
     destination: Destination
     suffix: str
@@ -136,7 +143,8 @@ class _Writer:
         carry = self._carry(image, content, remarks)
         if local and local.takes_strips(image):
             return self._filter_in_strips(local, image, index, name, carry, remarks)
-        picture = self.compute(image)
+        compute = self.compute
+        picture = compute.compute(image, name) if isinstance(compute, ByFormat) else compute(image)
         shape, dtype = picture.pixels.shape, picture.pixels.dtype
         self.destination.write(index, self.writing.encode(picture.pixels, name, carry(shape, dtype), remarks))
         _add_remarks(remarks, picture.clipped, picture.not_finite)
