@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import BinaryIO
+from io import BufferedReader
 
 TEXT_BYTES = 16_000_000  # of a text that people write: a list of files, a card, a table of names
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file, or a link to one, for reading. Raises OSError for everything else, without waiting."""
     try:
         _require_regular(os.stat(path), path)  # before it is opened: opening a device may already do something

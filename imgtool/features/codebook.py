@@ -1,14 +1,16 @@
 """Codebooks, fitted to local descriptors: a projection and a mixture of Gaussians, or a dictionary of atoms.
 
 Fitting a mixture needs scikit-learn, using one does not. A file is one safetensors file whose metadata holds a JSON
-text: data only.
+text, and a digest of that and of all numbers: data only.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +23,15 @@ from imgtool.arrays import float_array, native_array, whole_number
 from imgtool.batch.inputs import path_text
 from imgtool.batch.outputs import write_file
 from imgtool.errors import DataError, MissingExtraError, ParameterError
+from imgtool.files import open_regular
 
-FORMAT = 1
+FORMAT = 2
 TENSORS = ("pca_mean", "pca_basis", "means", "covariances", "priors")
 KINDS = {"codebook": TENSORS, "dictionary": ("atoms",)}
 PLACE_NUMBERS = 2  # x and y
 MAX_VALUE = 1e15  # of what a codebook is fitted to: squares add up in float32
 MAX_SEED = 2**32 - 1  # that scikit-learn takes
+MAX_FILE_BYTES = 1 << 31
 VARIANCE_FLOOR = 1e-3  # of the largest variance of the projected data
 
 
@@ -276,7 +280,18 @@ def save_codebook(path: str | os.PathLike[str], book: Codebook | Dictionary, *, 
     kind = "codebook" if isinstance(book, Codebook) else "dictionary"
     tensors = {name: np.ascontiguousarray(getattr(book, name)) for name in KINDS[kind]}
     text = json.dumps({"kind": kind, "format": FORMAT, **book.meta}, sort_keys=True)
-    write_file(path, safetensors.numpy.save(tensors, metadata={"imgtool": text}), overwrite=overwrite)
+    metadata = {"imgtool": text, "sha256": _digest(text, tensors)}
+    write_file(path, safetensors.numpy.save(tensors, metadata=metadata), overwrite=overwrite)
+
+
+def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of everything that a file says: its JSON, and each tensor's name, type, shape and numbers."""
+    digest = hashlib.sha256(text.encode())
+    for name, array in sorted(tensors.items()):
+        little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
+        digest.update(json.dumps([name, little.dtype.str, little.shape]).encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()
 
 
 def load_codebook(path: str | os.PathLike[str]) -> Codebook | Dictionary:
@@ -304,14 +319,20 @@ def load_codebook(path: str | os.PathLike[str]) -> Codebook | Dictionary:
     imgtool.errors.DataError: absent.safetensors: no such codebook
     """
     name = path_text(path)
-    if not os.path.isfile(name):
-        raise DataError(f"{name}: {'is no regular file' if os.path.exists(name) else 'no such codebook'}")
+    if not os.path.lexists(name):
+        raise DataError(f"{name}: no such codebook")
     try:
-        with safetensors.safe_open(name, framework="numpy") as file:
-            kind, meta = _parse_description(file.metadata())
-            if set(file.keys()) != set(KINDS[kind]):
+        with open_regular(name) as file:  # safe_open would wait for a pipe
+            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+                raise DataError(f"is no codebook: it holds more than {MAX_FILE_BYTES} bytes")
+        with safetensors.safe_open(name, framework="numpy") as content:
+            metadata = content.metadata() or {}
+            kind, meta = _parse_description(metadata)
+            if set(content.keys()) != set(KINDS[kind]):
                 raise DataError(f"is no {kind}: it needs {', '.join(KINDS[kind])}")
-            tensors: dict[str, Any] = {tensor: file.get_tensor(tensor) for tensor in KINDS[kind]}
+            tensors: dict[str, Any] = {tensor: content.get_tensor(tensor) for tensor in KINDS[kind]}
+        if metadata.get("sha256") != _digest(metadata["imgtool"], tensors):
+            raise DataError("is damaged: it has changed since it was written")
         return Codebook(**tensors, meta=meta) if kind == "codebook" else Dictionary(**tensors, meta=meta)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
@@ -321,15 +342,16 @@ def load_codebook(path: str | os.PathLike[str]) -> Codebook | Dictionary:
         raise DataError(f"{name}: is no codebook ({error})") from None
 
 
-def _parse_description(metadata: dict[str, str] | None) -> tuple[str, dict[str, Any]]:
+def _parse_description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """Return the kind that the file's JSON names, and what it says beside kind and format."""
     try:
-        description = json.loads((metadata or {}).get("imgtool", ""))
+        description = json.loads(metadata.get("imgtool", ""))
     except (ValueError, RecursionError):
         raise DataError("is no codebook of imgtool: its description is missing or no JSON") from None
     kind = description.pop("kind", None) if isinstance(description, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
         raise DataError("is no codebook of imgtool")
     if (version := description.pop("format", None)) != FORMAT:
-        raise DataError(f"is a codebook of format {version!r}; this imgtool reads format {FORMAT}")
+        older = "; fit it again" if version == 1 else ""
+        raise DataError(f"is a {kind} of format {version!r}; this imgtool reads format {FORMAT}{older}")
     return kind, description

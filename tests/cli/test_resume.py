@@ -1,5 +1,6 @@
 """D1, D2: feature files that grow, are killed, interrupted and gone on with; memory (docs/reliability.md)."""
 
+import hashlib
 import os
 import random
 import signal
@@ -280,8 +281,8 @@ def forged(journal, record):
 
 
 def described(rows, frame_width, width, data=b""):
-    """A record of an image whose rows, bytes of a file, have the checksum that it says."""
-    return b"d" + struct.pack("<IIII", rows, frame_width, width, zlib.crc32(data))
+    """A record of an image whose rows, bytes of a file, have the checksum and the digest that it says."""
+    return b"d" + struct.pack("<IIII", rows, frame_width, width, zlib.crc32(data)) + hashlib.sha256(data).digest()
 
 
 NOT_FINITE = np.full(4, np.nan, np.float32).tobytes()
@@ -305,7 +306,7 @@ def test_D3_records_that_make_no_sense_are_left_out(command, record, folder, cap
 def test_D3_a_record_of_another_length_is_left_out(folder, capsys):
     journal, rows, whole, _ = left_of(COMMANDS[0], capsys)
     (*_, end), other = records_of(journal)[1], bytes(16)
-    vector = rows[190 : 190 + 4 * int.from_bytes(journal[end - 8 : end - 4], "little")]
+    vector = rows[190 : 190 + 4 * int.from_bytes(journal[end - 40 : end - 36], "little")]
     leave(journal[:end] + journal_record(described(1, 0, 4, vector + other)), rows[:190] + vector + other)
     assert run(COMMANDS[0], "--resume") == 1
     assert Path("out.npz").read_bytes() == whole

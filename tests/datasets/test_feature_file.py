@@ -1,5 +1,6 @@
 """Feature files: what is saved is loaded; what is broken or hostile is refused in one line."""
 
+import hashlib
 import importlib.util
 import io
 import json
@@ -25,7 +26,9 @@ from imgtool.datasets.feature_file import (
     save,
     write,
 )
+from imgtool.datasets.feature_file.digests import hash_of
 from imgtool.datasets.feature_file.numpy_files import crc_of_concatenation
+from imgtool.datasets.feature_file.table import Blocks, Local
 from imgtool.errors import DataError, OutputError, ParameterError
 
 META = {"descriptor": "hog", "parameters": {"cell": 8}, "version": "0"}
@@ -75,7 +78,9 @@ def test_npz_is_as_the_documentation_says(tmp_path):
     save(tmp_path / "f.npz", example())
     with np.load(tmp_path / "f.npz", allow_pickle=False) as file:
         assert sorted(file.files) == ["features", "labels", "meta", "paths"]
-        assert json.loads(file["meta"].item()) == {**META, "format": 1}
+        meta = json.loads(file["meta"].item())
+        assert hashlib.sha256(file["features"]).hexdigest() == meta.pop("digest")["features"]
+        assert meta == {**META, "format": 2}
 
 
 def test_local_descriptors(tmp_path):
@@ -107,12 +112,11 @@ def test_every_number_survives(tmp_path_factory, features, suffix):
 def test_npz_is_what_numpy_would_write(tmp_path, table):
     """NumPy itself is the reference, for every byte."""
     save(tmp_path / "f.npz", table)
-    arrays = {
-        "features": table.features, "paths": np.array(table.paths), "labels": np.array(table.labels),
-        "meta": np.array(json.dumps({"format": 1, **table.meta}, sort_keys=True)),
-    }  # fmt: skip
+    arrays = {"features": table.features}
     if table.offsets is not None:
         arrays |= {"frames": table.frames, "offsets": table.offsets}
+    arrays |= {"paths": np.array(table.paths), "labels": np.array(table.labels)}
+    arrays |= {"meta": np.array(meta_of(arrays, table.meta))}
     np.savez(tmp_path / "n.npz", **arrays)
     assert (tmp_path / "f.npz").read_bytes() == (tmp_path / "n.npz").read_bytes()
 
@@ -126,7 +130,9 @@ def test_parquet_is_as_the_documentation_says(tmp_path):
     assert found.column("path").to_pylist() == table.paths
     assert found.column("label").to_pylist() == table.labels
     np.testing.assert_array_equal(np.array(found.column("features").to_pylist(), np.float32), table.features)
-    assert json.loads(found.schema.metadata[b"imgtool"]) == {**META, "format": 1}
+    meta = json.loads(found.schema.metadata[b"imgtool"])
+    assert hashlib.sha256(table.features).hexdigest() == meta.pop("digest")["features"]
+    assert meta == {**META, "format": 2}
     save(tmp_path / "odd.parquet", example())
     odd = pq.read_table(tmp_path / "odd.parquet")
     assert odd.column("path").to_pylist() == [*ODD[:2], None]
@@ -240,8 +246,8 @@ def test_arrays_of_other_programs_are_read_block_by_block(tmp_path, small_blocks
     stored = np.asfortranarray(numbers) if change == "columns first" else numbers.astype(change)
     np.save(tmp_path / "f.npy", stored)
     assert load(tmp_path / "f.npy").features.tolist() == numbers.tolist()
-    np.savez_compressed(tmp_path / "f.npz", features=stored, paths=np.array(many(0).paths),
-                        labels=np.array(many(0).labels), meta=np.array('{"format": 1}'))  # fmt: skip
+    arrays = {"features": numbers, "paths": np.array(many(0).paths), "labels": np.array(many(0).labels)}
+    np.savez_compressed(tmp_path / "f.npz", meta=np.array(meta_of(arrays, {})), **{**arrays, "features": stored})
     if stored.itemsize == 4:
         assert load(tmp_path / "f.npz").features.tolist() == numbers.tolist()
     else:
@@ -286,15 +292,32 @@ class Bomb:
 
 
 def npz(**changes):
-    """Return an numpy_files as `save` writes it, with some members changed, or left out (None)."""
+    """Return a file as `save` writes it, some members changed or left out (None); the digest fits where it can."""
     table = local()
     arrays = {
         "features": table.features, "paths": np.array(["a", "b", "c"]), "labels": np.array(["", "", ""]),
-        "meta": np.array('{"format": 1}'), "frames": table.frames, "offsets": table.offsets,
-    } | changes  # fmt: skip
+        "frames": table.frames, "offsets": table.offsets,
+    }  # fmt: skip
+    good = meta_of(arrays, {})
+    arrays = {name: array for name, array in (arrays | changes).items() if array is not None}
+    if "meta" not in changes:
+        try:
+            arrays["meta"] = np.array(meta_of(arrays, {}))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            arrays["meta"] = np.array(good)
     stream = io.BytesIO()
-    np.savez(stream, **{name: array for name, array in arrays.items() if array is not None})
+    np.savez(stream, **arrays)
     return stream.getvalue()
+
+
+def meta_of(arrays, meta):
+    """Return the JSON text for arrays by name, with their digest."""
+    features, frames, offsets = (arrays.get(name) for name in ("features", "frames", "offsets"))
+    parts = None if frames is None else Local(frames.shape[1], lambda: iter([frames]), offsets)
+    paths, labels = arrays["paths"].tolist(), arrays["labels"].tolist()
+    table = Blocks(len(paths), features.shape, iter, lambda: zip(paths, labels, strict=True), meta, parts)
+    numbers = [hash_of([] if each is None else [each]) for each in (features, frames)]
+    return numpy_files.meta_text(table, *numbers)
 
 
 def zipped(members, compression=zipfile.ZIP_STORED):
@@ -351,7 +374,10 @@ BROKEN = {
     "meta is no JSON": npz(meta=np.array("{")),
     "meta is deep": npz(meta=np.array("[" * 100_000)),
     "meta is no object": npz(meta=np.array("[1]")),
-    "other format": npz(meta=np.array('{"format": 2}')),
+    "format without digest": npz(meta=np.array('{"format": 1}')),
+    "other format": npz(meta=np.array('{"format": 3}')),
+    "no digest": npz(meta=np.array('{"format": 2}')),
+    "digest of other kinds": npz(meta=np.array('{"format": 2, "digest": {"features": 1, "frames": 2, "rest": 3}}')),
     "no format": npz(meta=np.array("{}")),
     "four frames": npz(frames=np.ones((4, 3), np.float32)),
     "offsets fall": npz(offsets=np.array([0, 3, 2, 5])),
@@ -426,13 +452,14 @@ def parquet_columns():
     return {"path": pa.array(["a", "b", "c"]), "label": pa.array(["", "x", "x"]), "features": features}
 
 
-def parquet_of(metadata=b'{"format": 1}', compression="none", **changes):
-    """Return a Parquet file with some columns changed, added, or left out (None)."""
+def parquet_of(metadata=None, compression="none", **changes):
+    """Return a Parquet file of another program, or of imgtool, with some columns changed, added, or left out (None)."""
     import pyarrow as pa
     from pyarrow import parquet
 
     columns = {name: column for name, column in (parquet_columns() | changes).items() if column is not None}
-    table = pa.table(columns).replace_schema_metadata({"imgtool": metadata})
+    own = {"imgtool": metadata, "imgtool.features": "1"} if metadata else {}
+    table = pa.table(columns).replace_schema_metadata(own)
     stream = io.BytesIO()
     parquet.write_table(table, stream, compression=compression)
     return stream.getvalue()
@@ -462,7 +489,9 @@ BROKEN_PARQUET = {
     "meta is no JSON": lambda: parquet_of(b"{"),
     "meta is no text": lambda: parquet_of(b"\xff"),
     "meta is deep": lambda: parquet_of(b"[" * 100_000),
-    "other format": lambda: parquet_of(b'{"format": 2}'),
+    "format without digest": lambda: parquet_of(b'{"format": 1}'),
+    "other format": lambda: parquet_of(b'{"format": 3}'),
+    "no digest": lambda: parquet_of(b'{"format": 2}'),
     "cut": lambda: parquet_of()[:-30],
     "cut early": lambda: parquet_of()[:50],
     "a pickle": lambda: pickle.dumps(Bomb()),
@@ -513,11 +542,59 @@ def test_D3_files_with_changed_bytes_are_read_or_refused_in_one_line(tmp_path, s
     assert [each for each in refused if not each.startswith(str(path)) or "\n" in each] == []
 
 
+@pytest.mark.parametrize("kind", ["vectors", "local", "parquet", "odd parquet"])
+def test_D6_a_changed_bit_is_refused_or_changes_nothing(tmp_path, kind):
+    """Every byte of the file, one bit of it."""
+    tables = {"local": local(), "parquet": replace(example(), paths=["a", "b", "c"])}
+    table = tables.get(kind, example())
+    needs(suffix := ".parquet" if "parquet" in kind else ".npz")
+    path = tmp_path / f"f{suffix}"
+    save(path, table)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), []
+    for place, byte in enumerate(whole):
+        path.write_bytes(whole[:place] + bytes([byte ^ 1 << rng.integers(8)]) + whole[place + 1 :])
+        try:
+            assert same(load(path), table), place
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > len(whole) // 2
+    assert [each for each in refused if not each.startswith(f"{path}: ") or "\n" in each] == []
+
+
+def same(one, other):
+    """Tell whether two tables hold the same."""
+    arrays = [(getattr(one, name), getattr(other, name)) for name in ("features", "frames", "offsets")]
+    texts = [(list(getattr(one, name)), list(getattr(other, name))) for name in ("paths", "labels")]
+    equal = all((a is None) == (b is None) and (a is None or np.array_equal(a, b)) for a, b in arrays)
+    return equal and all(a == b for a, b in texts) and one.meta == other.meta
+
+
+def test_D6_a_change_that_fits_all_checksums_is_refused(tmp_path):
+    """NumPy reads the members and writes them anew, with other numbers, names or settings."""
+    save(tmp_path / "f.npz", local())
+    with np.load(tmp_path / "f.npz") as file:
+        members = {name: file[name] for name in file.files}
+    meta = members["meta"].item()
+    changes = {
+        "features": members["features"] + np.float32(1),
+        "frames": members["frames"][::-1],
+        "offsets": np.array([0, 1, 2, 5]),
+        "paths": members["paths"][::-1],
+        "labels": np.array(["dog", "dog", ""]),
+        "meta": np.array(meta.replace('"cell": 8', '"cell": 9')),
+    }
+    for name, change in changes.items():
+        np.savez(tmp_path / "g.npz", **{**members, name: change})
+        with pytest.raises(DataError, match=r"is damaged: .* changed since they were written"):
+            load(tmp_path / "g.npz")
+    assert changes.keys() == members.keys()
+
+
 def test_missing_files_and_folders_are_refused(tmp_path):
     (tmp_path / "d.npz").mkdir()
     with pytest.raises(DataError, match="no such file"):
         load(tmp_path / "f.npz")
-    with pytest.raises(DataError, match="no regular file"):
+    with pytest.raises(DataError, match="is a directory"):
         load(tmp_path / "d.npz")
 
 

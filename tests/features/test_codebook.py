@@ -8,6 +8,7 @@ import pytest
 import safetensors.numpy
 
 from imgtool.errors import DataError, MissingExtraError, OutputError, ParameterError
+from imgtool.features import codebook
 from imgtool.features.codebook import (
     TENSORS,
     Codebook,
@@ -26,8 +27,8 @@ def example(places=0):
     return Codebook(**parts, priors=np.array([0.5, 0.25, 0.25], np.float32), meta={"seed": 3})
 
 
-def parts_of(codebook):
-    return {name: getattr(codebook, name) for name in TENSORS}
+def parts_of(book):
+    return {name: getattr(book, name) for name in TENSORS}
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -104,10 +105,14 @@ class Bomb:
 
 
 def written(tensors=None, **metadata):
-    return safetensors.numpy.save(parts_of(example()) if tensors is None else tensors, metadata=metadata or None)
+    """Return a file whose digest fits, so that it is refused for what else is wrong with it."""
+    tensors = parts_of(example()) if tensors is None else tensors
+    if "imgtool" in metadata:
+        metadata = {"sha256": codebook._digest(metadata["imgtool"], tensors), **metadata}
+    return safetensors.numpy.save(tensors, metadata=metadata or None)
 
 
-GOOD = {"kind": "codebook", "format": 1}
+GOOD = {"kind": "codebook", "format": 2}
 
 
 @pytest.mark.parametrize(
@@ -120,8 +125,11 @@ GOOD = {"kind": "codebook", "format": 1}
         written(),
         written(imgtool="no JSON"),
         written(imgtool="[" * 100_000),
-        written(imgtool=json.dumps({"format": 1})),
-        written(imgtool=json.dumps({**GOOD, "format": 2})),
+        written(imgtool=json.dumps({"format": 2})),
+        written(imgtool=json.dumps({**GOOD, "format": 1})),
+        written(imgtool=json.dumps({**GOOD, "format": 3})),
+        written(imgtool=json.dumps(GOOD), sha256=""),
+        written(imgtool=json.dumps(GOOD), sha256="0" * 64),
         written({"means": np.ones((2, 2))}, imgtool=json.dumps(GOOD)),
         written({**parts_of(example()), "more": np.ones(1)}, imgtool=json.dumps(GOOD)),
         written({**parts_of(example()), "priors": np.ones(3)}, imgtool=json.dumps(GOOD)),
@@ -141,10 +149,30 @@ def test_D3_files_that_are_no_codebooks_are_refused_in_one_line(tmp_path, monkey
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("kind", ["codebook", "dictionary"])
+def test_D6_a_changed_bit_is_refused_or_changes_nothing(tmp_path, kind):
+    """Every byte of the file, one bit of it."""
+    path = tmp_path / "book.safetensors"
+    book = example() if kind == "codebook" else Dictionary(np.eye(3, dtype=np.float32), {"step": 4})
+    save_codebook(path, book)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), []
+    for place, byte in enumerate(whole):
+        path.write_bytes(whole[:place] + bytes([byte ^ 1 << rng.integers(8)]) + whole[place + 1 :])
+        try:
+            found = load_codebook(path)
+            assert found.meta == book.meta
+            for name in codebook.KINDS[kind]:
+                np.testing.assert_array_equal(getattr(found, name), getattr(book, name))
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > len(whole) // 2
+    assert [each for each in refused if not each.startswith(f"{path}: ") or "\n" in each] == []
+
+
 def test_missing_files_and_folders_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such codebook"):
         load_codebook(tmp_path / "none")
-    with pytest.raises(DataError, match="no regular file"):
+    with pytest.raises(DataError, match="is a directory"):
         load_codebook(tmp_path)
 
 

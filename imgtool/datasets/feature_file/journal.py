@@ -1,22 +1,23 @@
-"""A journal: records one after the other, each with its length and checksum, so that what was cut off is found.
+"""A journal: records one after the other, each with its length and SHA-256, so that what was cut or changed is found.
 
 It is on its way to the disk with each record, so a process that is killed loses none; one process at a time writes it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from imgtool.batch.outputs import make_folder, output_errors
 from imgtool.batch.temporaries import lock
 from imgtool.errors import OutputError
+from imgtool.files import open_regular
 
-MAGIC = b"imgtool journal 2\n"
-RECORD_HEADER = struct.Struct("<QI")  # length and CRC-32 of what follows
+MAGIC = b"imgtool journal 3\n"
+RECORD_HEADER = struct.Struct("<Q32s")  # length and SHA-256 of what follows
 
 
 def open_journal(path: str) -> BinaryIO:
@@ -35,7 +36,7 @@ def open_journal(path: str) -> BinaryIO:
 
 def journal_record(record: bytes) -> bytes:
     """Return a record as it stands in a journal."""
-    return RECORD_HEADER.pack(len(record), zlib.crc32(record)) + record
+    return RECORD_HEADER.pack(len(record), hashlib.sha256(record).digest()) + record
 
 
 def truncate_file(file: BinaryIO, end: int) -> None:
@@ -53,12 +54,14 @@ def append(file: BinaryIO, data: bytes | memoryview) -> None:
 
 def records(path: str, start: int) -> Iterator[tuple[bytes, int]]:
     """Yield whole records from a place in the file on, each with the place where it ends, up to the first bad one."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         file.seek(start)
         end, size = start, os.fstat(file.fileno()).st_size
         while len(frame := file.read(RECORD_HEADER.size)) == RECORD_HEADER.size:
-            length, checksum = RECORD_HEADER.unpack(frame)
-            if length > size - end - RECORD_HEADER.size or zlib.crc32(record := file.read(length)) != checksum:
+            length, digest = RECORD_HEADER.unpack(frame)
+            if length > size - end - RECORD_HEADER.size:
+                return
+            if hashlib.sha256(record := file.read(length)).digest() != digest:
                 return
             end += RECORD_HEADER.size + length
             yield record, end

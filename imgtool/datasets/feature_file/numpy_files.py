@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -16,10 +17,12 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from imgtool.batch.pool import batched
+from imgtool.datasets.feature_file import digests
 from imgtool.datasets.feature_file.table import Blocks, Header, Local, check_blocks, check_parts
 from imgtool.errors import DataError
+from imgtool.files import open_regular
 
-FORMAT = 1
+FORMAT = 2
 FIELDS = ("features", "paths", "labels", "meta")
 LOCAL_FIELDS = ("frames", "offsets")
 NPY_HEADER_BYTES = 128  # bytes before the features of an .npy file
@@ -27,13 +30,16 @@ NPZ_HEADER_BYTES = 190  # and of an .npz file, whose first member they are
 LARGEST_RATIO = 200  # of unpacked to packed size; more is an attack, not features
 _BLOCK_NAMES = 1024
 _BLOCK_VALUES = 1 << 20
+_HASHED_BYTES = 1 << 20  # at once
 
 
 def write_npz(file: BinaryIO, table: Blocks) -> None:
     """Write everything, member by member, as numpy.savez would."""
+    found = hashlib.sha256()
     with zipfile.ZipFile(file, "w") as archive:
-        _write_member(archive, "features", np.dtype(np.float32), table.shape, table.features())
-        _write_what_follows(archive, table)
+        features = digests.hashed(table.features(), found)
+        _write_member(archive, "features", np.dtype(np.float32), table.shape, features)
+        _write_what_follows(archive, table, found.hexdigest())
 
 
 def finish_npz(file: BinaryIO, table: Blocks, checksum: int) -> None:
@@ -48,10 +54,21 @@ def finish_npz(file: BinaryIO, table: Blocks, checksum: int) -> None:
     member.CRC = crc_of_concatenation(zlib.crc32(header), checksum, size)
     file.seek(0)
     file.write(member.FileHeader(zip64=True) + header)
+    found = _hash_of_file(file, NPZ_HEADER_BYTES, size)
     file.seek(NPZ_HEADER_BYTES + size)
     with zipfile.ZipFile(file, "w") as archive:
         archive.filelist.append(member)
-        _write_what_follows(archive, table)
+        _write_what_follows(archive, table, found)
+
+
+def _hash_of_file(file: BinaryIO, begin: int, size: int) -> str:
+    """Return the SHA-256 of so many bytes of a file."""
+    file.seek(begin)
+    found = hashlib.sha256()
+    while size and (part := file.read(min(size, _HASHED_BYTES))):
+        found.update(part)
+        size -= len(part)
+    return found.hexdigest()
 
 
 def finish_npy(file: BinaryIO, table: Blocks, _checksum: int) -> None:
@@ -91,21 +108,23 @@ def _product(first: int, second: int) -> int:
     return product
 
 
-def _write_what_follows(archive: zipfile.ZipFile, table: Blocks) -> None:
-    """Write all members but the first, the features."""
-    meta = np.array(meta_text(table.meta))
-    _write_texts(archive, "paths", table.images, lambda: (path for path, _ in table.names()))
-    _write_texts(archive, "labels", table.images, lambda: (label for _, label in table.names()))
-    _write_member(archive, "meta", meta.dtype, (), [meta])
+def _write_what_follows(archive: zipfile.ZipFile, table: Blocks, features: str) -> None:
+    """Write all members but the first, the features, whose SHA-256 is given; meta comes last, with the digest."""
+    frames = hashlib.sha256()
     if local := table.local:
         shape = (table.shape[0], local.width)
-        _write_member(archive, "frames", np.dtype(np.float32), shape, local.frames())
+        _write_member(archive, "frames", np.dtype(np.float32), shape, digests.hashed(local.frames(), frames))
         _write_member(archive, "offsets", local.offsets.dtype, local.offsets.shape, [local.offsets])
+    _write_texts(archive, "paths", table.images, lambda: (path for path, _ in table.names()))
+    _write_texts(archive, "labels", table.images, lambda: (label for _, label in table.names()))
+    meta = np.array(meta_text(table, features, frames.hexdigest()))
+    _write_member(archive, "meta", meta.dtype, (), [meta])
 
 
-def meta_text(meta: dict[str, Any]) -> str:
-    """Return how features were made, and the format's number, as JSON."""
-    return json.dumps({"format": FORMAT, **meta}, sort_keys=True)
+def meta_text(table: Blocks, features: str, frames: str) -> str:
+    """Return how features were made, the format's number and the digest, given that of the numbers, as JSON."""
+    digest = digests.complete(table, features, frames)
+    return json.dumps({"format": FORMAT, "digest": digest, **table.meta}, sort_keys=True)
 
 
 def _write_member(
@@ -148,24 +167,31 @@ def read_npz(path: str) -> Blocks:
     paths, labels, meta = arrays["paths"].tolist(), arrays["labels"].tolist(), arrays["meta"]
     features, frames, offsets = large["features"], large.get("frames"), arrays.get("offsets")
     check_parts(features, paths, labels, frames, offsets)
+    made_by, digest = parse_meta(meta.item() if meta.shape == () and meta.dtype.kind == "U" else "")
+
+    def blocks(name: str) -> Iterator[np.ndarray]:
+        return digests.verified(_member_blocks(path, name, large[name]), digest, name)
+
     local = None
     if frames is not None and offsets is not None:
-        local = Local(frames.shape[1], lambda: _member_blocks(path, "frames", frames), offsets)
-    return Blocks(
+        local = Local(frames.shape[1], lambda: blocks("frames"), offsets)
+    table = Blocks(
         len(paths),
         features.shape,
-        lambda: check_blocks(_member_blocks(path, "features", features), features.shape[0]),
+        lambda: check_blocks(blocks("features"), features.shape[0]),
         lambda: zip(paths, labels, strict=True),
-        parse_meta(meta.item() if meta.shape == () and meta.dtype.kind == "U" else ""),
+        made_by,
         local,
     )
+    digests.check_rest(table, digest)
+    return table
 
 
 @contextmanager
 def _open(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """Hold open an archive, with its members by their names; what shows it to be broken becomes a DataError."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             members = {each.filename.removesuffix(".npy"): each for each in archive.infolist()}
             _check_members(members, os.path.getsize(path))
             yield archive, members
@@ -232,8 +258,8 @@ def _read(stream: IO[bytes], shape: tuple[int, ...], header: Header, name: str) 
     return np.ascontiguousarray(array).reshape(shape).astype(header.dtype, copy=False)
 
 
-def parse_meta(text: str) -> dict[str, Any]:
-    """Parse the JSON text and check its format number."""
+def parse_meta(text: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Parse the JSON text and check its format number; return how features were made, and the digest."""
     try:
         meta = json.loads(text)
     except (ValueError, RecursionError):
@@ -241,8 +267,9 @@ def parse_meta(text: str) -> dict[str, Any]:
     if not isinstance(meta, dict):
         raise DataError("meta is no JSON object")
     if (version := meta.pop("format", None)) != FORMAT:
-        raise DataError(f"has the format {version!r}; this imgtool reads format {FORMAT}")
-    return meta
+        older = "; describe the images again" if version == 1 else ""
+        raise DataError(f"has the format {version!r}; this imgtool reads format {FORMAT}{older}")
+    return meta, digests.require_form(meta.pop("digest", None))
 
 
 def write_npy(file: BinaryIO, table: Blocks) -> None:
@@ -252,7 +279,7 @@ def write_npy(file: BinaryIO, table: Blocks) -> None:
 
 def read_npy(path: str) -> Blocks:
     """Check features, which have neither paths nor labels; they are read when they are asked for."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         header = _header(file, os.path.getsize(path), "features")
     if header.dtype.kind != "f":
         raise DataError(f"features are {header.dtype}, not floating point")
@@ -261,7 +288,7 @@ def read_npy(path: str) -> Blocks:
     check_parts(header._replace(stored=np.dtype(np.float32)), names, names)
 
     def blocks() -> Iterator[np.ndarray]:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             yield from check_blocks(_blocks(file, os.path.getsize(path), header, "features"), len(names))
 
     return Blocks(len(names), header.shape, blocks, lambda: zip(names, names, strict=True), {})

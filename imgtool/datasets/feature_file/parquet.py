@@ -1,8 +1,8 @@
 """Feature files in Parquet, by pyarrow (extra `parquet`), which is imported when one is read or written.
 
 The columns are path, label (texts) and features (a list of float32 of one length); the schema's metadata has `imgtool`,
-the same JSON as an .npz file's meta. A path that is not UTF-8 is null, and its bytes stand in a fourth column,
-path_bytes; in a label such bytes are escaped.
+the same JSON as an .npz file's meta, and `imgtool.features`. Files of other programs have neither, and so no digest. A
+path that is not UTF-8 is null, and its bytes stand in a fourth column, path_bytes; in a label such bytes are escaped.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from imgtool.batch.pool import batched
+from imgtool.datasets.feature_file import digests
 from imgtool.datasets.feature_file.numpy_files import LARGEST_RATIO, meta_text, parse_meta
 from imgtool.datasets.feature_file.table import Blocks, Header, check_blocks, check_parts
 from imgtool.datasets.feature_file.text_files import is_unicode
 from imgtool.errors import DataError, MissingExtraError
+from imgtool.files import open_regular
 
 if TYPE_CHECKING:
     import pyarrow
 
-META = b"imgtool"
+META, MARK = b"imgtool", b"imgtool.features"  # two keys: where one is damaged, the other tells whose file it is
 COLUMNS = ("path", "label", "features")
 _GROUP_VALUES = 2**22  # numbers in a row group, which is in memory at once
 
@@ -41,7 +44,9 @@ def write_parquet(file: BinaryIO, table: Blocks) -> None:
     from pyarrow import parquet
 
     odd = any(not is_unicode(path) for path, _ in table.names())
-    schema = _schema(table.shape[1], odd).with_metadata({META: meta_text(table.meta)})
+    stored = replace(table, names=lambda: ((path, _stored_label(label)) for path, label in table.names()))
+    meta = meta_text(stored, digests.hash_of(table.features()), digests.hash_of(()))
+    schema = _schema(table.shape[1], odd).with_metadata({META: meta, MARK: "1"})
     rows = max(_GROUP_VALUES // max(table.shape[1], 1), 1)
     vectors = (row for block in table.features() for row in block)
     with parquet.ParquetWriter(file, schema, compression="none", use_dictionary=["label"]) as writer:
@@ -63,11 +68,16 @@ def _batch(pa: Any, schema: pyarrow.Schema, names: tuple[tuple[str, str], ...], 
     """Return some rows."""
     numbers = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), type=schema.field("features").type)
     paths = [path if is_unicode(path) else None for path, _ in names]
-    labels = [label.encode("utf-8", "backslashreplace").decode() for _, label in names]
+    labels = [_stored_label(label) for _, label in names]
     columns = [pa.array(paths, pa.string()), pa.array(labels, pa.string()), numbers]
     if len(schema) > len(COLUMNS):
         columns.append(pa.array([None if is_unicode(path) else os.fsencode(path) for path, _ in names], pa.binary()))
     return pa.record_batch(columns, schema=schema)
+
+
+def _stored_label(label: str) -> str:
+    """Return a label with what is no UTF-8 escaped."""
+    return label.encode("utf-8", "backslashreplace").decode()
 
 
 def read_parquet(path: str) -> Blocks:
@@ -75,23 +85,30 @@ def read_parquet(path: str) -> Blocks:
     paths, labels = list[str](), list[str]()
     with _open(path) as content:
         width = _require_width(content, os.path.getsize(path))
-        names = [name for name in content.schema_arrow.names if name != "features"]
+        columns = [name for name in content.schema_arrow.names if name != "features"]
         for group in range(content.num_row_groups):
-            rows = content.read_row_group(group, columns=names)
+            rows = content.read_row_group(group, columns=columns)
             paths += _paths(rows)
             labels += _texts(rows, "label")
-        meta = (content.schema_arrow.metadata or {}).get(META)
+        metadata = content.schema_arrow.metadata or {}
         shape = (content.metadata.num_rows, width)
     if None in labels:
         raise DataError("holds a row without a label")
     check_parts(Header(shape, np.dtype(np.float32)), paths, labels)
-    return Blocks(
-        len(paths),
-        shape,
-        lambda: check_blocks(_row_groups(path, width), shape[0]),
-        lambda: zip(paths, labels, strict=True),
-        parse_meta(meta.decode("utf-8", "replace")) if meta else {},
-    )
+    own = META in metadata or MARK in metadata
+    made_by, digest = parse_meta(metadata.get(META, b"").decode("utf-8", "replace")) if own else ({}, {})
+    if own and MARK not in metadata:
+        raise DataError("is damaged: its metadata changed since they were written")
+
+    def blocks() -> Iterator[np.ndarray]:
+        numbers = _row_groups(path, width)
+        return check_blocks(digests.verified(numbers, digest, "features") if own else numbers, shape[0])
+
+    names = lambda: zip(paths, labels, strict=True)  # noqa: E731
+    table = Blocks(len(paths), shape, blocks, names, made_by)
+    if own:
+        digests.check_rest(table, digest)
+    return table
 
 
 @contextmanager
@@ -100,7 +117,7 @@ def _open(path: str) -> Iterator[Any]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         try:
             texts = [name for name in ("path", "label", "path_bytes") if name in parquet.read_schema(file).names]
             with parquet.ParquetFile(file, read_dictionary=texts) as content:

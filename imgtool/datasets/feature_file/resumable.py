@@ -3,9 +3,10 @@
 FILE.rows takes the features, at the place where they will stand in the feature file if that is one of NumPy; at the end
 it needs but what comes before and after them, and is renamed. The other formats are written from it, row by row. The
 journal, FILE.partial, begins with a record that says of which images and by which settings it is; a record an image
-follows, in the order of the images: `d` with its frames (none for a vector), the size of what FILE.rows has of it and
-the checksum of all rows so far, or `e` and why it could not be described (after a NUL, the error's hint). Rows come
-before their record, so that a process that is killed at any moment leaves whole images.
+follows, in the order of the images: `d` with its frames (none for a vector), the size of what FILE.rows has of it, the
+CRC-32 of all rows so far (which an .npz file needs) and the SHA-256 of its own, or `e` and why it could not be
+described (after a NUL, the error's hint). Rows come before their record, so that a process that is killed at any moment
+leaves whole images; what is cut or changed is described again, and all that follows it.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ from imgtool.datasets.feature_file.journal import (
 from imgtool.datasets.feature_file.table import Blocks, Local
 from imgtool.datasets.labels import Labels
 from imgtool.errors import DataError, ImgtoolError, OutputError, ParameterError
+from imgtool.files import open_regular
 
-_DESCRIBED = struct.Struct("<cIIII")  # d, rows, width of frames and of rows in numbers, checksum of all rows so far
+# d, rows, width of frames and of rows in numbers, CRC-32 of all rows so far, SHA-256 of these
+_DESCRIBED = struct.Struct("<cIIII32s")
 _open_files: set[ResumableFile] = set()
 
 
@@ -50,6 +53,7 @@ class _Part(NamedTuple):
     frames: np.ndarray
     width: int
     checksum: int
+    digest: bytes
 
     @property
     def widths(self) -> tuple[int, int]:
@@ -63,18 +67,19 @@ class _Part(NamedTuple):
 
     def record(self) -> bytes:
         """Return the record."""
-        return _DESCRIBED.pack(b"d", *self.frames.shape, self.width, self.checksum) + self.frames.tobytes()
+        head = _DESCRIBED.pack(b"d", *self.frames.shape, self.width, self.checksum, self.digest)
+        return head + self.frames.tobytes()
 
     @classmethod
     def of(cls, record: bytes) -> _Part | None:
         """Return what a record says; None where it says nothing of rows."""
         if record[:1] != b"d" or len(record) < _DESCRIBED.size:
             return None
-        _, count, frame_width, width, checksum = _DESCRIBED.unpack_from(record)
+        _, count, frame_width, width, checksum, digest = _DESCRIBED.unpack_from(record)
         if not width or len(record) != _DESCRIBED.size + 4 * count * frame_width or (not frame_width and count != 1):
             return None
         frames = np.frombuffer(record, np.float32, offset=_DESCRIBED.size).reshape(count, frame_width)
-        return cls(frames, width, checksum)
+        return cls(frames, width, checksum, digest)
 
 
 class ResumableFile:
@@ -165,7 +170,8 @@ class ResumableFile:
         if (self._first and self._first[1] != part.widths) or part.size > os.path.getsize(self.rows):
             return False
         rows = _read(self._rows, part.size)
-        whole = len(rows) == part.size and zlib.crc32(rows, self._checksum) == part.checksum
+        fits = len(rows) == part.size and zlib.crc32(rows, self._checksum) == part.checksum
+        whole = fits and hashlib.sha256(rows).digest() == part.digest
         return whole and bool(np.isfinite(np.frombuffer(rows, np.float32)).all())
 
     def _count(self, part: _Part) -> None:
@@ -195,7 +201,8 @@ class ResumableFile:
                 hint="resize",
             ).within(self._inputs[self.done].path)
         rows = values.reshape(-1).view(np.uint8).data
-        part = _Part(np.asarray(frames, np.float32), values.shape[1], zlib.crc32(rows, self._checksum))
+        checksum, digest = zlib.crc32(rows, self._checksum), hashlib.sha256(rows).digest()
+        part = _Part(np.asarray(frames, np.float32), values.shape[1], checksum, digest)
         self._append(self._rows, rows)
         self._append(self._file, journal_record(part.record()))
         self._count(part)
@@ -330,14 +337,14 @@ def _identity(inputs: Sequence[Input], meta: Mapping[str, Any], label: Labels) -
 
 def _digest(path: str) -> str:
     """Return the SHA-256 of a file."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _difference(journal: str, head: bytes) -> str:
     """Say why a journal does not begin as it should."""
     try:
-        with open(journal, "rb") as file:
+        with open_regular(journal) as file:
             if file.read(len(MAGIC)) != MAGIC:
                 return "is no journal of imgtool"
         own_record = head[len(MAGIC) + RECORD_HEADER.size :]

@@ -8,13 +8,13 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable
 from imgtool.errors import DataError
+from imgtool.files import read_regular
 
 
 def write_csv(file: BinaryIO, table: Blocks) -> None:
@@ -36,7 +36,7 @@ def _texts(table: Blocks) -> Iterator[list[str]]:
 
 def read_csv(path: str) -> Blocks:
     """Read rows of path, label and numbers, all of them."""
-    text = Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
+    text = read_regular(path).decode("utf-8-sig", "surrogateescape")
     try:
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     except (csv.Error, ValueError):
@@ -79,7 +79,7 @@ def is_unicode(text: str) -> bool:
 def read_jsonl(path: str) -> Blocks:
     """Read one object an image, all of them; what the first says of the descriptor is said of all."""
     objects = []
-    for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
+    for number, line in enumerate(read_regular(path).splitlines(), 1):
         try:
             objects.append(_require_object(json.loads(line)))
         except (ValueError, RecursionError):
