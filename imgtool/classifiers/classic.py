@@ -20,11 +20,11 @@ from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.svm import COSTS, FOLDS, LinearSVM, fit_svm
 from imgtool.datasets.dataset import Dataset
-from imgtool.errors import DataError
+from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events, Progress
 from imgtool.features.codebook import TENSORS, Codebook
 from imgtool.features.encoding import LocalSettings, encode, fit_to_images, length
-from imgtool.features.gist import gist
+from imgtool.features.gist import MARGIN_PIXELS, gist, require_parameters
 from imgtool.features.hog import hog
 from imgtool.features.pyramid import parse_levels
 from imgtool.image.color import to_gray, to_rgb
@@ -35,6 +35,10 @@ MAX_CODEBOOK_IMAGES = 3000  # more hardly change it
 MAX_DESCRIPTORS_AN_IMAGE = 256  # that a codebook is fitted to, so that it is not overfitted to a few images
 SIZE_SAMPLE_IMAGES = 200  # whose sizes say how large the images of a data set are
 MAX_ASPECT = 4  # longer to shorter side; thinner images are squeezed
+# What settings may ask for, of one image: they come from a file, too.
+MAX_VECTOR_NUMBERS = 1 << 24
+MAX_FILTER_NUMBERS = 1 << 28
+MAX_DESCRIPTORS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,16 @@ class VectorSvm(Trainable):
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         super().__init__(name, groups, chosen=chosen)
+        self.check_sizes()
         self.svm: LinearSVM | None = None
+
+    @abstractmethod
+    def check_sizes(self) -> None:
+        """Raise ParameterError for settings that no image fits, or by which one image would take all memory."""
+
+    @abstractmethod
+    def length(self) -> int:
+        """Return how many numbers describe an image, from the settings alone."""
 
     @abstractmethod
     def describe(self, image: np.ndarray) -> np.ndarray:
@@ -172,11 +185,6 @@ class VectorSvm(Trainable):
         if self.svm.weights.shape[1] != self.length():
             raise DataError(f"its weights are for {self.svm.weights.shape[1]} features, not {self.length()}")
 
-    def length(self) -> int:
-        """Return how many numbers describe an image."""
-        side = self.parameters.size
-        return len(self.features([self.prepare(np.zeros((side, side, 3), np.uint8))])[0])
-
 
 class HogSvm(VectorSvm):
     """Histograms of oriented gradients of the image brought to a square."""
@@ -193,6 +201,19 @@ class HogSvm(VectorSvm):
         blocks = hog(image, orientations=own.orientations, cell=own.cell, block=own.block)
         return blocks.reshape(-1) / np.float32(np.sqrt(blocks.shape[0] * blocks.shape[1]))
 
+    def check_sizes(self) -> None:
+        """Refuse a block that is larger than the image, and too many numbers."""
+        own = self.parameters
+        if own.size // own.cell < own.block:
+            raise ParameterError(f"size must be at least cell times block, {own.cell * own.block}, got {own.size}")
+        _require_most("numbers", self.length(), MAX_VECTOR_NUMBERS)
+
+    def length(self) -> int:
+        """Return how many numbers describe an image: blocks, cells in each, orientations."""
+        own = self.parameters
+        blocks = own.size // own.cell - own.block + 1
+        return int(blocks**2 * own.block**2 * own.orientations)
+
 
 class GistSvm(VectorSvm):
     """GIST of the image's center square, each number standardized."""
@@ -208,6 +229,19 @@ class GistSvm(VectorSvm):
         """Return GIST's numbers."""
         own = self.parameters
         return gist(image, size=own.size, orientations=own.orientations, blocks=own.blocks, prefilter=own.prefilter)
+
+    def check_sizes(self) -> None:
+        """Refuse more windows than pixels, and too many filters or numbers."""
+        own = self.parameters
+        require_parameters(own.size, own.orientations, own.blocks, own.prefilter)
+        _require_most("numbers", self.length(), MAX_VECTOR_NUMBERS)
+        side = own.size + 2 * MARGIN_PIXELS
+        _require_most("numbers of filters", sum(own.orientations) * side**2, MAX_FILTER_NUMBERS)
+
+    def length(self) -> int:
+        """Return how many numbers describe an image: filters, windows."""
+        own = self.parameters
+        return int(sum(own.orientations) * own.blocks**2)
 
 
 class SiftFisherSvm(VectorSvm):
@@ -257,6 +291,12 @@ class SiftFisherSvm(VectorSvm):
         """Return the Fisher vector."""
         return encode(image, self._require_codebook(), levels=self.parameters.pyramid)
 
+    def check_sizes(self) -> None:
+        """Refuse too many descriptors of the longest image that `prepare` gives."""
+        own = self.parameters
+        places = -(-own.size // own.step) * -(-MAX_ASPECT * own.size // own.step)
+        _require_most("descriptors", places * len(own.bins), MAX_DESCRIPTORS)
+
     def _require_codebook(self) -> Codebook:
         if self.codebook is None:
             raise DataError(f"{self.name} is not fitted")
@@ -279,6 +319,12 @@ class SiftFisherSvm(VectorSvm):
         parts = {name: arrays[f"codebook.{name}"] for name in TENSORS}
         self.codebook = Codebook(**parts, meta={"sift": self.local.to_meta()})
         super().restore(arrays)
+
+
+def _require_most(what: str, numbers: int, most: int) -> None:
+    """Raise ParameterError for settings that ask for too much."""
+    if numbers > most:
+        raise ParameterError(f"the settings ask for {numbers} {what} an image; there may be {most}")
 
 
 def short_side(image: np.ndarray, size: int) -> np.ndarray:

@@ -170,7 +170,10 @@ class Trainable(Classifier):
     @classmethod
     def from_data(cls, data: ModelData, *, backend: str = "auto", device: str = "cpu") -> Self:
         """Return the model that a folder holds. Raises DataError when anything in it does not fit."""
-        model = cls(data.name, cls.groups_from(data))
+        try:
+            model = cls(data.name, cls.groups_from(data))
+        except ParameterError as error:
+            raise DataError(f"architecture in model.json: {error}") from None
         model.describe_by(data)
         model.restore(data.arrays)
         return model

@@ -249,7 +249,7 @@ def test_resume_of_other_images_settings_or_files_is_one_line(folder, capsys):
     assert "other images" in capsys.readouterr().err
 
 
-def test_D3_a_journal_with_changed_bytes_gives_the_same_file_or_is_refused_in_one_line(folder, capsys):
+def test_D6_a_journal_with_changed_bytes_gives_the_same_file_or_is_refused_in_one_line(folder, capsys):
     command = COMMANDS[4]  # local descriptors
     journal, rows, whole, errors = left_of(command, capsys)
     partial, rng, refused = Path("out.npz.partial"), np.random.default_rng(0), 0
