@@ -6,17 +6,18 @@ import errno
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import BinaryIO
 
+from imgtool.batch.conflicts import STANDARD_OUTPUT, refuse_inputs
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.batch.outputs import check_free, new_file, write_file
 from imgtool.batch.places import identity, is_special, lies_in
 from imgtool.batch.temporaries import sweep
 from imgtool.errors import OutputError, ParameterError
 
-STANDARD_OUTPUT = "-"
 MAX_NAME_BYTES = 255  # bytes
 TEMPLATE_FIELDS = ("stem", "name", "ext", "parent", "dir", "index")
 
@@ -33,15 +34,26 @@ class Destination:
     """The place for each input's result.
 
     spec: what `-o` was given (a file, a template, a folder, `-`) or None; what: the operation's name, for names
-    made up on a terminal; suffix: of a file whose name is made up.
+    made up on a terminal; suffix: of a file whose name is made up; reads: files that are read beside the inputs.
+    Raises ParameterError for results that are one of these, or one another.
     """
 
-    def __init__(self, spec: str | None, inputs: Sequence[Input], *, what: str, suffix: str, force: bool = False):
+    def __init__(
+        self,
+        spec: str | None,
+        inputs: Sequence[Input],
+        *,
+        what: str,
+        suffix: str,
+        force: bool = False,
+        reads: Iterable[str] = (),
+    ) -> None:
         self.force = force
         self._paths = _destinations(spec, inputs, what=what, suffix=suffix)
         if self.is_stream and len(inputs) > 1:
             raise ParameterError("several images do not fit on standard output", hint="several")
         _refuse_collisions(self._paths, inputs)
+        refuse_inputs(self._paths, chain((each.path for each in inputs), reads))
         for path in self._paths:
             if path != STANDARD_OUTPUT:
                 sweep(os.path.dirname(path) or ".")
@@ -154,15 +166,12 @@ def _template_error(template: str, reason: object) -> ParameterError:
 
 
 def _refuse_collisions(paths: Sequence[str], inputs: Sequence[Input]) -> None:
-    """Refuse outputs that are one of the inputs, or that two inputs share."""
-    sources = {identity(0 if each.path == STANDARD_INPUT else each.path) for each in inputs}
+    """Refuse outputs that two inputs share."""
     seen: dict[object, str] = {}
     for path, source in zip(paths, inputs, strict=False):
         if path == STANDARD_OUTPUT:
             continue
         key = identity(path)
-        if key in sources:
-            raise ParameterError(f"{path}: is an input; imgtool does not overwrite what it reads")
         if key in seen:
             raise ParameterError(f"{path}: would hold the result of both {seen[key]} and {source.path}")
         seen[key] = source.path

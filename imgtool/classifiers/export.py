@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from imgtool.batch.conflicts import refuse_inputs
 from imgtool.classifiers.protocol import Trainable
-from imgtool.classifiers.registry import open_model
+from imgtool.classifiers.registry import model_files, open_model
 from imgtool.classifiers.storage import as_stored, check_place
 from imgtool.errors import DataError
 
@@ -26,14 +27,16 @@ def export_model(
     overwrite: bool = False,
     device: str = "cpu",
     measure: Measure | None = None,
+    reads: Iterable[str] = (),
 ) -> None:
     """Write a model to another folder.
 
     quantize: matrices as int8 with a scale for each row; the stored accuracy, which is not theirs, is left out.
     names: a file with a line `identifier name` for each class. Raises DataError for classes that it does not name.
     measure: returns the provenance of the model as it will be stored, with an accuracy; called before it is written.
-    device: on which the model is measured.
+    device: on which the model is measured. reads: what else is read, and is not to be replaced.
     """
+    refuse_inputs([str(output)], [*model_files(name), *([str(names)] if names else []), *reads])
     check_place(output, overwrite=overwrite)
     model = open_model(name, device=device)
     if names is not None:

@@ -110,6 +110,12 @@ def locate(name: str) -> Path:
     raise ParameterError(f"no trained {name!r}: these ship: {there}", hint="train")
 
 
+def model_files(*names: object) -> list[str]:
+    """Return the folders that trained models are read from; none for an architecture, or what is no name."""
+    texts = [os.fspath(name) for name in names if isinstance(name, str | os.PathLike)]
+    return [str(locate(text)) for text in texts if is_trained(text) or text in DEFAULT_WEIGHTS]
+
+
 def is_trained(name: str) -> bool:
     """Tell whether a name is a trained model (a folder, NAME@WEIGHTS), not an architecture, which must be fitted."""
     return "@" in name or "/" in name or _is_folder(name)

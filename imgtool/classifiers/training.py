@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from imgtool.arrays import real_number, whole_number
+from imgtool.batch.conflicts import refuse_inputs
 from imgtool.batch.inputs import path_text
 from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
-from imgtool.classifiers.registry import create, is_trained, names, open_model
+from imgtool.classifiers.registry import create, is_trained, model_files, names, open_model
 from imgtool.classifiers.storage import check_place
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.files import files_of
 from imgtool.datasets.formats import Parts, open_parts
 from imgtool.datasets.split import split
 from imgtool.datasets.survey import checked
@@ -107,6 +110,7 @@ def train(
     parts = open_parts(dataset, skip_bad=skip_bad)
     training_parts(parts, trainable, validation_share, seed)  # wrong usage, and a model that is there, are told before
     if place is not None:
+        require_other_places(place, parts, init)
         check_place(place, overwrite=overwrite)
     parts = checked(parts, skip_bad=skip_bad, events=events)
     training, validation = training_parts(parts, trainable, validation_share, seed)
@@ -154,6 +158,11 @@ def training_parts(parts: Parts, model: Trainable, share: float | None, seed: in
     if not 0 <= share < 1:
         raise ParameterError(f"the share of validation images must be from 0 to below 1, got {share}")
     return split(parts.train, share, seed) if share else (parts.train, None)
+
+
+def require_other_places(output: Path, parts: Parts, init: str | Path | None) -> None:
+    """Raise ParameterError where a model or its checkpoint would replace what is read: the data set, first weights."""
+    refuse_inputs([str(output), str(checkpoint_of(output))], chain(files_of(parts), model_files(init)))
 
 
 def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, resume: bool) -> Path | None:

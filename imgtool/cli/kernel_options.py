@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 class Chosen:
     """A kernel or neighborhood filter, by its name with parameters, or taps.
 
-    said: what there is to say of how taps were read.
+    said: what there is to say of how taps were read; file: where they were read, if from one.
     """
 
     kernel: str | np.ndarray
     parameters: dict[str, Any]
     normalize: str
     said: str = ""
+    file: str | None = None
 
 
 def choose(
@@ -60,7 +61,7 @@ def choose(
         chosen = Chosen(name, given, normalize)
     else:
         taps, said = _written(kernel_file, matrix)
-        chosen = Chosen(taps, given, normalize, said)
+        chosen = Chosen(taps, given, normalize, said, kernel_file)
     if print_kernel:
         _print(chosen)
         raise click.exceptions.Exit(0)

@@ -141,7 +141,9 @@ def _build_images(
 
         isolated = IsolatedReader()
     reading = Reading(max_pixels, allow_truncated, color_text(background), page=page, bands=bands)
-    images = Images(Source(found, reading, isolated), jobs or processors(), quiet, verbose, asked_jobs=jobs)
+    source = Source(found, reading, isolated)
+    source.also_read += (files_from,) if files_from else ()
+    images = Images(source, jobs or processors(), quiet, verbose, asked_jobs=jobs)
     images.tally.add(found.remarks)
     return images
 

@@ -11,7 +11,7 @@ import codecs
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,8 @@ class Parts:
     """A data set as it lies on disk: the training part; a held-out part, and a validation part beside it, if any.
 
     train: empty where the data set has only a part to be measured on; names: what each part is called; remarks: what of
-    the data set's files is left out; checked: whether all images were looked at (`survey`).
+    the data set's files is left out; checked: whether all images were looked at (`survey`); path: where it lies, if
+    that is known.
     """
 
     train: Dataset
@@ -46,6 +47,7 @@ class Parts:
     names: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
     checked: bool = field(default=False, compare=False)
+    path: Path | None = None
 
     def all(self) -> dict[str, Dataset]:
         """Return the parts that hold images, by name."""
@@ -117,7 +119,7 @@ def load_dataset(path: str | os.PathLike[str], *, skip_bad: bool = False) -> Par
     """
     path = Path(path_text(path))
     try:
-        return _load(path, skip_bad=skip_bad)
+        return replace(_load(path, skip_bad=skip_bad), path=path)
     except OSError as error:
         raise DataError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from None
 

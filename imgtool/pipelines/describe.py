@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import imgtool
 from imgtool.batch.inputs import path_text
 from imgtool.batch.pool import job_count
-from imgtool.errors import ClusterError, OutputError, ParameterError
+from imgtool.errors import ClusterError, ParameterError
 from imgtool.pipelines.descriptors import Describe, batch_descriptor, checked_descriptor, complete, is_local
 from imgtool.pipelines.mapping import map_inputs
 from imgtool.pipelines.outcomes import Outcome, reason
@@ -138,6 +138,8 @@ def describe_images(
     beside = None if output is None else path_text(output, "output")
     filled = complete(descriptor, parameters)
     place = _resolve(device)
+    codebook = filled.get("codebook")
+    reads = (*source.also_read, codebook) if codebook else source.also_read
     work = Work(
         source=source,
         describe=checked_descriptor(descriptor, filled) if place == "cpu" else None,
@@ -145,24 +147,33 @@ def describe_images(
         meta=meta_of(descriptor, {**filled, **source.reading.meta}, resize, place),
         cluster=cluster,
         jobs=job_count(jobs),
-        draw=_drawing(descriptor, filled, path_text(visualize, "visualize"), source, overwrite, beside)
+        draw=_drawing(descriptor, filled, path_text(visualize, "visualize"), source, overwrite, reads, beside)
         if visualize
         else None,
     )
     watch = watch or iter
     if beside is None:
         return watch(work.outcomes())
-    return _store(work, beside, resume, overwrite, watch)
+    return _store(work, beside, reads, resume, overwrite, watch)
 
 
 def _drawing(
-    name: str, parameters: dict[str, Any], output: str, source: Source, overwrite: bool, beside: str | None
+    name: str,
+    parameters: dict[str, Any],
+    output: str,
+    source: Source,
+    overwrite: bool,
+    reads: tuple[str, ...],
+    beside: str | None,
 ) -> Draw:
     """Return the function that draws an image's descriptor and writes the picture."""
+    from imgtool.datasets.feature_file.resumable import companions
     from imgtool.pipelines.drawings import drawing_of
 
-    output = path_text(output, "visualize")
-    return drawing_of(name, parameters, output, source.inputs, overwrite=overwrite, beside=beside)
+    return drawing_of(
+        name, parameters, path_text(output, "visualize"), source.inputs, overwrite=overwrite, reads=reads,
+        beside=(beside, *companions(beside)) if beside else (),
+    )  # fmt: skip
 
 
 def meta_of(name: str, parameters: dict[str, Any], resize: str | None, device: str) -> dict[str, Any]:
@@ -234,12 +245,14 @@ class Work:
         return workers if source.reads_files_only else 0
 
 
-def _store(work: Work, output: str, resume: bool, overwrite: bool, watch: Watch) -> FeatureSummary:
+def _store(
+    work: Work, output: str, reads: tuple[str, ...], resume: bool, overwrite: bool, watch: Watch
+) -> FeatureSummary:
     """Describe images and write the feature file."""
     from imgtool.datasets.feature_file.resumable import ResumableFile
 
     local = is_local(work.meta["descriptor"])
-    _check(output, work.source, local=local)
+    _check(output, work.source, reads, local=local)
     failures = []
     with ResumableFile(output, work.source.inputs, work.meta, resume=resume, overwrite=overwrite) as file:
         done = file.done
@@ -263,16 +276,13 @@ def _store(work: Work, output: str, resume: bool, overwrite: bool, watch: Watch)
     return FeatureSummary(output, count, rows, width, tuple(failures))
 
 
-def _check(output: str, source: Source, *, local: bool) -> None:
-    """Raise OutputError, before any work, if the feature file cannot or must not be written."""
-    from imgtool.batch.places import identity
+def _check(output: str, source: Source, reads: tuple[str, ...], *, local: bool) -> None:
+    """Raise ParameterError, before any work, if the feature file cannot or must not be written."""
+    from imgtool.batch.conflicts import refuse_inputs
     from imgtool.datasets import feature_file
     from imgtool.datasets.feature_file.resumable import companions
 
     feature_file.check_suffix(output, local=local)
     if isinstance(source, ArraySource):
         raise ParameterError("arrays have no paths, which a feature file holds; give paths")
-    places = {identity(path): path for path in (*companions(output), output)}
-    for each in source.inputs:
-        if path := places.get(identity(each.path)):
-            raise OutputError("is an input; imgtool does not overwrite what it reads").within(path)
+    refuse_inputs((*companions(output), output), chain((each.path for each in source.inputs), reads))

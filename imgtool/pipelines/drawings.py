@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from imgtool.batch.conflicts import refuse_same
 from imgtool.batch.destinations import Destination
 from imgtool.batch.inputs import Input
-from imgtool.batch.places import identity
 from imgtool.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
 
@@ -24,21 +24,36 @@ Draw = Callable[[int, "np.ndarray", Any], None]
 
 
 def drawing_of(
-    name: str, parameters: dict[str, Any], output: str, inputs: Sequence[Input], *, overwrite: bool, beside: str | None
+    name: str,
+    parameters: dict[str, Any],
+    output: str,
+    inputs: Sequence[Input],
+    *,
+    overwrite: bool,
+    reads: Iterable[str] = (),
+    beside: Iterable[str] = (),
 ) -> Draw:
     """Return the function that draws one image's descriptor and writes it: (index, image, descriptor) -> None.
 
-    output: a file, folder or template; beside: the feature file that is written too. Raises ParameterError or
-    OutputError if the pictures cannot be written or the descriptor cannot be drawn.
+    output: a file, folder or template; reads: files that are read beside the inputs; beside: the feature file that is
+    written too, and its companions. Raises ParameterError or OutputError if the pictures cannot be written or the
+    descriptor cannot be drawn.
     """
     if name not in _PICTURES or (name == "sift" and "keypoints" not in parameters):
         raise ParameterError(f"nothing draws {name}", parameters=("visualize",))
     picture = functools.partial(_PICTURES[name], parameters)
-    return writer_of(picture, output, inputs, what=name, overwrite=overwrite, beside=beside)
+    return writer_of(picture, output, inputs, what=name, overwrite=overwrite, reads=reads, beside=beside)
 
 
 def writer_of(
-    picture: Picture, output: str, inputs: Sequence[Input], *, what: str, overwrite: bool, beside: str | None = None
+    picture: Picture,
+    output: str,
+    inputs: Sequence[Input],
+    *,
+    what: str,
+    overwrite: bool,
+    reads: Iterable[str] = (),
+    beside: Iterable[str] = (),
 ) -> Draw:
     """Return what draws and writes a picture of (index, image, what was found in it).
 
@@ -46,12 +61,11 @@ def writer_of(
     """
     from imgtool.image.write import encode
 
-    destination = Destination(output, inputs, what=what, suffix=".png", force=overwrite)
-    for index in range(0 if destination.is_stream else len(inputs)):
-        path = destination.path(index)
+    destination = Destination(output, inputs, what=what, suffix=".png", force=overwrite, reads=reads)
+    indexes = range(0 if destination.is_stream else len(inputs))
+    refuse_same([*(("output", path) for path in beside), *(("visualize", destination.path(each)) for each in indexes)])
+    for index in indexes:
         format_name(destination, index)
-        if beside and identity(path) == identity(beside):
-            raise ParameterError("would hold both a picture and the feature file").within(path)
         destination.check(index)
 
     def draw(index: int, image: np.ndarray, values: Any) -> None:

@@ -41,7 +41,9 @@ def match_images(
     draw = None
     if visualize:
         picture = lambda left, pairs: matches_picture(left, right, pairs)  # noqa: E731
-        draw = writer_of(picture, visualize, source.inputs, what="matches", overwrite=overwrite)
+        draw = writer_of(
+            picture, visualize, source.inputs, what="matches", overwrite=overwrite, reads=[*source.also_read, other]
+        )
 
     def work(index: int, remarks: list[Remark]) -> ImageMatches:
         left = source.read(index, remarks)

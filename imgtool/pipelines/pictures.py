@@ -101,7 +101,9 @@ def write_pictures(
         raise ParameterError("arrays have no names that files could be named after; give paths")
     source.inputs = without_results(source.inputs, writing.output)
     suffix = f".{writing.format}" if writing.format else ".npy" if raw else ".png"
-    destination = Destination(writing.output, source.inputs, what=what, suffix=suffix, force=writing.overwrite)
+    destination = Destination(
+        writing.output, source.inputs, what=what, suffix=suffix, force=writing.overwrite, reads=source.also_read
+    )
     at_once = job_count(jobs)
     threads = max(1, (jobs or min(MAX_THREADS, at_once)) // max(1, min(at_once, len(source))))
     writer = _Writer(source, compute, writing, destination, suffix, same_meaning, threads, events)

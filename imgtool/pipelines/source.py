@@ -88,7 +88,8 @@ class Source:
     """Images to be read, by their index.
 
     reading: how; isolated: the reader that decodes in other processes, None to decode in this one; resize: text such as
-    640x480, the size that each image is brought to.
+    640x480, the size that each image is brought to. also_read: other files that were read for them, which no result
+    replaces: the list that named the images, a kernel.
     """
 
     def __init__(
@@ -97,9 +98,11 @@ class Source:
         reading: Reading = Reading(),
         isolated: IsolatedReader | None = None,
         resize: str | None = None,
+        also_read: tuple[str, ...] = (),
     ) -> None:
         self.inputs, self.reading = inputs, reading
         self.isolated, self.resize = isolated, resize
+        self.also_read = also_read
         self._size = parse_size("resize", resize) if resize else None
 
     def __len__(self) -> int:
@@ -107,11 +110,11 @@ class Source:
 
     def in_size(self, resize: str | None) -> Source:
         """Return the same images, brought to a size."""
-        return Source(self.inputs, self.reading, self.isolated, resize)
+        return Source(self.inputs, self.reading, self.isolated, resize, self.also_read)
 
     def flat(self) -> Source:
         """Return the same images, without alpha: transparent ones are shown on the background."""
-        return Source(self.inputs, replace(self.reading, flat=True), self.isolated, self.resize)
+        return Source(self.inputs, replace(self.reading, flat=True), self.isolated, self.resize, self.also_read)
 
     def other(self, path: str) -> Source:
         """Return another image, read in the same way."""

@@ -111,7 +111,7 @@ def test_picture_goes_to_standard_output_when_rows_do_not(command, capsysbinary)
         (["--visualize", "gray.png"], 2, "is an input"),
         (["--visualize", "x.xyz"], 2, "suffix"),
         (["--visualize", "color.png"], 1, "--force"),
-        (["--visualize", "x.npy", "-o", "x.npy"], 2, "both a picture and the feature file"),
+        (["--visualize", "x.npy", "-o", "x.npy"], 2, "x.npy: -o and --visualize are one file"),
         (["--orientations", "0"], 2, "0"),
     ],
 )

@@ -71,8 +71,8 @@ def test_contact_sheet_and_duplicates(rows_of):
         (["large.npz", "--query", "a"], 1, "large.npz: there are numbers too large"),
         (["large.npz", "--duplicates"], 1, "large.npz: there are numbers too large"),
         (["f.npz", "--query", "-"], 1, "standard input: is empty"),
-        (["f.npz", "--query", "in/fine/0.png", "--show", "in/fine/0.png", "--force"], 1, "0.png: is an input"),
-        (["f.npz", "--query", "in/fine/0.png", "--show", "in/coarse/1.png", "--force"], 1, "1.png: is an input"),
+        (["f.npz", "--query", "in/fine/0.png", "--show", "in/fine/0.png", "--force"], 2, "0.png: is an input"),
+        (["f.npz", "--query", "in/fine/0.png", "--show", "in/coarse/1.png", "--force"], 2, "1.png: is an input"),
     ],
 )
 def test_search_refuses_in_one_line(arguments, status, message, capsys, monkeypatch):
@@ -159,7 +159,7 @@ def test_converted_files_hold_the_same_vectors(suffix):
 def test_what_is_read_or_there_is_not_overwritten(capsys):
     assert execute(["gist", "-q", "in", "-o", "f.npz"]) == 0
     assert execute(["gist", "-q", "in", "-o", "g.npz"]) == 0
-    assert execute(["features", "merge", "f.npz", "g.npz", "-o", "./f.npz", "--force"]) == 1
+    assert execute(["features", "merge", "f.npz", "g.npz", "-o", "./f.npz", "--force"]) == 2
     assert execute(["features", "convert", "f.npz", "-o", "g.npz"]) == 1
     assert execute(["features", "convert", "f.npz", "-o", "g.npz", "--force"]) == 0
     assert execute(["features", "convert", "f.npz", "-o", "g.xyz"]) == 2

@@ -377,7 +377,7 @@ def test_a_file_that_is_read_is_not_written(name, folder, capsys):
     cv2.imwrite("a.png", np.zeros((40, 40), np.uint8))
     os.rename("a.png", name)
     before = Path(name).read_bytes()
-    assert execute(["hog", name, "-o", "out.npz", "--force"]) == 1
+    assert execute(["hog", name, "-o", "out.npz", "--force"]) == 2
     assert "is an input" in capsys.readouterr().err
     assert Path(name).read_bytes() == before
 

@@ -216,7 +216,7 @@ def test_feature_files_are_of_files(folder):
     assert error.value.hint == "exists"
     describe_images("in/a", "gist", output="a.npz", overwrite=True)
     assert json.loads(str(np.load("a.npz")["meta"]))["descriptor"] == "gist"
-    with pytest.raises(OutputError, match="is an input"):
+    with pytest.raises(ParameterError, match="is an input"):
         describe_images(["in/a/0.pgm", "a.npz"], "hog", output="a.npz", overwrite=True)
 
 

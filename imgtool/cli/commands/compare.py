@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,14 @@ def command(
     An architecture (alexnet) is trained on DATA; weights (alexnet@imagenette) or a folder are used as they are.
     p is McNemar's exact test against the best model; intervals are Wilson's.
     """
+    from imgtool.batch.conflicts import refuse_inputs
     from imgtool.batch.outputs import check_free, write_file
+    from imgtool.classifiers.registry import model_files
+    from imgtool.datasets.files import files_of
     from imgtool.evaluation.comparison import compare
 
     if report is not None:
+        refuse_inputs([str(report)], chain(model_files(*names), files_of(data, skip_bad=skip_bad)))
         check_free(str(report), overwrite=force)
     with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose) as events:
         comparison = compare(

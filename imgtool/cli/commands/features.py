@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from imgtool.cli.comparisons import progress_bar
 from imgtool.cli.images import Images, each_image
 from imgtool.cli.messages import complain, explain, option
 from imgtool.cli.tables import Row, write_rows
-from imgtool.errors import ImgtoolError, OutputError, ParameterError
+from imgtool.errors import ImgtoolError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,8 +85,7 @@ def fit(
 
     if not output.endswith(".safetensors"):
         raise ParameterError(f"-o {output}: a codebook's name ends in .safetensors")
-    if os.path.lexists(output) and not force:
-        raise OutputError("exists", hint="exists").within(output)
+    _check_new(output, [*images.source.also_read, *(each.path for each in images.source.inputs)], force)
     given = {name: value for name, value in mixture.items() if value is not None}
     if dictionary and given:
         raise ParameterError(f"{option(min(given))} is for mixtures; --dictionary learns none")
@@ -197,11 +195,10 @@ def convert(file: str, output: str, force: bool) -> None:
 
 def _check_new(output: str, files: Sequence[str], force: bool) -> None:
     """Refuse to overwrite what is read, or what is there."""
+    from imgtool.batch.conflicts import refuse_inputs
     from imgtool.batch.outputs import check_free
-    from imgtool.batch.places import identity
 
-    if any(identity(path) == identity(output) for path in files):
-        raise OutputError("is an input; imgtool does not overwrite what it reads").within(output)
+    refuse_inputs([output], files)
     check_free(output, overwrite=force)
 
 

@@ -52,6 +52,8 @@ def command(
 
     if chosen.said and not images.quiet:
         complain(chosen.said)
+    if chosen.file:
+        images.source.also_read += (chosen.file,)
     settings = {"border": border, "correlate": correlate, "range": value_range}
     pictures.write(
         images, filter_images, chosen.kernel, record={"kernel": label_of(chosen.kernel), **settings},

@@ -144,15 +144,19 @@ def export(
     --quantize drops the stored accuracy, which is not that of the 8-bit weights; --measure adds a new one.
     """
     from imgtool.classifiers.export import export_model
+    from imgtool.datasets.files import files_of
     from imgtool.datasets.formats import load_dataset
     from imgtool.datasets.survey import checked
     from imgtool.evaluation.measuring import measure
 
-    measured = None
+    measured, reads = None, list[str]()
     if data is not None:
         with naming_bad_files():
             parts = checked(load_dataset(data))
+        reads += files_of(parts)
         measured = functools.partial(measure, test=parts.train if parts.test is None else parts.test)
-    export_model(name, output, quantize=quantize, names=names, overwrite=force, device=device, measure=measured)
+    export_model(
+        name, output, quantize=quantize, names=names, overwrite=force, device=device, measure=measured, reads=reads
+    )
     if not quiet:
         emit(f"{output}: {sum(file.stat().st_size for file in output.iterdir()) / 1e6:.2f} MB\n")

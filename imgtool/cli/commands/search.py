@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgtool.batch.inputs import STANDARD_INPUT
+from imgtool.batch.conflicts import refuse_inputs
 from imgtool.cli import options
 from imgtool.cli.images import name_of
 from imgtool.cli.messages import complain, explain
 from imgtool.cli.tables import Row, write_rows
-from imgtool.errors import DataError, ImgtoolError, OutputError, ParameterError
+from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.pipelines.search import METRICS, nearest_rows, open_table, query_vector, read_image, reading_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def command(
         raise error.within(file) from None
     if show:
         paths = [query, *(match.path for match in matches)]
-        _require_other(show, [file, *paths])
+        refuse_inputs([show], [file, *paths])
         _show(show, paths, read, force=force)
     rows = (
         {"path": match.path, "rank": rank, "label": match.label, "score": match.score}
@@ -95,14 +95,6 @@ def _pairs(table: FeatureTable, file: str, threshold: float) -> Iterator[Row]:
             yield {"path": table.paths[one], "other": table.paths[other], "cosine": cosine}
     except DataError as error:
         raise error.within(file) from None
-
-
-def _require_other(output: str, paths: list[str]) -> None:
-    """Refuse to overwrite what is read."""
-    from imgtool.batch.places import identity
-
-    if any(identity(path) == identity(output) for path in paths if path != STANDARD_INPUT):
-        raise OutputError("is an input; imgtool does not overwrite what it reads").within(output)
 
 
 def _show(output: str, paths: list[str], read: Callable[[str], np.ndarray], *, force: bool) -> None:

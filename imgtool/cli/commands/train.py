@@ -76,7 +76,7 @@ def command(
     if data is None or output is None:
         raise click.UsageError("name a data set" if data is None else "name a folder for the model: -o FOLDER")
     from imgtool.classifiers.storage import check_place
-    from imgtool.classifiers.training import create_to_train, train
+    from imgtool.classifiers.training import create_to_train, require_other_places, train
     from imgtool.datasets.formats import load_dataset
     from imgtool.datasets.survey import checked
     from imgtool.evaluation.measuring import measure
@@ -84,6 +84,7 @@ def command(
     create_to_train(name, **settings)  # wrong usage is told before a data set is looked for
     check_place(output, overwrite=force)
     parts = load_dataset(data, skip_bad=skip_bad)
+    require_other_places(output, parts, how["init"])
     with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose) as events:
         parts = checked(parts, skip_bad=skip_bad, events=events)
         if not quiet:
