@@ -32,7 +32,8 @@ from imgtool.pipelines.source import MAX_PIXELS, Reading, Source, color_text
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
-PICTURE_FORMATS = ("png", "jpg", "tif", "webp", "bmp", "jp2", "pgm", "ppm", "pam", "pfm", "npy")
+PICTURE_FORMATS = ("png", "jpg", "tif", "webp", "bmp", "jp2", "pgm", "ppm", "pam", "pfm", "npy", "csv", "txt")
+FORMAT_ALIASES = ("jpeg", "tiff")  # taken, and used as suffixes, but not listed
 
 
 def bundle(name: str, build: Callable[..., Any], *options: Decorator) -> Decorator:
@@ -223,7 +224,7 @@ pictures = bundle(
     ),
     click.option(
         "--to",
-        type=click.Choice(PICTURE_FORMATS),
+        type=click.Choice((*PICTURE_FORMATS, *FORMAT_ALIASES)),
         metavar="FORMAT",
         help=f"Image format: {', '.join(PICTURE_FORMATS)}.  [png]",
     ),

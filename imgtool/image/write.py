@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError, ParameterError
+from imgtool.image.text_images import SEPARATORS, encode_text
 from imgtool.names import unknown_name
 from imgtool.remarks import Remark
 
@@ -27,9 +28,10 @@ PNG_COMPRESSION = 4  # a third of the time that 6 takes, for 1 to 6 % more bytes
 SUFFIXES = {
     ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".bmp": "bmp", ".tif": "tiff", ".tiff": "tiff",
     ".jp2": "jp2", ".pgm": "pnm", ".ppm": "pnm", ".pnm": "pnm", ".pam": "pam", ".pfm": "pfm", ".npy": "npy",
+    ".csv": "csv", ".txt": "txt",
 }  # fmt: skip
 
-# Format -> the types and channel counts it can hold.
+# Format -> the types and channel counts it can hold; csv and txt, which are only written, hold what npy does.
 _8, _16, _FLOAT = "uint8", "uint16", "float32"
 _NUMBERS = (_8, _16, _FLOAT, "float64", "int8", "int16", "int32", "int64", "uint32", "uint64")
 CAPACITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
@@ -44,6 +46,7 @@ CAPACITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "pfm": ((_FLOAT,), (1, 3)),
     "npy": (_NUMBERS, (1, 2, 3, 4)),
 }
+FORMATS = (*CAPACITY, *SEPARATORS)
 
 
 _GRAY_ALPHA = 4  # PNG's color type
@@ -55,6 +58,11 @@ def format_of(name: str) -> str:
     if suffix not in SUFFIXES:
         raise ParameterError(f"{name}: no format has the suffix {suffix or '(none)'}; there are {', '.join(SUFFIXES)}")
     return SUFFIXES[suffix]
+
+
+def capacity_of(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the types and channel counts that a format can hold."""
+    return CAPACITY["npy" if name in SEPARATORS else name]
 
 
 def encode(
@@ -71,9 +79,9 @@ def encode(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Of a type that the format supports: tiff and npy any integers and floats; bool is written as 8-bit black and
-        white.
-    format : {"png", "jpeg", "webp", "bmp", "tiff", "jp2", "pnm", "pam", "pfm", "npy"}
+        Of a type that the format supports: tiff, npy, csv and txt any integers and floats; bool is written as 8-bit
+        black and white.
+    format : {"png", "jpeg", "webp", "bmp", "tiff", "jp2", "pnm", "pam", "pfm", "npy", "csv", "txt"}
         Name of a format, or a suffix of one, such as "jpg" or "tif".
     quality : int, optional
         1 to 100, for jpeg and webp (default 90) and jp2 (default: lossless).
@@ -98,7 +106,8 @@ def encode(
 
     Notes
     -----
-    pfm stores float64 as float32; TIFF is written uncompressed. Channels are gray, gray with alpha, RGB or RGBA.
+    pfm stores float64 as float32; TIFF is written uncompressed. Channels are gray, gray with alpha, RGB or RGBA. csv
+    and txt are lines of numbers, channels side by side; they are not read as images.
 
     Examples
     --------
@@ -109,8 +118,8 @@ def encode(
     (4, 6)
     """
     name = SUFFIXES.get(f".{format}", format)
-    if name not in CAPACITY:
-        raise unknown_name("format", format, CAPACITY)
+    if name not in FORMATS:
+        raise unknown_name("format", format, FORMATS)
     quality = quality if quality is None else whole_number(quality, "quality", high=100)
     compression = compression if compression is None else whole_number(compression, "compression", low=0, high=9)
     _require_metadata(metadata)
@@ -134,6 +143,8 @@ def encode(
 
 def _encode(array: np.ndarray, name: str, quality: int | None, compression: int | None) -> bytes:
     """Encode an array of a type that the format stores."""
+    if name in SEPARATORS:
+        return encode_text(array, name)
     if name in _OWN_ENCODERS:
         return _OWN_ENCODERS[name](array)
     if name == "jp2":
@@ -177,7 +188,7 @@ def storage_type(
 
 def _require_capacity(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     channels = shape[2] if len(shape) == 3 else 1
-    types, counts = CAPACITY[name]
+    types, counts = capacity_of(name)
     if dtype.name in types and channels in counts:
         return
     fitting = [each for each, (t, c) in CAPACITY.items() if dtype.name in t and channels in c]

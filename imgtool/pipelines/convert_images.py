@@ -133,10 +133,10 @@ class Conversion:
         import numpy as np
 
         from imgtool.image.channels import CHANNELS, channel_index, channel_picture, panels
-        from imgtool.image.write import CAPACITY
+        from imgtool.image.write import capacity_of
 
         space = self.color or ""
-        holds_numbers = "float32" in CAPACITY[format][0]
+        holds_numbers = "float32" in capacity_of(format)[0]
         as_picture = self.gives_pictures or not (holds_numbers or self.depth == "float" or self.range == "raw")
         shown = {
             "range": "stretch" if self.range == "stretch" else "clip",
