@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgtool.cli.messages import complain, option
-from imgtool.cli.options import LateChoice, bundle
+from imgtool.cli.options import FloatRange, LateChoice, bundle
 from imgtool.cli.tables import emit
 from imgtool.errors import ParameterError
 
@@ -18,6 +18,25 @@ if TYPE_CHECKING:
 
     from imgtool.filters.kernel_text import Matrix
     from imgtool.filters.kernels import Entry
+
+
+class Pair(click.ParamType):  # type: ignore[type-arg]
+    """One number, or two: along x and y, as they are written, but rows first as the library takes them."""
+
+    def __init__(self, name: str, kind: type, separator: str) -> None:
+        self.name, self._kind, self._separator = name, kind, separator
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or (that of rows, that of columns)."""
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = [self._kind(part) for part in value.lower().split(self._separator)]
+        except ValueError:
+            numbers = []
+        if not 1 <= len(numbers) <= 2:
+            self.fail(f"{value!r} is neither a number nor two such as 3{self._separator}5", param, ctx)
+        return numbers[0] if len(numbers) == 1 else (numbers[1], numbers[0])
 
 
 @dataclass(frozen=True)
@@ -38,20 +57,23 @@ def choose(
     name: str | None,
     kernel_file: str | None,
     matrix: str | None,
-    size: int | None,
-    sigma: float | None,
+    size: int | tuple[int, int] | None,
+    sigma: float | tuple[float, float] | None,
     truncate: float | None,
     sigma_color: float | None,
     wavelength: float | None,
     angle: float | None,
     aspect: float | None,
     phase: float | None,
+    percentile: float | None,
+    rank: int | None,
     normalize: str,
     print_kernel: bool,
 ) -> Chosen:
     """Return the one that was asked for, by name, by file or inline. With --print-kernel print it and end."""
     values = {"size": size, "sigma": sigma, "truncate": truncate, "sigma_color": sigma_color,
-              "wavelength": wavelength, "angle": angle, "aspect": aspect, "phase": phase}  # fmt: skip
+              "wavelength": wavelength, "angle": angle, "aspect": aspect, "phase": phase,
+              "percentile": percentile, "rank": rank}  # fmt: skip
     given = {key: value for key, value in values.items() if value is not None}
     if sum(each is not None for each in (name, kernel_file, matrix)) != 1:
         raise ParameterError("name one kernel: --kernel NAME, --kernel-file FILE or --matrix ROWS (--list shows names)")
@@ -145,19 +167,18 @@ kernel = bundle(
     click.option("--kernel", "name", type=LateChoice("kernel", _names), help="Kernel name; --list shows all."),
     click.option("--kernel-file", metavar="FILE", help="Kernel from a txt, csv, npy or json file."),
     click.option("--matrix", metavar="ROWS", help='Kernel inline: "1 0 -1; 2 0 -2; 1 0 -1".'),
-    click.option(
-        "--size", type=click.IntRange(1), metavar="N",
-        help="Pixels: box, motion, median, minimum, maximum, sobel, laplacian.",
-    ),
-    click.option(
-        "--sigma", type=float, metavar="PIXELS", help="Sigma: gaussian and its derivatives, log, dog, gabor, bilateral."
-    ),
+    click.option("--size", type=Pair("size", int, "x"), metavar="N|WxH",
+                 help="Pixels: box, motion, median, minimum, maximum, percentile, rank, sobel, laplacian."),
+    click.option("--sigma", type=Pair("sigma", float, ","), metavar="S|X,Y",
+                 help="Pixels: gaussian and its derivatives, log, dog, gabor, bilateral."),
     click.option("--truncate", type=float, metavar="N", help="Cut these off at N sigmas.  [4]"),
     click.option("--sigma-color", type=float, metavar="SHARE", help="Bilateral: color sigma, a share of white.  [0.1]"),
     click.option("--wavelength", type=float, metavar="PIXELS", help="Gabor: wavelength.  [4]"),
     click.option("--angle", type=float, metavar="DEGREES", help="Gabor, motion: angle, clockwise.  [0]"),
     click.option("--aspect", type=float, metavar="N", help="Gabor: aspect ratio; >1: shorter stripes.  [1]"),
     click.option("--phase", type=float, metavar="DEGREES", help="Gabor: phase; 0 even, 90 odd.  [0]"),
+    click.option("--percentile", type=FloatRange(0, 100), metavar="P", help="Percentile: which, 0 to 100.  [50]"),
+    click.option("--rank", type=int, metavar="N", help="Rank: 0 the smallest, -1 the largest value.  [0]"),
     click.option("--normalize", type=click.Choice(["none", "sum", "abs"]), default="none", metavar="NAME",
                  help="Normalize the taps: none, sum or abs.  [none]"),
     click.option("--print-kernel", is_flag=True, help="Print the kernel as --kernel-file reads it, and exit."),

@@ -9,7 +9,7 @@ literature. x points right and y down, so angles grow clockwise on the screen; t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -24,6 +24,7 @@ from imgtool.names import unknown_name
 
 MAX_TAPS = 4096
 MAX_FLOAT = float(np.finfo(np.float64).max)
+Sigma = float | tuple[float, float]
 MIN_POSITIVE = 1e-60  # whose fourth power is still a number above 0
 
 
@@ -31,13 +32,15 @@ MIN_POSITIVE = 1e-60  # whose fourth power is still a number above 0
 class Entry:
     """How something named is made, what it is, and where it comes from.
 
-    make: takes the parameters as keywords with defaults; formula: of the taps, where they are not fixed.
+    make: takes the parameters as keywords with defaults; formula: of the taps, where they are not fixed; pairs: the
+    parameters that may be two numbers, for rows and columns.
     """
 
     make: Callable[..., np.ndarray]
     help: str
     source: str
     formula: str = ""
+    pairs: tuple[str, ...] = ()
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -51,10 +54,25 @@ class Entry:
             takes = ", ".join(self.defaults) or "no parameters"
             text = f"{wrong[0]} does not go with kernel {name}, which takes {takes}"
             raise ParameterError(text, parameters=(wrong[0], "kernel", *self.defaults))
-        for parameter, value in given.items():
-            if not isinstance(value, Real | np.bool_):
-                raise ParameterError(f"{parameter.replace('_', ' ')} must be a number, got {value!r}")
-        return {key: _plain_number(value) for key, value in given.items()}
+        return {key: self._checked(name, key, value) for key, value in given.items()}
+
+    def _checked(self, name: str, parameter: str, value: Any) -> Any:
+        """Return one parameter as one of Python's numbers, or as two."""
+        pair = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes) and len(value) == 2
+        if pair and parameter not in self.pairs:
+            raise ParameterError(
+                f"{parameter} of kernel {name} is one number, got two", parameters=(parameter, "kernel")
+            )
+        numbers = list(value) if pair else [value]
+        if not all(isinstance(each, Real | np.bool_) for each in numbers):
+            wanted = "a number, or two," if parameter in self.pairs else "a number,"
+            raise ParameterError(f"{parameter.replace('_', ' ')} must be {wanted} got {value!r}")
+        return tuple(map(_plain_number, numbers)) if pair else _plain_number(value)
+
+
+def both(value: Any) -> tuple[Any, Any]:
+    """Return a parameter's values for rows and columns, of which one may stand for both."""
+    return value if isinstance(value, tuple) else (value, value)
 
 
 def _plain_number(value: Any) -> int | float:
@@ -63,10 +81,10 @@ def _plain_number(value: Any) -> int | float:
     return int(plain) if isinstance(plain, bool) else plain
 
 
-def box(size: int = 3) -> np.ndarray:
-    """Return the mean over size x size pixels."""
-    size = require_size(size)
-    return np.full((size, size), 1.0 / size**2)
+def box(size: int | tuple[int, int] = 3) -> np.ndarray:
+    """Return the mean over a window; size: its side, or rows and columns."""
+    rows, columns = map(require_size, both(size))
+    return np.full((rows, columns), 1.0 / (rows * columns))
 
 
 def gaussian_taps(sigma: float, truncate: float = 4.0) -> np.ndarray:
@@ -76,43 +94,52 @@ def gaussian_taps(sigma: float, truncate: float = 4.0) -> np.ndarray:
     return np.asarray(weights / weights.sum())
 
 
-def gaussian(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
-    """Return the outer product of two rows of Gaussian weights."""
-    taps = gaussian_taps(sigma, truncate)
-    return np.outer(taps, taps)
+def gaussian(sigma: Sigma = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the outer product of two rows of Gaussian weights; sigma: of both, or of rows (along y) and columns."""
+    down, across = (gaussian_taps(each, truncate) for each in both(sigma))
+    return np.outer(down, across)
 
 
-def gaussian_x(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
-    """Return the derivative of a Gaussian to the right, x / sigma^2 times it, as convolution wants it: flipped."""
+def _slope(sigma: float, truncate: float) -> np.ndarray:
+    """Return the derivative of Gaussian weights, as convolution wants it: flipped."""
     taps = gaussian_taps(sigma, truncate)
     x = np.arange(len(taps)) - len(taps) // 2
-    return np.outer(taps, -x / sigma**2 * taps)
+    return np.asarray(-x / sigma**2 * taps)
 
 
-def gaussian_y(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
+def _bend(sigma: float, truncate: float) -> np.ndarray:
+    """Return the second derivative of Gaussian weights."""
+    taps = gaussian_taps(sigma, truncate)
+    x = np.arange(len(taps)) - len(taps) // 2
+    return np.asarray((x**2 / sigma**2 - 1) / sigma**2 * taps)
+
+
+def gaussian_x(sigma: Sigma = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the derivative of a Gaussian to the right, -x / sigma^2 times it."""
+    y, x = both(sigma)
+    return np.outer(gaussian_taps(y, truncate), _slope(x, truncate))
+
+
+def gaussian_y(sigma: Sigma = 1.0, truncate: float = 4.0) -> np.ndarray:
     """Return the derivative of a Gaussian downwards."""
-    return np.ascontiguousarray(gaussian_x(sigma, truncate).T)
+    return np.ascontiguousarray(gaussian_x(both(sigma)[::-1], truncate).T)
 
 
-def gaussian_xx(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
-    """Return the second derivative of a Gaussian along x, (x^2 / sigma^2 - 1) / sigma^2 times it, less its mean."""
-    taps = gaussian_taps(sigma, truncate)
-    x = np.arange(len(taps)) - len(taps) // 2
-    values = np.outer(taps, (x**2 / sigma**2 - 1) / sigma**2 * taps)
+def gaussian_xx(sigma: Sigma = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the second derivative of a Gaussian along x, less its mean."""
+    y, x = both(sigma)
+    values = np.outer(gaussian_taps(y, truncate), _bend(x, truncate))
     return np.asarray(values - values.mean())
 
 
-def gaussian_yy(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
+def gaussian_yy(sigma: Sigma = 1.0, truncate: float = 4.0) -> np.ndarray:
     """Return the second derivative of a Gaussian along y, less its mean."""
-    return np.ascontiguousarray(gaussian_xx(sigma, truncate).T)
+    return np.ascontiguousarray(gaussian_xx(both(sigma)[::-1], truncate).T)
 
 
-def gaussian_xy(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
-    """Return the mixed derivative of a Gaussian, x y / sigma^4 times it."""
-    taps = gaussian_taps(sigma, truncate)
-    x = np.arange(len(taps)) - len(taps) // 2
-    slope = x / sigma**2 * taps
-    return np.outer(slope, slope)
+def gaussian_xy(sigma: Sigma = 1.0, truncate: float = 4.0) -> np.ndarray:
+    """Return the mixed derivative of a Gaussian."""
+    return np.outer(*(_slope(each, truncate) for each in both(sigma)))
 
 
 def laplacian_of_gaussian(sigma: float = 1.0, truncate: float = 4.0) -> np.ndarray:
@@ -199,18 +226,25 @@ _SOLIDS = "Roberts, Machine perception of solids, MIT thesis, 1963"
 _EDGES = "Marr and Hildreth, Theory of edge detection, 1980"
 _STEERED = "Freeman and Adelson, The design and use of steerable filters, 1991"
 _SECOND = "(x^2 / sigma^2 - 1) / sigma^2 gaussian(x, y)\nless its mean"
+_SIGMA = ("sigma",)
 _CANNY = "Canny, A computational approach to edge detection, 1986"
 
 KERNELS = {
-    "box": Entry(box, "mean of a square", _BOOK, "1 / size^2"),
-    "gaussian": Entry(gaussian, "Gaussian", _BOOK, "exp(-(x^2 + y^2) / (2 sigma^2)), divided by its sum"),
-    "gaussian-x": Entry(gaussian_x, "derivative of a Gaussian to the right", _CANNY, "-x / sigma^2 gaussian(x, y)"),
-    "gaussian-y": Entry(gaussian_y, "derivative of a Gaussian downwards", _CANNY, "-y / sigma^2 gaussian(x, y)"),
-    "gaussian-xx": Entry(gaussian_xx, "second derivative of a Gaussian along x", _STEERED, _SECOND),
-    "gaussian-yy": Entry(
-        gaussian_yy, "second derivative of a Gaussian along y", _STEERED, _SECOND.replace("x^2", "y^2", 1)
+    "box": Entry(box, "mean of a square", _BOOK, "1 / size^2", ("size",)),
+    "gaussian": Entry(gaussian, "Gaussian", _BOOK, "exp(-(x^2 + y^2) / (2 sigma^2)), divided by its sum", _SIGMA),
+    "gaussian-x": Entry(
+        gaussian_x, "derivative of a Gaussian to the right", _CANNY, "-x / sigma^2 gaussian(x, y)", _SIGMA
     ),
-    "gaussian-xy": Entry(gaussian_xy, "mixed derivative of a Gaussian", _STEERED, "x y / sigma^4 gaussian(x, y)"),
+    "gaussian-y": Entry(
+        gaussian_y, "derivative of a Gaussian downwards", _CANNY, "-y / sigma^2 gaussian(x, y)", _SIGMA
+    ),
+    "gaussian-xx": Entry(gaussian_xx, "second derivative of a Gaussian along x", _STEERED, _SECOND, _SIGMA),
+    "gaussian-yy": Entry(
+        gaussian_yy, "second derivative of a Gaussian along y", _STEERED, _SECOND.replace("x^2", "y^2", 1), _SIGMA
+    ),
+    "gaussian-xy": Entry(
+        gaussian_xy, "mixed derivative of a Gaussian", _STEERED, "x y / sigma^4 gaussian(x, y)", _SIGMA
+    ),
     "sobel-x": Entry(sobel_x, "derivative to the right, smoothed across", _SOBEL_AND_FELDMAN),
     "sobel-y": Entry(sobel_y, "derivative downwards, smoothed across", _SOBEL_AND_FELDMAN),
     "scharr-x": Entry(_constant(*_SCHARR), "derivative to the right, of truer direction", _THESIS),

@@ -1,4 +1,4 @@
-"""Filters of a neighborhood that are no convolution: median, minimum, maximum, bilateral.
+"""Filters of a neighborhood that are no convolution: median and other ranks, minimum, maximum, bilateral.
 
 A window of size n reaches n // 2 pixels before a pixel and (n - 1) // 2 after it, on each axis, as SciPy's. Borders are
 those of convolution. OpenCV and SciPy are imported by the filter that needs them: names alone are wanted more often.
@@ -6,15 +6,18 @@ those of convolution. OpenCV and SciPy are imported by the filter that needs the
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from imgtool.arrays import image_array
-from imgtool.errors import ImageError
+from imgtool.arrays import image_array, whole_number
+from imgtool.errors import ImageError, ParameterError
 from imgtool.filters.borders import pad
-from imgtool.filters.kernels import Entry, gaussian_radius, require_positive, require_size
+from imgtool.filters.kernels import Entry, both, gaussian_radius, require_positive, require_size
 from imgtool.image.pixels import white_level
 from imgtool.names import unknown_name
 
@@ -23,42 +26,48 @@ STRIP_ROWS = 64  # rows at a time where temporary arrays are many
 # How many pixels a side the median of OpenCV takes (the counts of its histograms have 16 bits), and that of SciPy (its
 # memory grows with the fourth power).
 OPENCV_MEDIAN_MAX_SIZE = {"uint8": 255, "uint16": 5, "float32": 5}
-SCIPY_MEDIAN_MAX_SIZE = 63
+SCIPY_RANK_MAX_SIZE = 63
+
+Size = int | tuple[int, int]  # of a window: its side, or rows and columns
+Windows = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 
-def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **parameters: float) -> np.ndarray:
-    """Apply a neighborhood filter: median, minimum, maximum or bilateral.
+def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **parameters: Any) -> np.ndarray:
+    """Apply a neighborhood filter: median, minimum, maximum, percentile, rank or bilateral.
 
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, channels)
         Bool, integers or floats.
-    name : {"median", "minimum", "maximum", "bilateral"}
+    name : {"median", "minimum", "maximum", "percentile", "rank", "bilateral"}
         Which filter.
     border : {"reflect", "clip", "wrap", "copy", "mirror"}
         What lies outside, as for `convolve`.
     **parameters : float
-        median, minimum, maximum: `size`, the window's side in pixels (3). bilateral: `sigma` in pixels (2),
+        All but bilateral: `size`, the window's side in pixels, or (rows, columns) (3). percentile: `percentile`, 0 to
+        100 (50). rank: `rank`, 0 for the smallest value, -1 for the largest (0). bilateral: `sigma` in pixels (2),
         `sigma_color` as a share of white (0.1), and `truncate` in sigmas (4).
 
     Returns
     -------
     ndarray, shape of the image
-        median, minimum and maximum keep the types uint8, uint16, float32 and float64; other types give float64.
-        bilateral gives float64 for a float64 image, else float32.
+        The types uint8, uint16, float32 and float64 are kept; other types give float64. bilateral gives float64 for a
+        float64 image, else float32.
 
     Raises
     ------
     ImageError
-        The image is not valid, or the median's size is too large (above 63, except odd sizes up to 255 for 8 bits).
+        The image is not valid, or the window is too large for values to be ranked (more than 63x63 pixels, except for
+        the median of 8 bits: odd sizes up to 255).
     ParameterError
         A name is unknown, or a parameter is unknown or out of range.
 
     Notes
     -----
     A window of n pixels reaches n // 2 before a pixel and (n - 1) // 2 after it, as SciPy's. Of an even number of
-    values the median is the upper of the two middle ones. Median, minimum and maximum filter each channel separately,
-    and NaN spreads to every window that contains it. The bilateral filter (Tomasi and Manduchi, 1998) weights by the
+    values the median is the upper of the two middle ones. A percentile p of n values is that of rank int(n p / 100),
+    and nothing between two values, as SciPy's. All but bilateral filter each channel separately, and NaN spreads to
+    every window that contains it. The bilateral filter (Tomasi and Manduchi, 1998) weights by the
     sum of absolute differences over the channels, as OpenCV does; an infinite pixel stays and does not influence
     others.
 
@@ -77,78 +86,107 @@ def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **para
     return entry.make(array if array.dtype.name in TYPES else array.astype(np.float64), border, **parameters)
 
 
-def reach(name: str, **parameters: float) -> int | None:
+def reach(name: str, **parameters: Any) -> int | None:
     """Return how many rows away a filter of this name looks, None when all of the image may decide on its last bits."""
     entry = NEIGHBORHOODS[name]
     size = {**entry.defaults, **entry.check(name, parameters)}.get("size")
-    return None if size is None else int(size) // 2
+    return None if size is None else int(both(size)[0]) // 2
 
 
-def median(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
+def median(image: np.ndarray, border: str, size: Size = 3) -> np.ndarray:
     """Return the middle value of each window; of an even number of values, the upper of the two middle ones."""
     return _filter_windows(image, border, size, _medians)
 
 
-def minimum(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
+def minimum(image: np.ndarray, border: str, size: Size = 3) -> np.ndarray:
     """Return the smallest value of each window."""
     return _filter_windows(image, border, size, _minima)
 
 
-def maximum(image: np.ndarray, border: str, size: int = 3) -> np.ndarray:
+def maximum(image: np.ndarray, border: str, size: Size = 3) -> np.ndarray:
     """Return the largest value of each window."""
     return _filter_windows(image, border, size, _maxima)
 
 
-def _filter_windows(
-    image: np.ndarray, border: str, size: int, operation: Callable[[np.ndarray, int], np.ndarray]
-) -> np.ndarray:
+def percentile(image: np.ndarray, border: str, percentile: float = 50.0, size: Size = 3) -> np.ndarray:
+    """Return the value of each window below which so many percent of its values lie: that of rank int(n p / 100)."""
+    if not 0 <= percentile <= 100:
+        raise ParameterError(f"percentile must be from 0 to 100, got {percentile}", parameters=("percentile",))
+    rows, columns = _sides(size)
+    count = rows * columns
+    rank = min(int(count * percentile / 100), count - 1)
+    return _filter_windows(image, border, size, functools.partial(_ranks, rank=rank))
+
+
+def rank(image: np.ndarray, border: str, rank: int = 0, size: Size = 3) -> np.ndarray:
+    """Return the value of each window of this rank: from 0, the smallest, or from -1, the largest, downwards."""
+    rows, columns = _sides(size)
+    count = rows * columns
+    place = whole_number(rank, "rank", low=-count, high=count - 1)
+    return _filter_windows(image, border, size, functools.partial(_ranks, rank=place % count))
+
+
+def _sides(size: Size) -> tuple[int, int]:
+    """Return a window's rows and columns."""
+    rows, columns = map(require_size, both(size))
+    return rows, columns
+
+
+def _filter_windows(image: np.ndarray, border: str, size: Size, operation: Windows) -> np.ndarray:
     """Apply an operation on (height, width, channels) to every full window of the padded image, beside NaN."""
-    size = require_size(size)
-    margins = (size // 2, (size - 1) // 2)
-    padded = pad(image, margins, margins, border)
+    sides = _sides(size)
+    down, across = ((side // 2, (side - 1) // 2) for side in sides)
+    padded = pad(image, down, across, border)
     planes = padded.reshape(*padded.shape[:2], -1)
     nan_mask = np.isnan(planes) if image.dtype.kind == "f" else np.zeros(1, bool)
     if not nan_mask.any():
-        return np.ascontiguousarray(operation(planes, size).reshape(image.shape))
-    result = operation(np.where(nan_mask, 0, planes).astype(image.dtype), size)
-    result[_maxima(nan_mask.astype(np.uint8), size) > 0] = np.nan
+        return np.ascontiguousarray(operation(planes, sides).reshape(image.shape))
+    result = operation(np.where(nan_mask, 0, planes).astype(image.dtype), sides)
+    result[_maxima(nan_mask.astype(np.uint8), sides) > 0] = np.nan
     return result.reshape(image.shape)
 
 
-def _minima(planes: np.ndarray, size: int) -> np.ndarray:
+def _minima(planes: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
     import cv2
 
-    done = cv2.erode(planes, np.ones((size, size), np.uint8), anchor=(0, 0))
-    return _full_windows(np.asarray(done).reshape(planes.shape), planes, size)
+    done = cv2.erode(planes, np.ones(sides, np.uint8), anchor=(0, 0))
+    return _full_windows(np.asarray(done).reshape(planes.shape), planes, sides)
 
 
-def _maxima(planes: np.ndarray, size: int) -> np.ndarray:
+def _maxima(planes: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
     import cv2
 
-    done = cv2.dilate(planes, np.ones((size, size), np.uint8), anchor=(0, 0))
-    return _full_windows(np.asarray(done).reshape(planes.shape), planes, size)
+    done = cv2.dilate(planes, np.ones(sides, np.uint8), anchor=(0, 0))
+    return _full_windows(np.asarray(done).reshape(planes.shape), planes, sides)
 
 
-def _medians(planes: np.ndarray, size: int) -> np.ndarray:
-    """Return the median of every full window. OpenCV has it for odd sizes and few types, SciPy for all."""
-    if size % 2 and size <= OPENCV_MEDIAN_MAX_SIZE.get(planes.dtype.name, 0):
-        import cv2
+def _medians(planes: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
+    """Return the median of every full window. OpenCV has it for odd squares and few types, SciPy for all."""
+    size = sides[0]
+    if sides != (size, size) or not size % 2 or size > OPENCV_MEDIAN_MAX_SIZE.get(planes.dtype.name, 0):
+        return _ranks(planes, sides, rank=math.prod(sides) // 2)
+    import cv2
 
-        if planes.shape[2] in (1, 3, 4):
-            done = cv2.medianBlur(planes, size)
-        else:
-            done = _each_channel(planes, lambda plane: np.asarray(cv2.medianBlur(plane, size)))
-    elif size <= SCIPY_MEDIAN_MAX_SIZE:
-        from scipy import ndimage
-
-        done = _each_channel(planes, lambda plane: ndimage.median_filter(plane, size, mode="nearest"))
+    if planes.shape[2] in (1, 3, 4):
+        done = np.asarray(cv2.medianBlur(planes, size)).reshape(planes.shape)
     else:
-        raise ImageError(
-            f"is {planes.dtype}, whose median takes size up to {SCIPY_MEDIAN_MAX_SIZE}, not {size}"
-            f" (8-bit images: odd sizes up to {OPENCV_MEDIAN_MAX_SIZE['uint8']})",
-            parameters=("size",),
-        )
-    return _full_windows(np.asarray(done).reshape(planes.shape)[size // 2 :, size // 2 :], planes, size)
+        done = _each_channel(planes, lambda plane: np.asarray(cv2.medianBlur(plane, size)))
+    return _full_windows(done[size // 2 :, size // 2 :], planes, sides)
+
+
+def _ranks(planes: np.ndarray, sides: tuple[int, int], *, rank: int) -> np.ndarray:
+    """Return the value of a rank, counted from 0, of every full window."""
+    if rank in (0, math.prod(sides) - 1):
+        return (_maxima if rank else _minima)(planes, sides)
+    if math.prod(sides) > SCIPY_RANK_MAX_SIZE**2:
+        most = f"{SCIPY_RANK_MAX_SIZE}x{SCIPY_RANK_MAX_SIZE} pixels"
+        text = f"is {planes.dtype}, whose values take size up to {most} to be ranked, not {sides[1]}x{sides[0]}"
+        text += f" (the median of 8-bit images: odd sizes up to {OPENCV_MEDIAN_MAX_SIZE['uint8']})"
+        raise ImageError(text, parameters=("size",))
+    from scipy import ndimage
+
+    done = _each_channel(planes, lambda plane: ndimage.rank_filter(plane, rank, size=sides, mode="nearest"))
+    return _full_windows(done[sides[0] // 2 :, sides[1] // 2 :], planes, sides)
 
 
 def _each_channel(planes: np.ndarray, operation: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -157,9 +195,9 @@ def _each_channel(planes: np.ndarray, operation: Callable[[np.ndarray], np.ndarr
     return np.stack([operation(channel) for channel in channels], axis=2)
 
 
-def _full_windows(result: np.ndarray, planes: np.ndarray, size: int) -> np.ndarray:
+def _full_windows(result: np.ndarray, planes: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
     """Return as much of the result as there are windows within the planes."""
-    return result[: planes.shape[0] - size + 1, : planes.shape[1] - size + 1]
+    return result[: planes.shape[0] - sides[0] + 1, : planes.shape[1] - sides[1] + 1]
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -215,10 +253,16 @@ def _disc(radius: int) -> list[tuple[int, int]]:
     return [(y, x) for y in reach for x in reach if x * x + y * y <= radius * radius]
 
 
+_SIZE = ("size",)
+_MORPHOLOGY = "Serra, Mathematical Morphology, 1982"
+_RANKS = "Heygster, Rank filters in digital image processing, 1982"
+
 NEIGHBORHOODS = {
-    "median": Entry(median, "middle value of a square", "Tukey, Exploratory Data Analysis, 1977"),
-    "minimum": Entry(minimum, "smallest value of a square: gray erosion", "Serra, Mathematical Morphology, 1982"),
-    "maximum": Entry(maximum, "largest value of a square: gray dilation", "Serra, Mathematical Morphology, 1982"),
+    "median": Entry(median, "middle value of a window", "Tukey, Exploratory Data Analysis, 1977", pairs=_SIZE),
+    "minimum": Entry(minimum, "smallest value of a window: gray erosion", _MORPHOLOGY, pairs=_SIZE),
+    "maximum": Entry(maximum, "largest value of a window: gray dilation", _MORPHOLOGY, pairs=_SIZE),
+    "percentile": Entry(percentile, "value of a window, percentile % of the way up", _RANKS, pairs=_SIZE),
+    "rank": Entry(rank, "value of a window of this rank: 0 smallest, -1 largest", _RANKS, pairs=_SIZE),
     "bilateral": Entry(
         bilateral,
         "mean of near pixels of like color, which weigh",

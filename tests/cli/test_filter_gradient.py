@@ -11,6 +11,7 @@ import pytest
 from imgtool.cli.commands.filter import command as filter_command
 from imgtool.cli.main import execute
 from imgtool.filters.borders import BORDERS
+from imgtool.filters.convolve import convolve
 from imgtool.filters.gradient import CHANNELS, OPERATORS, color_gradient, magnitude, phase
 from imgtool.filters.kernel_files import load_kernel, matrix_text
 from imgtool.filters.kernels import KERNELS, kernel
@@ -54,7 +55,7 @@ def test_the_list_shows_names_matrices_and_sources_and_fits(columns, capsys, mon
             True
         ] * len(rows)
         assert all(f"--{key.replace('_', '-')}={value:g}" in blocks[name] for key, value in entry.defaults.items())
-        assert entry.defaults.keys() <= {"size"} or entry.formula
+        assert entry.defaults.keys() <= {"size", "percentile", "rank"} or entry.formula
 
 
 def test_options_of_kernels_say_which_take_them():
@@ -165,7 +166,7 @@ def test_a_median_too_large_for_an_image_stops_no_other(capsys):
     written("a.png", random_image(9, 9))
     written("b.png", random_image(9, 9, dtype="uint16"))
     assert execute(["filter", "--kernel", "median", "--size", "65", "b.png", "a.png", "-o", "out/"]) == 1
-    assert capsys.readouterr().err.startswith("imgtool: b.png: is uint16, whose median takes")
+    assert capsys.readouterr().err.startswith("imgtool: b.png: is uint16, whose values take")
     assert [path.name for path in Path("out").iterdir()] == ["a.png"]
 
 
@@ -236,3 +237,49 @@ def test_a_sigma_whose_powers_are_zero_is_wrong_usage(kernel, run, tmp_path):
     done = run("filter", "--kernel", kernel, "--sigma", "1e-320", SAMPLES / "coins.png", "-o", tmp_path / "a.png")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert "must be at least 1e-60" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "parameters"),
+    [
+        (["--kernel", "box", "--size", "5x3"], "box", {"size": (3, 5)}),
+        (["--kernel", "gaussian", "--sigma", "2.5,1"], "gaussian", {"sigma": (1, 2.5)}),
+        (["--kernel", "gaussian-xx", "--sigma", "2,1"], "gaussian-xx", {"sigma": (1, 2)}),
+        (["--kernel", "sobel-x", "--size", "7"], "sobel-x", {"size": 7}),
+    ],
+)
+def test_width_and_x_come_first_on_the_command_line(options, name, parameters, tmp_path):
+    image = random_image(20, 30).astype(np.float64)
+    np.save(tmp_path / "in.npy", image)
+    out = str(tmp_path / "out.npy")
+    assert execute(["filter", *options, "--range", "raw", str(tmp_path / "in.npy"), "-o", out]) == 0
+    np.testing.assert_array_equal(np.load(out), convolve(image, kernel(name, **parameters)))
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "parameters"),
+    [
+        (["--kernel", "median", "--size", "5x1"], "median", {"size": (1, 5)}),
+        (
+            ["--kernel", "percentile", "--percentile", "80", "--size", "3x5"],
+            "percentile",
+            {"percentile": 80, "size": (5, 3)},
+        ),
+        (["--kernel", "rank", "--rank", "-2"], "rank", {"rank": -2}),
+    ],
+)
+def test_windows_and_ranks_reach_the_filter(options, name, parameters, tmp_path):
+    image = random_image(20, 30)
+    where = written(str(tmp_path / "in.png"), image)
+    assert execute(["filter", *options, where, "-o", str(tmp_path / "out.png")]) == 0
+    np.testing.assert_array_equal(read(tmp_path / "out.png"), neighborhood(image, name, **parameters))
+
+
+@pytest.mark.parametrize(
+    "options", [["--size", "3x"], ["--size", "axb"], ["--size", "1x2x3"], ["--size", "0x3"], ["--rank", "9"]]
+)
+def test_windows_that_are_none_are_one_line(options, tmp_path, capsys):
+    where = written(str(tmp_path / "in.png"), random_image(9, 9))
+    name = "rank" if "--rank" in options else "median"
+    assert execute(["filter", "--kernel", name, *options, where, "-o", str(tmp_path / "out.png")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -304,3 +304,42 @@ def test_sobel_and_laplacian_of_every_size_are_opencvs(size):
 def test_other_sizes_of_sobel_are_refused(size):
     with pytest.raises(ParameterError, match="size must be 3, 5, 7 taps"):
         kernel("sobel-x", size=size)
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [("gaussian", (0, 0)), ("gaussian-x", (0, 1)), ("gaussian-y", (1, 0)), ("gaussian-xy", (1, 1)),
+     ("gaussian-xx", (0, 2)), ("gaussian-yy", (2, 0))],
+)  # fmt: skip
+@pytest.mark.parametrize("sigma", [(1.0, 2.5), (0.6, 0.6), (3.0, 0.8)])
+def test_a_sigma_for_each_axis_is_scipys(name, order, sigma):
+    image = np.random.default_rng(0).random((31, 37))
+    taps = kernel(name, sigma=sigma)
+    if max(order) == 2:
+        taps = taps + (_impulse_sum := scipy_kernel(sigma, order)).mean()
+        np.testing.assert_allclose(taps, _impulse_sum, atol=1e-14)
+    expected = scipy.ndimage.gaussian_filter(image, sigma, order=order, mode="reflect")
+    np.testing.assert_allclose(convolve(image, taps, method="direct"), expected, atol=1e-12)
+    if sigma[0] == sigma[1]:
+        np.testing.assert_array_equal(kernel(name, sigma=sigma), kernel(name, sigma=sigma[0]))
+
+
+def scipy_kernel(sigma, order):
+    radii = [int(4 * each + 0.5) for each in sigma]
+    image = np.zeros([2 * radius + 1 for radius in radii])
+    image[tuple(radii)] = 1
+    return scipy.ndimage.gaussian_filter(image, sigma, order=order, mode="constant")
+
+
+@pytest.mark.parametrize("size", [(3, 5), (1, 4), (2, 2)])
+def test_a_box_of_rows_and_columns_is_opencvs_mean(size):
+    image = np.random.default_rng(1).random((20, 21))
+    anchor = tuple((side - 1) // 2 for side in reversed(size))
+    theirs = cv2.blur(image, size[::-1], anchor=anchor, borderType=cv2.BORDER_REFLECT)
+    np.testing.assert_allclose(convolve(image, kernel("box", size=size)), theirs, atol=1e-12)
+
+
+def test_kernels_that_take_one_number_refuse_two():
+    for name, parameter in (("log", "sigma"), ("motion", "size"), ("gaussian", "truncate")):
+        with pytest.raises(ParameterError, match="is one number, got two"):
+            kernel(name, **{parameter: (1, 2)})

@@ -170,7 +170,7 @@ def test_bilateral_keeps_edges_and_smooths_the_rest():
 
 def test_median_too_large_for_the_type_is_refused():
     for dtype, size in (("uint16", 65), ("float64", 101), ("uint8", 64), ("uint8", 257)):
-        with pytest.raises(ImageError, match=f"is {dtype}, whose median takes size up to 63"):
+        with pytest.raises(ImageError, match=f"is {dtype}, whose values take size up to 63x63"):
             neighborhood(np.zeros((3, 3), dtype), "median", size=size)
 
 
@@ -186,3 +186,51 @@ def test_wrong_parameters_are_refused(name, wrong):
     if name in NEIGHBORHOODS:
         with pytest.raises(ImageError, match="no pixels"):
             neighborhood(np.zeros((0, 3)), name)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 7), st.integers(1, 7), st.data())
+def test_windows_of_any_shape_and_rank_are_scipys(border, height, width, rows, columns, data):
+    dtype = data.draw(st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]))
+    image = np.random.default_rng(height * 13 + width).integers(0, 250, (height, width)).astype(dtype)
+    size, mode = (rows, columns), BORDERS[border].scipy
+    rank = data.draw(st.integers(-rows * columns, rows * columns - 1))
+    percent = data.draw(st.sampled_from([0, 1, 25, 33.3, 50, 75, 99.5, 100]))
+    theirs = {
+        "median": scipy.ndimage.median_filter(image, size=size, mode=mode),
+        "minimum": scipy.ndimage.minimum_filter(image, size=size, mode=mode),
+        "maximum": scipy.ndimage.maximum_filter(image, size=size, mode=mode),
+        "rank": scipy.ndimage.rank_filter(image, rank, size=size, mode=mode),
+        "percentile": scipy.ndimage.percentile_filter(image, percent, size=size, mode=mode),
+    }
+    more = {"rank": {"rank": rank}, "percentile": {"percentile": percent}}
+    for name, expected in theirs.items():
+        found = neighborhood(image, name, border=border, size=size, **more.get(name, {}))
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+        assert found.dtype == dtype
+
+
+def test_nan_spreads_to_the_windows_of_a_rank_that_hold_it():
+    image = np.arange(35.0).reshape(5, 7)
+    image[2, 3] = np.nan
+    found = neighborhood(image, "percentile", percentile=30, size=(1, 3))
+    assert np.isnan(found[2, 2:5]).all()
+    assert np.isnan(found).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("percentile", {"percentile": 101}, "from 0 to 100"),
+        ("percentile", {"percentile": float("nan")}, "from 0 to 100"),
+        ("rank", {"rank": 9}, "rank must be"),
+        ("rank", {"rank": -10}, "rank must be"),
+        ("rank", {"rank": 1.5}, "rank must be"),
+        ("median", {"size": (3, 0)}, "size must be"),
+        ("median", {"size": (3, 3, 3)}, "size must be"),
+        ("bilateral", {"sigma": (1, 2)}, "one number, got two"),
+    ],
+)
+def test_ranks_and_windows_that_are_none_are_refused(name, parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        neighborhood(np.zeros((9, 9)), name, **parameters)
