@@ -54,6 +54,7 @@ _MODULES = {
     "compare": "imgtool.evaluation.comparison",
     "search": "imgtool.pipelines.search",
     "describe_images": "imgtool.pipelines.describe",
+    "filter_image": "imgtool.pipelines.filter_images",
     "filter_images": "imgtool.pipelines.filter_images",
     "ImgtoolError": "imgtool.errors",
     "ImageError": "imgtool.errors",
@@ -105,7 +106,7 @@ if TYPE_CHECKING:
     from imgtool.image.resize import resize
     from imgtool.image.write import encode
     from imgtool.pipelines.describe import describe_images
-    from imgtool.pipelines.filter_images import filter_images
+    from imgtool.pipelines.filter_images import filter_image, filter_images
     from imgtool.pipelines.search import search
 
 __all__ = [
@@ -130,6 +131,7 @@ __all__ = [
     "describe_images",
     "encode",
     "evaluate",
+    "filter_image",
     "filter_images",
     "fisher_vector",
     "fit_codebook",

@@ -31,6 +31,7 @@ ADVICE = {
     "other-run": "--force begins anew",
     "resize": "--resize brings images to one size",
     "several": "name a folder or template with -o",
+    "background": "or --background COLOR shows it on one",
     "depth": "or convert with --depth",
     "lossless": "leave out --quality, or convert with --depth 8",
     "method": "use --method direct or fft",

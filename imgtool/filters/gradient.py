@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from imgtool.arrays import gradient_arrays, image_array
 from imgtool.filters.convolve import convolve
 from imgtool.filters.kernels import gaussian, kernel
+from imgtool.filters.weighted import noise_level
 from imgtool.names import unknown_name
 
 OPERATORS = ("sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian")
@@ -141,13 +142,15 @@ def magnitude(gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
     return np.asarray(np.hypot(gx, gy))
 
 
-def phase(gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
+def phase(gx: ArrayLike, gy: ArrayLike, *, floor: float = 0.0) -> np.ndarray:
     """Return the direction of the gradient, atan2(gy, gx).
 
     Parameters
     ----------
     gx, gy : array_like, (height, width) or (height, width, channels)
         Derivatives, as returned by `gradient`.
+    floor : float
+        Gradients shorter than this count as none; `noise_floor` tells what rounding may make of a flat image.
 
     Returns
     -------
@@ -168,7 +171,18 @@ def phase(gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
     array([[  0.,  90., 180.]])
     """
     gx, gy = gradient_arrays(gx, gy)
-    return np.asarray(np.arctan2(gy + 0.0, gx + 0.0))  # + 0.0 turns -0 into 0, so that flat pixels have the angle 0
+    angles = np.asarray(np.arctan2(gy + 0.0, gx + 0.0))  # + 0.0 turns -0 into 0, so that flat pixels have the angle 0
+    if floor > 0:
+        angles[np.hypot(gx, gy) < floor] = 0
+    return angles
+
+
+def noise_floor(operator: str, sigma: float | None, peak: float, dtype: np.dtype) -> float:
+    """Return below which length a gradient is rounding noise: 8 eps x sum of absolute taps x largest pixel.
+
+    peak: the largest magnitude of a pixel of the image; dtype: in which the gradient was computed.
+    """
+    return noise_level(max(float(np.abs(taps).sum()) for taps in operator_kernels(operator, sigma)), peak, dtype)
 
 
 def strongest_channel(gx: np.ndarray, gy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -93,6 +93,16 @@ def reach(name: str, **parameters: Any) -> int | None:
     return None if size is None else int(both(size)[0]) // 2
 
 
+def radii(name: str, **parameters: Any) -> tuple[int, int]:
+    """Return how many rows and how many columns away a filter of this name looks."""
+    entry = NEIGHBORHOODS[name]
+    own = {**entry.defaults, **entry.check(name, parameters)}
+    if "size" not in own:
+        return both(gaussian_radius(own["sigma"], own["truncate"]))
+    rows, columns = both(own["size"])
+    return int(rows) // 2, int(columns) // 2
+
+
 def median(image: np.ndarray, border: str, size: Size = 3) -> np.ndarray:
     """Return the middle value of each window; of an even number of values, the upper of the two middle ones."""
     return _filter_windows(image, border, size, _medians)

@@ -49,6 +49,7 @@ class StripFilter:
     values: from an image to numbers (height, width, ...); measure: the extremes of them all, where pixels depend on
     them; pixels: from (numbers, the image's rows, extremes) to what is stored. wraps: beyond its ends the image goes on
     at the other end. narrow: the numbers of integer images are of their own type; size: bytes of one, if they are not.
+    adapt: from a whole image to the filter for it.
     """
 
     values: Callable[[np.ndarray], np.ndarray]
@@ -58,11 +59,17 @@ class StripFilter:
     measure: Callable[[np.ndarray], Extremes] | None = None
     narrow: bool = False
     size: int = 8
+    adapt: Callable[[Rows], StripFilter] | None = None
+
+    def of(self, image: Rows) -> StripFilter:
+        """Return the filter for one image: another one where the image as a whole decides."""
+        return self.adapt(image) if self.adapt else self
 
     def __call__(self, image: np.ndarray) -> Pixels:
         """Return the pixels of a whole image."""
-        values = self.values(image)
-        return self.pixels(values, image, self.measure(values) if self.measure else None)
+        own = self.of(image)
+        values = own.values(image)
+        return own.pixels(values, image, own.measure(values) if own.measure else None)
 
     def takes_strips(self, image: Rows) -> bool:
         """Tell whether an image is large enough for strips to pay."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import cast_rounding, image_array
-from imgtool.errors import ParameterError
+from imgtool.errors import ImageError, ParameterError
 from imgtool.image.pixels import BLOCK_VALUES, white_level
 
 WHITE = "white"
@@ -49,6 +49,22 @@ def join_alpha(color: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
 def is_opaque(alpha: np.ndarray) -> bool:
     """Tell whether nothing shows through."""
     return bool(alpha.min() >= white_level(alpha.dtype))
+
+
+def fit_alpha(image: np.ndarray, channels: Sequence[int], name: str, others: Sequence[str]) -> np.ndarray:
+    """Return an image with alpha as a format that takes so many channels holds it; others: formats that hold alpha.
+
+    Gray becomes color if the format has alpha beside color only. Raises ImageError where something is transparent and
+    the format has no alpha.
+    """
+    color, alpha = split_alpha(image)
+    assert alpha is not None
+    if max(ALPHA_CHANNELS) in channels:
+        return np.dstack([color, color, color, alpha])
+    if not is_opaque(alpha):
+        text = f"is transparent, and {name} cannot hold alpha; {', '.join(others)} can"
+        raise ImageError(text, hint="background", parameters=("background",))
+    return color
 
 
 def parse_color(color: Color) -> tuple[float, float, float]:

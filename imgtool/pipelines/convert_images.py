@@ -63,6 +63,7 @@ def convert_images(
         what="converted",
         same_meaning=work.keeps_meaning,
         raw=raw,
+        alpha=not work.gives_numbers,
         jobs=jobs,
         events=events,
     )
@@ -112,7 +113,22 @@ class Conversion:
             channel_index(self.show_channel, [each.name for each in space] or PIXEL_NAMES)
 
     def __call__(self, image: np.ndarray, format: str) -> Picture:
-        """Return the result."""
+        """Return the result; what has no alpha shows transparent images on white."""
+        from imgtool.image.alpha import flatten, has_alpha, is_opaque
+
+        if not (self.drops_alpha and has_alpha(image.shape)):
+            return self._convert(image, format)
+        flattened = not is_opaque(image[:, :, -1])
+        return self._convert(flatten(image), format)._replace(flattened=flattened)
+
+    @property
+    def drops_alpha(self) -> bool:
+        """Tell whether results of images with alpha have none: gray, numbers, and one channel of color."""
+        pixels = self.from_color not in NUMERIC_SPACES
+        return pixels and (self.color not in (None, "rgb") or (self.show_channel or "alpha").lower() != "alpha")
+
+    def _convert(self, image: np.ndarray, format: str) -> Picture:
+        """Return the result of an image that is seen as it is."""
         from imgtool.image.channels import channel_of
         from imgtool.image.color import convert
 
@@ -169,13 +185,16 @@ def _to_range(image: np.ndarray, range: str, depth: str) -> Pixels:
     import numpy as np
 
     from imgtool.image.alpha import join_alpha, split_alpha
-    from imgtool.image.pixels import to_pixels
+    from imgtool.image.pixels import extremes_of, to_pixels
 
     exact = np.float32 if image.dtype.itemsize <= 2 else np.float64
     if range == "raw":
         return to_pixels(image.astype(exact), range, depth=depth, like=image.dtype)
     color, alpha = split_alpha(image)
-    stored = to_pixels(color.astype(np.float64), range, depth=depth, like=image.dtype)
+    numbers, extremes = color.astype(np.float64), None
+    if range == "stretch" and alpha is not None:
+        extremes = extremes_of(np.where(alpha > 0 if color.ndim == 2 else alpha[:, :, None] > 0, numbers, np.nan))
+    stored = to_pixels(numbers, range, depth=depth, like=image.dtype, extremes=extremes)
     clipped = stored.clipped
     if image.dtype.kind == "i" and stored.pixels.dtype.kind == "u" and range in ("auto", "clip"):
         clipped = int(np.count_nonzero(color < 0))  # also those that are rounded to 0

@@ -16,11 +16,14 @@ from imgtool.pipelines.source import MAX_PIXELS, source_of
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import ArrayLike
 
     from imgtool.events import Events
-    from imgtool.image.pixels import Extremes, Pixels
+    from imgtool.filters.weighted import Weighted
 
     Compute = Callable[[np.ndarray], Any]
+    Apply = Callable[[np.ndarray], np.ndarray]
+    Weigh = Callable[[np.ndarray, np.ndarray], Weighted]
 
 
 def filter_images(
@@ -46,6 +49,7 @@ def filter_images(
     page: int | None = None,
     bands: Sequence[int] | None = None,
     isolate: bool = False,
+    background: Any = None,
     events: Events | None = None,
     **parameters: Any,
 ) -> Iterator[Outcome[Written]]:
@@ -97,6 +101,9 @@ def filter_images(
         Bands to read, counted from 1: one as gray, three as RGB, then perhaps alpha; default: color and alpha.
     isolate : bool
         Decode in a separate process, so that a crash costs only its own image.
+    background : str or (int, int, int)
+        Color that transparent images are shown on before they are filtered; see `flatten`. Default: alpha is filtered
+        too; kernels whose taps add up to 0 or less see images on white, with a remark "alpha".
     events : callable
         Called with `Progress` for the strips of a large image.
     **parameters
@@ -106,8 +113,8 @@ def filter_images(
     ------
     Outcome
         An outcome for each image, in order: `source.path`, and `value` (with `output` and `shape`) or `error`. Remarks
-        count clipped pixels ("clipped") and values that are NaN or infinite ("values"). `result()` returns the value or
-        raises the error.
+        count clipped pixels ("clipped", `by_rule` unless range or depth is given) and values that are NaN or infinite
+        ("values"). `result()` returns the value or raises the error.
 
     Raises
     ------
@@ -125,16 +132,18 @@ def filter_images(
     (256, 256)
     """
     source = source_of(
-        images, max_pixels=max_pixels, allow_truncated=allow_truncated, page=page, bands=bands, isolate=isolate
-    )
+        images, max_pixels=max_pixels, allow_truncated=allow_truncated, page=page, bands=bands, isolate=isolate,
+        background=background,
+    )  # fmt: skip
     compute = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)
     output = None if output is None else path_text(output, "output")
     writing = Writing(output, format, overwrite, skip_existing, quality, compression, strip)
     raw = range == "raw" or depth == "float"
     same = keeps_meaning(taps_of(kernel, normalize, parameters), range)
     return write_pictures(
-        source, compute, writing, what=label_of(kernel), same_meaning=same, raw=raw, jobs=jobs, events=events
-    )
+        source, compute, writing, what=label_of(kernel), same_meaning=same, raw=raw,
+        clips_by_rule=range == "auto" and depth == "keep", jobs=jobs, events=events,
+    )  # fmt: skip
 
 
 def keeps_meaning(taps: np.ndarray | None, range: str) -> bool:
@@ -145,6 +154,83 @@ def keeps_meaning(taps: np.ndarray | None, range: str) -> bool:
 def label_of(kernel: Any) -> str:
     """Return what a kernel is called in records and in names that are made up."""
     return kernel if isinstance(kernel, str) else "kernel"
+
+
+def filter_image(
+    image: ArrayLike,
+    kernel: Any = "gaussian",
+    *,
+    border: str = "reflect",
+    method: str = "auto",
+    correlate: bool = False,
+    normalize: str = "none",
+    range: str = "auto",
+    depth: str = "keep",
+    background: Any = None,
+    **parameters: Any,
+) -> np.ndarray:
+    """Filter one image; the pixels are those of `imgtool filter`, alpha, range and depth included.
+
+    Parameters
+    ----------
+    image : array_like, (height, width) or (height, width, 1 to 4)
+        Gray, gray with alpha, RGB or RGBA; bool, integers or floats.
+    kernel : str or array_like, (rows, columns)
+        Name of a kernel or neighborhood filter, or taps.
+    border : str
+        What lies outside the image: "clip" (black, opaque), "wrap", "copy", "reflect", "mirror".
+    method : str
+        Algorithm of a convolution: "auto", "direct", "separable", "fft", "gemm".
+    correlate : bool
+        Compute a correlation: do not flip the kernel.
+    normalize : str
+        Divide the taps by their sum ("sum") or by the sum of their absolute values ("abs"); "none": do not.
+    range : str
+        Conversion of values to pixels: "auto", "clip", "abs", "center", "stretch", or "raw" (no conversion).
+    depth : str
+        Bit depth of the result: "keep", "8", "16", "float".
+    background : str or (int, int, int)
+        Color that a transparent image is shown on first; see `flatten`. Default: alpha is filtered too.
+    **parameters
+        Parameters of the named kernel: size, sigma, truncate ...
+
+    Returns
+    -------
+    ndarray, (height, width) or (height, width, channels)
+        With alpha where the image has it and the kernel filters it.
+
+    Raises
+    ------
+    ImageError
+        The image is not valid.
+    ParameterError
+        A name is unknown, or arguments contradict each other.
+
+    Notes
+    -----
+    Color under alpha 0 counts nowhere. By taps that add up to more than 0, premultiplied color and alpha are convolved
+    alike, and the one is divided by the other. Median, minimum, maximum and bilateral filter premultiplied color and
+    alpha each by itself; a color is then at most its alpha, and divided by it. Where alpha becomes 0, so does color.
+    Beyond a `clip` border lies opaque black. By other taps, and with `background`, the image is seen on a background
+    (white unless given), and the result has no alpha. `convolve` and `neighborhood` know no alpha: to them it is a
+    channel like others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import imgtool
+    >>> cut_out = np.array([[[255, 0, 0, 0], [255, 255, 255, 255]]], np.uint8)
+    >>> imgtool.filter_image(cut_out, [[1, 1, 1]], normalize="sum").tolist()
+    [[[255, 255, 255, 85], [255, 255, 255, 170]]]
+    """
+    from imgtool.arrays import image_array
+    from imgtool.image.alpha import flatten
+    from imgtool.image.color import MAX_CHANNELS
+
+    array = image_array(image, max_channels=MAX_CHANNELS)
+    array = array if background is None else flatten(array, background)
+    pixels: np.ndarray = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)(array)[0]
+    return pixels
 
 
 def filter_of(
@@ -161,34 +247,22 @@ def filter_of(
     import numpy as np
 
     from imgtool.filters.kernels import is_derivative
-    from imgtool.filters.strip_filter import StripFilter, convolution_type
-    from imgtool.image.alpha import join_alpha, split_alpha
-    from imgtool.image.pixels import extremes_of, to_pixels
+    from imgtool.filters.strip_filter import convolution_type
+    from imgtool.pipelines.image_filter import ImageFilter
 
     _check_names(border, range, depth)
     taps = taps_of(kernel, normalize, parameters)
     numbers_of = functools.partial(convolution_type, taps, range=range, depth=depth)
+    weigh: Weigh | None
     if taps is None:
-        apply, reach = _neighborhood(kernel, border, method, correlate, parameters)
+        apply, weigh, reach = _neighborhood(kernel, border, method, correlate, parameters)
     else:
-        apply = _convolution(taps, border, method, correlate, numbers_of)
+        apply, weigh = _convolution(taps, border, method, correlate, numbers_of)
         reach = len(taps) // 2 if method != "gemm" else None  # the bits of a matrix product depend on its size
     signed = taps is not None and is_derivative(taps)
-
-    def values(image: np.ndarray) -> np.ndarray:
-        return apply(split_alpha(image)[0])
-
-    def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Pixels:
-        stored = to_pixels(numbers, range, depth=depth, like=image.dtype, signed=signed, extremes=extremes)
-        return stored._replace(pixels=join_alpha(stored.pixels, split_alpha(image)[1]))
-
-    local = StripFilter(
-        values,
-        pixels,
-        reach=reach or 0,
-        wraps=border == "wrap",
-        measure=extremes_of if range == "stretch" else None,
-        narrow=numbers_of(np.dtype(np.uint8)) == np.uint8,
+    size = 0.0 if taps is None else float(np.abs(taps).sum())
+    local = ImageFilter(apply, weigh, range, depth, size, signed).strip_filter(
+        reach or 0, wraps=border == "wrap", narrow=numbers_of(np.dtype(np.uint8)) == np.uint8
     )
     return local.__call__ if reach is None else local
 
@@ -234,33 +308,55 @@ def _no_convolution(parameter: str, kernel: str) -> ParameterError:
 
 def _convolution(
     taps: np.ndarray, border: str, method: str, correlate: bool, numbers_of: Callable[[np.dtype], np.dtype | None]
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the convolution as a function of an image."""
+) -> tuple[Apply, Weigh | None]:
+    """Return the convolution as a function of an image without alpha, and of color and alpha.
+
+    The latter is None for taps that add up to 0 or less.
+    """
+    import numpy as np
+
     from imgtool.filters.convolve import convolve
+    from imgtool.filters.kernels import is_derivative
+    from imgtool.filters.weighted import convolve_weighted
+
+    run = functools.partial(convolve, kernel=taps, border=border, method=method, correlate=correlate)
 
     def apply(image: np.ndarray) -> np.ndarray:
-        dtype = numbers_of(image.dtype)
-        return convolve(image, taps, border=border, method=method, correlate=correlate, dtype=dtype)
+        return run(image, dtype=numbers_of(image.dtype))
 
-    return apply
+    def weigh(color: np.ndarray, alpha: np.ndarray) -> Weighted:
+        exact = functools.partial(run, dtype=np.float64)
+        return convolve_weighted(color, alpha, exact, taps, clip=border == "clip")
+
+    return apply, weigh if taps.sum() > 0 and not is_derivative(taps) else None
 
 
 def _neighborhood(
     name: str, border: str, method: str, correlate: bool, parameters: dict[str, Any]
-) -> tuple[Callable[[np.ndarray], np.ndarray], int | None]:
-    """Return the neighborhood filter as a function of an image, floating, and how many rows away it looks.
+) -> tuple[Apply, Weigh, int | None]:
+    """Return the neighborhood filter as functions of an image, floating, and how many rows away it looks.
 
     None is for those that are not the same bits in strips. Options of convolutions are refused.
     """
     import numpy as np
 
-    from imgtool.filters.neighborhood import neighborhood, reach
+    from imgtool.filters.neighborhood import neighborhood, radii, reach
+    from imgtool.filters.weighted import neighborhood_of_visible
 
     if correlate or method != "auto":
         raise _no_convolution("correlate" if correlate else "method", name)
 
+    def run(image: np.ndarray) -> np.ndarray:
+        return neighborhood(image, name, border=border, **parameters)
+
     def apply(image: np.ndarray) -> np.ndarray:
-        result = neighborhood(image, name, border=border, **parameters)
+        result = run(image)
         return result if result.dtype.kind == "f" else result.astype(np.float32 if result.itemsize <= 2 else np.float64)
 
-    return apply, reach(name, **parameters)
+    def weigh(color: np.ndarray, alpha: np.ndarray) -> Weighted:
+        around = radii(name, **parameters)
+        return neighborhood_of_visible(
+            color, alpha, run, around, clip=border == "clip", ranks=reach(name, **parameters) is not None
+        )
+
+    return apply, weigh, reach(name, **parameters)

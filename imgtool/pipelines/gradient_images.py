@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imgtool.errors import ParameterError
@@ -33,7 +35,7 @@ def gradient_images(
     events: Events | None = None,
     **writing: Any,
 ) -> Iterator[Outcome[Written]]:
-    """Compute and write each image's gradient in the form `show`; alpha is dropped.
+    """Compute and write each image's gradient in the form `show`; transparent images are seen on a background.
 
     show: x, y, magnitude, phase, or picture (of both); the rest as `imgtool.filters.gradient` takes it.
     writing: the fields of `Writing`. Raises ParameterError for a combination that does not exist.
@@ -46,10 +48,11 @@ def gradient_images(
         text = "show picture is 8-bit color of one gradient; it has no raw numbers or channels"
         raise ParameterError(text, parameters=("show",))
     compute = gradient_filter(operator, show, sigma, border, channel, degrees, range, depth)
-    raw = raw or depth == "float"
+    raw, by_rule = raw or depth == "float", range == "auto" and depth == "keep"
     return write_pictures(
-        source, compute, Writing(**writing), what=show, same_meaning=False, raw=raw, jobs=jobs, events=events
-    )
+        source, compute, Writing(**writing), what=show, same_meaning=False, raw=raw, clips_by_rule=by_rule, jobs=jobs,
+        events=events,
+    )  # fmt: skip
 
 
 def gradient_filter(
@@ -66,25 +69,29 @@ def gradient_filter(
     import numpy as np
 
     from imgtool.filters.engine.magnitude import magnitude_by
-    from imgtool.filters.gradient import color_gradient, magnitude, operator_kernels, phase, reach
-    from imgtool.filters.strip_filter import StripFilter
-    from imgtool.image.alpha import split_alpha
+    from imgtool.filters.gradient import color_gradient, magnitude, noise_floor, operator_kernels, phase, reach
+    from imgtool.filters.strip_filter import Rows, StripFilter
+    from imgtool.image.alpha import flatten, has_alpha
     from imgtool.image.pixels import extremes_of
+    from imgtool.pipelines.image_filter import survey
 
     kernels = operator_kernels(operator, sigma)
     smooths = bool(sigma) and operator != "gaussian"
     one_pass = show == "magnitude" and not smooths and depth in ("keep", "8") and range not in ("stretch", "raw")
+    shows_small = show in ("phase", "picture") or range == "stretch"  # where noise would be seen
 
-    def values(image: np.ndarray) -> np.ndarray:
-        color = split_alpha(image)[0]
+    def values(image: np.ndarray, peak: float = 0.0) -> np.ndarray:
+        color = flatten(image)
         if one_pass and color.ndim == 2 and color.dtype == np.uint8:
             return magnitude_by(color, *kernels, border=border, dtype=np.float32)
         gx, gy = color_gradient(color, channel, operator=operator, border=border, sigma=sigma)
+        floor = noise_floor(operator, sigma, peak, gx.dtype)
         if show in ("x", "y"):
-            return gx if show == "x" else gy
-        if show == "picture":
-            return np.stack([magnitude(gx, gy), phase(gx, gy)], axis=2)
-        return magnitude(gx, gy) if show == "magnitude" else phase(gx, gy)
+            return without_noise(gx if show == "x" else gy, floor)
+        if show == "phase":
+            return phase(gx, gy, floor=floor)
+        length = without_noise(magnitude(gx, gy), floor)
+        return np.stack([length, phase(gx, gy, floor=floor)], axis=2) if show == "picture" else length
 
     def pixels(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Pixels:
         return _pixels(numbers, image.dtype, extremes, show, degrees, range, depth)
@@ -95,7 +102,24 @@ def gradient_filter(
     elif range == "stretch" and show != "phase":
         measure = extremes_of
     size = 4 if one_pass else 8
-    return StripFilter(values, pixels, reach(operator, sigma), wraps=border == "wrap", measure=measure, size=size)
+    plain = StripFilter(values, pixels, reach(operator, sigma), wraps=border == "wrap", measure=measure, size=size)
+
+    def adapt(image: Rows) -> StripFilter:
+        if not (shows_small or has_alpha(image.shape)):
+            return plain
+        found = survey(image, flatten if shows_small else None)
+        flat = lambda *given: pixels(*given)._replace(flattened=True)  # noqa: E731
+        own = functools.partial(values, peak=found.peak)
+        return replace(plain, values=own, pixels=flat if found.transparent else pixels)
+
+    return replace(plain, adapt=adapt)
+
+
+def without_noise(numbers: np.ndarray, floor: float) -> np.ndarray:
+    """Return numbers, those of smaller magnitude than `floor` as 0."""
+    import numpy as np
+
+    return np.where(np.abs(numbers) < floor, numbers.dtype.type(0), numbers) if floor else numbers
 
 
 def _pixels(

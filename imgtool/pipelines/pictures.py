@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imgtool.filters.strip_filter import Rows, StripFilter
     from imgtool.image.metadata import Metadata
     from imgtool.image.pixels import Pixels
-    from imgtool.pipelines.strips import Target
+    from imgtool.pipelines.strips import StripResult, Target
 
 MAX_THREADS = 2  # of one image, unless more are asked for: its strips wait for memory
 
@@ -34,6 +34,7 @@ class Picture(NamedTuple):
     pixels: np.ndarray
     clipped: int = 0
     not_finite: int = 0
+    flattened: bool = False
 
 
 class Written(NamedTuple):
@@ -87,15 +88,18 @@ def write_pictures(
     what: str,
     same_meaning: bool,
     raw: bool = False,
+    clips_by_rule: bool = False,
+    alpha: bool = True,
     jobs: int | None = None,
     events: Events | None = None,
 ) -> Iterator[Outcome[Written]]:
     """Read, compute and write every image; large ones in strips when the function is a StripFilter.
 
     what: the operation, for names that are made up; same_meaning: numbers of results mean what those of images do; raw:
-    results are numbers, stored as NPY unless told otherwise; jobs: images at once, or threads of a single one [the
-    processors]. Remarks: pixels that were clipped, values that are not finite, metadata that is left out. Raises
-    ParameterError and OutputError, before any work is done, where results have no place.
+    results are numbers, stored as NPY unless told otherwise; clips_by_rule: nobody chose range or depth; alpha: the
+    last of 2 or 4 channels of a result is that; jobs: images at once, or threads of a single one [the processors].
+    Remarks: pixels that were clipped, values that are not finite, metadata that is left out, transparent images that
+    were flattened. Raises ParameterError and OutputError, before any work is done, where results have no place.
     """
     if isinstance(source, ArraySource):
         raise ParameterError("arrays have no names that files could be named after; give paths")
@@ -106,7 +110,7 @@ def write_pictures(
     )
     at_once = job_count(jobs)
     threads = max(1, (jobs or min(MAX_THREADS, at_once)) // max(1, min(at_once, len(source))))
-    writer = _Writer(source, compute, writing, destination, suffix, same_meaning, threads, events)
+    writer = _Writer(source, compute, writing, destination, suffix, same_meaning, clips_by_rule, alpha, threads, events)
     return map_inputs(source, writer.write, jobs=at_once)
 
 
@@ -120,6 +124,8 @@ class _Writer:
     destination: Destination
     suffix: str
     same_meaning: bool
+    clips_by_rule: bool
+    alpha: bool
     threads: int
     events: Events | None
 
@@ -137,19 +143,20 @@ class _Writer:
         local = self.compute if isinstance(self.compute, StripFilter) else None
         if local:
             with self.source.rows(index) as file:
-                if file and local.takes_strips(file):
+                if file and local.takes_strips(file) and self._holds_alpha(file.shape, name):
                     carry = self._carry(file, self.source.input(index).path, remarks)
                     return self._filter_in_strips(local, file, index, name, carry, remarks)
         content = self.source.content(index)
         image = self.source.decode(content, remarks)
         carry = self._carry(image, content, remarks)
-        if local and local.takes_strips(image):
+        if local and local.takes_strips(image) and self._holds_alpha(image.shape, name):
             return self._filter_in_strips(local, image, index, name, carry, remarks)
         compute = self.compute
         picture = compute.compute(image, name) if isinstance(compute, ByFormat) else compute(image)
+        picture = self._fit(picture, name)
         shape, dtype = picture.pixels.shape, picture.pixels.dtype
         self.destination.write(index, self.writing.encode(picture.pixels, name, carry(shape, dtype), remarks))
-        _add_remarks(remarks, picture.clipped, picture.not_finite)
+        self._add_remarks(remarks, picture)
         return Written(path, shape)
 
     def _carry(self, image: Rows, content: bytes | str, remarks: list[Remark]) -> Carry:
@@ -175,7 +182,7 @@ class _Writer:
 
         open_target = functools.partial(self._open, index, name, carry, remarks)
         filtered = filter_in_strips(local, image, open_target, threads=self.threads, events=self.events)
-        _add_remarks(remarks, filtered.clipped, filtered.not_finite)
+        self._add_remarks(remarks, filtered)
         return Written(self.destination.path(index), filtered.shape)
 
     @contextmanager
@@ -198,10 +205,30 @@ class _Writer:
             yield image
             self.destination.write(index, self.writing.encode(image, name, metadata, remarks))
 
+    def _holds_alpha(self, shape: tuple[int, ...], name: str) -> bool:
+        """Tell whether a format holds the alpha that images of this shape have."""
+        from imgtool.image.alpha import has_alpha
+        from imgtool.image.write import CAPACITY
 
-def _add_remarks(remarks: list[Remark], clipped: int, not_finite: int) -> None:
-    """Add remarks on a result's values."""
-    if clipped:
-        remarks.append(Remark("clipped", clipped))
-    if not_finite:
-        remarks.append(Remark("values", not_finite))
+        return not (self.alpha and has_alpha(shape)) or shape[2] in CAPACITY[name][1]
+
+    def _fit(self, picture: Picture | Pixels, name: str) -> Picture | Pixels:
+        """Return a result as a format holds it: an alpha that is opaque may go. Raises ImageError for another."""
+        from imgtool.image.alpha import fit_alpha
+        from imgtool.image.write import CAPACITY
+
+        if self._holds_alpha(picture.pixels.shape, name):
+            return picture
+        others = [
+            each for each, (types, channels) in CAPACITY.items() if 4 in channels and picture.pixels.dtype in types
+        ]
+        return picture._replace(pixels=fit_alpha(picture.pixels, CAPACITY[name][1], name, others))
+
+    def _add_remarks(self, remarks: list[Remark], result: Picture | Pixels | StripResult) -> None:
+        """Add remarks on a result's values."""
+        if result.flattened:
+            remarks.append(Remark("alpha"))
+        if result.clipped:
+            remarks.append(Remark("clipped", result.clipped, by_rule=self.clips_by_rule))
+        if result.not_finite:
+            remarks.append(Remark("values", result.not_finite))

@@ -26,11 +26,12 @@ class Target(Protocol):
 
 
 class StripResult(NamedTuple):
-    """The result's shape, and how many of its values were clipped and how many were not finite."""
+    """The result's shape, how many of its values were clipped and how many were not finite, and `Pixels.flattened`."""
 
     shape: tuple[int, ...]
     clipped: int
     not_finite: int
+    flattened: bool
 
 
 Opener = Callable[[tuple[int, ...], np.dtype], AbstractContextManager[Target]]
@@ -44,6 +45,7 @@ def filter_in_strips(
     open_target: from the result's shape and type to the place for it, which is held open meanwhile.
     """
     keep_freed_memory(one_heap=True)
+    local = local.of(image)
     first, *others = local.strips(image)
     extremes: Extremes | None = None
     if local.measure:
@@ -62,7 +64,7 @@ def filter_in_strips(
 
         for counts in _with_events(ordered_map(store, others, threads), len(others), events):
             clipped, not_finite = clipped + counts[0], not_finite + counts[1]
-    return StripResult(shape, clipped, not_finite)
+    return StripResult(shape, clipped, not_finite, begin.flattened)
 
 
 def _with_events(results: Iterable[Result], total: int, events: Events | None) -> Iterator[Result]:

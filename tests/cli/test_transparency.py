@@ -1,4 +1,4 @@
-"""Colour under alpha 0 counts in no command: two images that look the same give the same result."""
+"""Color under alpha 0 counts in no command: two images that look the same give the same result."""
 
 import json
 from pathlib import Path
@@ -129,3 +129,138 @@ def test_an_unknown_color_is_refused(run):
     assert done.err.count("\n") == 1
     assert "--background" in done.err
     assert "whitish" in done.err
+
+
+def test_a_blurred_cut_out_keeps_its_color(run):
+    image = np.zeros((16, 16, 4), np.uint8)
+    image[..., 0] = 255
+    image[4:12, 4:12] = 255
+    write("halo.png", image)
+    assert run("filter", "--kernel", "gaussian", "--sigma", "2", "halo.png", "-o", "out.npy").status == 0
+    assert np.load("out.npy")[8, 4].tolist() == [255, 255, 255, 145]
+
+
+PICTURES = {
+    "gaussian": ("filter", "--kernel", "gaussian"),
+    "sharpen": ("filter", "--kernel", "sharpen", "--border", "clip"),
+    "median": ("filter", "--kernel", "median"),
+    "bilateral": ("filter", "--kernel", "bilateral"),
+    "sobel": ("filter", "--kernel", "sobel-x"),
+    "log": ("filter", "--kernel", "log", "--range", "stretch"),
+    "magnitude": ("gradient",),
+    "picture": ("gradient", "--show", "picture", "--operator", "gaussian"),
+    "phase": ("gradient", "--show", "phase", "--channel", "each"),
+    "gray": ("convert", "--color", "gray"),
+    "size": ("convert", "--size", "20x20"),
+    "channel": ("convert", "--show-channel", "R"),
+    "lab": ("convert", "--color", "lab", "--show-channel", "L"),
+    "convert stretch": ("convert", "--range", "stretch"),
+}
+
+
+@pytest.mark.parametrize("command", PICTURES.values(), ids=list(PICTURES))
+def test_images_that_look_the_same_become_the_same(run, command):
+    for name in "ab":
+        assert run(*command, f"{name}.png", "-o", f"{name}.out.npy").status == 0
+    one, two = np.load("a.out.npy"), np.load("b.out.npy")
+    if command[0] == "convert" and one.ndim == 3:
+        one, two = flatten(one), flatten(two)
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("command", PICTURES.values(), ids=list(PICTURES))
+def test_pictures_on_a_background_are_those_of_the_flat_image(run, command):
+    write("flat.png", flatten(read("a.png"), "#204060"))
+    for name in ("a", "flat"):
+        assert run(*command, f"{name}.png", "-o", f"{name}.out.npy", "--background", "32,64,96").status == 0
+    np.testing.assert_array_equal(np.load("a.out.npy"), np.load("flat.out.npy"))
+
+
+def test_what_sees_the_background_says_so_unless_it_was_asked_for(run):
+    done = run("filter", "--kernel", "sobel-x", "a.png", "-o", "x.png", "--json")
+    assert "1 transparent image was shown on the background" in done.err
+    assert done.rows[0]["left_out"]["alpha"] == 1
+    done = run("gradient", "a.png", "-o", "y.png", "--json", "--background", "white")
+    assert "transparent" not in done.err
+    assert done.rows[0]["left_out"]["alpha"] == 1
+    done = run("filter", "--kernel", "box", "a.png", "-o", "z.png", "--json")
+    assert "transparent" not in done.err
+    assert "left_out" not in done.rows[0]
+
+
+@pytest.mark.parametrize("format", ["jpg", "pgm", "ppm", "pfm"])
+@pytest.mark.parametrize("command", [("convert",), ("filter", "--kernel", "box")])
+def test_a_format_without_alpha_needs_a_background(run, command, format):
+    depth = ("--depth", "float") if format == "pfm" else ()
+    done = run(*command, *depth, "a.png", "-o", f"x.{format}")
+    assert done.status == 1
+    assert "alpha" in done.err
+    assert "--background COLOR" in done.err
+    done = run(*command, *depth, "a.png", "-o", f"x.{format}", "--background", "white")
+    assert done.status == 0
+    assert read(f"x.{format}").shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "tif", "bmp", "jp2", "pam", "npy"])
+def test_hidden_color_is_passed_on_by_convert(run, format):
+    assert run("convert", "b.png", "-o", f"x.{format}").status == 0
+    if format != "webp":
+        np.testing.assert_array_equal(read(f"x.{format}"), read("b.png"))
+    assert run("info", "--format", "jsonl", "b.png").rows[0]["color"] == "rgba"
+
+
+@pytest.mark.parametrize("format", ["png", "webp", "tif", "bmp", "jp2", "pam"])
+def test_gray_with_alpha_is_written_by_formats_with_alpha(run, format):
+    write("gray.png", read("a.png")[..., 2:])
+    assert run("convert", "gray.png", "-o", f"x.{format}").status == 0
+    assert run("convert", "gray.png", "-o", "x.jpg").status == 1
+
+
+def test_an_opaque_alpha_is_no_hindrance(run):
+    image = read("a.png")
+    image[..., 3] = 255
+    write("opaque.png", image)
+    assert run("convert", "opaque.png", "-o", "x.ppm").status == 0
+    np.testing.assert_array_equal(read("x.ppm"), image[..., :3])
+    assert run("filter", "--kernel", "box", "opaque.png", "-o", "y.png").status == 0
+    assert read("y.png").shape == (64, 64, 4)
+
+
+def test_large_transparent_images_have_the_same_bits_in_strips(run, monkeypatch):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (300, 64, 4), np.uint8)
+    image[:250, :, 3] = 255
+    image[250:260, :, 3] = 0
+    write("large.tif", image)
+    commands = {name: command for name, command in PICTURES.items() if command[0] != "convert"}
+    for name, command in commands.items():
+        assert run(*command, "large.tif", "-o", f"whole.{name}.npy").status == 0
+    monkeypatch.setattr("imgtool.filters.strip_filter.LARGE_PIXELS", 100)
+    monkeypatch.setattr("imgtool.filters.strip_filter.SHORT_REACH_STRIP_BYTES", 64)
+    monkeypatch.setattr("imgtool.filters.strip_filter.STRIP_BYTES", 1)
+    for name, command in commands.items():
+        for suffix in ("npy", "tif"):
+            done = run(*command, "large.tif", "-o", f"strips.{name}.{suffix}")
+            assert done.status == 0
+            np.testing.assert_array_equal(read(f"strips.{name}.{suffix}"), np.load(f"whole.{name}.npy"))
+    assert run("filter", "--kernel", "box", "large.tif", "-o", "x.ppm").status == 1
+    assert run("filter", "--kernel", "box", "large.tif", "-o", "x.ppm", "--background", "red").status == 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ((), False),
+        (("--range", "clip"), True),
+        (("--depth", "8"), True),
+        (("--range", "auto", "--depth", "keep"), False),
+    ],
+)
+@pytest.mark.parametrize("command", [("filter", "--kernel", "sobel-x"), ("gradient",)])
+def test_clipped_values_are_told_where_range_or_depth_was_chosen(run, command, chosen, said):
+    write("gray.png", np.random.default_rng(0).integers(0, 256, (20, 20), np.uint8))
+    done = run(*command, *chosen, "gray.png", "-o", "x.png", "--json")
+    assert done.rows[0]["clipped"] == done.rows[0]["left_out"]["clipped"] > 0
+    assert ("clipped" in done.err) == said
+    done = run(*command, *chosen, "gray.png", "-o", "x.png", "--force", "-v")
+    assert "clipped" in done.err

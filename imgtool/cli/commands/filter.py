@@ -46,7 +46,8 @@ def command(
 ) -> None:
     """Convolve images with a kernel.
 
-    Alpha is not filtered. Derivatives are shown as absolute values unless --range says otherwise.
+    Alpha is filtered too; derivatives see transparent images on --background. Derivatives are shown as absolute values
+    unless --range says otherwise.
     """
     from imgtool.pipelines.filter_images import filter_images, label_of
 

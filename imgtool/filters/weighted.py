@@ -1,0 +1,96 @@
+"""Filters of pixels that do not all count alike: transparent ones, and such as hold no data.
+
+A convolution is normalized (Knutsson and Westin, CVPR 1993): sum of (taps x weights x pixels) / sum of (taps x
+weights), times the sum of the taps, so that pixels of one value keep it. With alpha as the weight that is the
+convolution of premultiplied color, divided by that of alpha. Median, minimum, maximum and bilateral filter
+premultiplied color and alpha, each by itself; a color is then at most its alpha, and divided by it. Color where nothing
+is opaque is 0. Beyond a `clip` border lies opaque black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from imgtool.image.pixels import white_level
+
+NOISE_EPS = 8  # times eps, sum of |taps| and the largest value: what rounding alone may make of nothing
+Apply = Callable[[np.ndarray], np.ndarray]
+
+
+class Weighted(NamedTuple):
+    """Colors, float64, and how much of each pixel there is, 0 to 1: (height, width)."""
+
+    colors: np.ndarray
+    shares: np.ndarray
+
+
+def noise_level(taps_size: float, largest: float, dtype: np.dtype) -> float:
+    """Return below which magnitude a result is rounding noise; taps_size: the sum of absolute taps."""
+    return NOISE_EPS * float(np.finfo(dtype).eps) * taps_size * largest
+
+
+def silence(numbers: np.ndarray, taps_size: float, peak: float) -> np.ndarray:
+    """Return numbers, those that are rounding noise as 0; peak: the largest pixel of the image that they are of."""
+    level = noise_level(taps_size, peak, numbers.dtype)
+    return np.where(np.abs(numbers) < level, numbers.dtype.type(0), numbers) if level else numbers
+
+
+def premultiply(color: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return color times weights (height, width), float64, exactly for integers; what weighs 0 is 0, NaN too."""
+    weights = weights.astype(np.float64)
+    weights = weights[:, :, None] if color.ndim == 3 else weights
+    return np.asarray(np.where(weights > 0, color, 0) * weights)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def convolve_weighted(
+    color: np.ndarray, weights: np.ndarray, apply: Apply, taps: np.ndarray, *, clip: bool
+) -> Weighted:
+    """Return the normalized convolution, and the convolution of the weights; white of their type counts fully.
+
+    apply: the convolution itself, of float64; taps: its taps, which add up to more than 0; clip: outside lie pixels
+    that count fully.
+    """
+    top, total = white_level(weights.dtype), float(taps.sum())
+    weights = weights.astype(np.float64).clip(0, top)
+    least = noise_level(float(np.abs(taps).sum()), top, np.dtype(np.float64))
+    sums = apply(weights)
+    if clip:
+        outside = (total - apply(np.ones(weights.shape))) * top
+        sums += np.where(np.abs(outside) < least, 0, outside)
+    counts = sums >= least
+    divisor = np.where(counts, sums, 1)
+    numbers = total * apply(premultiply(color, weights))
+    if color.ndim == 3:
+        counts, divisor = counts[:, :, None], divisor[:, :, None]
+    shares = np.where(sums >= least, sums / (total * top), 0).clip(0, 1)
+    return Weighted(np.where(counts, numbers / divisor, 0), shares)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def neighborhood_of_visible(
+    color: np.ndarray, alpha: np.ndarray, apply: Apply, radii: tuple[int, int], *, clip: bool, ranks: bool
+) -> Weighted:
+    """Return what a neighborhood filter makes of premultiplied color and of alpha, and the one divided by the other.
+
+    apply: the filter; radii: rows and columns that it looks away; clip: outside lies opaque black; ranks: it picks one of the
+    values, so that no color exceeds its alpha; others are kept from it.
+    """
+    top, white = white_level(alpha.dtype), white_level(color.dtype)
+    alpha = alpha.clip(0, alpha.dtype.type(top))
+    products = premultiply(color, alpha)
+    if not ranks:
+        floating = np.float64 if color.dtype == np.float64 else np.float32
+        products, alpha = (products / (top * white)).astype(floating), alpha / top
+    elif color.dtype == np.uint8:
+        products = products.astype(np.uint16)  # whose median is faster
+    seen = apply(products).astype(np.float64)
+    down, across = radii if clip else (0, 0)
+    padded = np.pad(alpha, ((down, down), (across, across)), constant_values=top if ranks else 1)
+    sums = apply(padded)[down : down + len(alpha), across : across + alpha.shape[1]]
+    cover = (sums if color.ndim == 2 else sums[:, :, None]).astype(np.float64)
+    seen = seen if ranks else np.minimum(seen, cover) * white
+    return Weighted(np.where(cover > 0, seen / np.where(cover > 0, cover, 1), 0), sums / (top if ranks else 1))
