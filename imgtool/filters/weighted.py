@@ -76,8 +76,8 @@ def neighborhood_of_visible(
 ) -> Weighted:
     """Return what a neighborhood filter makes of premultiplied color and of alpha, and the one divided by the other.
 
-    apply: the filter; radii: rows and columns that it looks away; clip: outside lies opaque black; ranks: it picks one of the
-    values, so that no color exceeds its alpha; others are kept from it.
+    apply: the filter; radii: rows and columns that it looks away; clip: outside lies opaque black; ranks: it picks one
+    of the values, so that no color exceeds its alpha; others are kept from it.
     """
     top, white = white_level(alpha.dtype), white_level(color.dtype)
     alpha = alpha.clip(0, alpha.dtype.type(top))

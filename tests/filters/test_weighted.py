@@ -18,7 +18,7 @@ from imgtool.pipelines.filter_images import filter_of
 SCIPY = {name: border.scipy for name, border in BORDERS.items()}
 WEIGHING = [name for name in KERNELS if kernel(name).sum() > 0 and not is_derivative(kernel(name))]
 DERIVING = [name for name in KERNELS if name not in WEIGHING]
-RANKS = ("median", "minimum", "maximum")
+RANKS = ("median", "minimum", "maximum", "percentile", "rank")
 
 
 def cut_out(shape=(17, 13), channels=4, dtype=np.uint8, seed=0):
