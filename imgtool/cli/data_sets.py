@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imgtool.cli.messages import complain
+from imgtool.cli.messages import ADVICE, complain
 
 if TYPE_CHECKING:
     from imgtool.datasets.formats import Parts
+
+FOLLOWED_ANYWHERE = ("levels",)  # hints whose advice names no option of the command that reads a data set
 
 
 def tell_parts(name: str, parts: Parts) -> None:
@@ -35,5 +37,6 @@ def naming_bad_files() -> Iterator[None]:
         yield
     except BadFilesError as error:
         for name, reason in error.files:
-            complain(f"{name}: {reason}")
+            advice = ADVICE.get(reason.hint) if reason.hint in FOLLOWED_ANYWHERE else None
+            complain(f"{name}: {reason.message}{f'; {advice}' if advice else ''}")
         raise DataError(f"{len(error.files)} of {error.total} images cannot be used", hint=error.hint) from None

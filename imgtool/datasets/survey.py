@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,36 +23,34 @@ from imgtool.remarks import Remark
 
 
 class BadFilesError(DataError):
-    """Files of a data set cannot be used. files: the name of each, and the reason."""
+    """Files of a data set cannot be used. files: the name of each, and its error."""
 
-    def __init__(self, files: Sequence[tuple[str, str]], total: int) -> None:
+    def __init__(self, files: Sequence[tuple[str, ImageError]], total: int, hint: str = "skip-bad") -> None:
         self.files, self.total = tuple(files), total
-        named = "; ".join(f"{name}: {reason}" for name, reason in files)
-        super().__init__(f"{len(files)} of {total} images cannot be used: {named}", hint="skip-bad")
+        named = "; ".join(f"{name}: {error.message}" for name, error in files)
+        super().__init__(f"{len(files)} of {total} images cannot be used: {named}", hint=hint)
 
-    def __reduce__(self) -> tuple[type[BadFilesError], tuple[Sequence[tuple[str, str]], int]]:
-        return type(self), (self.files, self.total)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.files, self.total, self.hint)
 
 
 class Seen(NamedTuple):
     """What was seen of one image: its key, or why it cannot be used; as how many bits it is taken where that varies."""
 
     key: Key | None
-    reason: str = ""
+    error: ImageError | None = None
     bits: int = 0
 
 
-def checked(
-    parts: Parts, *, skip_bad: bool = False, cache: ImageCache | None = None, events: Events | None = None
-) -> Parts:
+def checked(parts: Parts, *, skip_bad: bool = False, to_train: bool = True, events: Events | None = None) -> Parts:
     """Return a data set all of whose images can be used, with remarks; one that was checked already as it is.
 
-    skip_bad: leave out images that cannot be used. Raises BadFilesError, which names them all, otherwise; DataError
-    where a class to train on has none left.
+    skip_bad: leave out images that cannot be used; to_train: something is to be trained on it, so that no class may
+    lose all of its images. Raises BadFilesError, which names all bad files, DataError.
     """
     if parts.checked:
         return parts
-    cache = ImageCache() if cache is None else cache
+    cache = ImageCache()
     roles = [part and part.with_cache(cache) for part in (parts.train, parts.test, parts.validation)]
     there = [part for part in roles if part is not None]
     total, done = sum(map(len, there)), 0
@@ -61,17 +59,18 @@ def checked(
         seen.append(list(_watched(_look_at(part), done, total, events)))
         done += len(part)
     bad = [
-        (part.name(at), each.reason)
+        (part.name(at), each.error)
         for part, found in zip(there, seen, strict=True)
         for at, each in enumerate(found)
-        if each.reason
+        if each.error
     ]
     if bad and (not skip_bad or len(bad) == total):
-        raise BadFilesError(bad, total)
+        raise BadFilesError(bad, total, "" if skip_bad else "skip-bad")
     usable = iter([_usable(part, found) for part, found in zip(there, seen, strict=True)])
     train, test, validation = (None if part is None else next(usable) for part in roles)
     assert train is not None
-    _require_classes(parts.train, train)
+    if to_train:
+        _require_classes(parts.train, train)
     remarks = [*parts.remarks, *_remarks(bad, [each.bits for found in seen for each in found])]
     return replace(parts, train=train, test=test, validation=validation, remarks=tuple(remarks), checked=True)
 
@@ -98,13 +97,13 @@ def _see(dataset: Dataset, index: int) -> Seen:
         if image.ndim > 1:
             as_levels(image)
     except ImageError as error:
-        return Seen(None, error.message.removeprefix(f"{dataset.name(index)}: "))
+        return Seen(None, error)
     return Seen(pixels_key(image), bits=wide_bits(image))
 
 
 def _usable(part: Dataset, found: Sequence[Seen]) -> Dataset:
     """Return the images that can be used, which know their keys."""
-    good = np.array([at for at, each in enumerate(found) if not each.reason], np.int64)
+    good = np.array([at for at, each in enumerate(found) if each.error is None], np.int64)
     kept = part if len(good) == len(part) else part.subset(good)
     kept = replace(kept)  # the one that was given stays as it is
     vars(kept)["keys"] = [each.key for each in found if each.key is not None]
@@ -118,7 +117,7 @@ def _require_classes(before: Dataset, after: Dataset) -> None:
         raise DataError(f"class {lost[0]!r} has no image that can be used")
 
 
-def _remarks(bad: Sequence[tuple[str, str]], bits: Sequence[int]) -> Iterator[Remark]:
+def _remarks(bad: Sequence[tuple[str, ImageError]], bits: Sequence[int]) -> Iterator[Remark]:
     """Yield what there is to be said of the images."""
     if bad:
         yield Remark("files", len(bad), f"that cannot be used: {listed([name for name, _ in bad])}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +227,8 @@ def compare(
     models, settings, device = _as_list(models), _settings(settings), resolve(device)
     seed, jobs = whole_number(seed, "seed", low=0, high=MAX_SEED), job_count(jobs)
     check_usage(models, settings)
-    parts = _checked_parts(data, among, skip_bad, events)
+    _require_among(among)
+    parts = checked(open_parts(data, skip_bad=skip_bad), skip_bad=skip_bad, events=events)
     split = holdout(parts, test_share, seed)
     runner = Runner(split, _store(work), seed, device, settings, jobs, events)
     facts = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
@@ -283,17 +284,19 @@ def evaluate(
     "alexnet knows no class 'brick'; its 10 are tench, English springer, cassette player, chain saw, church ..."
     """
     device, jobs = resolve(device), job_count(jobs)
-    parts = _checked_parts(data, among, skip_bad, events)
-    split = evaluation_split(parts)
+    _require_among(among)
+    parts = open_parts(data, skip_bad=skip_bad)
+    split, remarks = evaluation_split(parts, skip_bad=skip_bad, events=events)
+    held_out = {"train" if parts.test is None else "test": split.test}
+    parts = replace(parts, remarks=(*parts.remarks, *remarks), **held_out)
     results = Runner(split, _store(work), device=device, jobs=jobs, events=events).run(_as_list(models))
     return _comparison(parts, split, results, {"device": device}, data, among)
 
 
-def _checked_parts(data: Data, among: str, skip_bad: bool, events: Events | None) -> Parts:
-    """Return the parts of a data set, all of whose images were looked at."""
+def _require_among(among: str) -> None:
+    """Raise ParameterError for what scores cannot be compared among."""
     if among not in AMONG:
         raise ParameterError(f"among must be {' or '.join(AMONG)}, got {among!r}")
-    return checked(open_parts(data, skip_bad=skip_bad), skip_bad=skip_bad, events=events)
 
 
 def _comparison(

@@ -12,6 +12,9 @@ import numpy as np
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import Parts
 from imgtool.datasets.split import split
+from imgtool.datasets.survey import checked
+from imgtool.events import Events
+from imgtool.remarks import Remark
 
 Data = str | os.PathLike[str] | Parts | Dataset
 
@@ -58,6 +61,13 @@ def holdout(parts: Parts, share: float, seed: int) -> Split:
     return Split(test, train, parts.train, share, seed)
 
 
-def evaluation_split(parts: Parts) -> Split:
-    """Return the split for models that are trained already: the held-out part where there is one, else all images."""
-    return Split(parts.train if parts.test is None else parts.test)
+def evaluation_split(
+    parts: Parts, *, skip_bad: bool = False, events: Events | None = None
+) -> tuple[Split, tuple[Remark, ...]]:
+    """Return the split for models that are trained already, and remarks on what its images lack.
+
+    It is the held-out part where there is one, else all images; only these are looked at.
+    """
+    held_out = Parts(parts.train if parts.test is None else parts.test, None, checked=parts.checked)
+    found = checked(held_out, skip_bad=skip_bad, to_train=False, events=events)
+    return Split(found.train), found.remarks
