@@ -29,6 +29,7 @@ from imgtool.errors import DataError
 from imgtool.remarks import Remark
 
 SHOWN_NAMES = 4  # in a message
+LEFT_OUT = ("files", "images", "folders")  # kinds of remarks
 Labeled = tuple[Path, str]
 
 
@@ -64,9 +65,12 @@ class Parts:
         if self.test is not None and len(self.train):
             lacking = [name for name, images in self.test.counts().items() if not images]
             text += f"; {[*parts][1]} has none of {listed(lacking)}" if lacking else ""
-        if self.remarks:
-            text += "; left out: " + ", ".join(f"{each.count} {each.kind} {each.detail}" for each in self.remarks)
-        return text
+        left_out = [f"{each.count} {each.kind} {each.detail}" for each in self.remarks if each.kind in LEFT_OUT]
+        return text + ("; left out: " + ", ".join(left_out) if left_out else "")
+
+    def notes(self) -> list[str]:
+        """Return what else is to be known of the images."""
+        return [f"{each.count} {each.detail}" for each in self.remarks if each.kind not in LEFT_OUT]
 
     def left_out(self) -> dict[str, int]:
         """Return how much of each kind is left out, for records."""
@@ -162,17 +166,20 @@ def _dataset(
 def _from_folders(path: Path, layout: Layout) -> Parts:
     """Read class folders, perhaps in parts. Raises DataError for a class that has no images to learn from."""
     count = len({name for classes in layout.parts.values() for name in classes})
-    if count < 2:
-        raise refuse_folder(path, look(layout.base), count)
     parts: dict[str, list[Labeled]] = {}
     unread = Counter[Remark]()
+    empty = list[str]()
     for part, classes in layout.parts.items():
         parts[part] = []
         for name, folder in classes.items():
             images = [(Path(each), name) for each in images_below(folder, unread)]
             if not images and part in (WHOLE, TRAINING):
-                raise DataError(f"{folder}: holds no images")
+                empty.append(folder)
             parts[part] += images
+    if count < 2 or not any(parts.values()):
+        raise refuse_folder(path, look(layout.base), count)
+    if empty:
+        raise DataError(f"{empty[0]}: holds no images")
     remarks = [
         *_left_out("images", layout.loose, "in no class folder"),
         *_left_out("folders", layout.strangers, "of other programs"),

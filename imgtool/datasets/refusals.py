@@ -28,7 +28,7 @@ def refuse_file(path: Path) -> DataError:
     if not path.exists():
         return DataError(f"{path}: no such file or folder")
     if name.endswith(ARCHIVES):
-        return DataError(f"{path}: is an archive, which is not read; unpacked, the folder in it is taken: {TAKEN}")
+        return DataError(f"{path}: is an archive; unpack it first: {TAKEN}")
     if has_idx([name]):
         return DataError(f"{path}: is one of several IDX files; the folder that holds them is taken: {path.parent}")
     if has_cifar([name]):
@@ -39,15 +39,17 @@ def refuse_file(path: Path) -> DataError:
 
 
 def refuse_folder(folder: Path, here: Listing, classes: int) -> DataError:
-    """Return the error for a folder with fewer than two class folders."""
+    """Return the error for a folder with fewer than two class folders, or without images."""
     if deeper := _data_set_below(folder):
-        return DataError(f"{folder}: holds no class folders; {deeper[1]} lie in {deeper[0]}, which is taken")
+        return DataError(
+            f"{folder}: holds no class folders with images; {deeper[1]} lie in {deeper[0]}, which is taken"
+        )
     files = Counter(_kind(name) for name in _file_names(folder))
     found = [f"{files[kind]} {kind}" for kind in sorted(files) if kind]
-    images = [f"{len(here.images)} images"] if here.images else []
+    images = [f"{len(here.images)} images"] if here.images else ["no images"] if classes > 1 else []
     holds = ", ".join(["1 class folder" if classes == 1 else f"{classes} class folders", *images, *found])
     hint = "; archives are unpacked first" if "archives" in files else ""
-    return DataError(f"{folder}: holds {holds}; a data set needs two or more{hint}; {TAKEN}; and {FILES}")
+    return DataError(f"{folder}: holds {holds}; a data set needs two or more, with images{hint}; {TAKEN}; and {FILES}")
 
 
 def _data_set_below(folder: Path) -> tuple[str, str] | None:

@@ -123,4 +123,6 @@ def _remarks(bad: Sequence[tuple[str, ImageError]], bits: Sequence[int]) -> Iter
         yield Remark("files", len(bad), f"that cannot be used: {listed([name for name, _ in bad])}")
     small, large = bits.count(8), bits.count(16)
     if small and large:
-        yield Remark("wide", small + large, f"{small} as 8 bits and {large} as 16, each by its largest value")
+        yield Remark(
+            "wide", small + large, f"images are taken by their largest values, {small} as 8 bits and {large} as 16"
+        )

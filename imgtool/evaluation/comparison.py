@@ -287,8 +287,8 @@ def evaluate(
     _require_among(among)
     parts = open_parts(data, skip_bad=skip_bad)
     split, remarks = evaluation_split(parts, skip_bad=skip_bad, events=events)
-    held_out = {"train" if parts.test is None else "test": split.test}
-    parts = replace(parts, remarks=(*parts.remarks, *remarks), **held_out)
+    measured = replace(parts, train=split.test) if parts.test is None else replace(parts, test=split.test)
+    parts = replace(measured, remarks=(*parts.remarks, *remarks))
     results = Runner(split, _store(work), device=device, jobs=jobs, events=events).run(_as_list(models))
     return _comparison(parts, split, results, {"device": device}, data, among)
 
@@ -316,7 +316,7 @@ def _comparison(
         os.fspath(data) if isinstance(data, str | os.PathLike) else "",
         among,
         parts.found(),
-        equal_images(split.parts()),
+        [*parts.notes(), *equal_images(split.parts())],
         parts.left_out(),
     )
 
