@@ -63,7 +63,8 @@ def _doubt_of_loss(row: Mapping[str, float], labels: np.ndarray) -> str:
     shares = np.bincount(labels)[np.unique(labels)] / len(labels)
     guessing = float(-(shares * np.log(shares)).sum())
     right = round((1 - row["error"]) * len(labels))
-    if row["loss"] < NEAR_GUESSING * guessing or not is_like_guessing(right, labels):
+    near = row["loss"] >= NEAR_GUESSING * guessing and is_like_guessing(right, labels)
+    if row["loss"] < guessing and not near:
         return ""
-    losses = f"its loss is {row['loss']:.3f}, and guessing has {guessing:.3f}"
+    losses = f"its loss ended at {row['loss']:.4g}, and guessing has {guessing:.4g}"
     return f"learned nothing: {losses}; another learning rate may help"

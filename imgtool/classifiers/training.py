@@ -24,6 +24,7 @@ from imgtool.datasets.survey import checked
 from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
 from imgtool.events import Events
+from imgtool.networks.catalogue import CATALOGUE
 from imgtool.networks.checkpoint import MAX_THREADS, is_checkpoint
 
 VALIDATION_SHARE = 0.1
@@ -135,14 +136,13 @@ def train(
 
 def create_to_train(model: str, **settings: Any) -> Trainable:
     """Return an unfitted model by its architecture. Raises ParameterError, with the way out, for trained weights."""
-    if isinstance(model, str) and is_trained(model):
-        architecture = model.partition("@")[0]
-        raise ParameterError(
-            f"{model} is trained already, and training takes an architecture"
-            + (f", {architecture}" if architecture in names() else ""),
-            hint="init",
-        )
-    return create(model, **settings)
+    if not isinstance(model, str) or not is_trained(model):
+        return create(model, **settings)
+    architecture = model.partition("@")[0]
+    text = f"{model} is trained already, and training takes an architecture: "
+    if architecture in CATALOGUE:
+        raise ParameterError(f"{text}{architecture}; init {model} starts from its weights", parameters=("init",))
+    raise ParameterError(text + (architecture if architecture in names() else ", ".join(names())))
 
 
 def training_parts(parts: Parts, model: Trainable, share: float | None, seed: int) -> tuple[Dataset, Dataset | None]:

@@ -38,7 +38,6 @@ ADVICE = {
     "train": "imgtool train makes others, named by their folders",
     "skip-bad": "--skip-bad goes on without them",
     "levels": "imgtool convert --depth 8 --range stretch brings them there",
-    "init": "--init NAME starts from trained weights",
     "dictionary": "imgtool features fit --dictionary makes one",
 }
 
