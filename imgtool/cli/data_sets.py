@@ -30,7 +30,7 @@ def tell_parts(name: str, parts: Parts) -> None:
 @contextmanager
 def naming_bad_files() -> Iterator[None]:
     """Name each bad file of a data set in a line of its own, then end with how many they are."""
-    from imgtool.datasets.survey import BadFilesError
+    from imgtool.datasets.survey import BadFilesError, reason_without_advice
     from imgtool.errors import DataError
 
     try:
@@ -38,5 +38,5 @@ def naming_bad_files() -> Iterator[None]:
     except BadFilesError as error:
         for name, reason in error.files:
             advice = ADVICE.get(reason.hint) if reason.hint in FOLLOWED_ANYWHERE else None
-            complain(f"{name}: {reason.message}{f'; {advice}' if advice else ''}")
+            complain(f"{name}: {reason_without_advice(reason)}{f'; {advice}' if advice else ''}")
         raise DataError(f"{len(error.files)} of {error.total} images cannot be used", hint=error.hint) from None

@@ -31,11 +31,10 @@ SHOWN_NAMES = 4  # in a message
 
 
 class Listing(NamedTuple):
-    """What lies in a folder: names of its folders, sorted; names of images; folders of other programs."""
+    """What lies in a folder: names of its folders and of its images, sorted."""
 
     folders: tuple[str, ...]
     images: tuple[str, ...]
-    strangers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,14 @@ class Layout:
     """How a data set lies in folders.
 
     base: where its parts or class folders lie; depth: of base below the folder that was named; parts: for each part the
-    folder of each class, in sorted order; loose: images in no class folder; strangers: folders of other programs;
-    unused: other folders; names: what each part is called.
+    folder of each class, in sorted order; loose: images in no class folder; unused: other
+    folders; names: what each part is called.
     """
 
     base: str
     depth: int
     parts: Mapping[str, Mapping[str, str]]
     loose: Sequence[str] = ()
-    strangers: Sequence[str] = ()
     unused: Sequence[str] = ()
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,20 +71,20 @@ def part_called(name: str) -> str | None:
 
 
 def look(folder: str) -> Listing:
-    """Return what lies in a folder, hidden names left out. Raises DataError where it may not be looked into."""
-    folders, images, strangers = list[str](), list[str](), list[str]()
+    """Return what lies in a folder, but for what is hidden or a system's. Raises DataError where that is forbidden."""
+    folders, images = list[str](), list[str]()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if is_stranger(entry.name):
                     continue
                 if entry.is_dir():
-                    (strangers if is_stranger(entry.name) else folders).append(entry.name)
+                    folders.append(entry.name)
                 elif is_image_name(entry.name):
                     images.append(entry.name)
     except OSError as error:
         raise DataError(f"{error.filename or folder}: {(error.strerror or str(error)).lower()}") from None
-    return Listing(tuple(sorted(folders)), tuple(sorted(images)), tuple(sorted(strangers)))
+    return Listing(tuple(sorted(folders)), tuple(sorted(images)))
 
 
 def find_layout(folder: str) -> Layout:
@@ -103,15 +101,13 @@ def find_layout(folder: str) -> Layout:
             base, depth, here = inner, 1, listing
             parts = _parts(base, here)
     if parts is None:
-        return Layout(base, depth, {WHOLE: _classes(base, here)}, here.images, here.strangers)
-    loose, strangers, classes = [*here.images], [*here.strangers], {}
+        return Layout(base, depth, {WHOLE: _classes(base, here)}, here.images)
+    classes = {}
     for part, name in parts.items():
         place = os.path.join(base, name)
-        inside = look(place)
-        strangers += [os.path.join(name, each) for each in inside.strangers]
-        classes[part] = _classes(place, inside)
+        classes[part] = _classes(place, look(place))
     unused = [name for name in here.folders if name not in parts.values()]
-    return Layout(base, depth, classes, loose, strangers, unused, parts)
+    return Layout(base, depth, classes, here.images, unused, parts)
 
 
 def _parts(folder: str, here: Listing) -> dict[str, str] | None:

@@ -56,8 +56,8 @@ class Parts:
         parts = zip(names, (self.train, self.test, self.validation), strict=False)
         return {name: part for name, part in parts if part is not None and len(part)}
 
-    def found(self) -> str:
-        """Return what was found: images, classes, parts."""
+    def found(self, *, verbose: bool = False) -> str:
+        """Return what was found: images, classes, parts, what was left out; by a rule that is documented if verbose."""
         parts = self.all()
         text = f"{sum(map(len, parts.values()))} images of {len(self.train.classes)} classes"
         if self.names or self.test is not None:
@@ -65,7 +65,8 @@ class Parts:
         if self.test is not None and len(self.train):
             lacking = [name for name, images in self.test.counts().items() if not images]
             text += f"; {[*parts][1]} has none of {listed(lacking)}" if lacking else ""
-        left_out = [f"{each.count} {each.kind} {each.detail}" for each in self.remarks if each.kind in LEFT_OUT]
+        told = [each for each in self.remarks if each.kind in LEFT_OUT and (verbose or not each.by_rule)]
+        left_out = [f"{each.count} {each.kind.removesuffix('s' * (each.count == 1))} ({each.detail})" for each in told]
         return text + ("; left out: " + ", ".join(left_out) if left_out else "")
 
     def notes(self) -> list[str]:
@@ -182,7 +183,6 @@ def _from_folders(path: Path, layout: Layout) -> Parts:
         raise DataError(f"{empty[0]}: holds no images")
     remarks = [
         *_left_out("images", layout.loose, "in no class folder"),
-        *_left_out("folders", layout.strangers, "of other programs"),
         *_left_out("folders", layout.unused, "without images"),
         *counted(unread),
     ]
@@ -205,7 +205,7 @@ def _from_list(path: Path, *, skip_bad: bool) -> Parts:
     for each in lines:
         if each.path.is_file():
             parts.setdefault(each.part, []).append((each.path, each.label))
-    return _divided(path, parts, {}, [*_left_out("files", [str(each.path) for each in missing], "that do not exist")])
+    return _divided(path, parts, {}, [*_left_out("files", [str(each.path) for each in missing], "do not exist")])
 
 
 def _divided(
@@ -236,8 +236,7 @@ def _left_out(kind: str, names: Sequence[str], why: str) -> list[Remark]:
     """Return the remark on what is left out, an example with the reason; none where nothing is."""
     if not names:
         return []
-    text = f"{listed(names)} ({why})" if kind == "folders" else f"{why}, such as {names[0]}"
-    return [Remark(kind, len(names), text)]
+    return [Remark(kind, len(names), f"{why}, such as {names[0]}")]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -27,11 +27,16 @@ class BadFilesError(DataError):
 
     def __init__(self, files: Sequence[tuple[str, ImageError]], total: int, hint: str = "skip-bad") -> None:
         self.files, self.total = tuple(files), total
-        named = "; ".join(f"{name}: {error.message}" for name, error in files)
+        named = "; ".join(f"{name}: {reason_without_advice(error)}" for name, error in files)
         super().__init__(f"{len(files)} of {total} images cannot be used: {named}", hint=hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.files, self.total, self.hint)
+
+
+def reason_without_advice(error: ImageError) -> str:
+    """Return why an image cannot be used; what other parameters of reading would do, a data set does not have."""
+    return error.message.partition(";")[0] if error.parameters else error.message
 
 
 class Seen(NamedTuple):
@@ -120,7 +125,7 @@ def _require_classes(before: Dataset, after: Dataset) -> None:
 def _remarks(bad: Sequence[tuple[str, ImageError]], bits: Sequence[int]) -> Iterator[Remark]:
     """Yield what there is to be said of the images."""
     if bad:
-        yield Remark("files", len(bad), f"that cannot be used: {listed([name for name, _ in bad])}")
+        yield Remark("files", len(bad), f"cannot be used: {listed([name for name, _ in bad])}")
     small, large = bits.count(8), bits.count(16)
     if small and large:
         yield Remark(

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import shutil
 import unicodedata
 import zipfile
@@ -141,9 +140,11 @@ def test_what_can_be_read_in_two_ways_is_refused_by_every_command_with_the_same_
 def test_what_was_found_is_one_remark_and_quiet_leaves_it_out(tmp_path, capsys):
     layout = Layout({"train": 6, "val": 2}, more={"train/@eaDir/a.png": 1, "cover.png": 1})
     data = str(layout.write(tmp_path / "data"))
+    files("train/circle/a.jxl", "train/square/b.jxl", "train/circle/notes.txt", "logs/x.txt")(tmp_path / "data")
     expected = (
         f"imgtool: {data}: 16 images of 2 classes: 12 in train, 4 in val; "
-        f"left out: 1 images in no class folder, such as cover.png, 1 folders train{os.sep}@eaDir (of other programs)\n"
+        "left out: 1 image (in no class folder, such as cover.png), 1 folder (without images, such as logs), "
+        "2 files (JPEG XL)\n"
     )
     for command in (["train", data, "--model", "two-layer", "--epochs", "1", "-o", str(tmp_path / "m")],
                     ["compare", data, "--model", "two-layer", "--epochs", "1", "--format", "csv"],
@@ -153,7 +154,7 @@ def test_what_was_found_is_one_remark_and_quiet_leaves_it_out(tmp_path, capsys):
             found = capsys.readouterr().err
             assert (expected in found) == (not quiet)
     assert execute([*command[:-1], "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["left_out"] == {"images": 1, "folders": 1}
+    assert json.loads(capsys.readouterr().out)["left_out"] == {"images": 1, "folders": 1, "files": 3}
 
 
 def test_a_class_may_be_missing_in_the_test_part_and_not_in_training(tmp_path, capsys):
