@@ -30,6 +30,7 @@ ADVICE = {
     "unfinished": "--resume goes on from it, --force begins anew",
     "other-run": "--force begins anew",
     "resize": "--resize brings images to one size",
+    "crop": "--crop X,Y,WxH picks a part",
     "several": "name a folder or template with -o",
     "background": "or --background COLOR shows it on one",
     "depth": "or convert with --depth",

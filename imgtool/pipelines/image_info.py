@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from imgtool.errors import ImageError
+from imgtool.pipelines.sizes import Crop
 from imgtool.pipelines.source import Source
 from imgtool.remarks import Remark
 
@@ -15,8 +17,21 @@ NUMBERS = ("min", "max", "mean", "std")
 CHANNELS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
 
 
-def image_info(source: Source, index: int, remarks: list[Remark], *, histogram: bool = False) -> Mapping[str, Any]:
-    """Return all facts about one image, for JSON. Raises ImageError."""
+def image_info(
+    source: Source,
+    index: int,
+    remarks: list[Remark],
+    *,
+    histogram: bool = False,
+    pixels: bool = False,
+    crop: Crop | None = None,
+    most: int | None = None,
+) -> Mapping[str, Any]:
+    """Return all facts about one image, for JSON. Raises ImageError.
+
+    histogram: counts of each channel too; pixels: the numbers of all pixels too, or of those in `crop`;
+    most: refuse an image with more pixels to show, unless some were picked.
+    """
     data = source.content(index)
     header, image = source.header(data), source.decode(data, remarks)
     height, width = image.shape[:2]
@@ -35,7 +50,14 @@ def image_info(source: Source, index: int, remarks: list[Remark], *, histogram: 
         "profile": header.profile,
         **{name: [each[name] for each in numbers] for name in NUMBERS},
     }
-    return {**row, "histogram": [_histogram(plane) for plane in planes]} if histogram else row
+    if histogram:
+        row["histogram"] = [_histogram(plane) for plane in planes]
+    if pixels:
+        if most and not crop and width * height > most:
+            raise ImageError(f"has {width}x{height} pixels, too many to print", hint="crop")
+        crop = crop or Crop(0, 0, width, height)
+        row |= {"crop": list(crop), "pixels": crop.of(image)}
+    return row
 
 
 def _finite(plane: np.ndarray) -> np.ndarray:

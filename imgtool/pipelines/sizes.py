@@ -1,8 +1,9 @@
-"""Sizes of images as text: 640x480, or 640x and x480, which keep the ratio."""
+"""Sizes and parts of images as text: 640x480, or 640x and x480, which keep the ratio; 10,20,64x48 for a rectangle."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
 from imgtool.errors import ImageError, ParameterError
 
@@ -21,6 +22,34 @@ def parse_size(parameter: str, text: str) -> tuple[int, int]:
         wrong = f"{parameter} {text}: write WIDTHxHEIGHT, WIDTHx or xHEIGHT in pixels"
         raise ParameterError(wrong, parameters=(parameter,))
     return int(width or 0), int(height or 0)
+
+
+class Crop(NamedTuple):
+    """A rectangle of an image: column and row of its upper left pixel, its sides in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def of(self, image: np.ndarray) -> np.ndarray:
+        """Return that part of an image. Raises ImageError where it reaches beyond it."""
+        height, width = image.shape[:2]
+        if self.x + self.width > width or self.y + self.height > height:
+            raise ImageError(f"has {width}x{height} pixels, and {self} reaches beyond them")
+        return image[self.y : self.y + self.height, self.x : self.x + self.width]
+
+    def __str__(self) -> str:
+        return f"{self.x},{self.y},{self.width}x{self.height}"
+
+
+def parse_crop(parameter: str, text: str) -> Crop:
+    """Return the rectangle of text such as 10,20,64x48; parameter: whose value it is, for the error."""
+    found = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(\d{1,9})[xX](\d{1,9})", text.strip(), re.ASCII)
+    if not found or not int(found[3]) or not int(found[4]):
+        wrong = f"{parameter} {text}: write X,Y,WIDTHxHEIGHT in pixels, such as 10,20,64x48"
+        raise ParameterError(wrong, parameters=(parameter,))
+    return Crop(*map(int, found.groups()))
 
 
 def resize_to(image: np.ndarray, size: tuple[int, int], resample: str = "bilinear") -> np.ndarray:

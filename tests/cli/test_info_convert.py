@@ -7,7 +7,9 @@ import pytest
 
 from imgtool.cli.commands.convert import RESAMPLE
 from imgtool.cli.main import execute
+from imgtool.filters.kernel_files import parse_matrix
 from imgtool.image import color, encode, read, resize
+from imgtool.image.channels import PIXEL_CHANNELS
 from imgtool.pipelines.convert_images import NUMERIC_SPACES
 from locations import SAMPLES
 
@@ -110,3 +112,61 @@ def test_resample_goes_with_a_size(capsys):
     assert execute(["convert", "--resample", "box", str(SAMPLES / "coffee.png"), "-o", "x.png"]) == 2
     assert "--resample goes with --size" in capsys.readouterr().err
     assert tuple(resize.RESAMPLE) == RESAMPLE
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_pixels_are_printed_as_matrices_that_are_read_back(dtype, channels, capsys):
+    image = (np.random.default_rng(2).random((7, 9, channels)) * 200 - (50 if dtype[0] in "if" else 0)).astype(dtype)
+    np.save("a.npy", image[:, :, 0] if channels == 1 else image)
+    assert execute(["info", "--json", "--pixels", "a.npy"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    np.testing.assert_array_equal(np.array(row["pixels"], dtype).reshape(image.shape), image)
+    assert row["crop"] == [0, 0, 9, 7]
+    assert execute(["info", "--format", "table", "--pixels", "--crop", "2,1,5x4", "a.npy"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = PIXEL_CHANNELS[channels]
+    assert len(lines) == 5 * channels
+    for index, name in enumerate(names):
+        head, *matrix = lines[5 * index : 5 * index + 5]
+        assert head.split()[:5] == ["a.npy", name, "5x4", "from", "2,1"]
+        assert len(set(map(len, matrix))) == 1
+        np.testing.assert_array_equal(parse_matrix("\n".join(matrix)).astype(dtype), image[1:5, 2:7, index])
+
+
+def test_not_finite_pixels_are_null_in_json_and_named_in_matrices(capsys):
+    np.save("a.npy", np.array([[np.nan, np.inf, 0.1]], np.float32))
+    assert execute(["info", "--json", "--pixels", "a.npy"]) == 0
+    assert json.loads(capsys.readouterr().out)["pixels"] == [[None, None, 0.1]]
+    assert execute(["info", "--format", "table", "--pixels", "a.npy"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["nan", "inf", "0.1"]
+
+
+def test_too_many_pixels_for_a_screen_are_picked_as_advised(capsys):
+    np.save("a.npy", np.zeros((65, 64), np.uint8))
+    assert execute(["info", "--format", "table", "--pixels", "a.npy"]) == 1
+    assert "--crop X,Y,WxH" in capsys.readouterr().err
+    assert execute(["info", "--format", "table", "--pixels", "--crop", "0,0,64x65", "a.npy"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 66
+    assert execute(["info", "--json", "--pixels", "a.npy"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (["--pixels", "--crop", "1,1,4x4"], 1, "has 4x4 pixels, and 1,1,4x4 reaches beyond them"),
+        (["--crop", "1,1,2x2"], 2, "--crop goes with --pixels"),
+        (["--pixels", "--crop", "1,1,0x2"], 2, "--crop 1,1,0x2: write X,Y,WIDTHxHEIGHT"),
+        (["--pixels", "--crop", "1,1,2"], 2, "--crop 1,1,2: write X,Y,WIDTHxHEIGHT"),
+        (["--pixels", "--crop", "-1,1,2x2"], 2, "--crop -1,1,2x2: write X,Y,WIDTHxHEIGHT"),
+        (["--pixels", "--crop", f"1,1,{'9' * 5000}x2"], 2, "write X,Y,WIDTHxHEIGHT"),
+        (["--pixels", "--format", "csv"], 2, "imgtool convert -o x.csv writes numbers"),
+    ],
+    ids=["beyond", "alone", "nothing", "one side", "negative", "huge", "csv"],
+)
+def test_parts_that_are_none_are_refused_in_one_line(arguments, status, reason, capsys):
+    np.save("a.npy", np.zeros((4, 4), np.uint8))
+    assert execute(["info", *arguments, "a.npy"]) == status
+    err = capsys.readouterr().err
+    assert reason in err
+    assert err.count("\n") == 1
