@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-from imgtool.image.exif import PREFIX, resolution_tags, resolved_block, tags_for_tiff
+from imgtool.image import marks
+from imgtool.image.exif import resolution_tags, resolved_block, tags_for_tiff
 from imgtool.image.ifd import BYTE, UNDEFINED, FileContent, Tree, Value, with_tags
 from imgtool.image.metadata import Metadata
 from imgtool.image.resolution import Resolution, jfif_density, rounded
-from imgtool.image.xmp import KEYWORD, NAMESPACE
 
 _ICC_MARK = b"ICC_PROFILE\0"
 _SEGMENT_MAX_BYTES = 65535 - 2 - len(_ICC_MARK) - 2  # bytes of a profile that one segment of a JPEG holds
@@ -40,7 +40,7 @@ def _in_png(data: bytes, metadata: Metadata) -> bytes:
     if metadata.exif:
         chunks.append((b"eXIf", metadata.exif))
     if metadata.xmp:
-        chunks.append((b"iTXt", KEYWORD + bytes(5) + metadata.xmp))
+        chunks.append((b"iTXt", marks.XMP_KEYWORD + bytes(5) + metadata.xmp))
     end = 8 + 12 + 13
     return data[:end] + b"".join(_chunk(*each) for each in (*chunks, *metadata.texts)) + data[end:]
 
@@ -65,8 +65,8 @@ def _in_jpeg(data: bytes, metadata: Metadata) -> bytes:
     if density:
         data = data[:_JFIF_DENSITY] + struct.pack(">BHH", *density) + data[_JFIF_DENSITY + 5 :]
     end = 4 + int.from_bytes(data[4:6], "big")
-    segments = [(0xE1, PREFIX + metadata.exif)] if metadata.exif else []
-    segments += [(0xE1, NAMESPACE + metadata.xmp)] if metadata.xmp else []
+    segments = [(0xE1, marks.EXIF + metadata.exif)] if metadata.exif else []
+    segments += [(0xE1, marks.XMP + metadata.xmp)] if metadata.xmp else []
     profile = metadata.profile or b""
     parts = [profile[begin : begin + _SEGMENT_MAX_BYTES] for begin in range(0, len(profile), _SEGMENT_MAX_BYTES)]
     segments += [(0xE2, _ICC_MARK + bytes([number, len(parts)]) + part) for number, part in enumerate(parts, 1)]

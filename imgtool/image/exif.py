@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from imgtool.image import marks
 from imgtool.image.ifd import (
     ASCII,
     LONG,
@@ -34,8 +35,7 @@ from imgtool.image.ifd import (
 )
 from imgtool.image.resolution import Resolution
 
-PREFIX = b"Exif\0\0"  # what a JPEG's segment has before the block
-MAX_JPEG_BYTES = 65535 - 2 - len(PREFIX)  # bytes of a block that one segment of a JPEG holds
+MAX_JPEG_BYTES = 65535 - 2 - len(marks.EXIF)  # bytes of a block that one segment of a JPEG holds
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
 _TOLD_ELSEWHERE = {256, 257, ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, 531}
 _EXIF, _GPS, _INTEROPERABILITY, MAKER_NOTE = 34665, 34853, 40965, 37500
@@ -54,7 +54,7 @@ _HEAD = b"II*\0\x08\0\0\0"
 
 def upright_block(block: bytes) -> bytes:
     """Return a block whose orientation is 1 and that has no thumbnail. Raises DamagedError."""
-    block = block.removeprefix(PREFIX)
+    block = block.removeprefix(marks.EXIF)
     layout, own = layout_of(block), first_directory(block)
     if layout.big:
         raise DamagedError("no EXIF")

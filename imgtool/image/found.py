@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from imgtool.image.exif import PREFIX, orientation_of, resolution_of, says_nothing, upright_block
-from imgtool.image.ifd import MAX_VALUE_BYTES, DamagedError
-from imgtool.image.metadata import PLACES, Metadata
-from imgtool.image.resolution import Resolution
-from imgtool.image.xmp import describes_other_images, upright_packet
+from typing import TYPE_CHECKING
+
+from imgtool.image import marks
 from imgtool.remarks import Remark
+
+if TYPE_CHECKING:
+    from imgtool.image.metadata import Metadata
+    from imgtool.image.resolution import Ratio, Resolution
 
 
 class Found:
@@ -36,7 +38,10 @@ class Found:
         """Take an EXIF block as it is stored; the first one counts."""
         if not block or "exif" in self._pieces or not self._allows("EXIF", block):
             return
-        block = block.removeprefix(PREFIX)
+        from imgtool.image.exif import orientation_of, resolution_of, says_nothing, upright_block
+        from imgtool.image.ifd import DamagedError
+
+        block = block.removeprefix(marks.EXIF)
         try:
             upright = upright_block(block)
             self._exif_resolution = resolution_of(upright)
@@ -50,35 +55,45 @@ class Found:
         """Take an XMP packet as it is stored; the first one counts."""
         if not packet or "xmp" in self._pieces or not self._allows("XMP", packet):
             return
+        from imgtool.image.xmp import describes_other_images, upright_packet
+
         if describes_other_images(packet):
             self.leave_out("XMP", "it describes further images")
             return
         self._pieces["xmp"], orientation = upright_packet(packet)
         self.orientation = self.orientation or orientation
 
-    def resolution(self, resolution: Resolution | None) -> None:
-        """Take a resolution as it is stored."""
-        if resolution:
+    def resolution(self, x: Ratio, y: Ratio, unit: str) -> None:
+        """Take a resolution as it is stored, unless it says nothing; see `Resolution`."""
+        if not unit and x == y:
+            return
+        from imgtool.image.resolution import Resolution
+
+        if resolution := Resolution.valid(x, y, unit):
             self._pieces["resolution"] = resolution
 
     def add(self, field: str, piece: tuple[bytes, bytes] | tuple[int, int, bytes] | bytes) -> None:
         """Take a piece of which there may be several: a color chunk, a text, a comment, a tag."""
-        if self._allows(PLACES[field].name, piece if isinstance(piece, bytes) else piece[-1]):
+        if self._allows(field, piece if isinstance(piece, bytes) else piece[-1]):
             self._texts.setdefault(field, []).append(piece)
 
-    def metadata(self) -> Metadata:
-        """Return it all, for the picture as it is displayed."""
+    def metadata(self) -> Metadata | None:
+        """Return it all, for the picture as it is displayed; None where there is nothing."""
+        if not (self._pieces or self._texts or self._exif_resolution):
+            return None
+        from imgtool.image.metadata import Metadata
+
         pieces = {**self._pieces, **{name: tuple(found) for name, found in self._texts.items()}}
         stored = pieces.setdefault("resolution", self._exif_resolution)  # EXIF's is turned already
-        if isinstance(stored, Resolution) and "resolution" in self._pieces and self.orientation >= 5:
-            pieces["resolution"] = stored.turned()
+        if stored and "resolution" in self._pieces and self.orientation >= 5:
+            pieces["resolution"] = stored.turned()  # type: ignore[attr-defined]
         if self.orientation > 1 and pieces.pop("georeference", None):
             self.leave_out("georeference", "the picture was turned upright")
         return Metadata(**pieces)  # type: ignore[arg-type]
 
     def _allows(self, name: str, data: bytes) -> bool:
         """Tell whether a piece is of a size that is kept."""
-        if len(data) <= MAX_VALUE_BYTES:
+        if len(data) <= marks.MAX_PIECE_BYTES:
             return True
         self.leave_out(name, "it is too large")
         return False

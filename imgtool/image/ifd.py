@@ -1,7 +1,7 @@
 """TIFF's directories of tags, which EXIF blocks and TIFF files are made of: read within bounds, changed, and packed.
 
 Values are held in little-endian order, whatever the file's is. Nothing that a hostile file says takes more memory than
-MAX_VALUE_BYTES a value, or leads in circles: DamagedError is raised instead.
+MAX_PIECE_BYTES a value, or leads in circles: DamagedError is raised instead.
 
 Source: Adobe, "TIFF Revision 6.0", 1992, section 2; BigTIFF by the libtiff project.
 """
@@ -15,7 +15,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-MAX_VALUE_BYTES = 1 << 24  # bytes of one tag's value
+from imgtool.image.marks import MAX_PIECE_BYTES
+
 MAX_TAGS = 4096  # of one directory
 # Type -> bytes of one element, and of what a byte order applies to.
 _SIZES = {1: (1, 1), 2: (1, 1), 3: (2, 2), 4: (4, 4), 5: (8, 4), 6: (1, 1), 7: (1, 1), 8: (2, 2), 9: (4, 4),
@@ -175,7 +176,7 @@ def require_inside(content: Content, found: Directory) -> None:
 
 def value(content: Content, layout: Layout, entry: Entry) -> Value:
     """Return what an entry holds. Raises DamagedError where it holds too much, lies outside or has no known type."""
-    if not 0 < entry.size <= MAX_VALUE_BYTES:
+    if not 0 < entry.size <= MAX_PIECE_BYTES:
         raise DamagedError("a value of an unknown type or too large")
     data = bytes(content[entry.place : entry.place + entry.size])
     if len(data) < entry.size:

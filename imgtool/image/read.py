@@ -175,30 +175,32 @@ def read_metadata(
     >>> imgtool.read_metadata(imgtool.encode(imgtool.read("sample_images/cat.jpg"), "png", metadata=found)) == found
     True
     """
-    noted, page = [] if remarks is None else remarks, _checked_page(page)
-    if not isinstance(source, str | os.PathLike):
-        return _metadata_in(_content(source, MAX_PIXELS), noted, page)
-    try:
-        found = _metadata_of_file(source, noted, page)
-    except OSError as error:
-        raise ImageError((error.strerror or str(error)).lower()) from None
-    return _metadata_in(_content(source, MAX_PIXELS), noted, page) if found is None else found
-
-
-def _metadata_of_file(path: str | os.PathLike[str], remarks: list[Remark], page: int | None) -> Metadata | None:
-    """Return the metadata of a file of which little has to be read; None where all of it has to be."""
-    from imgtool.image.ifd import FileContent
     from imgtool.image.metadata import Metadata
 
-    with open_regular(path) as file:
-        content = FileContent(file)
-        name = format_of_bytes(content[:_MARK_BYTES])
-        if name == "tiff":
-            return _metadata_in(content, remarks, page)
-    return None if hasattr(importlib.import_module(DECODERS[name]), "metadata") else Metadata()
+    return find_metadata(source, _checked_page(page), [] if remarks is None else remarks) or Metadata()
 
 
-def _metadata_in(content: Content, remarks: list[Remark], page: int | None) -> Metadata:
+def find_metadata(
+    source: str | os.PathLike[str] | bytes | BinaryIO, page: int | None, remarks: list[Remark]
+) -> Metadata | None:
+    """Return an image's metadata, None where there is none, as most often; see `read_metadata`."""
+    if not isinstance(source, str | os.PathLike):
+        return _metadata_in(_content(source, MAX_PIXELS), remarks, page)
+    from imgtool.image.ifd import FileContent
+
+    try:
+        with open_regular(source) as file:
+            content = FileContent(file)
+            name = format_of_bytes(content[:_MARK_BYTES])
+            if name == "tiff":  # of which little has to be read
+                return _metadata_in(content, remarks, page)
+    except OSError as error:
+        raise ImageError((error.strerror or str(error)).lower()) from None
+    has_any = hasattr(importlib.import_module(DECODERS[name]), "metadata")
+    return _metadata_in(_content(source, MAX_PIXELS), remarks, page) if has_any else None
+
+
+def _metadata_in(content: Content, remarks: list[Remark], page: int | None) -> Metadata | None:
     """Return what the module that serves the format finds; where it fails, what it has found till then."""
     from imgtool.image.found import Found
 

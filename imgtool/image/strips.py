@@ -12,7 +12,7 @@ import os
 import threading
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -21,11 +21,12 @@ from imgtool.files import open_regular
 from imgtool.image.codecs import pnm
 from imgtool.image.codecs.header import SIGNATURES, format_of_bytes
 from imgtool.image.decoding import call_decoder
-from imgtool.image.embedding import add_tags
-from imgtool.image.metadata import Metadata, held
 from imgtool.image.read import require_allowed
 from imgtool.image.write import CAPACITY, PLAIN_FORMATS, tiff_options
 from imgtool.remarks import Remark
+
+if TYPE_CHECKING:
+    from imgtool.image.metadata import Metadata
 
 _HEADER_BYTES = 100_000  # bytes in which the header of a PNM, PAM, PFM or NPY file must end
 ROW_FORMATS = ("tiff", *PLAIN_FORMATS)
@@ -132,6 +133,9 @@ class NewRows:
         self._file = file
         self._layout = _write_header(file, format, shape, dtype)
         if metadata:
+            from imgtool.image.embedding import add_tags
+            from imgtool.image.metadata import held
+
             kept = held(metadata, format, shape, dtype, [] if remarks is None else remarks)
             if kept:
                 add_tags(file, kept, self._layout.place(0, 0) + shape[0] * self._layout.row_bytes)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 
-NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"  # what a JPEG's segment has before the packet
-MAX_JPEG_BYTES = 65535 - 2 - len(NAMESPACE)  # bytes of a packet that one segment of a JPEG holds
-EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
-KEYWORD = b"XML:com.adobe.xmp"  # PNG's
+from imgtool.image import marks
+
+MAX_JPEG_BYTES = 65535 - 2 - len(marks.XMP)  # bytes of a packet that one segment of a JPEG holds
 _ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>\s*))([1-8])(?=\s*[\"'<])")
 _THUMBNAILS = re.compile(rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>", re.DOTALL)
 _OTHER_IMAGES = (b"ns.google.com/photos/1.0/", b"hdr-gain-map/1.0/", b"HDRGainMap/1.0/")

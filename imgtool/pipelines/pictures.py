@@ -161,16 +161,20 @@ class _Writer:
 
     def _carry(self, image: Rows, content: bytes | str, remarks: list[Remark]) -> Carry:
         """Return what gives the metadata of a result of that shape and type; content: of the file, or its path."""
-        from imgtool.image import read_metadata
-        from imgtool.image.metadata import carried
-
         if self.writing.strip:
             return lambda shape, dtype: None
-        before = image.shape, image.dtype
+        before, bands = (image.shape, image.dtype), self.source.reading.bands
+        same = self.same_meaning and (bands is None or bands == tuple(range(1, 1 + len(bands))))
 
         def carry(shape: tuple[int, ...], dtype: np.dtype) -> Metadata | None:
-            found = read_metadata(content, page=self.source.reading.page, remarks=remarks)
-            return carried(found, before, (shape, dtype), same_meaning=self.same_meaning, remarks=remarks)
+            from imgtool.image.read import find_metadata
+
+            found = find_metadata(content, self.source.reading.page, remarks)
+            if found is None:
+                return None
+            from imgtool.image.metadata import carried
+
+            return carried(found, before, (shape, dtype), same_meaning=same, remarks=remarks)
 
         return carry
 

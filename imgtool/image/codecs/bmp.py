@@ -19,7 +19,6 @@ from imgtool.image.codecs.bmp_runs import unroll
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import require_supported
 from imgtool.image.codecs.photometry import scale_samples
-from imgtool.image.resolution import Resolution
 
 if TYPE_CHECKING:
     from imgtool.image.found import Found
@@ -65,7 +64,7 @@ def metadata(data: Content, found: Found) -> None:
     size = int.from_bytes(head[:4], "little")
     if size >= _INFO and len(head) >= _INFO:
         x, y = struct.unpack_from("<ii", head, 24)
-        found.resolution(Resolution.valid((x, 1), (y, 1), "meter"))
+        found.resolution((x, 1), (y, 1), "meter")
     if size == _V5 and head[56:60] == b"DEBM":  # MBED, the lowest byte first
         begin, length = struct.unpack_from("<II", head, 112)
         found.profile(bytes(data[14 + begin : 14 + begin + length]))

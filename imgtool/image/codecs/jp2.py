@@ -19,7 +19,6 @@ from imgtool.image.codecs import pillow
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import require_supported
 from imgtool.image.codecs.photometry import cmyk_to_rgb, scale_samples, ycbcr_to_rgb
-from imgtool.image.resolution import Resolution
 
 if TYPE_CHECKING:
     from imgtool.image.found import Found
@@ -127,7 +126,7 @@ def metadata(data: Content, found: Found) -> None:
     for name, body in _boxes(whole):
         if name in _RESOLUTIONS and len(body) == 10:
             y, y_bottom, x, x_bottom, y_power, x_power = struct.unpack(">HHHHbb", body)
-            found.resolution(Resolution.valid(_times(x, x_bottom, x_power), _times(y, y_bottom, y_power), "meter"))
+            found.resolution(_times(x, x_bottom, x_power), _times(y, y_bottom, y_power), "meter")
         elif name == b"uuid":
             take = {_XMP: found.xmp, _EXIF: found.exif}.get(body[:16])
             if take:

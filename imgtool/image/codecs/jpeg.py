@@ -16,12 +16,10 @@ import cv2
 import numpy as np
 
 from imgtool.errors import ImageError
+from imgtool.image import marks
 from imgtool.image.codecs import pillow
 from imgtool.image.codecs.header import Header, Page, require_page
 from imgtool.image.codecs.orientation import require_supported, upright
-from imgtool.image.exif import PREFIX
-from imgtool.image.resolution import Resolution
-from imgtool.image.xmp import EXTENSION, NAMESPACE
 
 if TYPE_CHECKING:
     from imgtool.image.found import Found
@@ -118,15 +116,15 @@ def metadata(data: Content, found: Found, page: int | None = None) -> None:
     parts: dict[int, bytes] = {}
     for marker, begin, end in _segments(whole):
         body = whole[begin + 4 : end]
-        if marker == _APP1 and body.startswith(PREFIX):
+        if marker == _APP1 and body.startswith(marks.EXIF):
             found.exif(body)
-        elif marker == _APP1 and body.startswith(NAMESPACE):
-            found.xmp(body.removeprefix(NAMESPACE))
+        elif marker == _APP1 and body.startswith(marks.XMP):
+            found.xmp(body.removeprefix(marks.XMP))
         elif marker == _APP2 and body.startswith(_ICC_MARK) and len(body) > _ICC_HEAD:
             parts.setdefault(body[_ICC_HEAD - 2], body[_ICC_HEAD:])
         elif marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 12:
             unit, x, y = struct.unpack_from(">BHH", body, 7)
-            found.resolution(Resolution.valid((x, 1), (y, 1), _UNITS.get(unit, "")))
+            found.resolution((x, 1), (y, 1), _UNITS.get(unit, ""))
         elif marker == _COMMENT:
             found.add("comments", body)
         else:
@@ -141,7 +139,7 @@ def _leave_out(marker: int, body: bytes, found: Found) -> None:
     """Say which segments are left out: those of IPTC, of extended XMP and of signatures; others by rule."""
     if marker == _APP13 and _IPTC in body:
         found.leave_out("IPTC", "it is not kept")
-    elif marker == _APP1 and body.startswith(EXTENSION):
+    elif marker == _APP1 and body.startswith(marks.XMP_EXTENSION):
         found.leave_out("extended XMP", "it is not kept")
     elif marker == _APP11:
         found.leave_out("signature (JUMBF)", "it does not hold for other pixels")

@@ -16,12 +16,11 @@ from imgtool.errors import ImageError
 from imgtool.image.codecs.header import Header, Page, require_page
 from imgtool.image.codecs.orientation import displayed_size, from_exif, require_supported, upright
 from imgtool.image.codecs.png_chunks import TEXTS, PngChunks, is_complete, may_be_complete, minimal, walk
-from imgtool.image.ifd import MAX_VALUE_BYTES, Content
-from imgtool.image.resolution import Resolution
-from imgtool.image.xmp import KEYWORD
+from imgtool.image.marks import MAX_PIECE_BYTES, XMP_KEYWORD
 
 if TYPE_CHECKING:
     from imgtool.image.found import Found
+    from imgtool.image.ifd import Content
 
 _GRAY_ALPHA = 4
 _COLOR = {b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI"}
@@ -90,7 +89,7 @@ def metadata(data: Content, found: Found) -> None:
             found.exif(body)
         elif name == b"pHYs" and len(body) == 9:
             x, y, unit = struct.unpack(">IIB", body)
-            found.resolution(Resolution.valid((x, 1), (y, 1), "meter" if unit == 1 else ""))
+            found.resolution((x, 1), (y, 1), "meter" if unit == 1 else "")
         elif name in TEXTS:
             _text(name, body, found)
         elif name not in _OF_PIXELS:
@@ -106,7 +105,7 @@ def _ancillary(data: Content) -> Iterator[tuple[bytes, bytes]]:
         end = position + 8 + length
         if not name.isalpha() or name == b"IEND" or end > len(data):
             return
-        if name[:1].islower() and length <= 2 * MAX_VALUE_BYTES:
+        if name[:1].islower() and length <= 2 * MAX_PIECE_BYTES:
             yield name, bytes(data[position + 8 : end])
         position = end + 4
 
@@ -114,7 +113,7 @@ def _ancillary(data: Content) -> Iterator[tuple[bytes, bytes]]:
 def _text(name: bytes, body: bytes, found: Found) -> None:
     """Take a text: XMP, EXIF that older programs write as digits, or any other, which is kept as it is stored."""
     key, _, rest = body.partition(b"\0")
-    if name == b"iTXt" and key == KEYWORD:
+    if name == b"iTXt" and key == XMP_KEYWORD:
         packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
         found.xmp(_inflated(rest) if packed else rest)
     elif not key.startswith(_RAW):
@@ -129,7 +128,7 @@ def _text(name: bytes, body: bytes, found: Found) -> None:
 def _inflated(data: bytes) -> bytes | None:
     """Return what is packed in a chunk; of what is too large no more than shows that."""
     try:
-        return zlib.decompressobj().decompress(data, MAX_VALUE_BYTES + 1)
+        return zlib.decompressobj().decompress(data, MAX_PIECE_BYTES + 1)
     except zlib.error:
         return None
 

@@ -31,7 +31,6 @@ from imgtool.image.codecs.pillow import open_image, to_array
 from imgtool.image.codecs.tiff_codecs import is_image
 from imgtool.image.codecs.tiff_pages import LINEAR_RAW, RAW, REDUCED, Directory, directories
 from imgtool.image.codecs.tiff_samples import sample_type, samples
-from imgtool.image.exif import block_of_tiff, has_maker_note, resolution_in
 from imgtool.image.ifd import Content, DamagedError, FileContent, directory, layout_of, numbers, value
 
 if TYPE_CHECKING:
@@ -125,12 +124,15 @@ def declared_bytes(head: bytes, file: BinaryIO | None) -> int:
 
 def metadata(data: Content, found: Found, page: int | None = None) -> None:
     """Find the profile, EXIF, XMP, resolution and georeference of the page that is read."""
+    from imgtool.image.exif import block_of_tiff, has_maker_note, resolution_in
+
     pages = directories(data)
     layout, own = layout_of(data), directory(data, layout_of(data), pages[_number(page, pages, data) - 1].offset)
     entries = own.entries
     if _ORIENTATION in entries:
         found.orientation = numbers(data, layout, entries[_ORIENTATION])[0]
-    found.resolution(resolution_in(data, layout, own))
+    if resolution := resolution_in(data, layout, own):
+        found.resolution(*resolution)
     for tag in sorted(entries.keys() & _KEPT.keys()):
         name, take = _KEPT[tag]
         try:
