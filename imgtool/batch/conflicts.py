@@ -21,27 +21,24 @@ RESULT_SUFFIXES = (".html", ".checkpoint", ".predictions")
 _Key = tuple[int, int]
 
 
-def refuse_inputs(outputs: Iterable[str], inputs: Iterable[str]) -> None:
-    """Raise ParameterError for outputs that are inputs, and for folders that are to be replaced and hold one.
+def refuse_inputs(outputs: Iterable[str], inputs: Iterable[str], *, folder: str | None = None) -> None:
+    """Raise ParameterError for outputs that are inputs, and for a folder that is one or holds one.
 
-    outputs: files, folders that are replaced as a whole, and `-` for standard output. inputs: files, `-`, and folders,
-    of which every file counts; asked for only where one of the outputs is there already.
+    outputs: files, and `-` for standard output; folder: one that is replaced as a whole. inputs: files, `-`, and
+    folders, of which every file counts; asked for only where an output is there already.
     """
     there = dict[_Key | None, str]()
     for path in outputs:
-        if key := _existing(1 if path == STANDARD_OUTPUT else path):
+        if (key := _existing(1 if path == STANDARD_OUTPUT else path)) and not os.path.isdir(path):
             there[key] = path
-    if not there:
-        return
+    above = os.path.join(os.path.realpath(folder), "") if folder is not None and os.path.isdir(folder) else None
+    if folder is not None and above:
+        there[_existing(folder)] = folder
     real = cache(os.path.realpath)
-    folders = [path for path in there.values() if path != STANDARD_OUTPUT and os.path.isdir(path)]
-    for path in _with_files_below(inputs):
-        if path == STANDARD_INPUT:
-            taken = there.get(_existing(0))
-        else:
-            above = os.path.join(real(os.path.dirname(path) or "."), "")
-            holding = (each for each in folders if above.startswith(os.path.join(real(each), "")))
-            taken = there.get(_existing(path)) or next(holding, None)
+    for path in _with_files_below(inputs) if there else ():
+        taken = there.get(_existing(0 if path == STANDARD_INPUT else path))
+        if above and path != STANDARD_INPUT and os.path.join(real(os.path.dirname(path) or "."), "").startswith(above):
+            taken = folder
         if taken is not None:
             place = "standard output" if taken == STANDARD_OUTPUT else taken
             raise ParameterError("is an input; imgtool does not overwrite what it reads").within(place)

@@ -36,7 +36,7 @@ def export_model(
     measure: returns the provenance of the model as it will be stored, with an accuracy; called before it is written.
     device: on which the model is measured. reads: what else is read, and is not to be replaced.
     """
-    refuse_inputs([str(output)], [*model_files(name), *([str(names)] if names else []), *reads])
+    refuse_inputs([], [*model_files(name), *([str(names)] if names else []), *reads], folder=str(output))
     check_place(output, overwrite=overwrite)
     model = open_model(name, device=device)
     if names is not None:

@@ -162,7 +162,7 @@ def training_parts(parts: Parts, model: Trainable, share: float | None, seed: in
 
 def require_other_places(output: Path, parts: Parts, init: str | Path | None) -> None:
     """Raise ParameterError where a model or its checkpoint would replace what is read: the data set, first weights."""
-    refuse_inputs([str(output), str(checkpoint_of(output))], chain(files_of(parts), model_files(init)))
+    refuse_inputs([str(checkpoint_of(output))], chain(files_of(parts), model_files(init)), folder=str(output))
 
 
 def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, resume: bool) -> Path | None:

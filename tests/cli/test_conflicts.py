@@ -275,10 +275,10 @@ def test_F20_a_folder_that_holds_an_input_is_not_replaced(here):
     os.rename("list.csv", "model/CARD.md")  # a name that a model's files have
     before = tree(here)
     with pytest.raises(ParameterError, match="is an input"):
-        refuse_inputs(["model"], ["model/CARD.md"])
+        refuse_inputs([], ["model/CARD.md"], folder="model")
     with pytest.raises(ParameterError, match="is an input"):
-        refuse_inputs(["model"], ["elsewhere/0.png", "model/CARD.md"])
-    refuse_inputs(["model"], ["elsewhere/0.png", "data"])
+        refuse_inputs([], ["elsewhere/0.png", "model/CARD.md"], folder="model")
+    refuse_inputs([], ["elsewhere/0.png", "data"], folder="model")
     assert tree(here) == before
 
 
@@ -286,6 +286,19 @@ def test_results_of_an_earlier_run_may_lie_in_the_data_set(here, run):
     for _ in range(2):
         line = ["compare", "data", "--model", "two-layer", "--epochs", "1", "--report", "data/report.html", "--force"]
         assert run(*line).status == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["features search f.npz --query photos/a.png --show .", "features merge f.npz -o odd.npz",
+     "compare data --model two-layer --report .", "features fit photos/a.png -o odd.safetensors"],
+)  # fmt: skip
+def test_a_folder_with_inputs_is_no_file_that_is_written(line, here, run):
+    for name in ("odd.npz", "odd.safetensors"):
+        os.mkdir(name)
+        os.link("photos/a.png", f"{name}/a.png")
+    done = run(*line.split(), "--force")
+    assert (done.status, done.err) == (1, f"imgtool: {line.split()[-1]}: is a folder\n")
 
 
 def test_folders_that_lead_back_are_looked_into_once(here):

@@ -114,6 +114,31 @@ def test_F5_file_size_limit_leaves_the_old_feature_file(tmp_path, suffix, imgtoo
     assert tree(tmp_path) == {out.name: b"old"}
 
 
+FULL = [  # command, and the file or folder that cannot be written
+    ("train textures --model two-layer --epochs 1 -q -o {out}", "model"),
+    ("models export lenet -q -o {out}", "model"),
+    ("compare textures --model two-layer --epochs 1 -q --report {out}", "report.html"),
+    ("features convert {things}/hog.npz -o {out}", "hog.csv"),
+    ("features merge {things}/hog.npz -o {out}", "hog.npy"),
+    ("features search {things}/hog.npz --query camera.png --show {out}", "sheet.png"),
+    ("features fit --dictionary 8 --samples 200 -q camera.png -o {out}", "atoms.safetensors"),
+    ("hog camera.png -o {out}", "new.npz"),
+    ("gist camera.png -o {things}/tiny.csv --force --visualize {out}", "gist.png"),
+    ("sift --match coins.png camera.png --visualize {out}", "matches.png"),
+]
+
+
+@pytest.mark.parametrize(("line", "name"), FULL, ids=[line.split(" -")[0] for line, _ in FULL])
+def test_F5_file_size_limit_names_the_output_and_leaves_nothing_of_it(tmp_path, line, name, things, imgtool):
+    out = tmp_path / "new" / name
+    done = imgtool(*line.format(out=out, things=things).split(), cwd=SAMPLES, **limited())
+    assert done.returncode == 1, done.stderr
+    assert re.search(rf"{re.escape(str(out))}\S*: cannot be written: file too large", done.stderr.decode()), done.stderr
+    assert b"internal" not in done.stderr
+    assert tree(tmp_path) == {}
+    assert not (tmp_path / "new" / "model").exists()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize(
     "line",
