@@ -132,6 +132,7 @@ def read(
     def decode() -> np.ndarray:
         decoder, header = _decoder(data), _header(data, page, quick=bands is None)
         require_allowed(header.height, header.width, max_pixels)
+        _require_samples(header, max_pixels)
         which = _places(header, bands)
         image = _decode(decoder, data, header, allow_truncated, which)
         if remarks is not None:
@@ -220,6 +221,13 @@ def require_allowed(height: int, width: int, max_pixels: int) -> None:
     if height * width > max_pixels:
         text = f"has {width}x{height} pixels, more than the {max_pixels} that are allowed"
         raise ImageError(text, hint="max-pixels")
+
+
+def _require_samples(header: Header, max_pixels: int) -> None:
+    """Raise ImageError when the bands, all of which are decoded, make more samples than pixels of RGBA would."""
+    if header.height * header.width * len(header.bands) > _MOST_CHANNELS * max_pixels:
+        text = f"has {header.width}x{header.height} pixels of {len(header.bands)} bands"
+        raise ImageError(f"{text}, more samples than {max_pixels} pixels may have", hint="max-pixels")
 
 
 def _decoder(data: bytes) -> ModuleType:

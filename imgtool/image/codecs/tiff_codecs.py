@@ -11,6 +11,7 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ _THUNDERSCAN = 32809
 _WEBP, _JP2, _PNG = 50001, 34712, 34933
 _FILES = {*_JPEG, _WEBP, _JP2, _PNG}  # whose strips are image files of their own
 PREDICTABLE = {5, *_DEFLATE, _LZMA, 50000}  # after others libtiff takes no notice of the predictor's tag
+_FREE_PIXELS = 1 << 20  # that a strip or tile may have in any case
 _MOST_BYTES = 1 << 30  # of one strip or tile: a header that asks for more is not believed
 
 _PHOTOMETRIC_TRANSFORM = {6: 1, 5: 0, 2: 0}  # how Adobe's marker says YCbCr, CMYK, RGB
@@ -106,24 +108,37 @@ def _libtiff(strip: Bytes, name: str, width: int, rows: int, bits: int, tags: di
         raise ImageError(f"has a strip or tile that is cut or damaged: {error}") from None
 
 
-def decode_strip(strip: memoryview, page: Any) -> np.ndarray:
-    """Return the pixels (rows, width, samples) of a strip or tile that is an image file of its own."""
+def decode_strip(strip: memoryview, page: Any, pixels: int) -> np.ndarray:
+    """Return the pixels (rows, width, samples) of a strip or tile that is an image file of its own.
+
+    pixels: how many the strip or tile has; a file of many more is refused.
+    """
     from imgtool.image.codecs import jp2, png
 
     kind, file = int(page.compression), bytes(strip)
     if page.fillorder == 2 and kind not in _JPEG:
         file = file.translate(_REVERSED)
     if kind in (_JP2, _PNG):
-        image = (jp2 if kind == _JP2 else png).decode(file, allow_truncated=False)
+        decoder: ModuleType = jp2 if kind == _JP2 else png
+        header = decoder.header(file)
+        _require_size(header.height * header.width, pixels)
+        image = decoder.decode(file, allow_truncated=False)
     else:
         file = _whole_jpeg(file, page) if kind in _JPEG else file
         try:
             with open_image(file, ["JPEG", "WEBP"]) as picture:
+                _require_size(picture.width * picture.height, pixels)
                 image = np.asarray(picture)
                 image = 255 - image if picture.mode == "CMYK" else image  # Pillow takes it for Adobe's, inverted
         except OSError as error:
             raise ImageError(f"has a strip or tile that is cut or damaged: {error}") from None
     return np.asarray(image.reshape(*image.shape[:2], -1))
+
+
+def _require_size(found: int, pixels: int) -> None:
+    """Raise ImageError when the file that a strip or tile is has many more pixels than it."""
+    if found > max(_FREE_PIXELS, 4 * pixels):
+        raise ImageError(f"has a strip or tile of {found} pixels where {pixels} are declared")
 
 
 def _whole_jpeg(strip: bytes, page: Any) -> bytes:

@@ -18,6 +18,8 @@ from imgtool.image.codecs.tiff_codecs import PREDICTABLE, decode_strip, is_image
 
 _UNSIGNED, _SIGNED, _FLOAT, _VOID = 1, 2, 3, 4
 _HORIZONTAL, _FLOATING = 2, 3
+_FREE_BYTES = 1 << 26  # bytes that a tile of a small picture may take
+_MOST_TIMES = 4  # ... and how often the picture a larger one may be
 _BLOCK_ROWS = 64  # rows that are taken apart into bits at a time
 _YCBCR = 6
 
@@ -39,10 +41,13 @@ def samples(data: bytes, page: Any, *, allow_truncated: bool) -> np.ndarray:
     dtype = sample_type(page)
     planes = 1 if page.planarconfig == 1 else page.samplesperpixel
     shape = (planes, page.imagelength, page.imagewidth, page.samplesperpixel // planes)
-    places = list(_places(page, planes))
+    rows, columns = _part_size(page)
+    needed = planes * -(-page.imagelength // rows) * -(-page.imagewidth // columns)
     offsets, counts = page.dataoffsets, page.databytecounts
-    if len(offsets) != len(counts) or len(offsets) < len(places):
+    if len(offsets) != len(counts) or len(offsets) < needed:
         raise ImageError("has fewer strips or tiles than its size needs")
+    _require_fitting(page, rows, columns, shape[3])
+    places = list(_places(page, planes))
     image, view = np.zeros(shape, dtype), memoryview(data)
     cut: ImageError | None = None
     shown = 0
@@ -84,20 +89,36 @@ def sample_type(page: Any) -> np.dtype:
 def _places(page: Any, planes: int) -> Iterator[_Place]:
     """Yield where each strip or tile lies, in the order of the file."""
     height, width = page.imagelength, page.imagewidth
-    rows = page.tilelength if page.is_tiled else min(int(page.rowsperstrip) or height, height)
-    columns = page.tilewidth if page.is_tiled else width
-    if rows < 1 or columns < 1:
-        raise ImageError("has tiles without a size")
+    rows, columns = _part_size(page)
     for plane in range(planes):
         for top in range(0, height, rows):
             for left in range(0, width, columns):
                 yield _Place(plane, top, left, rows if page.is_tiled else min(rows, height - top), columns)
 
 
+def _part_size(page: Any) -> tuple[int, int]:
+    """Return rows and columns of a strip or tile."""
+    height, width = page.imagelength, page.imagewidth
+    rows = page.tilelength if page.is_tiled else min(int(page.rowsperstrip) or height, height)
+    columns = page.tilewidth if page.is_tiled else width
+    if rows < 1 or columns < 1:
+        raise ImageError("has tiles without a size")
+    return rows, columns
+
+
+def _require_fitting(page: Any, rows: int, columns: int, count: int) -> None:
+    """Raise ImageError for a tile that takes more memory than the picture can be a reason for."""
+    bits = int(page.bitspersample) * count
+    part, picture = rows * columns * bits // 8, page.imagelength * page.imagewidth * bits // 8
+    if part > max(_FREE_BYTES, _MOST_TIMES * picture):
+        size = f"{page.imagewidth}x{page.imagelength}"
+        raise ImageError(f"declares tiles of {columns}x{rows} pixels for a picture of {size}")
+
+
 def _part(strip: memoryview, page: Any, place: _Place, count: int, allow_truncated: bool) -> np.ndarray:
     """Return the samples (rows, columns, count) of a strip or tile."""
     if is_image(page):
-        return _fit(decode_strip(strip, page), page, place, count)
+        return _fit(decode_strip(strip, page, place.rows * place.columns), page, place, count)
     steps = subsampling(page)
     if steps != (1, 1):
         return _subsample(strip, page, place, steps, allow_truncated)
