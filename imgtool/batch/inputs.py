@@ -260,8 +260,8 @@ def images_below(folder: str, left_out: Counter[Remark] | None = None) -> Iterat
 
 
 def counted(left_out: Counter[Remark]) -> list[Remark]:
-    """Return the remarks on files that were left out, each with its count."""
-    return [replace(remark, count=count) for remark, count in left_out.items()]
+    """Return the remarks on files that were left out, each with its count, in sorted order."""
+    return [replace(remark, count=left_out[remark]) for remark in sorted(left_out, key=lambda each: each.detail)]
 
 
 class _Entry(NamedTuple):

@@ -78,9 +78,12 @@ class Rows(NamedTuple):
 
     format: str | None
 
-    def write(self, outcomes: Iterator[Outcome[Row]], columns: Sequence[str]) -> None:
-        """Print a row for each outcome, `path` first; a failed one as `path`, `error` (in JSON Lines)."""
-        write_rows(map(_row, outcomes), format=self.format, columns=("path", *columns))
+    def write(self, outcomes: Iterator[Outcome[Row]], columns: Sequence[str], *, unusual: Sequence[str] = ()) -> None:
+        """Print a row for each outcome, `path` first; a failed one as `path`, `error` (in JSON Lines).
+
+        unusual: further columns of a table, if any row has something in them.
+        """
+        write_rows(map(_row, outcomes), format=self.format, columns=("path", *columns), unusual=unusual)
 
     def write_many(self, outcomes: Iterator[Outcome[list[Row]]], columns: Sequence[str]) -> None:
         """Print several rows for each outcome."""

@@ -55,7 +55,7 @@ class Pictures:
             )  # fmt: skip
             for outcome in images.report(outcomes):
                 if outcome.value and outcome.value.shape:
-                    self._print(outcome, outcome.value, record)
+                    self._print(outcome, outcome.value, {**record, **images.source.reading.meta})
 
     def _print(self, outcome: Outcome[Written], written: Written, record: dict[str, Any]) -> None:
         """Print the record that --json asks for, or a name that imgtool made up."""

@@ -26,10 +26,11 @@ def default_format() -> str:
     return "table" if sys.stdout.isatty() else "jsonl"
 
 
-def write_rows(rows: Iterable[Row], *, format: str | None, columns: Sequence[str]) -> None:
+def write_rows(rows: Iterable[Row], *, format: str | None, columns: Sequence[str], unusual: Sequence[str] = ()) -> None:
     """Print rows as they come (a table when all have come).
 
-    columns: what a table, CSV and TSV show, in order; JSON Lines holds every key. An array column of CSV and TSV
+    columns: what a table, CSV and TSV show, in order; unusual: further columns of a table where any row has something
+    there; JSON Lines holds every key. An array column of CSV and TSV
     becomes as many cells as it has values. Rows that hold an "error" stand in JSON Lines only.
     """
     format = format or default_format()
@@ -37,8 +38,9 @@ def write_rows(rows: Iterable[Row], *, format: str | None, columns: Sequence[str
         for row in rows:
             emit(json_line(row))
     elif format == "table":
-        good = [[cell(row.get(column)) for column in columns] for row in rows if "error" not in row]
-        emit(align(columns, good))
+        good = [row for row in rows if "error" not in row]
+        columns = [*columns, *(each for each in unusual if any(row.get(each) is not None for row in good))]
+        emit(align(columns, [[cell(row.get(column)) for column in columns] for row in good]))
     else:
         _write_separated(rows, columns, format)
 

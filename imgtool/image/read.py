@@ -22,7 +22,7 @@ import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.files import open_regular
-from imgtool.image.codecs.header import DECODERS, MAX_PIXELS, PAGED, Header, format_of_bytes, require_page
+from imgtool.image.codecs.header import BANDS, DECODERS, MAX_PIXELS, PAGED, Header, format_of_bytes, require_page
 from imgtool.image.content import file_content, stream_content
 from imgtool.image.decoding import call_decoder
 from imgtool.remarks import Remark
@@ -255,7 +255,7 @@ def _decode(
 ) -> np.ndarray:
     """Return the pixels of the page that the header describes; which: the bands asked for, counted from 0."""
     asked: dict[str, Any] = {"page": header.page} if header.page != 1 else {}
-    if which and max(which) >= header.channels:
+    if which and len(header.bands) > header.channels:
         asked["every_band"] = True
     image: np.ndarray = decoder.decode(data, allow_truncated=allow_truncated, **asked)
     if which is None:
@@ -292,13 +292,13 @@ def _places(header: Header, bands: tuple[int, ...] | None) -> list[int] | None:
     names = header.bands
     if bands is None:
         if header.channels > _MOST_CHANNELS:
-            text = f"has {header.channels} bands; an image has up to {_MOST_CHANNELS}, which bands picks"
+            text = f"has {header.channels} samples a pixel; an image has up to {_MOST_CHANNELS}, which bands picks"
             raise ImageError(text, parameters=("bands",))
         return None
     if max(bands) > len(names):
         raise ImageError(f"has no band {max(bands)}: its {len(names)} are {', '.join(names)}")
     if len(bands) in _WITH_ALPHA and names[bands[-1] - 1] != "alpha":
-        text = f"the last of {len(bands)} bands would be alpha, and band {bands[-1]} is {names[bands[-1] - 1]}"
+        text = f"would take band {bands[-1]}, which is {names[bands[-1] - 1]}, for alpha"
         raise ImageError(f"{text}; bands picks one or three, and perhaps alpha", parameters=("bands",))
     return [each - 1 for each in bands]
 
@@ -310,7 +310,7 @@ def _left_out(header: Header, page: int | None, bands: tuple[int, ...] | None) -
         for kind, count in Counter(each.kind for each in others).items():
             yield Remark("pages", count, "" if kind in ("page", "image") else kind)
     if bands is None and len(header.bands) > header.channels:
-        for name, count in Counter(header.bands[header.channels :]).items():
+        for name, count in (Counter(header.bands) - Counter(BANDS.get(header.channels, ()))).items():
             yield Remark("bands", count, name)
 
 

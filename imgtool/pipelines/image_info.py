@@ -48,6 +48,11 @@ def image_info(
         "dtype": image.dtype.name,
         "orientation": header.orientation,
         "profile": header.profile,
+        "page": header.page,
+        "pages": len(header.pages),
+        "page_list": [{"kind": each.kind, "width": each.width, "height": each.height} for each in header.pages],
+        "bands": len(header.bands),
+        "band_list": list(header.bands),
         **{name: [each[name] for each in numbers] for name in NUMBERS},
     }
     if histogram:

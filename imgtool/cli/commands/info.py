@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import click
@@ -26,6 +27,9 @@ cat photo.jpg | imgtool info --json - | jq .mean
 
 COLUMNS = ("size", "color", "depth", "format")
 MAX_PRINTED_PIXELS = 4096  # of an image of which no part was picked
+UNUSUAL = ("pages", "bands")  # columns of a table in which there is something to say
+PLURALS = ("page", "frame", "image", "mask", "reduced version", "color filter array")
+SHOWN_BANDS = 6
 
 
 @options.command("info", examples=EXAMPLES)
@@ -41,7 +45,7 @@ def command(
 ) -> None:
     """Print size, depth and statistics of images.
 
-    JSON Lines hold everything, also orientation (EXIF's, as stored), profile, shape and dtype.
+    JSON Lines hold everything, also orientation (EXIF's, as stored), profile, dtype, and what each page and band is.
     --pixels prints a matrix for each channel, as --matrix and --kernel-file read it.
     """
     if json:
@@ -62,8 +66,12 @@ def command(
     outcomes = images.report(map_inputs(images.source, describe, jobs=images.jobs))
     if pixels and format == "table":
         _print_matrices(outcomes)
+        return
+    columns = COLUMNS + (NUMBERS if statistics else ())
+    if format == "table":
+        rows.write((each.map(_short) for each in outcomes), columns, unusual=UNUSUAL)
     else:
-        rows.write(outcomes, COLUMNS + (NUMBERS if statistics else ()))
+        rows.write(outcomes, columns)
 
 
 def _print_matrices(outcomes: Iterator[Outcome[Row]]) -> None:
@@ -81,3 +89,16 @@ def _print_matrices(outcomes: Iterator[Outcome[Row]]) -> None:
         for index, name in enumerate(names):
             emit(f"{printable(outcome.source.path)}  {name}  {width}x{height} from {x},{y}  {row['depth']}\n")
             emit(encode_text(planes[:, :, index], "txt").decode())
+
+
+def _short(row: Row) -> Row:
+    """Return a row whose pages and bands are in words where they are more than one image in color, else None."""
+    kinds = Counter(each["kind"] for each in row["page_list"])
+    pages = ", ".join(f"{count} {kind}{'s' * (count > 1 and kind in PLURALS)}" for kind, count in kinds.items())
+    bands = row["band_list"]
+    words = " ".join(bands[:SHOWN_BANDS] + [f"and {len(bands) - SHOWN_BANDS} more"] * (len(bands) > SHOWN_BANDS))
+    return {
+        **row,
+        "pages": pages if row["pages"] > 1 else None,
+        "bands": words if len(bands) > row["channels"] else None,
+    }
