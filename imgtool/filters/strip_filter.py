@@ -84,6 +84,11 @@ class StripFilter:
         step = _round_up_to_band(step) if self.reach >= BANDED_REACH_ROWS else step
         return (slice(begin, min(begin + step, height)) for begin in range(0, height, step))
 
+    @property
+    def looks_at(self) -> int:
+        """Return how many rows around a strip are read, at most."""
+        return _round_up_to_band(self.reach) if self.reach >= BANDED_REACH_ROWS else self.reach
+
     def strip_extremes(self, image: Rows, rows: slice) -> Extremes | None:
         """Return the extremes of some rows."""
         return self.measure(self._strip_values(image, rows)[0]) if self.measure else None
@@ -101,8 +106,7 @@ class StripFilter:
     def _rows_with_reach(self, image: Rows, rows: slice) -> tuple[np.ndarray, int]:
         """Return the rows with those that the filter looks at, and how many of these come before."""
         height = image.shape[0]
-        above = _round_up_to_band(self.reach) if self.reach >= BANDED_REACH_ROWS else self.reach
-        begin, end = rows.start - above, rows.stop + self.reach
+        begin, end = rows.start - self.looks_at, rows.stop + self.reach
         if self.wraps and end - begin < height:
             ranges = [(begin + height, height), (max(begin, 0), min(end, height)), (0, end - height)]
             return np.concatenate([image[max(a, 0) : b] for a, b in ranges if a < b]), rows.start - begin

@@ -50,6 +50,7 @@ FORMATS = (*CAPACITY, *SEPARATORS)
 
 
 _GRAY_ALPHA = 4  # PNG's color type
+_SWAPPED_BYTES = 1 << 18  # whose colors are swapped at once: they stay in the processor's cache
 
 
 def format_of(name: str) -> str:
@@ -117,6 +118,32 @@ def encode(
     >>> imgtool.read(data).shape
     (4, 6)
     """
+    return _encode_any(image, format, quality, compression, metadata, remarks, spoil=False)
+
+
+def encode_and_spoil(
+    image: np.ndarray,
+    format: str,
+    *,
+    quality: int | None = None,
+    compression: int | None = None,
+    metadata: Metadata | None = None,
+    remarks: list[Remark] | None = None,
+) -> bytes:
+    """Encode as `encode` does, swapping colors within the image, whose memory is not needed twice."""
+    return _encode_any(image, format, quality, compression, metadata, remarks, spoil=True)
+
+
+def _encode_any(
+    image: ArrayLike,
+    format: str,
+    quality: int | None,
+    compression: int | None,
+    metadata: Metadata | None,
+    remarks: list[Remark] | None,
+    *,
+    spoil: bool,
+) -> bytes:
     name = SUFFIXES.get(f".{format}", format)
     if name not in FORMATS:
         raise unknown_name("format", format, FORMATS)
@@ -132,7 +159,8 @@ def encode(
     array = np.ascontiguousarray(array, stored)
     if name == "webp" and array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
-    data = _encode(array, name, quality, compression)
+    spoil = spoil and array.flags.writeable
+    data = _encode(array, name, quality, compression, spoil=spoil)
     if not metadata:
         return data
     from imgtool.image.embedding import embed
@@ -141,7 +169,7 @@ def encode(
     return embed(data, name, held(metadata, name, array.shape, array.dtype, [] if remarks is None else remarks))
 
 
-def _encode(array: np.ndarray, name: str, quality: int | None, compression: int | None) -> bytes:
+def _encode(array: np.ndarray, name: str, quality: int | None, compression: int | None, *, spoil: bool) -> bytes:
     """Encode an array of a type that the format stores."""
     if name in SEPARATORS:
         return encode_text(array, name)
@@ -151,7 +179,7 @@ def _encode(array: np.ndarray, name: str, quality: int | None, compression: int 
         return _jp2(array, quality)
     if name == "png" and array.ndim == 3 and array.shape[2] == 2:
         return _png_gray_alpha(array, compression)
-    return _opencv(array, name, quality, compression)
+    return _opencv(array, name, quality, compression, spoil=spoil)
 
 
 def _require_metadata(metadata: Metadata | None) -> None:
@@ -206,7 +234,7 @@ def _require_range(image: np.ndarray, name: str) -> None:
         raise ImageError(f"holds values of {largest:.3g}, and {name} only float32; tiff and npy hold them")
 
 
-def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int | None) -> bytes:
+def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int | None, *, spoil: bool) -> bytes:
     """Encode with OpenCV, whose channels are BGR."""
     import cv2
 
@@ -216,8 +244,7 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality or 90],
     }[name]
     if image.ndim == 3:
-        codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-        image = np.asarray(cv2.cvtColor(image, codes[image.shape[2]])) if image.shape[2] in codes else image[:, :, 0]
+        image = _to_bgr(image, spoil=spoil) if image.shape[2] > 1 else image[:, :, 0]
     try:
         done, data = cv2.imencode(f".{name}", np.ascontiguousarray(image), options)
     except cv2.error as error:
@@ -225,6 +252,20 @@ def _opencv(image: np.ndarray, name: str, quality: int | None, compression: int 
     if not done:
         raise ImageError(f"cannot be encoded as {name}")
     return data.tobytes()
+
+
+def _to_bgr(image: np.ndarray, *, spoil: bool) -> np.ndarray:
+    """Return RGB as BGR, RGBA as BGRA: a copy, or the image itself, a few rows at a time."""
+    import cv2
+
+    code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    if not spoil:
+        return np.asarray(cv2.cvtColor(image, code))
+    step = max(1, _SWAPPED_BYTES // image[0].nbytes)
+    for begin in range(0, len(image), step):
+        rows = image[begin : begin + step]
+        rows[...] = cv2.cvtColor(rows, code)
+    return image
 
 
 def _jpeg_options(quality: int) -> list[int]:

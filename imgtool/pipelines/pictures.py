@@ -72,10 +72,13 @@ class Writing:
     compression: int | None = None
     strip: bool = False
 
-    def encode(self, pixels: np.ndarray, name: str, metadata: Metadata | None, remarks: list[Remark]) -> bytes:
-        """Return the bytes of an image in the format of that name."""
-        from imgtool.image.write import encode
+    def encode(
+        self, pixels: np.ndarray, name: str, metadata: Metadata | None, remarks: list[Remark], *, spoil: bool = False
+    ) -> bytes:
+        """Return the bytes of an image in the format of that name. spoil: its memory may be used for that."""
+        from imgtool.image import write
 
+        encode = write.encode_and_spoil if spoil else write.encode
         settings = {"quality": self.quality, "compression": self.compression}
         return encode(pixels, name, **settings, metadata=metadata, remarks=remarks)
 
@@ -191,9 +194,19 @@ class _Writer:
 
     @contextmanager
     def _open(
-        self, index: int, name: str, carry: Carry, remarks: list[Remark], shape: tuple[int, ...], dtype: np.dtype
+        self,
+        index: int,
+        name: str,
+        carry: Carry,
+        remarks: list[Remark],
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        spare: np.ndarray | None,
     ) -> Iterator[Target]:
-        """Hold open the place for a result that comes in strips: its file, or an array that is encoded at the end."""
+        """Hold open the place for a result that comes in strips: its file, or an array that is encoded at the end.
+
+        spare: an array that may be it.
+        """
         import numpy as np
 
         from imgtool.image.strips import ROW_FORMATS, NewRows
@@ -205,9 +218,10 @@ class _Writer:
             with self.destination.new_file(index) as file:
                 yield NewRows(file, name, shape, stored, metadata=metadata, remarks=remarks)
         else:
-            image = np.empty(shape, dtype)
+            image = np.empty(shape, dtype) if spare is None else spare
             yield image
-            self.destination.write(index, self.writing.encode(image, name, metadata, remarks))
+            data = self.writing.encode(image, name, metadata, remarks, spoil=True)
+            self.destination.write(index, data)
 
     def _holds_alpha(self, shape: tuple[int, ...], name: str) -> bool:
         """Tell whether a format holds the alpha that images of this shape have."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -34,7 +34,25 @@ class StripResult(NamedTuple):
     flattened: bool
 
 
-Opener = Callable[[tuple[int, ...], np.dtype], AbstractContextManager[Target]]
+Opener = Callable[[tuple[int, ...], np.dtype, np.ndarray | None], AbstractContextManager[Target]]
+
+
+class _Overwritten:
+    """An array that its own result overwrites strip by strip: rows around the seams are kept as they were."""
+
+    def __init__(self, image: np.ndarray, seams: Iterable[int], reach: int) -> None:
+        self._image, self.shape, self.dtype = image, image.shape, image.dtype
+        places = [slice(max(seam - reach, 0), seam + reach) for seam in seams]
+        self._kept = [(place, image[place].copy()) for place in places]
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        """Return a copy of some rows of the image as it was: those of one strip, and around it those that are kept."""
+        result = self._image[rows].copy()
+        for place, kept in self._kept:
+            begin, end = max(place.start, rows.start), min(place.start + len(kept), rows.stop)
+            if begin < end:
+                result[begin - rows.start : end - rows.start] = kept[begin - place.start : end - place.start]
+        return result
 
 
 def filter_in_strips(
@@ -42,7 +60,8 @@ def filter_in_strips(
 ) -> StripResult:
     """Filter an image strip by strip.
 
-    open_target: from the result's shape and type to the place for it, which is held open meanwhile.
+    open_target: from the result's shape and type, and an array of these that may become the result or None, to the
+    place for it, which is held open meanwhile. An image that is an array is used up.
     """
     keep_freed_memory(one_heap=True)
     local = local.of(image)
@@ -54,7 +73,10 @@ def filter_in_strips(
     begin = local.strip_pixels(image, first, extremes)
     shape = (image.shape[0], *begin.pixels.shape[1:])
     clipped, not_finite = begin.clipped, begin.not_finite
-    with open_target(shape, begin.pixels.dtype) as target:
+    spare = image if _is_like(image, begin.pixels.dtype, shape) and not local.wraps else None
+    with open_target(shape, begin.pixels.dtype, spare) as target:
+        if spare is not None and target is spare:
+            image = _Overwritten(spare, [strip.start for strip in others], local.looks_at)
         target[first] = begin.pixels
 
         def store(rows: slice) -> tuple[int, int]:
@@ -65,6 +87,11 @@ def filter_in_strips(
         for counts in _with_events(ordered_map(store, others, threads), len(others), events):
             clipped, not_finite = clipped + counts[0], not_finite + counts[1]
     return StripResult(shape, clipped, not_finite, begin.flattened)
+
+
+def _is_like(image: Rows, dtype: np.dtype, shape: tuple[int, ...]) -> TypeGuard[np.ndarray]:
+    """Tell whether an image is an array that a result of that type and shape may overwrite."""
+    return isinstance(image, np.ndarray) and image.flags.writeable and (image.dtype, image.shape) == (dtype, shape)
 
 
 def _with_events(results: Iterable[Result], total: int, events: Events | None) -> Iterator[Result]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image import marks
-from imgtool.image.codecs import pillow
+from imgtool.image.codecs import opencv
 from imgtool.image.codecs.header import Header, Page, require_page
 from imgtool.image.codecs.orientation import require_supported, upright
 
@@ -47,6 +47,8 @@ _FRAMES = {
 
 def header(data: bytes, page: int | None = None) -> Header:
     """Read size, channels, orientation and the number of pictures."""
+    from imgtool.image.codecs import pillow
+
     places = _pictures(data)
     number = require_page(page, len(places))
     found = pillow.header(_plain(data[places[number - 1]]))
@@ -66,7 +68,11 @@ def decode(data: bytes, *, allow_truncated: bool, page: int = 1) -> np.ndarray:
     """Return the pixels, upright."""
     plain = _plain(data if page == 1 else data[_pictures(data)[page - 1]])
     image = _by_opencv(plain)
-    return pillow.decode(plain, allow_truncated=allow_truncated) if image is None else image
+    if image is not None:
+        return image
+    from imgtool.image.codecs import pillow
+
+    return pillow.decode(plain, allow_truncated=allow_truncated)
 
 
 def _size(data: bytes) -> tuple[int, int]:
@@ -166,14 +172,15 @@ def _by_opencv(data: bytes) -> np.ndarray | None:
     if frame not in _COMMON or components == 4 or not _is_whole(data, frame, segments[-1][2]):
         return None
     flags = cv2.IMREAD_GRAYSCALE if components == 1 else cv2.IMREAD_COLOR_RGB
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
+    shape = _size(data) if components == 1 else (*_size(data), 3)
+    image = opencv.decode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION, shape)
+    if image is None:
         return None
-    if image is None or image.shape[:2] != _size(data):
-        return None
-    has_orientation = any(marker == _APP1 for marker, _, _ in segments)
-    return upright(np.asarray(image), pillow.stored_orientation(data) if has_orientation else 1)
+    if not any(marker == _APP1 for marker, _, _ in segments):  # neither EXIF nor XMP
+        return image
+    from imgtool.image.codecs.pillow import stored_orientation  # here: importing Pillow takes 20 ms
+
+    return upright(image, stored_orientation(data))
 
 
 def _is_whole(data: bytes, frame: int, end: int) -> bool:
