@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -9,11 +10,17 @@ from PIL import Image
 
 from imgtool.errors import ImageError
 from imgtool.image import read
-from imgtool.image.codecs import jpeg, pillow
+from imgtool.image.codecs import jpeg, opencv, pillow
 from locations import SAMPLES
 
 SAMPLE = SAMPLES / "astronaut.jpg"
 KINDS = list(itertools.product(("RGB", "L"), (20, 75, 95), (0, 1, 2), (False, True)))
+
+
+@pytest.fixture(params=["copied", "own memory"], autouse=True)
+def where(request, monkeypatch):
+    """Decode as small images are, and as large ones are."""
+    monkeypatch.setattr(opencv, "LARGE_BYTES", 1 if request.param == "own memory" else 1 << 40)
 
 
 def encoded(size, mode, quality, subsampling, progressive, **settings):
@@ -44,6 +51,25 @@ def test_pixels_are_pillows(mode, quality, subsampling, progressive):
         data = encoded(size, mode, quality, subsampling, progressive)
         assert jpeg._by_opencv(data) is not None
         np.testing.assert_array_equal(read(data), by_pillow(data))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("fault", [None, "no memory", "no file", "nothing read"])
+def test_where_large_images_have_no_memory_of_their_own_they_are_copied(mode, fault, monkeypatch):
+    def fails(*_):
+        raise OSError(24, "Too many open files")
+
+    if fault == "no memory":
+        monkeypatch.setattr("os.memfd_create", fails, raising=False)
+    elif fault == "no file":
+        monkeypatch.setattr("cv2.imread", lambda *_: None)
+    elif fault == "nothing read":
+        monkeypatch.setattr("cv2.imread", lambda _, image, __: image)
+    data = encoded((160, 120), mode, 90, 0, False)
+    before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else None
+    np.testing.assert_array_equal(jpeg._by_opencv(data), by_pillow(data))
+    if before is not None:
+        assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -30,7 +30,8 @@ def _into_own_memory(data: bytes, flags: int, shape: tuple[int, ...]) -> np.ndar
     the memory. Only `imread` takes an array, and a file, which here has no place on a disk.
     """
     image = np.empty(shape, np.uint8)
-    image.reshape(-1)[: _MARK.size] = _MARK
+    beginning = image.reshape(-1)[: _MARK.size]
+    beginning[:] = _MARK[: beginning.size]
     try:
         file = os.memfd_create("image")
     except (AttributeError, OSError):  # not Linux, or no room
@@ -42,5 +43,5 @@ def _into_own_memory(data: bytes, flags: int, shape: tuple[int, ...]) -> np.ndar
             found = cv2.imread(f"/proc/self/fd/{file}", image, flags)
         except (cv2.error, OSError):
             return None
-    untouched = np.array_equal(image.reshape(-1)[: _MARK.size], _MARK)  # as where OpenCV knows no such file
+    untouched = np.array_equal(beginning, _MARK[: beginning.size])  # as where OpenCV knows no such file
     return image if found is image and not untouched else None
