@@ -67,7 +67,6 @@ COLUMNS = (
     Column("top1_interval", "95 % CI", interval, ("top1_low", "top1_high")),
     Column("top5_error", "top-5 error", percent),
     Column("top5_interval", "95 % CI", interval, ("top5_low", "top5_high")),
-    Column("among", "among", lambda among: "the data's classes" if among == "data" else "all classes"),
     Column("n"),
     Column("p", "p", "{:.2g}".format),
     Column("mean_class_accuracy"),
@@ -75,6 +74,7 @@ COLUMNS = (
     Column("ms_per_image", "ms/image", "{:.1f}".format),
     Column("bytes", "MB", lambda size: f"{size / 1e6:.2f}"),
     Column("error", "reason", visible, ("reason",)),
+    Column("among", "among", lambda among: "the data's classes" if among == "data" else "all classes"),
 )
 
 

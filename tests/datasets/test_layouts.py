@@ -87,7 +87,7 @@ def labels_by_hog(place, tmp_path):
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_layout_gives_its_classes_parts_and_labels(name, tmp_path):
+def test_D7_a_layout_gives_its_classes_parts_and_labels(name, tmp_path):
     layout = GOOD[name]
     place = layout.write(tmp_path / "data")
     parts = load_dataset(place)
@@ -122,7 +122,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_can_be_read_in_two_ways_is_refused_by_every_command_with_the_same_line(name, tmp_path, capsys):
+def test_D7_what_can_be_read_in_two_ways_is_refused_by_every_command_with_the_same_line(name, tmp_path, capsys):
     layout, reason = BAD[name]
     place = layout.write(tmp_path / "data")
     (tmp_path / "out").mkdir()
@@ -137,7 +137,7 @@ def test_what_can_be_read_in_two_ways_is_refused_by_every_command_with_the_same_
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_what_was_found_is_one_remark_and_quiet_leaves_it_out(tmp_path, capsys):
+def test_F18_what_was_found_is_one_remark_and_quiet_leaves_it_out(tmp_path, capsys):
     layout = Layout({"train": 6, "val": 2}, more={"train/@eaDir/a.png": 1, "cover.png": 1})
     data = str(layout.write(tmp_path / "data"))
     files("train/circle/a.jxl", "train/square/b.jxl", "train/circle/notes.txt", "logs/x.txt")(tmp_path / "data")
@@ -205,7 +205,7 @@ def test_names_of_classes_are_compared_in_one_form_of_unicode(form, tmp_path, ca
     assert set(labels_by_hog(tmp_path / "data", tmp_path)) == {"Äpfel", "Birnen"}
 
 
-def test_class_folders_that_are_links_count_for_every_command(tmp_path):
+def test_D7_class_folders_that_are_links_count_for_every_command(tmp_path):
     class_folders(tmp_path / "real", 4)
     (tmp_path / "data").mkdir()
     for name in CLASSES:

@@ -57,7 +57,7 @@ def spoil(data):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_all_bad_files_are_named_at_once_and_skip_bad_goes_on_without_them(name, out, tmp_path, capsys):
+def test_F18_all_bad_files_are_named_at_once_and_skip_bad_goes_on_without_them(name, out, tmp_path, capsys):
     shutil.copytree(TEXTURES, tmp_path / "data")
     bad = spoil(tmp_path / "data")
     command = [each.format(data=tmp_path / "data", out=out) for each in COMMANDS[name]]
@@ -132,7 +132,7 @@ def arrays(*groups):
     return Dataset(images, labels, tuple("abc"[: len(groups)]))
 
 
-def test_equal_images_within_a_part_and_images_of_two_labels():
+def test_C4_equal_images_within_a_part_and_images_of_two_labels():
     data = checked(Parts(arrays([1, 2, 1, 1], [3, 4]), arrays([5], [5]))).all()
     assert repeated(data["train"]) == [("#0", "#2"), ("#0", "#3")]
     assert two_labels([*data.values()]) == [("#0", "a", "#1", "b")]
@@ -143,7 +143,7 @@ def test_equal_images_within_a_part_and_images_of_two_labels():
 
 
 @pytest.mark.parametrize("command", ["train", "compare", "evaluate"])
-def test_two_labels_and_repeated_images_are_remarks_of_every_command(command, out, tmp_path, capsys):
+def test_C4_two_labels_and_repeated_images_are_remarks_of_every_command(command, out, tmp_path, capsys):
     lines = ["path,label"]
     for name in ("brick", "grass", "gravel"):
         lines += [f"{TEXTURES / name / f'{name}_{index:02}.png'},{name}" for index in range(8)]
