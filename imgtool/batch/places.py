@@ -14,8 +14,7 @@ def stream_number(path: str) -> int | None:
     """Return the number of the open stream that a path names, such as 1 for /dev/stdout; None for any other path."""
     for _ in range(MAX_LINKS):
         folder, name = os.path.split(path)
-        folder = os.path.realpath(folder)
-        if name.isdecimal() and folder in _stream_folders():
+        if name.isdecimal() and os.path.realpath(folder) in _stream_folders():
             return int(name)
         try:
             path = os.path.join(folder, os.readlink(path))

@@ -12,11 +12,13 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from imgtool.batch.conflicts import STANDARD_OUTPUT, refuse_inputs
 from imgtool.batch.inputs import expand
 from imgtool.batch.pool import processors
 from imgtool.cli.command import command as command
@@ -144,6 +146,7 @@ def _build_images(
     reading = Reading(max_pixels, allow_truncated, color_text(background), page=page, bands=bands)
     source = Source(found, reading, isolated)
     source.also_read += (files_from,) if files_from else ()
+    refuse_inputs([STANDARD_OUTPUT], chain((each.path for each in found), source.also_read))
     images = Images(source, jobs or processors(), quiet, verbose, asked_jobs=jobs)
     images.tally.add(found.remarks)
     return images

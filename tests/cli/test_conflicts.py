@@ -239,7 +239,10 @@ def test_F20_the_null_device_is_every_output_and_input(here, run):
     assert run("compare", "data", "--model", "two-layer", "--epochs", "1", "--report", os.devnull).status == 0
 
 
-@pytest.mark.parametrize("command", ["filter --kernel box --to png -o -", "filter --kernel box --to png -o /dev/fd/1"])
+APPENDS = ["filter --kernel box --to png -o -", "filter --kernel box --to png -o /dev/fd/1", "info", "hog", "classify"]
+
+
+@pytest.mark.parametrize("command", APPENDS)
 def test_F20_standard_output_is_no_input_either(command, here):
     before = tree(here)
     with open("photos/a.png", "ab") as out:
