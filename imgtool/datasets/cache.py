@@ -13,13 +13,14 @@ from imgtool.errors import ImageError
 from imgtool.image import read
 from imgtool.image.alpha import flatten, has_alpha
 from imgtool.image.content import file_content
+from imgtool.remarks import Remark
 
 CACHE_BYTES = 1 << 30  # of decoded images at most
 MEMORY_SHARE = 4  # the cache takes at most one such part of the machine's memory
 
 
 class ImageCache:
-    """Decoded images and hashes of files, for several threads.
+    """Decoded images and hashes of files, for several threads; remarks: on what the images lack of their files.
 
     What came first stays until the budget of bytes is spent, and what does not fit is decoded again when it is asked
     for: a table goes through all images several times, in the same order, where dropping the oldest would find nothing.
@@ -29,6 +30,7 @@ class ImageCache:
         self._left = default_budget() if budget_bytes is None else budget_bytes
         self._images: dict[Path, np.ndarray] = {}
         self._hashes: dict[Path, bytes] = {}
+        self.remarks: dict[Path, tuple[Remark, ...]] = {}
         self._lock = Lock()
 
     def image(self, path: Path) -> np.ndarray:
@@ -36,14 +38,16 @@ class ImageCache:
         if (found := self._images.get(path)) is not None:
             return found
         try:
-            data = image_bytes(path)
-            image = read_flat(data)
+            data, remarks = image_bytes(path), list[Remark]()
+            image = read_flat(data, remarks)
         except ImageError as error:
             raise error.within(str(path)) from None
         image.flags.writeable = False
         digest = self._hashes.get(path) or hashlib.sha256(data).digest()
         with self._lock:
             self._hashes[path] = digest
+            if remarks:
+                self.remarks[path] = tuple(remarks)
             if path not in self._images and image.nbytes <= self._left:
                 self._left -= image.nbytes
                 self._images[path] = image
@@ -58,9 +62,9 @@ class ImageCache:
         return self._hashes[path]
 
 
-def read_flat(data: bytes) -> np.ndarray:
+def read_flat(data: bytes, remarks: list[Remark] | None = None) -> np.ndarray:
     """Return the image in a file's bytes without alpha: a transparent one is shown on white."""
-    image = read(data)
+    image = read(data, remarks=remarks)
     return flatten(image) if has_alpha(image.shape) else image
 
 

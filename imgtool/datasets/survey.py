@@ -76,7 +76,7 @@ def checked(parts: Parts, *, skip_bad: bool = False, to_train: bool = True, even
     assert train is not None
     if to_train:
         _require_classes(parts.train, train)
-    remarks = [*parts.remarks, *_remarks(bad, [each.bits for found in seen for each in found])]
+    remarks = [*parts.remarks, *_lacking(cache), *_remarks(bad, [each.bits for found in seen for each in found])]
     return replace(parts, train=train, test=test, validation=validation, remarks=tuple(remarks), checked=True)
 
 
@@ -120,6 +120,15 @@ def _require_classes(before: Dataset, after: Dataset) -> None:
     lost = [name for name, count in after.counts().items() if not count and before.counts()[name]]
     if lost:
         raise DataError(f"class {lost[0]!r} has no image that can be used")
+
+
+def _lacking(cache: ImageCache) -> Iterator[Remark]:
+    """Yield what the images lack of their files: a remark for each kind, pages and bands."""
+    for kind, which in (("pages", "the first that is no preview is read"), ("bands", "color is read")):
+        counts = [sum(each.count for each in found if each.kind == kind) for found in cache.remarks.values()]
+        if total := sum(counts):
+            images = sum(count > 0 for count in counts)
+            yield Remark(kind, total, f"{kind} of {images} image{'s' * (images > 1)} are left out: {which}")
 
 
 def _remarks(bad: Sequence[tuple[str, ImageError]], bits: Sequence[int]) -> Iterator[Remark]:

@@ -172,3 +172,17 @@ def test_phone_pictures_are_all_read_or_counted(capfd):
     assert len([row for row in rows if "error" not in row]) == 8
     assert "JPEG XL" in err
     assert status == ("f.heic" in out)  # read with the extra, in which case its stub is refused
+
+
+def test_F18_pages_and_bands_of_a_data_sets_images_are_told(capfd):
+    sources = {"data/a/1.tif": "pages.tif", "data/a/2.tif": "bands.tif", "data/b/1.tif": "pages.tif"}
+    for name, source in sources.items():
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        os.symlink(os.path.abspath(source), name)
+    for number, name in enumerate(("data/a/3.png", "data/b/2.png", "data/b/3.png")):
+        with open(name, "wb") as file:
+            file.write(encode(np.roll(PAGES[number], number + 1), "png"))
+    execute(["train", "data", "--model", "two-layer", "--epochs", "1", "-o", "model"])
+    err = capfd.readouterr().err
+    assert "4 pages of 2 images are left out: the first that is no preview is read" in err
+    assert "2 bands of 1 image are left out: color is read" in err

@@ -44,7 +44,7 @@ def spoil(data):
     """Make some images unusable; return their names with a word of the reason."""
     bad = {"brick/brick_01.png": "is no image", "grass/grass_02.png": "is empty", "gravel/gravel_03.png": "is cut",
            "grass/nan.npy": "holds NaN", "brick/wide.npy": "float32 with values up to 255",
-           "brick/five.npy": "has 5 bands", "gravel/far.npy": "int64 with values up to 70000"}  # fmt: skip
+           "brick/five.npy": "has 5 samples a pixel", "gravel/far.npy": "int64 with values up to 70000"}  # fmt: skip
     (data / "brick/brick_01.png").write_text("<html>not found</html>")
     (data / "grass/grass_02.png").write_bytes(b"")
     whole = (data / "gravel/gravel_03.png").read_bytes()
