@@ -34,6 +34,7 @@ KINDS = {
         "NaN or infinite: shown black or white",
         "--range stretch leaves them out of account",
     ),
+    "nodata": Kind("pixel", "pixels", "left as they are: without data"),
     "wide": Kind("image", "images", "taken by the largest value, whatever the type"),
     "clipped": Kind("pixel", "pixels", "clipped", "--range stretch or --depth float keeps them"),
 }

@@ -9,15 +9,17 @@ The rule of `auto` stands in `plan`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from imgtool.arrays import image_array, whole_number
 from imgtool.filters.engine.padded_view import MARGINS, PaddedView
-from imgtool.filters.engine.plan import METHODS, Plan
-from imgtool.filters.engine.rounding import OPENCV_DEPTHS
+from imgtool.filters.engine.plan import METHODS, Plan, dtype_of
+from imgtool.filters.engine.rounding import OPENCV_DEPTHS, cast_saturating
 from imgtool.filters.kernels import tap_matrix
+from imgtool.filters.masked import checked_mask, convolve_valid
 from imgtool.names import unknown_name
 
 OPENCV_MAX_CHANNELS = 4  # at a time: OpenCV's scalars, which stand for what lies outside, have no more
@@ -30,6 +32,7 @@ def convolve(
     border: str = "reflect",
     method: str = "auto",
     correlate: bool = False,
+    mask: ArrayLike | None = None,
     dtype: DTypeLike | None = None,
     threads: int = 1,
 ) -> np.ndarray:
@@ -48,6 +51,9 @@ def convolve(
         a matrix product of the windows.
     correlate : bool
         Compute a correlation: do not flip the kernel.
+    mask : array_like of bool, (height, width), optional
+        Pixels that count; the others stay as they are, and the rest is weighed by what is left: a normalized
+        convolution. All True gives the same bits as no mask.
     dtype : dtype, optional
         Type of the result: float32, float64, or uint8, uint16, int16, rounded half to even and saturated. Default:
         float32 for a float32 image, float64 for others.
@@ -63,13 +69,16 @@ def convolve(
     ImageError
         The image is not valid, or has no pixels.
     ParameterError
-        A name is unknown, the kernel is not a matrix of numbers, or `method` is separable and its rank is not 1.
+        A name is unknown, the kernel is not a matrix of numbers, `method` is separable and its rank is not 1, or `mask`
+        comes with taps that add up to 0 or less.
 
     Notes
     -----
     g(y, x) = sum over v, u of k(v, u) f(y - v, x - u), as `scipy.ndimage.convolve` computes it. An even kernel's origin
     is at index size // 2; that of `scipy.signal.convolve2d(mode="same")` is at size // 2 - 1. With every method, NaN
-    and infinity spread exactly as far as the nonzero taps reach.
+    and infinity spread exactly as far as the nonzero taps reach. Alpha is a channel like others; `filter_image` knows
+    what it means. With a mask, g is sum(k f) / sum(k) over the pixels that count, times the sum of all taps (Knutsson
+    and Westin, CVPR 1993); beyond a `clip` border pixels count.
 
     Examples
     --------
@@ -84,6 +93,12 @@ def convolve(
     if border not in MARGINS:
         raise unknown_name("border", border, MARGINS)
     taps, threads = tap_matrix(kernel), whole_number(threads, "threads")
+    if mask is not None:
+        image = image_array(image)
+        if (counts := checked_mask(mask, image.shape)) is not None:
+            run = partial(convolve, kernel=taps, border=border, method=method, correlate=correlate, threads=threads)
+            wanted = dtype_of(dtype, np.dtype(np.float32 if image.dtype == np.float32 else np.float64))
+            return cast_saturating(convolve_valid(image, counts, run, taps, clip=border == "clip"), wanted)
     down, across = (_margins(size, correlate=correlate) for size in taps.shape)
     view = PaddedView(to_filter_type(image), down, across, border)
     return convolve_view(view, taps, method=method, correlate=correlate, dtype=dtype, threads=threads)

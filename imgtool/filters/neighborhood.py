@@ -18,6 +18,7 @@ from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError, ParameterError
 from imgtool.filters.borders import pad
 from imgtool.filters.kernels import Entry, both, gaussian_radius, require_positive, require_size
+from imgtool.filters.masked import checked_mask, neighborhood_of_valid
 from imgtool.image.pixels import white_level
 from imgtool.names import unknown_name
 
@@ -32,7 +33,9 @@ Size = int | tuple[int, int]  # of a window: its side, or rows and columns
 Windows = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 
-def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **parameters: Any) -> np.ndarray:
+def neighborhood(
+    image: ArrayLike, name: str, *, border: str = "reflect", mask: ArrayLike | None = None, **parameters: Any
+) -> np.ndarray:
     """Apply a neighborhood filter: median, minimum, maximum, percentile, rank or bilateral.
 
     Parameters
@@ -43,6 +46,8 @@ def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **para
         Which filter.
     border : {"reflect", "clip", "wrap", "copy", "mirror"}
         What lies outside, as for `convolve`.
+    mask : array_like of bool, (height, width), optional
+        Pixels that count; the others stay as they are and are in no window. All True gives the same bits as no mask.
     **parameters : float
         All but bilateral: `size`, the window's side in pixels, or (rows, columns) (3). percentile: `percentile`, 0 to
         100 (50). rank: `rank`, 0 for the smallest value, -1 for the largest (0). bilateral: `sigma` in pixels (2),
@@ -83,7 +88,10 @@ def neighborhood(image: ArrayLike, name: str, *, border: str = "reflect", **para
     array = image_array(image)
     entry = NEIGHBORHOODS[name]
     parameters = dict(entry.check(name, parameters))
-    return entry.make(array if array.dtype.name in TYPES else array.astype(np.float64), border, **parameters)
+    array = array if array.dtype.name in TYPES else array.astype(np.float64)
+    if mask is not None and (counts := checked_mask(mask, array.shape)) is not None:
+        return neighborhood_of_valid(array, counts, name, border, **{**entry.defaults, **parameters})
+    return entry.make(array, border, **parameters)
 
 
 def reach(name: str, **parameters: Any) -> int | None:

@@ -72,12 +72,20 @@ def convolve_weighted(
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def neighborhood_of_visible(
-    color: np.ndarray, alpha: np.ndarray, apply: Apply, radii: tuple[int, int], *, clip: bool, ranks: bool
+    color: np.ndarray,
+    alpha: np.ndarray,
+    apply: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+    radii: tuple[int, int],
+    *,
+    mask: np.ndarray | None = None,
+    clip: bool,
+    ranks: bool,
 ) -> Weighted:
     """Return what a neighborhood filter makes of premultiplied color and of alpha, and the one divided by the other.
 
-    apply: the filter; radii: rows and columns that it looks away; clip: outside lies opaque black; ranks: it picks one
-    of the values, so that no color exceeds its alpha; others are kept from it.
+    apply: the filter of an image and the mask of its pixels that count; radii: rows and columns that it looks away;
+    clip: outside lies opaque black; ranks: it picks one of the values, so that no color exceeds its alpha; others are
+    kept from it.
     """
     top, white = white_level(alpha.dtype), white_level(color.dtype)
     alpha = alpha.clip(0, alpha.dtype.type(top))
@@ -87,10 +95,12 @@ def neighborhood_of_visible(
         products, alpha = (products / (top * white)).astype(floating), alpha / top
     elif color.dtype == np.uint8:
         products = products.astype(np.uint16)  # whose median is faster
-    seen = apply(products).astype(np.float64)
+    seen = apply(products, mask).astype(np.float64)
     down, across = radii if clip else (0, 0)
-    padded = np.pad(alpha, ((down, down), (across, across)), constant_values=top if ranks else 1)
-    sums = apply(padded)[down : down + len(alpha), across : across + alpha.shape[1]]
+    around = (down, down), (across, across)
+    padded = np.pad(alpha, around, constant_values=top if ranks else 1)
+    counts = None if mask is None else np.pad(mask, around, constant_values=True)
+    sums = apply(padded, counts)[down : down + len(alpha), across : across + alpha.shape[1]]
     cover = (sums if color.ndim == 2 else sums[:, :, None]).astype(np.float64)
     seen = seen if ranks else np.minimum(seen, cover) * white
     return Weighted(np.where(cover > 0, seen / np.where(cover > 0, cover, 1), 0), sums / (top if ranks else 1))

@@ -23,6 +23,7 @@ Form = tuple[tuple[int, ...], np.dtype]
 
 _SPACES = {b"GRAY": (1, 2), b"RGB ": (3, 4)}  # what a profile says of its colors -> numbers of channels
 _PROFILE_HEADER_BYTES = 128
+GDAL_NODATA = 42113  # TIFF's tag for the value of pixels that hold no data, as text
 COLOR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 # What these say where they mean sRGB, as files without them do.
 _SRGB = {

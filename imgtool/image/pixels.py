@@ -31,13 +31,15 @@ Extremes = tuple[np.floating, np.floating]
 class Pixels(NamedTuple):
     """Pixels; how many values lay outside their range and were clipped; how many were NaN or infinite.
 
-    flattened: whether they are of a transparent image that was seen on its background.
+    flattened: whether they are of a transparent image that was seen on its background; nodata: how many hold no data
+    and were left as they are.
     """
 
     pixels: np.ndarray
     clipped: int = 0
     not_finite: int = 0
     flattened: bool = False
+    nodata: int = 0
 
 
 @np.errstate(over="ignore", invalid="ignore")

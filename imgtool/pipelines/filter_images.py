@@ -11,7 +11,7 @@ from imgtool.batch.inputs import path_text
 from imgtool.errors import ParameterError
 from imgtool.names import unknown_name
 from imgtool.pipelines.outcomes import Outcome
-from imgtool.pipelines.pictures import Writing, Written, write_pictures
+from imgtool.pipelines.pictures import ByFile, Writing, Written, write_pictures
 from imgtool.pipelines.source import MAX_PIXELS, source_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from imgtool.filters.weighted import Weighted
 
     Compute = Callable[[np.ndarray], Any]
-    Apply = Callable[[np.ndarray], np.ndarray]
-    Weigh = Callable[[np.ndarray, np.ndarray], Weighted]
+    Mask = np.ndarray | None
+    Apply = Callable[[np.ndarray, Mask], np.ndarray]
+    Weigh = Callable[[np.ndarray, np.ndarray, Mask], Weighted]
 
 
 def filter_images(
@@ -50,6 +51,7 @@ def filter_images(
     bands: Sequence[int] | None = None,
     isolate: bool = False,
     background: Any = None,
+    nodata: float | str | None = None,
     events: Events | None = None,
     **parameters: Any,
 ) -> Iterator[Outcome[Written]]:
@@ -104,6 +106,9 @@ def filter_images(
     background : str or (int, int, int)
         Color that transparent images are shown on before they are filtered; see `flatten`. Default: alpha is filtered
         too; kernels whose taps add up to 0 or less see images on white, with a remark "alpha".
+    nodata : float or "auto"
+        Value of pixels that hold no data (NaN: in any channel; others: in every channel), or "auto": as TIFF's
+        GDAL_NODATA says. They stay as they are, with a remark "nodata", and the rest is weighed by what is left.
     events : callable
         Called with `Progress` for the strips of a large image.
     **parameters
@@ -135,7 +140,10 @@ def filter_images(
         images, max_pixels=max_pixels, allow_truncated=allow_truncated, page=page, bands=bands, isolate=isolate,
         background=background,
     )  # fmt: skip
-    compute = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)
+    make = functools.partial(filter_of, kernel, border, method, correlate, normalize, range, depth, **parameters)
+    compute: Compute | ByFile = make(nodata=nodata_value(nodata))
+    if nodata == "auto":
+        compute = ByFile(lambda file, page: make(nodata=nodata_of(file, page)))
     output = None if output is None else path_text(output, "output")
     writing = Writing(output, format, overwrite, skip_existing, quality, compression, strip)
     raw = range == "raw" or depth == "float"
@@ -149,6 +157,29 @@ def filter_images(
 def keeps_meaning(taps: np.ndarray | None, range: str) -> bool:
     """Tell whether results are colors as the images are: by taps that add up to 1, or a neighborhood filter (None)."""
     return range in ("auto", "clip", "raw") and (taps is None or abs(float(taps.sum()) - 1) < 1e-6)
+
+
+def nodata_value(nodata: Any) -> float | None:
+    """Return the value that stands for no data; 0 for `auto`, which every kernel that takes one takes."""
+    if nodata is None or (isinstance(nodata, str) and nodata == "auto"):
+        return None if nodata is None else 0.0
+    try:
+        return float(nodata)
+    except (TypeError, ValueError):
+        text = f"nodata must be a number, nan or auto, got {nodata!r}"
+        raise ParameterError(text, parameters=("nodata",)) from None
+
+
+def nodata_of(file: bytes | str, page: int | None) -> float | None:
+    """Return the value that a TIFF's GDAL_NODATA names, None where it names none; file: its bytes or its path."""
+    from imgtool.image import read_metadata
+    from imgtool.image.metadata import GDAL_NODATA
+
+    content = next((data for tag, _, data in read_metadata(file, page=page).nodata if tag == GDAL_NODATA), b"")
+    try:
+        return float(content.split(b"\0")[0].decode("ascii").strip())
+    except ValueError:
+        return None
 
 
 def label_of(kernel: Any) -> str:
@@ -167,6 +198,7 @@ def filter_image(
     range: str = "auto",
     depth: str = "keep",
     background: Any = None,
+    nodata: float | None = None,
     **parameters: Any,
 ) -> np.ndarray:
     """Filter one image; the pixels are those of `imgtool filter`, alpha, range and depth included.
@@ -191,6 +223,8 @@ def filter_image(
         Bit depth of the result: "keep", "8", "16", "float".
     background : str or (int, int, int)
         Color that a transparent image is shown on first; see `flatten`. Default: alpha is filtered too.
+    nodata : float
+        Value of pixels that hold no data and stay as they are (NaN: in any channel; others: in every channel).
     **parameters
         Parameters of the named kernel: size, sigma, truncate ...
 
@@ -223,13 +257,14 @@ def filter_image(
     >>> imgtool.filter_image(cut_out, [[1, 1, 1]], normalize="sum").tolist()
     [[[255, 255, 255, 85], [255, 255, 255, 170]]]
     """
-    from imgtool.arrays import image_array
+    from imgtool.arrays import image_array, real_number
     from imgtool.image.alpha import flatten
     from imgtool.image.color import MAX_CHANNELS
 
     array = image_array(image, max_channels=MAX_CHANNELS)
     array = array if background is None else flatten(array, background)
-    pixels: np.ndarray = filter_of(kernel, border, method, correlate, normalize, range, depth, **parameters)(array)[0]
+    given = {**parameters, "nodata": None if nodata is None else real_number(nodata, "nodata")}
+    pixels: np.ndarray = filter_of(kernel, border, method, correlate, normalize, range, depth, **given)(array)[0]
     return pixels
 
 
@@ -241,6 +276,7 @@ def filter_of(
     normalize: str = "none",
     range: str = "auto",
     depth: str = "keep",
+    nodata: float | None = None,
     **parameters: Any,
 ) -> Compute:
     """Return the function from an image to pixels: a StripFilter, where strips of a large image give the same bits."""
@@ -261,7 +297,10 @@ def filter_of(
         reach = len(taps) // 2 if method != "gemm" else None  # the bits of a matrix product depend on its size
     signed = taps is not None and is_derivative(taps)
     size = 0.0 if taps is None else float(np.abs(taps).sum())
-    local = ImageFilter(apply, weigh, range, depth, size, signed).strip_filter(
+    if nodata is not None and weigh is None:
+        text = "nodata goes with kernels whose taps add up to more than 0: differences with what is not there are none"
+        raise ParameterError(text, parameters=("nodata", "kernel"))
+    local = ImageFilter(apply, weigh, range, depth, size, signed, nodata).strip_filter(
         reach or 0, wraps=border == "wrap", narrow=numbers_of(np.dtype(np.uint8)) == np.uint8
     )
     return local.__call__ if reach is None else local
@@ -317,16 +356,25 @@ def _convolution(
 
     from imgtool.filters.convolve import convolve
     from imgtool.filters.kernels import is_derivative
-    from imgtool.filters.weighted import convolve_weighted
+    from imgtool.filters.masked import convolve_valid
+    from imgtool.filters.weighted import Weighted, convolve_weighted
+    from imgtool.image.pixels import white_level
 
     run = functools.partial(convolve, kernel=taps, border=border, method=method, correlate=correlate)
+    exact, clip = functools.partial(run, dtype=np.float64), border == "clip"
 
-    def apply(image: np.ndarray) -> np.ndarray:
-        return run(image, dtype=numbers_of(image.dtype))
+    def apply(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        if mask is None:
+            return run(image, dtype=numbers_of(image.dtype))
+        numbers = convolve_valid(image, mask, exact, taps, clip=clip)  # also where all of a strip counts: the same bits
+        return numbers.astype(np.float32) if image.dtype == np.float32 else numbers
 
-    def weigh(color: np.ndarray, alpha: np.ndarray) -> Weighted:
-        exact = functools.partial(run, dtype=np.float64)
-        return convolve_weighted(color, alpha, exact, taps, clip=border == "clip")
+    def weigh(color: np.ndarray, alpha: np.ndarray, mask: np.ndarray | None) -> Weighted:
+        if mask is None:
+            return convolve_weighted(color, alpha, exact, taps, clip=clip)
+        found = convolve_weighted(color, np.where(mask, alpha, alpha.dtype.type(0)), exact, taps, clip=clip)
+        shares = convolve_valid(alpha / white_level(alpha.dtype), mask, exact, taps, clip=clip)
+        return Weighted(found.colors, shares.clip(0, 1))
 
     return apply, weigh if taps.sum() > 0 and not is_derivative(taps) else None
 
@@ -346,17 +394,16 @@ def _neighborhood(
     if correlate or method != "auto":
         raise _no_convolution("correlate" if correlate else "method", name)
 
-    def run(image: np.ndarray) -> np.ndarray:
-        return neighborhood(image, name, border=border, **parameters)
+    def run(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        return neighborhood(image, name, border=border, mask=mask, **parameters)
 
-    def apply(image: np.ndarray) -> np.ndarray:
-        result = run(image)
+    def apply(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        result = run(image, mask)
         return result if result.dtype.kind == "f" else result.astype(np.float32 if result.itemsize <= 2 else np.float64)
 
-    def weigh(color: np.ndarray, alpha: np.ndarray) -> Weighted:
+    def weigh(color: np.ndarray, alpha: np.ndarray, mask: np.ndarray | None) -> Weighted:
+        ranks = reach(name, **parameters) is not None
         around = radii(name, **parameters)
-        return neighborhood_of_visible(
-            color, alpha, run, around, clip=border == "clip", ranks=reach(name, **parameters) is not None
-        )
+        return neighborhood_of_visible(color, alpha, run, around, mask=mask, clip=border == "clip", ranks=ranks)
 
     return apply, weigh, reach(name, **parameters)

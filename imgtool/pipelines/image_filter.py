@@ -18,19 +18,29 @@ from imgtool.image.alpha import flatten, has_alpha, is_opaque, join_alpha, split
 from imgtool.image.pixels import DEPTH_TYPES, Extremes, Pixels, extremes_of, to_pixels, white_level
 
 SURVEY_PIXELS = 1 << 20  # looked at at a time
+Store = Callable[[np.ndarray, np.ndarray, Extremes | None], Pixels]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Whether anything in an image is transparent, and the largest magnitude of a finite pixel that is seen."""
+    """Whether anything in an image is transparent, the largest magnitude of a finite pixel, whether any has no data."""
 
     transparent: bool
     peak: float
+    has_holes: bool = False
 
 
-def survey(image: Rows, seen: Callable[[np.ndarray], np.ndarray] | None) -> Survey:
-    """Look at a whole image. seen: from some rows to their colors that count, None where no peak is wanted."""
-    transparent, peak = False, 0.0
+def survey(
+    image: Rows,
+    seen: Callable[[np.ndarray], np.ndarray] | None,
+    valid: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Survey:
+    """Look at a whole image.
+
+    seen: from some rows to their colors that count, None where no peak is wanted; valid: to the mask of pixels that
+    hold data, None where all do.
+    """
+    transparent, peak, has_holes = False, 0.0, False
     step = max(1, SURVEY_PIXELS // image.shape[1])
     for begin in range(0, image.shape[0], step):
         rows = image[begin : begin + step]
@@ -38,7 +48,20 @@ def survey(image: Rows, seen: Callable[[np.ndarray], np.ndarray] | None) -> Surv
         if seen is not None:
             low, high = extremes_of(seen(rows))
             peak = max(peak, -float(low), float(high)) if low <= high else peak
-    return Survey(transparent, peak)
+        has_holes = has_holes or (valid is not None and not valid(rows).all())
+    return Survey(transparent, peak, has_holes)
+
+
+def valid_pixels(image: np.ndarray, nodata: float) -> np.ndarray:
+    """Return which pixels hold data (height, width): not this value in every channel of color, or NaN in any."""
+    color = split_alpha(image)[0]
+    if np.isnan(nodata):
+        holes = np.isnan(color) if color.dtype.kind == "f" else np.zeros(color.shape, bool)
+        return np.asarray(~(holes.any(axis=2) if color.ndim == 3 else holes))
+    with np.errstate(over="ignore"):
+        value = np.asarray(nodata, color.dtype if color.dtype.kind == "f" else None)
+    holes = np.asarray(color == value)
+    return np.asarray(~(holes.all(axis=2) if color.ndim == 3 else holes))
 
 
 def visible(image: np.ndarray) -> np.ndarray:
@@ -49,21 +72,28 @@ def visible(image: np.ndarray) -> np.ndarray:
     return np.where((alpha > 0) if color.ndim == 2 else (alpha > 0)[:, :, None], color, color.dtype.type(0))
 
 
+def _without(values: np.ndarray, holes: np.ndarray, value: float) -> np.ndarray:
+    """Return values, another one in the holes (height, width)."""
+    return np.where(holes if values.ndim == 2 else holes[:, :, None], values.dtype.type(value), values)
+
+
 @dataclass(frozen=True)
 class ImageFilter:
     """What is done to images, whatever they hold.
 
-    apply: from color to numbers; weigh: from color and alpha to weighted numbers, None where transparent images are
-    seen on white; taps_size: the sum of absolute taps, 0 for filters whose results have no rounding noise; signed:
-    numbers lie around 0; peak: the largest pixel of the image, where it is known.
+    apply: from color, and the mask of pixels that hold data, to numbers; weigh: from color, alpha and such a mask to
+    weighted numbers, None where transparent images are seen on white; taps_size: the sum of absolute taps, 0 for
+    filters whose results have no rounding noise; signed: numbers lie around 0; nodata: the value of pixels that hold no
+    data and stay as they are; peak: the largest pixel of the image, where it is known.
     """
 
-    apply: Callable[[np.ndarray], np.ndarray]
-    weigh: Callable[[np.ndarray, np.ndarray], Weighted] | None
+    apply: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    weigh: Callable[[np.ndarray, np.ndarray, np.ndarray | None], Weighted] | None
     range: str
     depth: str
     taps_size: float
     signed: bool
+    nodata: float | None = None
     peak: float = 0.0
 
     def strip_filter(self, reach: int, *, wraps: bool, narrow: bool) -> StripFilter:
@@ -75,35 +105,78 @@ class ImageFilter:
     def _adapt(self, plain: StripFilter, image: Rows) -> StripFilter:
         """Return the filter for one image."""
         clear, measures = has_alpha(image.shape), self.range == "stretch"
-        if not (clear or measures):
+        if not (clear or measures or self.nodata is not None):
             return plain
-        seen = visible if self.weigh else flatten
-        found = survey(image, seen if measures and self.taps_size else None)
-        own = replace(self, peak=found.peak)
-        measure = own._extremes if measures else None
+        found = survey(
+            image, self._seen if measures and self.taps_size else None, None if self.nodata is None else self._valid
+        )
+        own = replace(self, peak=found.peak, nodata=self.nodata if found.has_holes else None)
+        extremes, values, pixels = own._extremes, own._opaque_values, own._opaque_pixels
         if clear and not self.weigh:
-            flat = own._flat_pixels if found.transparent else own._pixels
-            return replace(plain, values=own._flat_values, pixels=flat, measure=measure)
-        if found.transparent:
-            measure = own._visible_extremes if measures else None
-            return replace(plain, values=own._values, pixels=own._weighted_pixels, measure=measure, narrow=False)
-        return replace(plain, pixels=own._opaque_pixels, measure=measure)
+            values, pixels = own._flat_values, own._flat_pixels if found.transparent else own._pixels
+        elif found.transparent:
+            extremes, values, pixels = own._visible_extremes, own._values, own._weighted_pixels
+        plain = replace(plain, values=values, pixels=pixels, measure=extremes if measures else None)
+        if found.has_holes:
+            return replace(plain, pixels=own._with_holes(pixels), narrow=False)
+        return replace(plain, narrow=plain.narrow and not found.transparent)
+
+    def _valid(self, image: np.ndarray) -> np.ndarray:
+        """Return which pixels hold data."""
+        assert self.nodata is not None
+        return valid_pixels(image, self.nodata)
+
+    def _mask(self, image: np.ndarray) -> np.ndarray | None:
+        """Return which pixels hold data, None where all do."""
+        return None if self.nodata is None else self._valid(image)
+
+    def _with_holes(self, pixels: Store) -> Store:
+        """Return a function that makes pixels, but for those that hold no data, which stay as they are."""
+
+        def make(numbers: np.ndarray, image: np.ndarray, extremes: Extremes | None) -> Pixels:
+            holes = ~self._valid(image)
+            numbers[holes] = 0
+            stored = pixels(numbers, image, extremes)
+            stored.pixels[holes] = self._unfiltered(image, stored.pixels.dtype)[holes]
+            return stored._replace(nodata=int(holes.sum()))
+
+        return make
+
+    def _unfiltered(self, image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Return an image in the type of results, otherwise as it is."""
+        color, alpha = split_alpha(image)
+        if self.range == "raw":
+            color = color.astype(dtype)
+        elif color.dtype != dtype:
+            color = to_pixels(color.astype(np.float64), "clip", depth=self.depth, like=color.dtype).pixels
+        return join_alpha(color, alpha)
+
+    def _seen(self, image: np.ndarray) -> np.ndarray:
+        """Return the color that counts: 0 where nothing of it is seen or it is no data."""
+        color = visible(image) if self.weigh else flatten(image)
+        mask = self._mask(image)
+        return color if mask is None else _without(color, ~mask, 0)
 
     def _opaque_values(self, image: np.ndarray) -> np.ndarray:
         """Return the numbers of an image without alpha, or one whose alpha changes nothing."""
-        return self.apply(split_alpha(image)[0])
+        mask = self._mask(image)
+        numbers = self.apply(split_alpha(image)[0], mask)
+        return numbers if mask is None or numbers.dtype.kind != "f" else _without(numbers, ~mask, np.nan)
 
     def _flat_values(self, image: np.ndarray) -> np.ndarray:
         """Return the numbers of an image that is seen on white."""
-        return self.apply(flatten(image))
+        return self.apply(flatten(image), None)
 
     def _values(self, image: np.ndarray) -> np.ndarray:
         """Return the numbers of an image with alpha, and how much of each pixel there is as the last channel."""
         color, alpha = split_alpha(image)
         assert self.weigh is not None
         assert alpha is not None
-        found = self.weigh(color, alpha)
-        return np.dstack([found.colors, found.shares]).astype(np.float32 if image.dtype == np.float32 else np.float64)
+        mask = self._mask(image)
+        found = self.weigh(color, alpha, mask)
+        numbers = np.dstack([found.colors, found.shares])
+        numbers = numbers.astype(np.float32 if image.dtype == np.float32 else np.float64)
+        return numbers if mask is None else _without(numbers, ~mask, np.nan)
 
     def _extremes(self, numbers: np.ndarray) -> Extremes:
         """Return the extremes that `stretch` goes by."""

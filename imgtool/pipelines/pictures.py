@@ -35,6 +35,7 @@ class Picture(NamedTuple):
     clipped: int = 0
     not_finite: int = 0
     flattened: bool = False
+    nodata: int = 0
 
 
 class Written(NamedTuple):
@@ -52,6 +53,18 @@ class ByFormat:
 
 
 Compute = Callable[["np.ndarray"], "Picture | Pixels"]
+
+
+@dataclass(frozen=True)
+class ByFile:
+    """A computation that depends on what a file says beside its pixels.
+
+    make: from the file's path or bytes, and the page that is read, to the computation.
+    """
+
+    make: Callable[[bytes | str, int | None], Compute]
+
+
 Carry = Callable[[tuple[int, ...], "np.dtype"], "Metadata | None"]  # from a result's shape and type
 
 
@@ -85,7 +98,7 @@ class Writing:
 
 def write_pictures(
     source: Source,
-    compute: Compute | ByFormat,
+    compute: Compute | ByFormat | ByFile,
     writing: Writing,
     *,
     what: str,
@@ -122,7 +135,7 @@ class _Writer:
     """What makes one result of one image."""
 
     source: Source
-    compute: Compute | ByFormat
+    compute: Compute | ByFormat | ByFile
     writing: Writing
     destination: Destination
     suffix: str
@@ -143,18 +156,23 @@ class _Writer:
         self.destination.check(index)
         is_made_up = self.writing.format or self.destination.has_no_suffix(index)
         name = format_of(f"image{self.suffix}" if is_made_up else path)
-        local = self.compute if isinstance(self.compute, StripFilter) else None
+        compute, origin, page = self.compute, self.source.input(index), self.source.reading.page
+        if isinstance(compute, ByFile) and not origin.is_stream:
+            compute = compute.make(origin.path, page)
+        local = compute if isinstance(compute, StripFilter) else None
         if local:
             with self.source.rows(index) as file:
                 if file and local.takes_strips(file) and self._holds_alpha(file.shape, name):
-                    carry = self._carry(file, self.source.input(index).path, remarks)
+                    carry = self._carry(file, origin.path, remarks)
                     return self._filter_in_strips(local, file, index, name, carry, remarks)
         content = self.source.content(index)
         image = self.source.decode(content, remarks)
         carry = self._carry(image, content, remarks)
+        if isinstance(compute, ByFile):
+            compute = compute.make(content, page)
+            local = compute if isinstance(compute, StripFilter) else None
         if local and local.takes_strips(image) and self._holds_alpha(image.shape, name):
             return self._filter_in_strips(local, image, index, name, carry, remarks)
-        compute = self.compute
         picture = compute.compute(image, name) if isinstance(compute, ByFormat) else compute(image)
         picture = self._fit(picture, name)
         shape, dtype = picture.pixels.shape, picture.pixels.dtype
@@ -246,6 +264,8 @@ class _Writer:
         """Add remarks on a result's values."""
         if result.flattened:
             remarks.append(Remark("alpha"))
+        if result.nodata:
+            remarks.append(Remark("nodata", result.nodata))
         if result.clipped:
             remarks.append(Remark("clipped", result.clipped, by_rule=self.clips_by_rule))
         if result.not_finite:

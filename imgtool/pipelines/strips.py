@@ -26,12 +26,13 @@ class Target(Protocol):
 
 
 class StripResult(NamedTuple):
-    """The result's shape, how many of its values were clipped and how many were not finite, and `Pixels.flattened`."""
+    """The result's shape, and what `Pixels` holds beside the pixels."""
 
     shape: tuple[int, ...]
     clipped: int
     not_finite: int
     flattened: bool
+    nodata: int
 
 
 Opener = Callable[[tuple[int, ...], np.dtype, np.ndarray | None], AbstractContextManager[Target]]
@@ -72,21 +73,21 @@ def filter_in_strips(
         extremes = functools.reduce(merge_extremes, _with_events(measured, 1 + len(others), events))
     begin = local.strip_pixels(image, first, extremes)
     shape = (image.shape[0], *begin.pixels.shape[1:])
-    clipped, not_finite = begin.clipped, begin.not_finite
+    clipped, not_finite, nodata = begin.clipped, begin.not_finite, begin.nodata
     spare = image if _is_like(image, begin.pixels.dtype, shape) and not local.wraps else None
     with open_target(shape, begin.pixels.dtype, spare) as target:
         if spare is not None and target is spare:
             image = _Overwritten(spare, [strip.start for strip in others], local.looks_at)
         target[first] = begin.pixels
 
-        def store(rows: slice) -> tuple[int, int]:
+        def store(rows: slice) -> tuple[int, int, int]:
             stored = local.strip_pixels(image, rows, extremes)
             target[rows] = stored.pixels
-            return stored.clipped, stored.not_finite
+            return stored.clipped, stored.not_finite, stored.nodata
 
         for counts in _with_events(ordered_map(store, others, threads), len(others), events):
-            clipped, not_finite = clipped + counts[0], not_finite + counts[1]
-    return StripResult(shape, clipped, not_finite, begin.flattened)
+            clipped, not_finite, nodata = clipped + counts[0], not_finite + counts[1], nodata + counts[2]
+    return StripResult(shape, clipped, not_finite, begin.flattened, nodata)
 
 
 def _is_like(image: Rows, dtype: np.dtype, shape: tuple[int, ...]) -> TypeGuard[np.ndarray]:

@@ -1,6 +1,7 @@
 """Color under alpha 0 counts in no command: two images that look the same give the same result."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import imgtool
 from imgtool import read, write
 from imgtool.datasets.dataset import Dataset
 from imgtool.image.alpha import flatten
+from locations import IMGTOOL
 
 DESCRIBING = {
     "hog": ("hog",),
@@ -264,3 +266,58 @@ def test_clipped_values_are_told_where_range_or_depth_was_chosen(run, command, c
     assert ("clipped" in done.err) == said
     done = run(*command, *chosen, "gray.png", "-o", "x.png", "--force", "-v")
     assert "clipped" in done.err
+
+
+def _grid(name, tag="-9999"):
+    """Write a TIFF of elevations with a lake that holds no data."""
+    tifffile = pytest.importorskip("tifffile")
+    grid = np.random.default_rng(0).random((30, 20)).astype(np.float32)
+    grid[5:9, 6:12] = -9999
+    tifffile.imwrite(name, grid, extratags=[(42113, 2, len(tag) + 1, tag, True)] if tag else [])
+    return grid
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "median", "bilateral"])
+def test_pixels_without_data_stay_and_are_counted(run, kernel):
+    grid = _grid("dem.tif")
+    for value in ("auto", "-9999"):
+        done = run("filter", "--kernel", kernel, "--nodata", value, "dem.tif", "-o", "out.tif", "--force", "--json")
+        assert done.rows[0]["left_out"]["nodata"] == 24
+        assert "24 pixels of one image were left as they are: without data" in done.err
+        result = read("out.tif")
+        np.testing.assert_array_equal(result == -9999, grid == -9999)
+        assert result[grid != -9999].min() >= 0
+    done = run("filter", "--kernel", kernel, "dem.tif", "-o", "plain.tif", "--json")
+    assert "nodata" not in done.rows[0].get("left_out", {})
+    assert read("plain.tif").min() < -9999 / 2
+
+
+def test_auto_without_a_tag_leaves_all_as_it_is(run):
+    _grid("dem.tif", tag="")
+    for suffix, more in (("1", ()), ("2", ("--nodata", "auto"))):
+        assert run("filter", "--kernel", "box", "dem.tif", "-o", f"{suffix}.npy", *more).status == 0
+    assert Path("1.npy").read_bytes() == Path("2.npy").read_bytes()
+
+
+def test_auto_of_standard_input_and_in_strips(run, monkeypatch):
+    _grid("dem.tif")
+    assert run("filter", "--kernel", "gaussian", "--nodata", "auto", "dem.tif", "-o", "whole.npy").status == 0
+    with open("dem.tif", "rb") as file:
+        arguments = [*IMGTOOL, "filter", "--kernel", "gaussian", "--nodata", "auto", "-", "-o", "stream.npy"]
+        subprocess.run(arguments, stdin=file, check=True)
+    monkeypatch.setattr("imgtool.filters.strip_filter.LARGE_PIXELS", 100)
+    monkeypatch.setattr("imgtool.filters.strip_filter.SHORT_REACH_STRIP_BYTES", 64)
+    monkeypatch.setattr("imgtool.filters.strip_filter.STRIP_BYTES", 1)
+    done = run("filter", "--kernel", "gaussian", "--nodata", "auto", "dem.tif", "-o", "strips.npy", "--json")
+    assert done.rows[0]["left_out"]["nodata"] == 24
+    for name in ("stream", "strips"):
+        np.testing.assert_array_equal(np.load(f"{name}.npy"), np.load("whole.npy"))
+
+
+@pytest.mark.parametrize("value", ["auto", "0", "nan"])
+def test_no_data_goes_with_smoothing_only(run, value):
+    _grid("dem.tif")
+    done = run("filter", "--kernel", "sobel-x", "--nodata", value, "dem.tif", "-o", "x.npy")
+    assert done.status == 2
+    assert "--nodata goes with kernels whose taps add up to more than 0" in done.err
+    assert run("filter", "--kernel", "box", "--nodata", "none", "dem.tif", "-o", "x.npy").status == 2

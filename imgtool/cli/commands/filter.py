@@ -19,6 +19,16 @@ cat photo.jpg | imgtool filter --kernel gaussian --sigma 2 > soft.png
 """
 
 
+def parse_nodata(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | str | None:
+    """Return a number, or `auto`."""
+    if value in (None, "auto"):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no number; there are also nan and auto") from None
+
+
 @options.command("filter", examples=EXAMPLES, epilog=border_table())
 @kernels.kernel
 @options.border
@@ -32,6 +42,10 @@ cat photo.jpg | imgtool filter --kernel gaussian --sigma 2 > soft.png
 @click.option("--correlate", is_flag=True, help="Correlate: do not flip the kernel.")
 @options.value_range
 @options.depth
+@click.option(
+    "--nodata", metavar="VALUE|nan|auto", callback=parse_nodata,
+    help="Leave out pixels of this value; auto: TIFF's GDAL_NODATA.",
+)  # fmt: skip
 @options.pictures
 @options.images
 def command(
@@ -43,6 +57,7 @@ def command(
     correlate: bool,
     value_range: str,
     depth: str,
+    nodata: float | str | None,
 ) -> None:
     """Convolve images with a kernel.
 
@@ -58,5 +73,5 @@ def command(
     settings = {"border": border, "correlate": correlate, "range": value_range}
     pictures.write(
         images, filter_images, chosen.kernel, record={"kernel": label_of(chosen.kernel), **settings},
-        method=method, depth=depth, normalize=chosen.normalize, **settings, **chosen.parameters,
+        method=method, depth=depth, nodata=nodata, normalize=chosen.normalize, **settings, **chosen.parameters,
     )  # fmt: skip

@@ -57,7 +57,7 @@ class Plan:
     @classmethod
     def of(cls, taps: np.ndarray, method: str, image: np.dtype, dtype: DTypeLike | None, threads: int) -> Plan:
         """Complete what was asked for, for an image of a type."""
-        wanted = _type_of(dtype) if dtype is not None else FLOAT32 if image == FLOAT32 else FLOAT64
+        wanted = dtype_of(dtype, FLOAT32 if image == FLOAT32 else FLOAT64)
         if taps.size <= CACHED_PLAN_MAX_TAPS:
             return _cached_plan(taps.tobytes(), taps.shape, method, image, wanted, threads)
         return cls.complete(taps, method, image, wanted, threads)
@@ -66,8 +66,6 @@ class Plan:
     def complete(cls, taps: np.ndarray, method: str, image: np.dtype, wanted: np.dtype, threads: int) -> Plan:
         """Do that."""
         require_sum(taps)
-        if wanted not in OPENCV_DEPTHS:
-            raise ParameterError(f"no result of type {wanted}; there are {', '.join(map(str, OPENCV_DEPTHS))}")
         small = image == np.uint8 and wanted != FLOAT64 and np.linalg.norm(taps) <= 32
         narrow = FLOAT32 in (wanted, image) or small
         factors = separate(taps)
@@ -142,12 +140,15 @@ class Plan:
         return methods[self.method](view, self.taps, *settings)
 
 
-def _type_of(dtype: DTypeLike) -> np.dtype:
-    """Return the type that is meant. Raises ParameterError where NumPy knows none."""
+def dtype_of(dtype: DTypeLike | None, default: np.dtype) -> np.dtype:
+    """Return the type of results that is meant. Raises ParameterError for one that there is not."""
     try:
-        return np.dtype(dtype)
+        wanted = default if dtype is None else np.dtype(dtype)
     except (TypeError, ValueError):
         raise unknown_name("type", dtype, map(str, OPENCV_DEPTHS)) from None
+    if wanted not in OPENCV_DEPTHS:
+        raise ParameterError(f"no result of type {wanted}; there are {', '.join(map(str, OPENCV_DEPTHS))}")
+    return wanted
 
 
 @lru_cache(maxsize=32)
