@@ -21,6 +21,7 @@ _MODULES = {
     "encode": "imgtool.image.write",
     "write": "imgtool.batch.image_files",
     "convert": "imgtool.image.color",
+    "convert_depth": "imgtool.image.depth",
     "to_gray": "imgtool.image.color",
     "resize": "imgtool.image.resize",
     "flatten": "imgtool.image.alpha",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from imgtool.filters.neighborhood import neighborhood
     from imgtool.image.alpha import flatten
     from imgtool.image.color import convert, to_gray
+    from imgtool.image.depth import convert_depth
     from imgtool.image.metadata import Metadata
     from imgtool.image.read import probe, read, read_metadata
     from imgtool.image.resize import resize
@@ -125,6 +127,7 @@ __all__ = [
     "bag_of_words",
     "compare",
     "convert",
+    "convert_depth",
     "convolve",
     "dalal_triggs",
     "dense_sift",

@@ -68,6 +68,9 @@ OF_TYPE = {
     "convert to gray": lambda image: imgtool.convert(image, "gray"),
     "convert to rgb": lambda image: imgtool.convert(image, "rgb"),
     "convert to hsv": lambda image: imgtool.convert(image, "hsv"),
+    "convert_depth": lambda image: imgtool.convert_depth(image, "16"),
+    "convert_depth, stretched": lambda image: imgtool.convert_depth(image, range="stretch"),
+    "flatten": imgtool.flatten,
     "bilateral": lambda image: imgtool.neighborhood(image, "bilateral", sigma=1),
     "phow": lambda image: local(imgtool.phow(image, sizes=(np.int64(4),), step=np.int64(4))),
     "sparse_sift": lambda image: local(imgtool.sparse_sift(image)),
@@ -266,7 +269,7 @@ def test_images_without_pixels_are_refused_with_their_shape_and_type(name, kind)
 @pytest.mark.parametrize("name", [name for name in IMAGES if name in OF_TYPE or "sift" in name or "gi" in name])
 def test_more_channels_than_colors_have_are_refused_by_what_looks_at_colors(name):
     image = np.ones((40, 36, 5), np.uint8)
-    if name in ("resize", "bilateral"):
+    if name in ("resize", "bilateral", "flatten"):
         assert IMAGES[name](image).shape[2] == 5
         return
     with pytest.raises(imgtool.ImageError, match=r"5 channels.*\(40, 36, 5\).*uint8|no numbers"):

@@ -12,6 +12,7 @@ from PIL import Image, ImageFilter
 
 from imgtool import (
     convert,
+    convert_depth,
     convolve,
     fisher_vector,
     gradient,
@@ -79,6 +80,7 @@ CALLS = {
     "color.rgb2luv": lambda: (convert(rgb, "luv"), skimage.color.rgb2luv(rgb)),
     "color.rgb2hsv": lambda: (convert(rgb, "hsv"), skimage.color.rgb2hsv(rgb)),
     "color.rgb2xyz": lambda: (convert(rgb, "xyz"), skimage.color.rgb2xyz(rgb)),
+    "util.img_as_ubyte": lambda: (convert_depth(rgb / 255), skimage.util.img_as_ubyte(rgb / 255)),
     "color.lab2rgb": lambda: (convert(convert(rgb, "lab"), "rgb", source="lab"), rgb / 255),
     "filter2D": lambda: (convolve(f, even, correlate=True, border="mirror"), cv2.filter2D(f, -1, even)),
     "filter2D, 8 bits": lambda: (

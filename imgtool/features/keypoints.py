@@ -18,7 +18,7 @@ from imgtool.errors import ImageError, ParameterError
 from imgtool.features.sift import Descriptors, normalize
 from imgtool.features.validation import require_finite
 from imgtool.image.color import MAX_CHANNELS, to_gray
-from imgtool.image.pixels import convert_depth
+from imgtool.image.depth import convert_depth
 
 RATIO = 0.75  # of the distances to the nearest and the second descriptor, below which a match is clear
 TOLERANCE_PIXELS = 3.0  # pixels that a match may lie from where the homography puts it

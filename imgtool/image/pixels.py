@@ -140,8 +140,3 @@ def phase_pixels(phase: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return angles in radians as pixels: -pi black, pi white, linearly."""
     target = np.dtype(dtype)
     return _round_and_saturate((phase + np.pi) / (2 * np.pi) * white_level(target), target).pixels
-
-
-def convert_depth(image: np.ndarray, depth: str) -> np.ndarray:
-    """Return the image in another depth, black and white staying black and white."""
-    return to_pixels(image.astype(np.float64), "clip", depth=depth, like=image.dtype).pixels

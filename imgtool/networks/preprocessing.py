@@ -45,7 +45,7 @@ class Preprocessing(Parameters):
         import numpy as np
 
         from imgtool.image.color import to_gray, to_rgb
-        from imgtool.image.pixels import convert_depth
+        from imgtool.image.depth import convert_depth
         from imgtool.image.resize import fit_crop
 
         if image.dtype != np.uint8:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from imgtool.events import Events
-    from imgtool.image.pixels import Pixels
 
 NUMERIC_SPACES = ("hsv", "hsl", "luv", "xyz", "lab", "cmyk")  # that are numbers, not pixels
 PICTURE_DEPTHS, PICTURE_RANGES = ("8", "16"), ("clip", "stretch")  # by which numbers of a color space become pictures
@@ -131,6 +130,7 @@ class Conversion:
         """Return the result of an image that is seen as it is."""
         from imgtool.image.channels import channel_of
         from imgtool.image.color import convert
+        from imgtool.image.depth import to_range
 
         if self.size:
             image = resize_to(image, self.size, self.resample)
@@ -142,7 +142,7 @@ class Conversion:
             image = channel_of(image, self.show_channel)
         if self.depth == "keep" and self.range == "auto":
             return Picture(image)
-        return Picture(*_to_range(image, self.range, self.depth))
+        return Picture(*to_range(image, self.range, self.depth))
 
     def _of_numbers(self, numbers: np.ndarray, format: str) -> Picture:
         """Return numbers of a color space as the format takes them: as they are, or as a picture."""
@@ -178,24 +178,3 @@ class Conversion:
             " leave it out, write png or another format of pictures, or pick one by show_channel",
             parameters=(which, "color", "show_channel"),
         )
-
-
-def _to_range(image: np.ndarray, range: str, depth: str) -> Pixels:
-    """Return pixels in another range and depth; alpha is only scaled."""
-    import numpy as np
-
-    from imgtool.image.alpha import join_alpha, split_alpha
-    from imgtool.image.pixels import extremes_of, to_pixels
-
-    exact = np.float32 if image.dtype.itemsize <= 2 else np.float64
-    if range == "raw":
-        return to_pixels(image.astype(exact), range, depth=depth, like=image.dtype)
-    color, alpha = split_alpha(image)
-    numbers, extremes = color.astype(np.float64), None
-    if range == "stretch" and alpha is not None:
-        extremes = extremes_of(np.where(alpha > 0 if color.ndim == 2 else alpha[:, :, None] > 0, numbers, np.nan))
-    stored = to_pixels(numbers, range, depth=depth, like=image.dtype, extremes=extremes)
-    clipped = stored.clipped
-    if image.dtype.kind == "i" and stored.pixels.dtype.kind == "u" and range in ("auto", "clip"):
-        clipped = int(np.count_nonzero(color < 0))  # also those that are rounded to 0
-    return stored._replace(pixels=join_alpha(stored.pixels, alpha), clipped=clipped)

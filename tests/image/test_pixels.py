@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ParameterError
-from imgtool.image.pixels import convert_depth, phase_pixels, to_pixels
+from imgtool.image.depth import convert_depth
+from imgtool.image.pixels import phase_pixels, to_pixels
 
 U8, U16, F32 = np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)
 
@@ -37,12 +38,12 @@ def test_zero_to_the_largest_of_a_type_becomes_black_to_white(dtype, depth, whit
     kind = np.dtype(dtype)
     top = np.iinfo(kind).max
     values = np.array([[0, top // 5, top // 2, top]], kind)
-    pixels, clipped, _ = to_pixels(values.astype(float), "clip", depth=depth, like=kind)
+    pixels, clipped, *_ = to_pixels(values.astype(float), "clip", depth=depth, like=kind)
     np.testing.assert_allclose(pixels / white, [[0, 0.2, 0.5, 1]], atol=0.01)
     assert clipped == 0
     if kind.kind == "i":
         negative = np.array([[-1 - top, -top // 5, 0, top]], kind)
-        pixels, clipped, _ = to_pixels(negative.astype(float), "clip", depth=depth, like=kind)
+        pixels, clipped, *_ = to_pixels(negative.astype(float), "clip", depth=depth, like=kind)
         assert clipped == (0 if depth == "float" else 2)
         assert pixels[0, 2:].tolist() == [0, white]
         assert (pixels[0, 0] == 0) == (depth != "float")
@@ -53,7 +54,7 @@ def test_numbers_saturate_at_the_limits_of_their_own_type(dtype):
     kind = np.dtype(dtype)
     limits = np.iinfo(kind)
     values = np.array([[-1e30, -1.5, 0.5, 7.5, 1e30, np.nan, np.inf]])
-    pixels, clipped, not_finite = to_pixels(values, "clip", depth="keep", like=kind)
+    pixels, clipped, not_finite, *_ = to_pixels(values, "clip", depth="keep", like=kind)
     assert pixels.tolist() == [[limits.min, -2 if kind.kind == "i" else 0, 0, 8, limits.max, 0, limits.max]]
     assert (clipped, not_finite) == (2 if kind.kind == "i" else 3, 2)
 
