@@ -262,7 +262,7 @@ def test_each_file_is_opened_decoded_and_hashed_once_for_one_table(command, tmp_
         path.write_bytes(encode(np.full((9, 9), 20 * index, np.uint8), "png"))
     decoded, hashed = [], []
     read, sha256 = cache.read, hashlib.sha256
-    monkeypatch.setattr(cache, "read", lambda data: decoded.append(data) or read(data))
+    monkeypatch.setattr(cache, "read", lambda data, **told: decoded.append(data) or read(data, **told))
     monkeypatch.setattr(cache, "hashlib", SimpleNamespace(sha256=lambda data: hashed.append(data) or sha256(data)))
     OPENED.paths, OPENED.looks = [], True
     if command == "compare":
