@@ -25,6 +25,7 @@ from imgtool.batch.outputs import write_file
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.files import open_regular
 
+LENGTH_BYTES = 8  # the header's length, before it
 FORMAT = 2
 TENSORS = ("pca_mean", "pca_basis", "means", "covariances", "priors")
 KINDS = {"codebook": TENSORS, "dictionary": ("atoms",)}
@@ -281,7 +282,15 @@ def save_codebook(path: str | os.PathLike[str], book: Codebook | Dictionary, *, 
     tensors = {name: np.ascontiguousarray(getattr(book, name)) for name in KINDS[kind]}
     text = json.dumps({"kind": kind, "format": FORMAT, **book.meta}, sort_keys=True)
     metadata = {"imgtool": text, "sha256": _digest(text, tensors)}
-    write_file(path, safetensors.numpy.save(tensors, metadata=metadata), overwrite=overwrite)
+    write_file(path, _in_order(safetensors.numpy.save(tensors, metadata=metadata)), overwrite=overwrite)
+
+
+def _in_order(data: bytes) -> bytes:
+    """Return a safetensors file with its header's entries in one order, which safetensors leaves to chance."""
+    end = LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little")
+    text = json.dumps(json.loads(data[LENGTH_BYTES:end]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # numbers begin at a multiple of eight bytes
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text + data[end:]
 
 
 def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:

@@ -243,3 +243,23 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.exceptions", None)
     with pytest.raises(MissingExtraError, match=r"scikit-learn>=1"):
         fit_codebook(np.random.default_rng(0).random((50, 9)).astype(np.float32), components=2)
+
+
+@pytest.mark.parametrize("first", ["imgtool", "sha256"])
+def test_equal_codebooks_are_equal_bytes_in_whichever_order_safetensors_writes_its_header(first, tmp_path, monkeypatch):
+    save_codebook(tmp_path / "a.safetensors", example())
+    real = safetensors.numpy.save
+
+    def turned(tensors, metadata):
+        """The same file with one of the two entries first."""
+        data = real(tensors, metadata=metadata)
+        end = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:end])
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items(), key=lambda pair: pair[0] != first))
+        text = json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + data[end:]
+
+    monkeypatch.setattr(safetensors.numpy, "save", turned)
+    save_codebook(tmp_path / "b.safetensors", example())
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    np.testing.assert_array_equal(load_codebook(tmp_path / "b.safetensors").means, example().means)
