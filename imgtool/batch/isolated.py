@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from imgtool.image.codecs.header import Header
+    from imgtool.image.metadata import Metadata
 
 MAX_SECONDS = 60  # for one image
 BASE_MEMORY_BYTES = 1 << 30  # bytes of address space for the program itself
@@ -44,6 +45,14 @@ class IsolatedReader:
         from imgtool.image.codecs.header import Header
 
         return Header(**self._ask(data, {"page": page})[0]["header"])
+
+    def metadata(self, data: bytes, page: int | None, remarks: list[Remark]) -> Metadata | None:
+        """Return what `imgtool.image.read.find_metadata` does. Raises ImageError, also when the decoder died."""
+        from imgtool.image.metadata import from_plain
+
+        answer = self._ask(data, {"page": page, "metadata": True})[0]
+        remarks += [Remark(**each) for each in answer["remarks"]]
+        return from_plain(answer["metadata"])
 
     def close(self) -> None:
         """End the workers."""
@@ -81,6 +90,8 @@ def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     from imgtool.image.read import probe, read
 
     try:
+        if "metadata" in request:
+            return _metadata(data, request["page"]), b""
         if "max_pixels" not in request:
             return {"header": probe(data, page=request["page"]).__dict__}, b""
         remarks: list[Remark] = []
@@ -91,6 +102,16 @@ def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         return {"error": str(error), "hint": error.hint, "parameters": error.parameters}, b""
     except MemoryError:
         return {"memory": True}, b""
+
+
+def _metadata(data: bytes, page: int | None) -> dict[str, Any]:
+    """Return the answer on an image's metadata."""
+    from imgtool.image.metadata import to_plain
+    from imgtool.image.read import find_metadata
+
+    remarks: list[Remark] = []
+    found = find_metadata(data, page, remarks)
+    return {"metadata": to_plain(found), "remarks": [asdict(each) for each in remarks]}
 
 
 def _alarm(seconds: int) -> None:

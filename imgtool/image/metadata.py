@@ -6,8 +6,9 @@ leaves out what a computation has made wrong, `held` what a format has no place 
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -133,6 +134,36 @@ def _misfits(metadata: Metadata, format: str, shape: tuple[int, ...], dtype: np.
             if len(getattr(metadata, field) or b"") > most:
                 found[field] = f"JPEG has room for {most} bytes", False
     return found
+
+
+def to_plain(metadata: Metadata | None) -> dict[str, Any] | None:
+    """Return metadata as JSON holds it, for another process."""
+    if metadata is None:
+        return None
+    return {each.name: _plain(getattr(metadata, each.name)) for each in fields(metadata)}
+
+
+def from_plain(plain: dict[str, Any] | None) -> Metadata | None:
+    """Return the metadata of what `to_plain` gave."""
+    if plain is None:
+        return None
+    pieces = {name: _piece(each) for name, each in plain.items()}
+    resolution = pieces["resolution"]
+    return Metadata(**{**pieces, "resolution": resolution and Resolution(*resolution)})
+
+
+def _plain(piece: Any) -> Any:
+    """Return a piece with its bytes as text."""
+    if isinstance(piece, bytes):
+        return {"bytes": base64.b64encode(piece).decode()}
+    return [_plain(each) for each in piece] if isinstance(piece, tuple) else piece
+
+
+def _piece(plain: Any) -> Any:
+    """Return a piece of what `_plain` gave."""
+    if isinstance(plain, dict):
+        return base64.b64decode(plain["bytes"])
+    return tuple(map(_piece, plain)) if isinstance(plain, list) else plain
 
 
 def without(metadata: Metadata, *names: str) -> Metadata:

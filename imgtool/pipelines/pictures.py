@@ -188,9 +188,7 @@ class _Writer:
         same = self.same_meaning and (bands is None or bands == tuple(range(1, 1 + len(bands))))
 
         def carry(shape: tuple[int, ...], dtype: np.dtype) -> Metadata | None:
-            from imgtool.image.read import find_metadata
-
-            found = find_metadata(content, self.source.reading.page, remarks)
+            found = self.source.metadata(content, remarks)
             if found is None:
                 return None
             from imgtool.image.metadata import carried

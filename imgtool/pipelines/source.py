@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from imgtool.batch.isolated import IsolatedReader
     from imgtool.image.codecs.header import Header
+    from imgtool.image.metadata import Metadata
     from imgtool.image.strips import RowFile
 
 BACKGROUND = "white"  # image.alpha's WHITE, for the same reason
 MAX_PIXELS = 178_000_000  # image.read's, which stands here too because that imports NumPy; a test holds them equal
+
+_METADATA_BY_LIBRARIES = ("avif", "heic")  # which may crash; that of other formats is read by ourselves
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,15 @@ class Source:
         from imgtool.image import probe
 
         return (self.isolated.probe if self.isolated else probe)(data, page=self.reading.page)
+
+    def metadata(self, content: bytes | str, remarks: list[Remark]) -> Metadata | None:
+        """Return the metadata in an image's bytes, or in the file at a path; None where there is none."""
+        from imgtool.image.codecs.header import format_of_bytes
+        from imgtool.image.read import find_metadata
+
+        if isinstance(content, bytes) and self.isolated and format_of_bytes(content) in _METADATA_BY_LIBRARIES:
+            return self.isolated.metadata(content, self.reading.page, remarks)
+        return find_metadata(content, self.reading.page, remarks)
 
     @contextmanager
     def rows(self, index: int) -> Iterator[RowFile | None]:

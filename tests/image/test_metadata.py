@@ -1,6 +1,7 @@
 """Metadata: what is kept, in which format and by which command, as Pillow and tifffile see it; what is not is said."""
 
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -11,12 +12,12 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, features
 
 import imgtool
 from imgtool.cli.main import execute
 from imgtool.image.codecs.header import format_of_bytes
-from imgtool.image.metadata import PLACES
+from imgtool.image.metadata import PLACES, from_plain, to_plain
 from imgtool.image.resolution import Resolution
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -443,3 +444,29 @@ def test_huge_pieces_are_left_out_with_a_remark(tmp_path):
     remarks = []
     assert imgtool.encode(PIXELS, "jpeg", metadata=imgtool.Metadata(exif=exif_block() + bytes(70_000)), remarks=remarks)
     assert [each.detail for each in remarks] == ["EXIF: JPEG has room for 65527 bytes"]
+
+
+@pytest.mark.parametrize("options", [[], ["--isolate"]], ids=["here", "isolated"])
+@pytest.mark.parametrize("suffix", [*TARGETS, "avif", "heic"])
+def test_isolated_readers_keep_the_same(suffix, options, tmp_path):
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this build of Pillow lacks AVIF")
+    if suffix == "heic":
+        heif, stream, picture = pytest.importorskip("pillow_heif"), io.BytesIO(), Image.fromarray(PIXELS)
+        picture.info["icc_profile"] = PROFILE
+        heif.from_pillow(picture).save(stream, exif=b"Exif\0\0" + exif_block())
+        data = stream.getvalue()
+    elif suffix == "tif":
+        data = command(save("JPEG", **FULL), "tif", "convert", tmp_path=tmp_path)
+    else:
+        data = save({"jpg": "JPEG"}.get(suffix, suffix.upper()), **FULL)
+    seen = as_pillow_sees(command(data, "png", "convert", *options, tmp_path=tmp_path))
+    assert seen["profile"] == PROFILE
+    assert seen["tags"][MAKE] == "Cam"
+    assert not seen["thumbnail"]
+
+
+@given(METADATA)
+def test_metadata_goes_to_other_processes_and_back(metadata):
+    assert from_plain(json.loads(json.dumps(to_plain(metadata)))) == metadata
+    assert from_plain(to_plain(None)) is None
