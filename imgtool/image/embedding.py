@@ -41,8 +41,19 @@ def _in_png(data: bytes, metadata: Metadata) -> bytes:
         chunks.append((b"eXIf", metadata.exif))
     if metadata.xmp:
         chunks.append((b"iTXt", marks.XMP_KEYWORD + bytes(5) + metadata.xmp))
+    chunks += [*metadata.texts, *map(_comment, metadata.comments)]
     end = 8 + 12 + 13
-    return data[:end] + b"".join(_chunk(*each) for each in (*chunks, *metadata.texts)) + data[end:]
+    return data[:end] + b"".join(_chunk(*each) for each in chunks) + data[end:]
+
+
+def _comment(comment: bytes) -> tuple[bytes, bytes]:
+    """Return a comment as a text chunk: in UTF-8 where it is that and no ASCII, else in Latin-1."""
+    text = comment.rstrip(b"\0").replace(b"\0", b" ")
+    try:
+        international = not text.isascii() and bool(text.decode())
+    except UnicodeDecodeError:
+        international = False
+    return (b"iTXt", b"Comment" + bytes(5) + text) if international else (b"tEXt", b"Comment\0" + text)
 
 
 def _png_density(resolution: Resolution) -> bytes:

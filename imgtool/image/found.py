@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from imgtool.image import marks
@@ -10,6 +11,8 @@ from imgtool.remarks import Remark
 if TYPE_CHECKING:
     from imgtool.image.metadata import Metadata
     from imgtool.image.resolution import Ratio, Resolution
+
+_TAGS = 128  # where, behind its header, a profile says how many tags it has
 
 
 class Found:
@@ -31,8 +34,12 @@ class Found:
 
     def profile(self, data: bytes | None) -> None:
         """Take an ICC profile."""
-        if data and self._allows("ICC profile", data):
+        if not data or not self._allows("ICC profile", data):
+            return
+        if is_profile(data):
             self._pieces["profile"] = data
+        else:
+            self.leave_out("ICC profile", "it is damaged")
 
     def exif(self, block: bytes | None) -> None:
         """Take an EXIF block as it is stored; the first one counts."""
@@ -97,3 +104,14 @@ class Found:
             return True
         self.leave_out(name, "it is too large")
         return False
+
+
+def is_profile(data: bytes) -> bool:
+    """Tell whether an ICC profile has its signature and the tags that it says it has (ICC.1:2022, section 7)."""
+    if len(data) < _TAGS + 4 or data[36:40] != b"acsp" or int.from_bytes(data[:4], "big") > len(data):
+        return False
+    end = _TAGS + 4 + 12 * int.from_bytes(data[_TAGS : _TAGS + 4], "big")
+    if end > len(data):
+        return False
+    tags = struct.iter_unpack(">4sII", data[_TAGS + 4 : end])
+    return all(begin + size <= len(data) for _, begin, size in tags)

@@ -49,10 +49,11 @@ PLACES = {
     "xmp": Place("XMP", ("png", "jpeg", "webp", "tiff")),
     "resolution": Place("resolution", ("png", "jpeg", "webp", "tiff", "bmp", "jp2")),
     "texts": Place("text chunks", ("png",)),
-    "comments": Place("comment", ("jpeg",)),
+    "comments": Place("comment", ("jpeg", "png")),
     "georeference": Place("georeference", ("tiff",)),
     "nodata": Place("GDAL's nodata and metadata", ("tiff",)),
 }
+MAX_COMMENT_BYTES = 65533  # bytes that one segment of a JPEG holds
 _LABELS = {"jpeg": "JPEG", "webp": "WebP", "jp2": "JPEG 2000"}
 _SAYING_WHAT_NUMBERS_MEAN = ("profile", "color", "nodata")
 
@@ -63,8 +64,8 @@ class Metadata:
 
     profile: ICC profile; color: PNG's chunks gAMA, cHRM, sRGB, cICP, mDCV and cLLI as (name, content); exif: an EXIF
     block, beginning with its TIFF header, of orientation 1 and without thumbnail; xmp: a packet; resolution: pixels of
-    a unit of length; texts: PNG's text chunks as (name, content); comments: JPEG's; georeference: GeoTIFF's tags,
-    and nodata: GDAL's nodata value and metadata, as (tag, TIFF's type, content in little-endian order).
+    a unit of length; texts: PNG's text chunks as (name, content); comments: JPEG's and GIF's; georeference: GeoTIFF's
+    tags, and nodata: GDAL's nodata value and metadata, as (tag, TIFF's type, content in little-endian order).
     """
 
     profile: bytes | None = None
@@ -133,6 +134,8 @@ def _misfits(metadata: Metadata, format: str, shape: tuple[int, ...], dtype: np.
         for field, most in (("exif", MAX_EXIF_BYTES), ("xmp", MAX_XMP_BYTES)):
             if len(getattr(metadata, field) or b"") > most:
                 found[field] = f"JPEG has room for {most} bytes", False
+        if max(map(len, metadata.comments), default=0) > MAX_COMMENT_BYTES:
+            found["comments"] = f"JPEG has room for {MAX_COMMENT_BYTES} bytes", False
     return found
 
 

@@ -345,11 +345,17 @@ def test_F18_what_is_not_kept_of_a_jpeg_is_said(segment, name, tmp_path, capfd):
     assert f"({name}" in capfd.readouterr().err
 
 
-def test_comments_of_jpegs_stay_in_jpegs(tmp_path, capfd):
-    data = save("JPEG", comment=b"hello")
-    assert imgtool.read_metadata(command(data, "jpg", "convert", tmp_path=tmp_path)).comments == (b"hello",)
-    command(data, "png", "convert", tmp_path=tmp_path)
-    assert "comment: PNG has no place for it" in capfd.readouterr().err
+@pytest.mark.parametrize("comment", [b"hello", "Gr\u00fc\u00dfe".encode(), b"caf\xe9 \0 \0"])
+@pytest.mark.parametrize("source", ["JPEG", "GIF"])
+def test_comments_stay_in_jpeg_and_are_texts_in_png(source, comment, tmp_path, capfd):
+    data = save(source, comment=comment)
+    assert imgtool.read_metadata(command(data, "jpg", "convert", tmp_path=tmp_path)).comments == (comment,)
+    with Image.open(io.BytesIO(command(data, "png", "convert", tmp_path=tmp_path))) as image:
+        text = comment.decode("latin-1" if b"caf" in comment else "utf-8")
+        assert image.text == {"Comment": text.rstrip("\0").replace("\0", " ")}
+    assert capfd.readouterr().err == ""
+    command(data, "webp", "convert", tmp_path=tmp_path)
+    assert "comment: WebP has no place for it" in capfd.readouterr().err
 
 
 RATIOS = st.tuples(st.integers(1, 5000), st.integers(1, 60)).filter(lambda each: each[0] > 3 * each[1])
@@ -377,7 +383,9 @@ def test_F18_what_is_written_is_read_again_and_the_rest_is_told(metadata, format
     missing = 0
     for name, place in PLACES.items():
         given_piece, piece = getattr(metadata, name), getattr(found, name)
-        if format not in place.formats:
+        if (format, name) in (("png", "comments"), ("png", "texts")):
+            assert len(found.texts) == len(metadata.texts) + len(metadata.comments)
+        elif format not in place.formats:
             assert not piece
             missing += len(given_piece) if name == "color" else bool(given_piece)
         elif name == "resolution" and format == "jpeg" and given_piece and not piece:
@@ -411,6 +419,16 @@ def test_damaged_exif_harms_nothing_else(data):
         block[place] = data.draw(st.integers(0, 255))
     file = save("PNG", exif=bytes(block[: data.draw(st.integers(0, len(block)))]), profile=PROFILE)
     assert without_exception(file, []).profile == PROFILE
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("place", [3, 38, 131, 140])
+def test_damaged_profiles_are_left_out_with_a_remark(place, target):
+    damaged, remarks = bytearray(PROFILE), []
+    damaged[place - 3 : place + 1] = b"\x7fabc"
+    data = imgtool.encode(PIXELS, TARGETS[target], metadata=imgtool.Metadata(profile=bytes(damaged)))
+    assert imgtool.read_metadata(data, remarks=remarks).profile is None
+    assert [each.detail for each in remarks] == ["ICC profile: it is damaged"]
 
 
 @given(st.data())

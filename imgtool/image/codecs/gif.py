@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,12 @@ from imgtool.errors import ImageError
 from imgtool.image.codecs import pillow
 from imgtool.image.codecs.header import Header, Page, require_page
 
+if TYPE_CHECKING:
+    from imgtool.image.found import Found
+    from imgtool.image.ifd import Content
+
 _BLOCK = re.compile(rb"[!,;]")
-_GRAPHIC_CONTROL = 0xF9
+_GRAPHIC_CONTROL, _COMMENT, _APPLICATION = 0xF9, 0xFE, 0xFF
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,25 @@ def decode(data: bytes, *, allow_truncated: bool, page: int = 1) -> np.ndarray:
         return np.dstack([pixels, np.where(pixels == first.key, 0, 255)]).astype(np.uint8)
     covered = first.key is not None or first.box == (0, 0, first.width, first.height)
     return pixels if covered else _on_background(pixels, first.box, data)
+
+
+def metadata(data: Content, found: Found) -> None:
+    """Find the profile and comments before the first frame."""
+    whole = bytes(data[:])
+    position = 13 + _palette_size(whole[10])
+    while whole[position : position + 1] == b"!":
+        label, blocks, position = whole[position + 1], [], position + 2
+        while size := whole[position]:
+            blocks.append(whole[position + 1 : position + 1 + size])
+            position += 1 + size
+        position += 1
+        name = blocks[0] if blocks and label == _APPLICATION else b""
+        if label == _COMMENT:
+            found.add("comments", b"".join(blocks))
+        elif name == b"ICCRGBG1012":
+            found.profile(b"".join(blocks[1:]))
+        elif name == b"XMP DataXMP":
+            found.leave_out("XMP", "that of a GIF is not kept")
 
 
 def _frames(data: bytes) -> Iterator[_Frame]:
