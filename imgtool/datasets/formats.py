@@ -245,10 +245,13 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
+_FEATURE_HEADERS = (b"path,label,0", b"path;label;0", b"path\tlabel\t0")
+
+
 def _is_feature_table(path: Path) -> bool:
     """Tell a feature file in CSV, with its columns path,label,0,1,..., from a list of path,label."""
     with path.open("rb") as file:
-        return file.readline(4096).removeprefix(codecs.BOM_UTF8).startswith(b"path,label,0")
+        return file.readline(4096).removeprefix(codecs.BOM_UTF8).startswith(_FEATURE_HEADERS)
 
 
 def _from_features(path: Path) -> Dataset:

@@ -46,7 +46,7 @@ def stored(name, array):
 
 @pytest.mark.parametrize("format", ["tif", "npy"])
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint32", "uint64"])
-def test_wide_integers_become_pixels_by_the_range_of_their_type(dtype, format, capsys):
+def test_F18_wide_integers_become_pixels_by_the_range_of_their_type(dtype, format, capsys):
     top = np.iinfo(dtype).max
     array = np.array([[0, top // 5, top // 2, top]] * 3, dtype)
     stored(f"w.{format}", array)
@@ -104,7 +104,7 @@ def test_alpha_is_scaled_and_never_stretched(capsys):
         assert (read("b.png")[:, :, 3] == 200 * 257).all()
 
 
-def test_colors_that_srgb_cannot_show_are_clipped_only_in_pixels_and_counted(capsys):
+def test_F18_colors_that_srgb_cannot_show_are_clipped_only_in_pixels_and_counted(capsys):
     red = np.array([[[0.48657, 0.22897, 0.0]] * 3 + [[0.2, 0.2, 0.2]]])  # Display P3's red
     stored("xyz.npy", red)
     record, said = done(capsys, "--from", "xyz", "--color", "lab", "xyz.npy", "-o", "lab.npy")

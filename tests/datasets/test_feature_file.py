@@ -255,6 +255,28 @@ def test_arrays_of_other_programs_are_read_block_by_block(tmp_path, small_blocks
             load(tmp_path / "f.npz")
 
 
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+@pytest.mark.parametrize("comma", [False, True])
+def test_F24_tables_as_spreadsheets_write_them(separator, comma, tmp_path):
+    if comma and separator == ",":
+        return
+    rows = [["path", "label", "0", "1"], ["a.png", "b", "0.5", "-1e-3"], ["c.png", "d", "2", "7.25"]]
+    rows = [[cell.replace(".", ",") if comma and row > 0 and column > 1 else cell for column, cell in enumerate(cells)]
+            for row, cells in enumerate(rows)]  # fmt: skip
+    (tmp_path / "f.csv").write_text("\ufeff" + "\r\n".join(separator.join(row) for row in rows))
+    assert load(tmp_path / "f.csv").features.tolist() == np.array([[0.5, -1e-3], [2, 7.25]], np.float32).tolist()
+    assert formats.load_dataset(tmp_path / "f.csv").train.classes == ("b", "d")
+
+
+def test_F24_tables_whose_decimals_are_not_certain_are_refused(tmp_path):
+    (tmp_path / "f.csv").write_text("path;label;0;1\na;b;1,5;2.5\n")
+    with pytest.raises(DataError, match="points and numbers with commas"):
+        load(tmp_path / "f.csv")
+    (tmp_path / "f.csv").write_bytes("path,label,0\na,b,1\n".encode("utf-16"))
+    with pytest.raises(DataError, match="UTF-16"):
+        load(tmp_path / "f.csv")
+
+
 def test_a_csv_that_begins_with_a_mark_is_read(tmp_path):
     """Spreadsheets write a byte order mark."""
     (tmp_path / "f.csv").write_text("\ufeffpath,label,0\na,b,1\nc,d,2\n", encoding="utf-8")

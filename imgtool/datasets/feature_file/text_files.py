@@ -15,6 +15,7 @@ import numpy as np
 from imgtool.datasets.feature_file.table import Blocks, FeatureTable
 from imgtool.errors import DataError
 from imgtool.files import read_regular
+from imgtool.text import SEPARATORS, is_wide
 
 
 def write_csv(file: BinaryIO, table: Blocks) -> None:
@@ -35,10 +36,14 @@ def _texts(table: Blocks) -> Iterator[list[str]]:
 
 
 def read_csv(path: str) -> Blocks:
-    """Read rows of path, label and numbers, all of them."""
-    text = read_regular(path).decode("utf-8-sig", "surrogateescape")
+    """Read rows of path, label and numbers, all of them; the header tells what separates cells."""
+    content = read_regular(path)
+    if is_wide(content):
+        raise DataError("is text in UTF-16; UTF-8 is read")
+    text = content.decode("utf-8-sig", "surrogateescape")
+    separator = next((each for each in SEPARATORS if text.startswith(f"path{each}label")), ",")
     try:
-        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     except (csv.Error, ValueError):
         raise DataError("is no CSV file") from None
     if header[:2] != ["path", "label"]:
@@ -46,8 +51,18 @@ def read_csv(path: str) -> Blocks:
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise DataError(f"row {number} has {len(row)} cells where the first has {len(header)}")
-    features = _numbers([row[2:] for row in rows], len(header) - 2)
+    numbers = [row[2:] for row in rows]
+    features = _numbers(numbers if separator == "," else _with_points(numbers), len(header) - 2)
     return FeatureTable(features, [row[0] for row in rows], [row[1] for row in rows]).blocks()
+
+
+def _with_points(rows: list[list[str]]) -> list[list[str]]:
+    """Return texts of numbers with decimal points, where a spreadsheet wrote commas; both in one table are refused."""
+    if not any("," in cell for row in rows for cell in row):
+        return rows
+    if any("." in cell for row in rows for cell in row):
+        raise DataError("holds numbers with points and numbers with commas: which is for decimals is not certain")
+    return [[cell.replace(",", ".") for cell in row] for row in rows]
 
 
 def _numbers(rows: list[list[Any]], width: int) -> np.ndarray:
