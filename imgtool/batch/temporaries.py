@@ -15,6 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+try:
+    import fcntl
+
+    HAS_LOCKS = True
+except ImportError:  # Windows
+    HAS_LOCKS = False
+
 _TEMPORARY = re.compile(r"\.imgtool-[0-9a-f]{16}\.tmp")
 _own_temporaries: set[str] = set()
 _making_temporaries = threading.Lock()
@@ -26,9 +33,7 @@ def lock(file: BinaryIO | int) -> bool | None:
 
     file: also an open file's number.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    if not HAS_LOCKS:
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,6 +63,8 @@ def _create(folder: str) -> tuple[str, BinaryIO]:
     while True:
         name = os.urandom(8).hex()
         path, unlocked = (os.path.join(folder, f".imgtool-{kind}{name}.tmp") for kind in ("", "unlocked-"))
+        if not HAS_LOCKS:
+            return unlocked, open(unlocked, "x+b")
         file = open(path, "x+b")  # noqa: SIM115 - it is to stay open
         locked = lock(file)
         if locked and os.path.lexists(path):

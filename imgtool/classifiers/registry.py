@@ -7,6 +7,7 @@ opens a model folder. A user's own class is registered as an entry point of the 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -111,9 +112,13 @@ def locate(name: str) -> Path:
 
 
 def model_files(*names: object) -> list[str]:
-    """Return the folders that trained models are read from; none for an architecture, or what is no name."""
-    texts = [os.fspath(name) for name in names if isinstance(name, str | os.PathLike)]
-    return [str(locate(text)) for text in texts if is_trained(text) or text in DEFAULT_WEIGHTS]
+    """Return the folders that trained models are read from; none for an architecture, or what names no model."""
+    found = []
+    for text in (os.fspath(name) for name in names if isinstance(name, str | os.PathLike)):
+        if is_trained(text) or text in DEFAULT_WEIGHTS:
+            with contextlib.suppress(ParameterError):
+                found.append(str(locate(text)))
+    return found
 
 
 def is_trained(name: str) -> bool:

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ import numpy as np
 
 import imgtool
 from imgtool.arrays import whole_number
+from imgtool.batch.conflicts import refuse_inputs
 from imgtool.batch.inputs import path_text
 from imgtool.batch.pool import job_count
+from imgtool.classifiers.registry import model_files
 from imgtool.classifiers.training import MAX_SEED
 from imgtool.datasets.equal_images import across_line, equal_images, equal_pairs
+from imgtool.datasets.files import files_of
 from imgtool.datasets.formats import Parts, open_parts
 from imgtool.datasets.survey import checked
 from imgtool.device import resolve
@@ -230,7 +234,7 @@ def compare(
     _require_among(among)
     parts = checked(open_parts(data, skip_bad=skip_bad), skip_bad=skip_bad, events=events)
     split = holdout(parts, test_share, seed)
-    runner = Runner(split, _store(work), seed, device, settings, jobs, events)
+    runner = Runner(split, _store(work, models, parts), seed, device, settings, jobs, events)
     facts = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
     return _comparison(parts, split, runner.run(models), facts, data, among)
 
@@ -289,7 +293,8 @@ def evaluate(
     split, remarks = evaluation_split(parts, skip_bad=skip_bad, events=events)
     measured = replace(parts, train=split.test) if parts.test is None else replace(parts, test=split.test)
     parts = replace(measured, remarks=(*parts.remarks, *remarks))
-    results = Runner(split, _store(work), device=device, jobs=jobs, events=events).run(_as_list(models))
+    models = _as_list(models)
+    results = Runner(split, _store(work, models, parts), device=device, jobs=jobs, events=events).run(models)
     return _comparison(parts, split, results, {"device": device}, data, among)
 
 
@@ -342,6 +347,10 @@ def _settings(settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return settings or {}
 
 
-def _store(work: str | os.PathLike[str] | None) -> Store:
-    """Return where predictions go."""
-    return Store(None if work is None else Path(path_text(work, "work")))
+def _store(work: str | os.PathLike[str] | None, models: Sequence[Model], parts: Parts) -> Store:
+    """Return where predictions go. Raises ParameterError where one would replace what is read."""
+    if work is None:
+        return Store()
+    store = Store(Path(path_text(work, "work")))
+    refuse_inputs(store.files(), chain(model_files(*models), files_of(parts)))
+    return store

@@ -58,6 +58,10 @@ class Store:
         self._folder = folder
         self._files: dict[str, bytes] = {}
 
+    def files(self) -> list[str]:
+        """Return the files that are there already."""
+        return [] if self._folder is None else [str(path) for path in self._folder.glob(f"*{SUFFIX}")]
+
     def put(self, key: str, predictions: Predictions) -> None:
         """Store predictions; replace older ones."""
         data = encode(predictions)

@@ -114,3 +114,14 @@ def test_a_file_that_cannot_be_made_is_forgotten(tmp_path):
     with pytest.raises(OSError, match="No such file"), temporary(str(tmp_path / "none")):
         pass
     assert not any(str(tmp_path) in path for path in temporaries._own_temporaries)
+
+
+def test_where_the_system_has_no_locks_files_are_never_swept_by_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(temporaries, "HAS_LOCKS", False)
+    (tmp_path / NAME).touch()
+    with temporary(str(tmp_path)) as (path, _):
+        monkeypatch.undo()
+        sweep(str(tmp_path))
+        assert os.path.exists(path)
+        assert os.listdir(tmp_path) == [os.path.basename(path)]
+    assert not os.listdir(tmp_path)

@@ -285,6 +285,16 @@ def test_F20_a_folder_that_holds_an_input_is_not_replaced(here):
     assert tree(here) == before
 
 
+@pytest.mark.parametrize("function", [imgtool.compare, imgtool.evaluate])
+def test_F20_stored_predictions_replace_no_input(function, here):
+    os.mkdir("work")
+    os.symlink("../data/brick/0.png", "work/a.predictions")
+    before = tree(here)
+    with pytest.raises(ParameterError, match=r"a\.predictions: is an input"):
+        function("./model", "data", work="work")
+    assert tree(here) == before
+
+
 def test_results_of_an_earlier_run_may_lie_in_the_data_set(here, run):
     for _ in range(2):
         line = ["compare", "data", "--model", "two-layer", "--epochs", "1", "--report", "data/report.html", "--force"]
