@@ -16,7 +16,8 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.files import memory_bytes, open_regular
-from imgtool.image.codecs.header import DECODERS, MAX_PIXELS, Header, format_of_bytes
+from imgtool.image.codecs.header import MAX_PIXELS, Header, format_of_bytes
+from imgtool.image.decoders import DECODERS
 from imgtool.image.decoding import call_decoder
 
 HEAD_BYTES = 1 << 20  # read before the format is asked for

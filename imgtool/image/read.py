@@ -5,7 +5,7 @@ or numbers in their type, any other integers or floats. Orientation is applied, 
 premultiplied; of several pages the first is read that is no reduced version of another. CMYK becomes RGB by
 (1 - c)(1 - k); color profiles are not applied.
 
-`codecs.header.DECODERS` says which library serves which format, and why.
+`decoders.DECODERS` says which library serves which format, and why.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import numpy as np
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.files import open_regular
-from imgtool.image.codecs.header import BANDS, DECODERS, MAX_PIXELS, PAGED, Header, format_of_bytes, require_page
+from imgtool.image.codecs.header import BANDS, MAX_PIXELS, PAGED, Header, format_of_bytes, require_page
 from imgtool.image.content import file_content, stream_content
+from imgtool.image.decoders import DECODERS
 from imgtool.image.decoding import call_decoder
 from imgtool.remarks import Remark
 

@@ -10,36 +10,6 @@ from imgtool.errors import ImageError
 
 MAX_PIXELS = 178_000_000  # an image that has more is refused unless told otherwise
 
-# Format -> module of codecs with `header(data)`, `decode(data, allow_truncated)` and, where the format has room for
-# any, `metadata(content, found)`.
-#
-# png   OpenCV for 16 bits and plain 8 bits, else Pillow (Pillow makes 16-bit color 8-bit, OpenCV mistakes tRNS); chunks
-#       by ourselves: whether all rows are there, and what there is of a cut file
-# jpeg  OpenCV for common ones that end as they should (the same bits, faster), else Pillow
-# webp  Pillow: it says when a file is cut, which OpenCV does not
-# jp2   Pillow, OpenCV for several components above 8 bits (Pillow makes them 8-bit); boxes by ourselves: palettes,
-#       order of channels, color space
-# gif   Pillow; sizes, transparent gray and background by ourselves
-# bmp, pnm, npy   short enough to read ourselves (readers differ on BMP's bit fields, runs and palettes; OpenCV ignores
-#       PNM's maxval)
-# tiff  tifffile for tags; strips, tiles, depths, predictors, photometry, palette, orientation by ourselves, since
-#       tifffile leaves most of it to a package of 40 MB; LZW, PackBits, Zstandard, fax, JPEG, WebP by Pillow's codecs,
-#       one strip at a time
-# avif, heic   Pillow and pillow-heif; sizes, depth and number of images by ourselves
-DECODERS = {
-    "png": "imgtool.image.codecs.png",
-    "jpeg": "imgtool.image.codecs.jpeg",
-    "webp": "imgtool.image.codecs.webp",
-    "gif": "imgtool.image.codecs.gif",
-    "bmp": "imgtool.image.codecs.bmp",
-    "jp2": "imgtool.image.codecs.jp2",
-    "tiff": "imgtool.image.codecs.tiff",
-    "pnm": "imgtool.image.codecs.pnm",
-    "npy": "imgtool.image.codecs.npy",
-    "avif": "imgtool.image.codecs.avif",
-    "heic": "imgtool.image.codecs.heic",
-}
-
 _SIGNATURES = {
     "png": rb"\x89PNG\r\n\x1a\n",
     "jpeg": rb"\xff\xd8",
@@ -52,6 +22,7 @@ _SIGNATURES = {
     "npy": rb"\x93NUMPY",
 }
 SIGNATURES = {name: re.compile(signature, re.DOTALL) for name, signature in _SIGNATURES.items()}
+READ = (*SIGNATURES, "avif", "heic")  # formats; `decoders` says by what
 
 # The brands of ISO's media files: what each holds.
 _BRANDS = {
@@ -158,14 +129,14 @@ def format_of_bytes(data: bytes) -> str:
             return name
     head = bytes(data[:_HEAD_BYTES])
     name = _format_of_brands(head) if head[4:8] == b"ftyp" else ""
-    if name in DECODERS:
+    if name in READ:
         return name
     for unread, pattern in _UNREAD_SIGNATURES.items():
         if not name and pattern.match(head):
             name = unread
     if name:
-        raise ImageError(f"is {name}, which imgtool does not read (it reads {', '.join(DECODERS)})")
-    raise ImageError(f"is no image that imgtool reads ({', '.join(DECODERS)})")
+        raise ImageError(f"is {name}, which imgtool does not read (it reads {', '.join(READ)})")
+    raise ImageError(f"is no image that imgtool reads ({', '.join(READ)})")
 
 
 def _format_of_brands(head: bytes) -> str:
