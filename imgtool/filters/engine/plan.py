@@ -22,12 +22,13 @@ from numpy.typing import DTypeLike
 from imgtool.errors import ParameterError
 from imgtool.filters.engine import direct
 from imgtool.filters.engine.banded import BAND_ROWS, correlate_banded
+from imgtool.filters.engine.flat import zero_flat_windows
 from imgtool.filters.engine.gemm import correlate_gemm
 from imgtool.filters.engine.nonfinite import any_nonfinite, restore_nonfinite
 from imgtool.filters.engine.padded_view import PaddedView
 from imgtool.filters.engine.rounding import OPENCV_DEPTHS, cast_saturating
 from imgtool.filters.engine.tiles import correlate_tiles
-from imgtool.filters.kernels import require_sum
+from imgtool.filters.kernels import is_derivative, require_sum
 from imgtool.names import unknown_name
 
 METHODS = ("auto", "direct", "separable", "fft", "gemm")
@@ -52,6 +53,7 @@ class Plan:
     dtype: np.dtype  # of the result
     threads: int
     divisor: float = 0.0
+    zeroes_flat: bool = False  # taps that are no whole numbers add up to 0: sums of equal pixels are rounding noise
     spread: int = 0  # rows, one below the other, over which NaN or infinity in a pixel shows; 0: just where it should
 
     @classmethod
@@ -75,16 +77,24 @@ class Plan:
         if method == "auto":
             method = _choose_method(taps, factors, wide if image.kind == "f" else image, wide)
         divisor = divisor_of(taps) if image.kind != "f" and wanted != FLOAT32 else 0.0
-        plan = cls(taps, factors, method, wide, wanted, threads, divisor)
+        rounds = wanted.kind == "f" and is_derivative(taps) and not bool((taps == np.rint(taps)).all())
+        plan = cls(taps, factors, method, wide, wanted, threads, divisor, rounds and not divisor)
         return replace(plan, spread=plan.least_spread())
 
     def run(self, view: PaddedView) -> np.ndarray:
+        """Return the result; derivatives of flat areas are 0."""
+        result = self.sums(view)
+        if self.zeroes_flat:
+            zero_flat_windows(view, result, float(np.abs(self.taps).sum()), self.threads)
+        return result
+
+    def sums(self, view: PaddedView) -> np.ndarray:
         """Return the result; what NaN and infinity reach is set apart."""
         source = view.array.dtype
         if self.divisor:
             return self.run_by_division(view)
         if self.dtype.kind != "f" and (source.kind == "f" or self.exceeds_int32(source)):
-            return cast_saturating(replace(self, dtype=self.wide).run(view), self.dtype)
+            return cast_saturating(replace(self, dtype=self.wide).sums(view), self.dtype)
         if source.kind != "f":
             return self.apply(view)
         if source != self.wide:
