@@ -254,7 +254,7 @@ def images_below(folder: str, left_out: Counter[Remark] | None = None) -> Iterat
             levels.pop()
         elif not entry.is_folder:
             yield entry.path
-        elif not (os.path.islink(entry.path) and _leads_back(entry.path, above)):
+        elif not (os.path.islink(entry.path) and leads_back(entry.path, above)):
             above.append(entry.path)
             levels.append(_entries(entry.path, left_out))
 
@@ -279,7 +279,7 @@ def _entries(folder: str, left_out: Counter[Remark]) -> Iterator[_Entry]:
             for entry in entries:
                 if is_stranger(entry.name):
                     continue
-                if _is_folder(entry):
+                if is_folder_entry(entry):
                     found.append((entry.name, True))
                 elif is_image_name(entry.name):
                     found.append((entry.name, False))
@@ -293,7 +293,7 @@ def _entries(folder: str, left_out: Counter[Remark]) -> Iterator[_Entry]:
         yield _Entry(os.path.join(folder, name), is_folder)
 
 
-def _leads_back(link: str, above: Sequence[str]) -> bool:
+def leads_back(link: str, above: Sequence[str]) -> bool:
     """Tell whether a link leads to one of the folders above it, by whatever name these were reached."""
     target = os.stat(link)
     places = {place for folder in above for place in _with_parents(os.path.realpath(folder))}
@@ -307,7 +307,7 @@ def _with_parents(path: str) -> Iterator[str]:
         yield (path := parent)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder_entry(entry: os.DirEntry[str]) -> bool:
     """Tell whether an entry is a folder, or a link to one; what cannot be looked at is none."""
     try:
         return entry.is_dir()

@@ -18,6 +18,7 @@ from imgtool.classifiers.protocol import Trainable, softmax
 from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.storage import ModelData
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.folders import same_name
 from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.events import Events, Progress
@@ -257,7 +258,7 @@ class NetworkClassifier(Trainable):
         self.architecture.check(self.preprocessing, self.recipe)
         network = self.network(len(classes))
         arrays = with_factors(network, other.arrays())
-        if tuple(classes) != other.classes and tuple(classes) != other.identifiers:
+        if tuple(classes) not in (tuple(map(same_name, other.classes)), other.identifiers):
             head, _ = network.head()
             arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{head}.")}
         self._start = arrays

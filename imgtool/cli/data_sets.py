@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 FOLLOWED_ANYWHERE = ("levels",)  # hints whose advice names no option of the command that reads a data set
 
 
-def tell_parts(name: str, parts: Parts) -> None:
-    """Say what was found, and which images equal each other."""
+def tell_parts(name: str, parts: Parts, *, verbose: bool) -> None:
+    """Say what was found, and which images equal each other; what is left out by rule too, if verbose."""
     from imgtool.datasets.equal_images import across_line, equal_images, equal_pairs
 
-    complain(f"{name}: {parts.found()}")
+    complain(f"{name}: {parts.found(verbose=verbose)}")
     held_out = parts.test if parts.test is not None else parts.validation
     lines = [*parts.notes(), *equal_images(parts.all())]
     if len(parts.train) and held_out is not None:

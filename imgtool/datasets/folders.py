@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from imgtool.batch.inputs import is_folder_entry, leads_back
 from imgtool.batch.suffixes import is_image_name, is_stranger
 from imgtool.errors import DataError
 
@@ -78,8 +79,9 @@ def look(folder: str) -> Listing:
             for entry in entries:
                 if is_stranger(entry.name):
                     continue
-                if entry.is_dir():
-                    folders.append(entry.name)
+                if is_folder_entry(entry):
+                    if not (entry.is_symlink() and leads_back(entry.path, [folder])):
+                        folders.append(entry.name)
                 elif is_image_name(entry.name):
                     images.append(entry.name)
     except OSError as error:

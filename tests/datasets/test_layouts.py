@@ -153,7 +153,10 @@ def test_F18_what_was_found_is_one_remark_and_quiet_leaves_it_out(tmp_path, caps
             assert execute([*command, *quiet]) == 0
             found = capsys.readouterr().err
             assert (expected in found) == (not quiet)
-    assert execute([*command[:-1], "json"]) == 0
+    command = ["train", data, "--model", "two-layer", "--epochs", "1", "-o", str(tmp_path / "m"), "--force", "-v"]
+    assert execute(command) == 0
+    assert "1 file (not named as images)" in capsys.readouterr().err
+    assert execute(["evaluate", data, "--model", f"{tmp_path / 'm'}/", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["left_out"] == {"images": 1, "folders": 1, "files": 3}
 
 
@@ -210,6 +213,16 @@ def test_D7_class_folders_that_are_links_count_for_every_command(tmp_path):
     (tmp_path / "data").mkdir()
     for name in CLASSES:
         (tmp_path / "data" / name).symlink_to(tmp_path / "real" / name)
+    assert load_dataset(tmp_path / "data").train.counts() == {"circle": 4, "square": 4}
+    assert labels_by_hog(tmp_path / "data", tmp_path) == {"circle": 4, "square": 4}
+
+
+@pytest.mark.parametrize("link", ["loop", "circle/loop", "itself"])
+def test_D7_links_that_lead_back_or_nowhere_are_no_classes(link, tmp_path):
+    class_folders(tmp_path / "data", 4)
+    target = Path(link).name if link == "itself" else tmp_path / "data"
+    (tmp_path / "data" / link).symlink_to(target)
+    (tmp_path / "data" / "gone").symlink_to(tmp_path / "nowhere")
     assert load_dataset(tmp_path / "data").train.counts() == {"circle": 4, "square": 4}
     assert labels_by_hog(tmp_path / "data", tmp_path) == {"circle": 4, "square": 4}
 

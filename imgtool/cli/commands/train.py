@@ -88,7 +88,7 @@ def command(
     with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose) as events:
         parts = checked(parts, skip_bad=skip_bad, events=events)
         if not quiet:
-            tell_parts(str(data), parts)
+            tell_parts(str(data), parts, verbose=verbose)
         model = train(parts, name, output=output, overwrite=force, events=events, **how, **settings)
         if parts.test is not None:
             model.provenance = measure(model, parts.test)
