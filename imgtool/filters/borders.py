@@ -8,9 +8,9 @@ mirror: j = i mod 2(n-1), then 2(n-1)-j where j >= n. A kernel may reach past th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from imgtool.errors import ParameterError
+from imgtool.errors import ImageError, ParameterError
 from imgtool.names import plain, unknown_name
 
 if TYPE_CHECKING:  # else late: the command line's help shows the table, without NumPy
@@ -93,8 +93,33 @@ def indices(n: int, before: int, after: int, border: str) -> np.ndarray:
     return np.where(j < n, j, last - j)
 
 
-def pad(image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], border: str) -> np.ndarray:
-    """Return the image (height, width[, channels]) with (before, after) rows and columns added around it."""
+def border_number(value: Any, border: str, dtype: np.dtype) -> float:
+    """Return the value of the pixels outside a `clip` border as a number.
+
+    Raises ParameterError for another border and for what is no number, ImageError for what is no pixel of the type.
+    """
+    import numpy as np
+
+    from imgtool.arrays import real_number
+
+    number = real_number(value, "the border's value")
+    if not np.isfinite(number):
+        raise ParameterError(f"border_value must be finite, got {value}", parameters=("border_value",))
+    if number and border != "clip":
+        raise ParameterError("border_value goes with border clip", parameters=("border_value", "border"))
+    if dtype.kind in "iu" and not (number.is_integer() and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max):
+        text = f"is {dtype}, of which border_value {value} is no pixel"
+        raise ImageError(text, parameters=("border_value",))
+    return number
+
+
+def pad(
+    image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], border: str, value: float = 0.0
+) -> np.ndarray:
+    """Return the image (height, width[, channels]) with (before, after) rows and columns added around it.
+
+    value: of the pixels outside a `clip` border.
+    """
     import numpy as np
 
     (height, width), (above, left) = image.shape[:2], (rows[0], columns[0])
@@ -108,6 +133,6 @@ def pad(image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], bord
     padded[:above] = middle[down[:above]]
     padded[above + height :] = middle[down[above + height :]]
     if border == "clip":
-        padded[down < 0] = 0
-        padded[:, across < 0] = 0
+        padded[down < 0] = value
+        padded[:, across < 0] = value
     return padded

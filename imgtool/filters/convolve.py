@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from imgtool.arrays import image_array, whole_number
+from imgtool.errors import ParameterError
+from imgtool.filters.borders import border_number
 from imgtool.filters.engine.padded_view import MARGINS, PaddedView
 from imgtool.filters.engine.plan import METHODS, Plan, dtype_of
 from imgtool.filters.engine.rounding import OPENCV_DEPTHS, cast_saturating
@@ -30,6 +32,7 @@ def convolve(
     kernel: ArrayLike,
     *,
     border: str = "reflect",
+    border_value: float = 0.0,
     method: str = "auto",
     correlate: bool = False,
     mask: ArrayLike | None = None,
@@ -46,6 +49,8 @@ def convolve(
         Taps. Even sizes, single rows or columns, and kernels larger than the image are allowed.
     border : {"reflect", "clip", "wrap", "copy", "mirror"}
         What lies outside the image: `cba|abc|cba`, black, the opposite side, the edge pixel, `cb|abc|ba`.
+    border_value : float
+        Value of the pixels outside a `clip` border (0), in the image's own units.
     method : {"auto", "direct", "separable", "fft", "gemm"}
         Algorithm: the fastest one, tap by tap, a column and a row (kernels of rank 1), Fourier transforms of tiles, or
         a matrix product of the windows.
@@ -93,6 +98,8 @@ def convolve(
     if border not in MARGINS:
         raise unknown_name("border", border, MARGINS)
     taps, threads = tap_matrix(kernel), whole_number(threads, "threads")
+    if mask is not None and border_value:
+        raise ParameterError("border_value does not go with mask", parameters=("border_value", "mask"))
     if mask is not None:
         image = image_array(image)
         if (counts := checked_mask(mask, image.shape)) is not None:
@@ -100,7 +107,9 @@ def convolve(
             wanted = dtype_of(dtype, np.dtype(np.float32 if image.dtype == np.float32 else np.float64))
             return cast_saturating(convolve_valid(image, counts, run, taps, clip=border == "clip"), wanted)
     down, across = (_margins(size, correlate=correlate) for size in taps.shape)
-    view = PaddedView(to_filter_type(image), down, across, border)
+    array = to_filter_type(image)
+    value = border_number(border_value, border, array.dtype) if border_value != 0 else 0.0
+    view = PaddedView(array, down, across, border, value=value)
     return convolve_view(view, taps, method=method, correlate=correlate, dtype=dtype, threads=threads)
 
 

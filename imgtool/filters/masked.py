@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import pad
-from imgtool.filters.weighted import Apply, convolve_weighted
+from imgtool.filters.weighted import convolve_weighted
 from imgtool.image.pixels import white_level
 
+Apply = Callable[[np.ndarray], np.ndarray]
 WINDOW_VALUES = 1 << 22  # values of windows that are ranked at a time
 Pick = Callable[[np.ndarray], np.ndarray]  # from how many values each window has to the place of the one that is taken
 
@@ -39,7 +40,7 @@ def convolve_valid(image: np.ndarray, mask: np.ndarray, apply: Apply, taps: np.n
     """
     if not taps.sum() > 1e-9 * np.abs(taps).sum():
         raise ParameterError("mask goes with taps that add up to more than 0", parameters=("mask",))
-    found = convolve_weighted(image, mask.astype(np.float64), apply, taps, clip=clip)
+    found = convolve_weighted(image, mask.astype(np.float64), lambda part, _: apply(part), taps, clip=clip)
     filtered = mask & (found.shares > 0)
     return np.where(filtered if image.ndim == 2 else filtered[:, :, None], found.colors, image)
 
@@ -55,12 +56,12 @@ def neighborhood_of_valid(image: np.ndarray, mask: np.ndarray, name: str, border
     if name == "bilateral":
         white = white_level(image.dtype)
         unit = (image / white).astype(np.float64 if image.dtype == np.float64 else np.float32)
-        done = bilateral(np.where(outside, unit.dtype.type(np.inf), unit), border, **own)
+        done = bilateral(np.where(outside, unit.dtype.type(np.inf), unit), (border, 0.0), **own)
         done = (done * white).astype(done.dtype)
     elif name in ("minimum", "maximum"):
         limits = np.finfo(image.dtype) if image.dtype.kind == "f" else np.iinfo(image.dtype)
         neutral = image.dtype.type(limits.max if name == "minimum" else limits.min)
-        done = (minimum if name == "minimum" else maximum)(np.where(outside, neutral, image), border, **own)
+        done = (minimum if name == "minimum" else maximum)(np.where(outside, neutral, image), (border, 0.0), **own)
     else:
         return _ranked(image, mask, name, border, **own)
     return np.where(outside, image.astype(done.dtype), done)
@@ -75,8 +76,8 @@ def _ranked(image: np.ndarray, mask: np.ndarray, name: str, border: str, **own: 
     down, across = ((side // 2, (side - 1) // 2) for side in sides)
     left_out = np.where(mask, np.uint8(0), np.uint8(1))
     filled = np.where(mask if image.ndim == 2 else mask[:, :, None], image, image.dtype.type(0))
-    result = NEIGHBORHOODS[name].make(filled, border, **own)
-    rows, columns = np.nonzero((maximum(left_out, border, size=own["size"]) > 0) & mask)
+    result = NEIGHBORHOODS[name].make(filled, (border, 0.0), **own)
+    rows, columns = np.nonzero((maximum(left_out, (border, 0.0), size=own["size"]) > 0) & mask)
     gaps = np.lib.stride_tricks.sliding_window_view(pad(left_out, down, across, border), sides)
     planes = filled.reshape(*filled.shape[:2], -1)
     for channel in range(planes.shape[2]):

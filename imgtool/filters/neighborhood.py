@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array, whole_number
 from imgtool.errors import ImageError, ParameterError
-from imgtool.filters.borders import pad
+from imgtool.filters.borders import border_number, pad
 from imgtool.filters.kernels import Entry, both, gaussian_radius, require_positive, require_size
 from imgtool.filters.masked import checked_mask, neighborhood_of_valid
 from imgtool.image.pixels import white_level
@@ -30,11 +30,18 @@ OPENCV_MEDIAN_MAX_SIZE = {"uint8": 255, "uint16": 5, "float32": 5}
 SCIPY_RANK_MAX_SIZE = 63
 
 Size = int | tuple[int, int]  # of a window: its side, or rows and columns
+Outside = tuple[str, float]  # a border, and the value of the pixels outside `clip`
 Windows = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 
 def neighborhood(
-    image: ArrayLike, name: str, *, border: str = "reflect", mask: ArrayLike | None = None, **parameters: Any
+    image: ArrayLike,
+    name: str,
+    *,
+    border: str = "reflect",
+    border_value: float = 0.0,
+    mask: ArrayLike | None = None,
+    **parameters: Any,
 ) -> np.ndarray:
     """Apply a neighborhood filter: median, minimum, maximum, percentile, rank or bilateral.
 
@@ -46,6 +53,8 @@ def neighborhood(
         Which filter.
     border : {"reflect", "clip", "wrap", "copy", "mirror"}
         What lies outside, as for `convolve`.
+    border_value : float
+        Value of the pixels outside a `clip` border (0), in the image's own units.
     mask : array_like of bool, (height, width), optional
         Pixels that count; the others stay as they are and are in no window. All True gives the same bits as no mask.
     **parameters : float
@@ -89,9 +98,12 @@ def neighborhood(
     entry = NEIGHBORHOODS[name]
     parameters = dict(entry.check(name, parameters))
     array = array if array.dtype.name in TYPES else array.astype(np.float64)
+    outside = border, border_number(border_value, border, array.dtype)
+    if mask is not None and border_value:
+        raise ParameterError("border_value does not go with mask", parameters=("border_value", "mask"))
     if mask is not None and (counts := checked_mask(mask, array.shape)) is not None:
         return neighborhood_of_valid(array, counts, name, border, **{**entry.defaults, **parameters})
-    return entry.make(array, border, **parameters)
+    return entry.make(array, outside, **parameters)
 
 
 def reach(name: str, **parameters: Any) -> int | None:
@@ -111,37 +123,37 @@ def radii(name: str, **parameters: Any) -> tuple[int, int]:
     return int(rows) // 2, int(columns) // 2
 
 
-def median(image: np.ndarray, border: str, size: Size = 3) -> np.ndarray:
+def median(image: np.ndarray, outside: Outside, size: Size = 3) -> np.ndarray:
     """Return the middle value of each window; of an even number of values, the upper of the two middle ones."""
-    return _filter_windows(image, border, size, _medians)
+    return _filter_windows(image, outside, size, _medians)
 
 
-def minimum(image: np.ndarray, border: str, size: Size = 3) -> np.ndarray:
+def minimum(image: np.ndarray, outside: Outside, size: Size = 3) -> np.ndarray:
     """Return the smallest value of each window."""
-    return _filter_windows(image, border, size, _minima)
+    return _filter_windows(image, outside, size, _minima)
 
 
-def maximum(image: np.ndarray, border: str, size: Size = 3) -> np.ndarray:
+def maximum(image: np.ndarray, outside: Outside, size: Size = 3) -> np.ndarray:
     """Return the largest value of each window."""
-    return _filter_windows(image, border, size, _maxima)
+    return _filter_windows(image, outside, size, _maxima)
 
 
-def percentile(image: np.ndarray, border: str, percentile: float = 50.0, size: Size = 3) -> np.ndarray:
+def percentile(image: np.ndarray, outside: Outside, percentile: float = 50.0, size: Size = 3) -> np.ndarray:
     """Return the value of each window below which so many percent of its values lie: that of rank int(n p / 100)."""
     if not 0 <= percentile <= 100:
         raise ParameterError(f"percentile must be from 0 to 100, got {percentile}", parameters=("percentile",))
     rows, columns = _sides(size)
     count = rows * columns
     rank = min(int(count * percentile / 100), count - 1)
-    return _filter_windows(image, border, size, functools.partial(_ranks, rank=rank))
+    return _filter_windows(image, outside, size, functools.partial(_ranks, rank=rank))
 
 
-def rank(image: np.ndarray, border: str, rank: int = 0, size: Size = 3) -> np.ndarray:
+def rank(image: np.ndarray, outside: Outside, rank: int = 0, size: Size = 3) -> np.ndarray:
     """Return the value of each window of this rank: from 0, the smallest, or from -1, the largest, downwards."""
     rows, columns = _sides(size)
     count = rows * columns
     place = whole_number(rank, "rank", low=-count, high=count - 1)
-    return _filter_windows(image, border, size, functools.partial(_ranks, rank=place % count))
+    return _filter_windows(image, outside, size, functools.partial(_ranks, rank=place % count))
 
 
 def _sides(size: Size) -> tuple[int, int]:
@@ -150,11 +162,11 @@ def _sides(size: Size) -> tuple[int, int]:
     return rows, columns
 
 
-def _filter_windows(image: np.ndarray, border: str, size: Size, operation: Windows) -> np.ndarray:
+def _filter_windows(image: np.ndarray, outside: Outside, size: Size, operation: Windows) -> np.ndarray:
     """Apply an operation on (height, width, channels) to every full window of the padded image, beside NaN."""
     sides = _sides(size)
     down, across = ((side // 2, (side - 1) // 2) for side in sides)
-    padded = pad(image, down, across, border)
+    padded = pad(image, down, across, *outside)
     planes = padded.reshape(*padded.shape[:2], -1)
     nan_mask = np.isnan(planes) if image.dtype.kind == "f" else np.zeros(1, bool)
     if not nan_mask.any():
@@ -220,7 +232,7 @@ def _full_windows(result: np.ndarray, planes: np.ndarray, sides: tuple[int, int]
 
 @np.errstate(over="ignore", invalid="ignore")
 def bilateral(
-    image: np.ndarray, border: str, sigma: float = 2.0, sigma_color: float = 0.1, truncate: float = 4.0
+    image: np.ndarray, outside: Outside, sigma: float = 2.0, sigma_color: float = 0.1, truncate: float = 4.0
 ) -> np.ndarray:
     """Return the mean of a disc around each pixel, float32 (float64 for a float64 image).
 
@@ -231,7 +243,7 @@ def bilateral(
     require_positive(sigma_color=sigma_color)
     radius = gaussian_radius(sigma, truncate)
     spread = sigma_color * white_level(image.dtype)
-    padded = pad(image, (radius, radius), (radius, radius), border)
+    padded = pad(image, (radius, radius), (radius, radius), *outside)
     work = padded if image.dtype == np.float64 else padded.astype(np.float32)
     planes = work.reshape(*work.shape[:2], -1)
     if radius and planes.dtype == np.float32 and planes.shape[2] in (1, 3) and np.isfinite(planes).all():

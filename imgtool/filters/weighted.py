@@ -17,7 +17,7 @@ import numpy as np
 from imgtool.image.pixels import white_level
 
 NOISE_EPS = 8  # times eps, sum of |taps| and the largest value: what rounding alone may make of nothing
-Apply = Callable[[np.ndarray], np.ndarray]
+Convolve = Callable[[np.ndarray, float], np.ndarray]  # of an image, and the value of the pixels outside it
 
 
 class Weighted(NamedTuple):
@@ -47,23 +47,23 @@ def premultiply(color: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def convolve_weighted(
-    color: np.ndarray, weights: np.ndarray, apply: Apply, taps: np.ndarray, *, clip: bool
+    color: np.ndarray, weights: np.ndarray, apply: Convolve, taps: np.ndarray, *, clip: bool, value: float = 0.0
 ) -> Weighted:
     """Return the normalized convolution, and the convolution of the weights; white of their type counts fully.
 
-    apply: the convolution itself, of float64; taps: its taps, which add up to more than 0; clip: outside lie pixels
-    that count fully.
+    apply: the convolution itself, of float64, and what lies outside; taps: its taps, which add up to more than 0; clip:
+    outside lie pixels that count fully, of this value.
     """
     top, total = white_level(weights.dtype), float(taps.sum())
     weights = weights.astype(np.float64).clip(0, top)
     least = noise_level(float(np.abs(taps).sum()), top, np.dtype(np.float64))
-    sums = apply(weights)
+    sums = apply(weights, 0.0)
     if clip:
-        outside = (total - apply(np.ones(weights.shape))) * top
+        outside = (total - apply(np.ones(weights.shape), 0.0)) * top
         sums += np.where(np.abs(outside) < least, 0, outside)
     counts = sums >= least
     divisor = np.where(counts, sums, 1)
-    numbers = total * apply(premultiply(color, weights))
+    numbers = total * apply(premultiply(color, weights), value * top)
     if color.ndim == 3:
         counts, divisor = counts[:, :, None], divisor[:, :, None]
     shares = np.where(sums >= least, sums / (total * top), 0).clip(0, 1)
@@ -74,18 +74,19 @@ def convolve_weighted(
 def neighborhood_of_visible(
     color: np.ndarray,
     alpha: np.ndarray,
-    apply: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+    apply: Callable[[np.ndarray, np.ndarray | None, float], np.ndarray],
     radii: tuple[int, int],
     *,
     mask: np.ndarray | None = None,
     clip: bool,
     ranks: bool,
+    value: float = 0.0,
 ) -> Weighted:
     """Return what a neighborhood filter makes of premultiplied color and of alpha, and the one divided by the other.
 
-    apply: the filter of an image and the mask of its pixels that count; radii: rows and columns that it looks away;
-    clip: outside lies opaque black; ranks: it picks one of the values, so that no color exceeds its alpha; others are
-    kept from it.
+    apply: the filter of an image, the mask of its pixels that count, and what lies outside; radii: rows and columns
+    that it looks away; clip: outside lies an opaque pixel of this value; ranks: it picks one of the values, so that no
+    color exceeds its alpha; others are kept from it.
     """
     top, white = white_level(alpha.dtype), white_level(color.dtype)
     alpha = alpha.clip(0, alpha.dtype.type(top))
@@ -95,12 +96,12 @@ def neighborhood_of_visible(
         products, alpha = (products / (top * white)).astype(floating), alpha / top
     elif color.dtype == np.uint8:
         products = products.astype(np.uint16)  # whose median is faster
-    seen = apply(products, mask).astype(np.float64)
+    seen = apply(products, mask, value * top if ranks else value / white).astype(np.float64)
     down, across = radii if clip else (0, 0)
     around = (down, down), (across, across)
     padded = np.pad(alpha, around, constant_values=top if ranks else 1)
     counts = None if mask is None else np.pad(mask, around, constant_values=True)
-    sums = apply(padded, counts)[down : down + len(alpha), across : across + alpha.shape[1]]
+    sums = apply(padded, counts, 0.0)[down : down + len(alpha), across : across + alpha.shape[1]]
     cover = (sums if color.ndim == 2 else sums[:, :, None]).astype(np.float64)
     seen = seen if ranks else np.minimum(seen, cover) * white
     return Weighted(np.where(cover > 0, seen / np.where(cover > 0, cover, 1), 0), sums / (top if ranks else 1))

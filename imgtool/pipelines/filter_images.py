@@ -33,6 +33,7 @@ def filter_images(
     *,
     output: str | os.PathLike[str] | None,
     border: str = "reflect",
+    border_value: float = 0.0,
     method: str = "auto",
     correlate: bool = False,
     normalize: str = "none",
@@ -69,7 +70,9 @@ def filter_images(
         A file, a folder (if it exists, ends in a slash, or there are several images), or a template with {stem},
         {name}, {ext}, {parent}, {dir}, {index}.
     border : str
-        What lies outside the image: "clip" (black), "wrap", "copy", "reflect", "mirror".
+        What lies outside the image: "clip" (black, or `border_value`), "wrap", "copy", "reflect", "mirror".
+    border_value : float
+        Value of the pixels outside a "clip" border, in the image's own units.
     method : str
         Algorithm of a convolution: "auto", "direct", "separable", "fft", "gemm".
     correlate : bool
@@ -140,7 +143,9 @@ def filter_images(
         images, max_pixels=max_pixels, allow_truncated=allow_truncated, page=page, bands=bands, isolate=isolate,
         background=background,
     )  # fmt: skip
-    make = functools.partial(filter_of, kernel, border, method, correlate, normalize, range, depth, **parameters)
+    make = functools.partial(
+        filter_of, kernel, border, border_value, method, correlate, normalize, range, depth, **parameters
+    )
     compute: Compute | ByFile = make(nodata=nodata_value(nodata))
     if nodata == "auto":
         compute = ByFile(lambda file, page: make(nodata=nodata_of(file, page)))
@@ -192,6 +197,7 @@ def filter_image(
     kernel: Any = "gaussian",
     *,
     border: str = "reflect",
+    border_value: float = 0.0,
     method: str = "auto",
     correlate: bool = False,
     normalize: str = "none",
@@ -211,6 +217,8 @@ def filter_image(
         Name of a kernel or neighborhood filter, or taps.
     border : str
         What lies outside the image: "clip" (black, opaque), "wrap", "copy", "reflect", "mirror".
+    border_value : float
+        Value of the pixels outside a "clip" border, in the image's own units.
     method : str
         Algorithm of a convolution: "auto", "direct", "separable", "fft", "gemm".
     correlate : bool
@@ -264,13 +272,15 @@ def filter_image(
     array = image_array(image, max_channels=MAX_CHANNELS)
     array = array if background is None else flatten(array, background)
     given = {**parameters, "nodata": None if nodata is None else real_number(nodata, "nodata")}
-    pixels: np.ndarray = filter_of(kernel, border, method, correlate, normalize, range, depth, **given)(array)[0]
+    compute = filter_of(kernel, border, border_value, method, correlate, normalize, range, depth, **given)
+    pixels: np.ndarray = compute(array)[0]
     return pixels
 
 
 def filter_of(
     kernel: Any,
     border: str = "reflect",
+    border_value: float = 0.0,
     method: str = "auto",
     correlate: bool = False,
     normalize: str = "none",
@@ -282,21 +292,25 @@ def filter_of(
     """Return the function from an image to pixels: a StripFilter, where strips of a large image give the same bits."""
     import numpy as np
 
+    from imgtool.filters.borders import border_number
     from imgtool.filters.kernels import is_derivative
     from imgtool.filters.strip_filter import convolution_type
     from imgtool.pipelines.image_filter import ImageFilter
 
     _check_names(border, range, depth)
+    border_number(border_value, border, np.dtype(np.float64))
     taps = taps_of(kernel, normalize, parameters)
     numbers_of = functools.partial(convolution_type, taps, range=range, depth=depth)
     weigh: Weigh | None
     if taps is None:
-        apply, weigh, reach = _neighborhood(kernel, border, method, correlate, parameters)
+        apply, weigh, reach = _neighborhood(kernel, border, border_value, method, correlate, parameters)
     else:
-        apply, weigh = _convolution(taps, border, method, correlate, numbers_of)
+        apply, weigh = _convolution(taps, border, border_value, method, correlate, numbers_of)
         reach = len(taps) // 2 if method != "gemm" else None  # the bits of a matrix product depend on its size
     signed = taps is not None and is_derivative(taps)
     size = 0.0 if taps is None else float(np.abs(taps).sum())
+    if nodata is not None and border_value:
+        raise ParameterError("border_value does not go with nodata", parameters=("border_value", "nodata"))
     if nodata is not None and weigh is None:
         text = "nodata goes with kernels whose taps add up to more than 0: differences with what is not there are none"
         raise ParameterError(text, parameters=("nodata", "kernel"))
@@ -346,7 +360,12 @@ def _no_convolution(parameter: str, kernel: str) -> ParameterError:
 
 
 def _convolution(
-    taps: np.ndarray, border: str, method: str, correlate: bool, numbers_of: Callable[[np.dtype], np.dtype | None]
+    taps: np.ndarray,
+    border: str,
+    value: float,
+    method: str,
+    correlate: bool,
+    numbers_of: Callable[[np.dtype], np.dtype | None],
 ) -> tuple[Apply, Weigh | None]:
     """Return the convolution as a function of an image without alpha, and of color and alpha.
 
@@ -365,14 +384,15 @@ def _convolution(
 
     def apply(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         if mask is None:
-            return run(image, dtype=numbers_of(image.dtype))
+            return run(image, dtype=numbers_of(image.dtype), border_value=value)
         numbers = convolve_valid(image, mask, exact, taps, clip=clip)  # also where all of a strip counts: the same bits
         return numbers.astype(np.float32) if image.dtype == np.float32 else numbers
 
     def weigh(color: np.ndarray, alpha: np.ndarray, mask: np.ndarray | None) -> Weighted:
+        outside = lambda image, number: exact(image, border_value=number)  # noqa: E731
         if mask is None:
-            return convolve_weighted(color, alpha, exact, taps, clip=clip)
-        found = convolve_weighted(color, np.where(mask, alpha, alpha.dtype.type(0)), exact, taps, clip=clip)
+            return convolve_weighted(color, alpha, outside, taps, clip=clip, value=value)
+        found = convolve_weighted(color, np.where(mask, alpha, alpha.dtype.type(0)), outside, taps, clip=clip)
         shares = convolve_valid(alpha / white_level(alpha.dtype), mask, exact, taps, clip=clip)
         return Weighted(found.colors, shares.clip(0, 1))
 
@@ -380,7 +400,7 @@ def _convolution(
 
 
 def _neighborhood(
-    name: str, border: str, method: str, correlate: bool, parameters: dict[str, Any]
+    name: str, border: str, value: float, method: str, correlate: bool, parameters: dict[str, Any]
 ) -> tuple[Apply, Weigh, int | None]:
     """Return the neighborhood filter as functions of an image, floating, and how many rows away it looks.
 
@@ -394,16 +414,18 @@ def _neighborhood(
     if correlate or method != "auto":
         raise _no_convolution("correlate" if correlate else "method", name)
 
-    def run(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        return neighborhood(image, name, border=border, mask=mask, **parameters)
+    def run(image: np.ndarray, mask: np.ndarray | None, outside: float) -> np.ndarray:
+        return neighborhood(image, name, border=border, border_value=outside, mask=mask, **parameters)
 
     def apply(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        result = run(image, mask)
+        result = run(image, mask, value)
         return result if result.dtype.kind == "f" else result.astype(np.float32 if result.itemsize <= 2 else np.float64)
 
     def weigh(color: np.ndarray, alpha: np.ndarray, mask: np.ndarray | None) -> Weighted:
         ranks = reach(name, **parameters) is not None
         around = radii(name, **parameters)
-        return neighborhood_of_visible(color, alpha, run, around, mask=mask, clip=border == "clip", ranks=ranks)
+        return neighborhood_of_visible(
+            color, alpha, run, around, mask=mask, clip=border == "clip", ranks=ranks, value=value
+        )
 
     return apply, weigh, reach(name, **parameters)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from imgtool.cli import kernel_options as kernels
@@ -33,6 +35,9 @@ def parse_nodata(_ctx: click.Context, _parameter: click.Parameter, value: str | 
 @kernels.kernel
 @options.border
 @click.option(
+    "--border-value", type=float, metavar="V", help="Value outside a clip border, as of the image's pixels.  [0]"
+)
+@click.option(
     "--method",
     type=click.Choice(["auto", "direct", "separable", "fft", "gemm"]),
     default="auto",
@@ -53,6 +58,7 @@ def command(
     pictures: Pictures,
     chosen: kernels.Chosen,
     border: str,
+    border_value: float | None,
     method: str,
     correlate: bool,
     value_range: str,
@@ -70,7 +76,8 @@ def command(
         complain(chosen.said)
     if chosen.file:
         images.source.also_read += (chosen.file,)
-    settings = {"border": border, "correlate": correlate, "range": value_range}
+    settings: dict[str, Any] = {"border": border, "correlate": correlate, "range": value_range}
+    settings |= {} if border_value is None else {"border_value": border_value}
     pictures.write(
         images, filter_images, chosen.kernel, record={"kernel": label_of(chosen.kernel), **settings},
         method=method, depth=depth, nodata=nodata, normalize=chosen.normalize, **settings, **chosen.parameters,

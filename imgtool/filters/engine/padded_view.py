@@ -23,8 +23,8 @@ MARGINS = {**NATIVE, "wrap": cv2.BORDER_WRAP}
 class PaddedView:
     """An image (height, width[, channels]) and how far a kernel reaches beyond it: (above, below), (left, right).
 
-    border: what lies there; carries: whether the array has those rows, and those columns, already. The image is what
-    remains without them.
+    border: what lies there; value: of the pixels outside a `clip` border; carries: whether the array has those rows,
+    and those columns, already. The image is what remains without them.
     """
 
     array: np.ndarray
@@ -32,6 +32,7 @@ class PaddedView:
     columns: tuple[int, int]
     border: str
     carries: tuple[bool, bool] = (False, False)
+    value: float = 0.0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,14 +44,14 @@ class PaddedView:
     def for_opencv(self) -> PaddedView:
         """Return the same, carrying the rows and columns that OpenCV's filters would not see outside themselves.
 
-        They cannot wrap, and reaching past a small image more than once is left to us.
+        They cannot wrap, see no value outside but 0, and reaching past a small image more than once is left to us.
         """
-        across = self.border not in NATIVE or sum(self.columns) >= self.shape[1]
-        down = self.border not in NATIVE or sum(self.rows) >= self.shape[0]
+        ours = self.border not in NATIVE or self.value != 0
+        across = ours or sum(self.columns) >= self.shape[1]
+        down = ours or sum(self.rows) >= self.shape[0]
         if across and down and not any(self.carries):
             sides = (*self.rows, *self.columns)
-            array = np.asarray(cv2.copyMakeBorder(self.array, *sides, MARGINS[self.border]))
-            return replace(self, array=array, carries=(True, True))
+            return replace(self, array=self._surround(self.array, *sides), carries=(True, True))
         view = self.with_columns() if across else self
         return view.with_rows() if down else view
 
@@ -76,7 +77,7 @@ class PaddedView:
         if any(self.carries) or not any(beyond) or self.border == "wrap" or end - begin <= reach:
             return self.across(self.lines(begin, end))
         lines = self.array[max(top, 0) : bottom]
-        return np.asarray(cv2.copyMakeBorder(lines, *beyond, *self.columns, MARGINS[self.border]))
+        return self._surround(lines, *beyond, *self.columns)
 
     def source_rows(self, begin: int, end: int) -> tuple[np.ndarray, int]:
         """Return rows from which an OpenCV filter gives the rows begin..end-1, after how many others; see `for_opencv`.
@@ -99,11 +100,16 @@ class PaddedView:
             return self.array[top:bottom]
         wanted = indices(len(self.array), *self.rows, self.border)[begin:reach]
         lines = self.array[wanted]
-        lines[wanted < 0] = 0
+        lines[wanted < 0] = self.value
         return np.asarray(lines)
 
     def across(self, lines: np.ndarray) -> np.ndarray:
         """Return such lines with the margins left and right."""
         if self.carries[1]:
             return lines
-        return np.asarray(cv2.copyMakeBorder(lines, 0, 0, *self.columns, MARGINS[self.border]))
+        return self._surround(lines, 0, 0, *self.columns)
+
+    def _surround(self, lines: np.ndarray, above: int, below: int, left: int, right: int) -> np.ndarray:
+        """Return lines with what lies outside."""
+        border, value = MARGINS[self.border], [self.value] * 4
+        return np.asarray(cv2.copyMakeBorder(lines, above, below, left, right, border, value=value))
