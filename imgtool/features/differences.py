@@ -90,29 +90,38 @@ class Differences:
         if self.channels == 1:
             return next(self.each(first, last))
         found = enumerate(self.each(first, last))
-        _, gx, gy = _strongest([_squares(gx, gy, f"square{k > 0}"), gx, gy] for k, (gx, gy) in found)
+        channels = ([_squares(gx, gy, f"square{k > 0}"), gx, gy] for k, (gx, gy) in found)
+        _, gx, gy = _strongest(channels, self.channels)
         return gx, gy
 
     def places(self, first: int, last: int) -> np.ndarray:
         """Return 511 gy + gx of the strongest channel, of an 8-bit image: whole numbers, exact in float32."""
         if self.channels == 1:
             return _place(*next(self.each(first, last)))
-        return self.squares_and_places(first, last)[1]
+        return self._squares_and_places(first, last, self.channels)[1]
 
     def squares_and_places(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Return gx^2 + gy^2 as well, first."""
-        found = enumerate(self.each(first, last))
-        square, place = _strongest([_squares(gx, gy, f"square{k > 0}"), _place(gx, gy)] for k, (gx, gy) in found)
+        square, place = self._squares_and_places(first, last, None)
         return square, place
 
+    def _squares_and_places(self, first: int, last: int, count: int | None) -> list[np.ndarray]:
+        found = enumerate(self.each(first, last))
+        channels = ([_squares(gx, gy, f"square{k > 0}"), _place(gx, gy)] for k, (gx, gy) in found)
+        return _strongest(channels, count)
 
-def _strongest(channels: Iterable[list[np.ndarray]]) -> list[np.ndarray]:
-    """Return what belongs to the largest square, which stands first, at each pixel; in the first channel's memory."""
+
+def _strongest(channels: Iterable[list[np.ndarray]], count: int | None) -> list[np.ndarray]:
+    """Return what belongs to the largest square, which stands first, at each pixel; in the first channel's memory.
+
+    count: of channels, after whose last the square is needed no more; None where it is.
+    """
     best: list[np.ndarray] = []
-    for channel in channels:
+    for number, channel in enumerate(channels, 1):
         if best:
             stronger = cv2.compare(channel[0], best[0], cv2.CMP_GT)
-            for new, kept in zip(channel, best, strict=True):
+            needed = slice(int(number == count), None)
+            for new, kept in zip(channel[needed], best[needed], strict=True):
                 cv2.copyTo(new, stronger, kept)
         else:
             best = channel
