@@ -96,7 +96,10 @@ def _written(kernel_file: str | None, matrix: str | None) -> Matrix:
     from imgtool.filters.kernel_text import read_matrix
 
     if kernel_file is None:
-        return read_matrix(matrix or "", inline=True)
+        try:
+            return read_matrix(matrix or "", inline=True)
+        except ParameterError as error:
+            raise error.within("--matrix") from None
     loaded = load_matrix(kernel_file)
     advice = "; libvips does not flip masks, as --correlate does not"
     return loaded._replace(said=f"{kernel_file}: {loaded.said}{advice}") if loaded.said else loaded

@@ -221,9 +221,10 @@ def _require_capacity(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Non
         return
     fitting = [each for each, (t, c) in CAPACITY.items() if dtype.name in t and channels in c]
     others = f"{', '.join(fitting)} can" if fitting else "no format can"
-    raise ImageError(
-        f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {dtype.name}; {others}", hint="depth"
-    )
+    text = f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {dtype.name}; {others}"
+    if channels not in counts:
+        raise ImageError(text)
+    raise ImageError(text, hint="depth")
 
 
 def _require_range(image: np.ndarray, name: str) -> None:

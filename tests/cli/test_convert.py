@@ -149,7 +149,8 @@ def test_formats_of_pictures_show_the_channels_side_by_side(space, format, capsy
 @pytest.mark.parametrize("format", NUMBER_FORMATS)
 def test_formats_of_numbers_keep_them(space, format, capsys):
     if (space, format) == ("cmyk", "pfm"):
-        assert "tiff, npy" in refused(capsys, "--color", space, "a.png", "-o", "b.pfm")
+        message = refused(capsys, "--color", space, "a.png", "-o", "b.pfm")
+        assert message.endswith("; tiff, npy can\n")  # no depth helps
         return
     done(capsys, "--color", space, "a.png", "-o", f"b.{format}")
     np.testing.assert_array_equal(read(f"b.{format}"), color.convert(RGB, space))

@@ -122,6 +122,14 @@ def test_F24_kernels_with_two_readings_are_refused_naming_both(what, tmp_path, c
             parse_matrix(text)
 
 
+@pytest.mark.parametrize("text", ["0,5", "1 x", "1 2; 3"])
+def test_F24_a_matrix_that_is_none_is_refused_by_its_option(text, capsys):
+    assert execute(["filter", "--matrix", text, "--print-kernel"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("imgtool: --matrix: ")
+    assert err.count("\n") == 1
+
+
 def test_F24_what_the_refusal_advises_is_read(tmp_path):
     for text, taps in (("0.5", [[0.5]]), ("0 5", [[0, 5]]), ("1 0 -1", [[1, 0, -1]]), ("1\n0\n-1", [[1], [0], [-1]])):
         np.testing.assert_array_equal(parse_matrix(text), taps)
