@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.worker import WorkerDiedError, Workers, channels, send
-from imgtool.errors import ImageError
+from imgtool.errors import ImageError, ImgtoolError
 from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         image = read(data, max_pixels=request["max_pixels"], remarks=remarks, **request["settings"])
         told = [asdict(each) for each in remarks]
         return {"shape": image.shape, "dtype": image.dtype.name, "remarks": told}, image.data.cast("B")
-    except ImageError as error:
+    except ImgtoolError as error:  # of a missing extra, too
         return {"error": str(error), "hint": error.hint, "parameters": error.parameters}, b""
     except MemoryError:
         return {"memory": True}, b""

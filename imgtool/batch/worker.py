@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PIPE_BYTES = 1 << 20  # bytes that may be on their way back, so that a worker need not wait until all are taken
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}  # of each library, in a process among others
-TYPES = ("uint8", "uint16", "float32", "float64")
+TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 
 
 class WorkerDiedError(Exception):

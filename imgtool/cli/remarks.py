@@ -61,12 +61,16 @@ class Tally:
                 found = self.details.setdefault(key, {})
                 found[each.detail] = found.get(each.detail, 0) + each.count
 
-    def tell(self, *, verbose: bool) -> None:
-        """Print one line for each kind; what is left out by rule only when `verbose`."""
+    def tell(self, *, verbose: bool, advice: bool = True) -> None:
+        """Print one line for each kind; what is left out by rule only when `verbose`.
+
+        advice: say what can be done about it, in a command that has the options for it.
+        """
         for key, count in self.counts.items():
             kind, by_rule = key
             if kind in KINDS and (verbose or not by_rule):
-                complain(self._line(KINDS[kind], key, count))
+                words = KINDS[kind] if advice else KINDS[kind]._replace(advice="")
+                complain(self._line(words, key, count))
 
     def _line(self, words: Kind, key: tuple[str, bool], count: int) -> str:
         """Return the line for one kind."""

@@ -11,6 +11,7 @@ from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.pipelines.descriptors import descriptor_of
 from imgtool.pipelines.source import Reading
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,11 +127,11 @@ def query_vector(table: FeatureTable, query: Any, read: Callable[[str], np.ndarr
         raise error.within("standard input" if path == STANDARD_INPUT else path) from None
 
 
-def read_image(path: str, reading: Reading | None = None) -> np.ndarray:
-    """Return the image at a path, `-` for standard input."""
+def read_image(path: str, reading: Reading | None = None, remarks: list[Remark] | None = None) -> np.ndarray:
+    """Return the image at a path, `-` for standard input; remarks takes what it lacks of the file."""
     from imgtool.image import read
 
-    return (reading or Reading()).decode(Input(path).read_bytes(), read, [])
+    return (reading or Reading()).decode(Input(path).read_bytes(), read, [] if remarks is None else remarks)
 
 
 def reading_of(table: FeatureTable) -> Reading:

@@ -1,5 +1,6 @@
 """F17: a decoder that dies takes its own file with it and no other."""
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from imgtool.batch import isolated
 from imgtool.batch.isolated import IsolatedReader
+from imgtool.batch.worker import TYPES
 from imgtool.errors import ImageError
 from imgtool.image import encode, probe, read
 from locations import IMGTOOL, SAMPLES
@@ -190,3 +192,16 @@ def test_F17_every_command_decodes_in_the_worker(tmp_path, deadly, gif, argument
     command = [*IMGTOOL, *arguments, "--isolate", "a.gif"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (1, b"imgtool: a.gif: the decoder died (SIGSEGV)\n")
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_every_type_that_is_read_comes_back(dtype):
+    array, stream = np.arange(12).reshape(3, 4).astype(dtype), io.BytesIO()
+    np.save(stream, array)
+    reader = IsolatedReader()
+    try:
+        found = reader.read(stream.getvalue(), max_pixels=LIMIT)
+    finally:
+        reader.close()
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == dtype

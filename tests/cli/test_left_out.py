@@ -108,7 +108,12 @@ def test_what_is_read_stands_in_feature_files_and_counts_for_search_and_resume(c
         file.write(encode(PAGES[0], "png"))
     assert execute(["features", "search", "f.npz", "--query", "same.png", "--top", "1", "--format", "jsonl"]) == 0
     assert json.loads(capfd.readouterr().out)["score"] == pytest.approx(1)
+    assert execute(["features", "search", "f.npz", "--query", "./pages.tif", "--top", "1", "--format", "jsonl"]) == 0
+    assert capfd.readouterr().err == ""  # the page was chosen
     assert execute(["hog", "pages.tif", "bands.tif", "-o", "g.npz"]) == 0
+    capfd.readouterr()
+    assert execute(["features", "search", "g.npz", "--query", "./pages.tif", "--top", "1", "--format", "jsonl"]) == 0
+    assert capfd.readouterr().err == "imgtool: 2 pages of one image were left out\n"
     assert execute(["features", "merge", "f.npz", "g.npz", "-o", "both.npz"]) == 1
 
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -162,23 +163,49 @@ def test_pictures_that_are_none_yet_are_refused_and_their_previews_named(photome
         read(camera(photometric, preview=False))
 
 
-def raw_with_jpeg(canon):
+def raw_with_jpeg(canon, orientation=1):
     """Return a camera's file whose first page is a JPEG file in the old way; Canon's is not called a preview."""
     preview = encode(PAGES[1], "jpeg", quality=95)
-    entries = {254: 0 if canon else 1, 259: 6, 273: 0, 279: len(preview)}
-    head = 8 + (8 if canon else 0)
-    directory_size = 2 + 12 * len(entries) + 4
-    entries[273] = head + directory_size
-    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(entries.items()))
+    first = {254: 0 if canon else 1, 259: 6, 273: 0, 274: orientation, 279: len(preview)}
+    second = {254: 0, 256: 24, 257: 16, 258: 16, 259: 1, 262: 1 if canon else 32803, 273: 8, 279: 768}
+    head = 16 if canon else 8
+    sizes = [2 + 12 * len(each) + 4 for each in (first, second)]
+    first[273] = head + sum(sizes)
     start = struct.pack("<2sHI", b"II", 42, head) + (b"CR\2\0" + bytes(4) if canon else b"")
-    return start + struct.pack("<H", len(entries)) + body + bytes(4) + preview
+    for entries, following in ((first, head + sizes[0]), (second, 0)):
+        body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(entries.items()))
+        start += struct.pack("<H", len(entries)) + body + struct.pack("<I", following)
+    return start + preview
 
 
-def test_previews_in_cameras_files_may_be_jpeg():
-    with pytest.raises(ImageError, match=r"color filter array.*page 1 reads the preview"):
-        read(raw_with_jpeg(canon=True))
-    for canon in (True, False):
-        assert np.abs(read(raw_with_jpeg(canon), page=1).astype(int) - PAGES[1])[:, 6:].max() <= 12
+@pytest.mark.parametrize("canon", [True, False])
+def test_previews_in_cameras_files_may_be_jpeg(canon):
+    with pytest.raises(ImageError, match=r"full picture is a color filter array.*page 1 reads the preview"):
+        read(raw_with_jpeg(canon))
+    found = probe(raw_with_jpeg(canon), page=1)
+    assert [each.kind for each in found.pages] == ["reduced version", "color filter array"]
+    assert (found.width, found.height, found.pages[0].width) == (12, 8, 12)
+    assert np.abs(read(raw_with_jpeg(canon), page=1).astype(int) - PAGES[1])[:, 6:].max() <= 12
+    turned = raw_with_jpeg(canon, orientation=6)
+    assert (probe(turned, page=1).width, read(turned, page=1).shape) == (8, (12, 8, 3))
+
+
+def test_directories_that_lead_to_garbage_or_back_are_no_pages():
+    good = tiff_pages()
+    stream = io.BytesIO(good)
+    with tifffile.TiffFile(stream) as file:
+        places = [page.offset for page in file.pages]
+    count = struct.unpack_from("<H", good, places[2])[0]
+    last = places[2] + 2 + 12 * count
+    for target in (places[0], places[1], 8, len(good) - 5, 1 << 31):
+        data = good[:last] + struct.pack("<I", target) + good[last + 4 :]
+        assert len(probe(data).pages) == 3
+    children = np.arange(100, 60_100, dtype="<u4").tobytes()  # each leads into zeros or into another
+    entry = struct.pack("<HHII", 330, 4, len(children) // 4, len(good))
+    begin = time.perf_counter()
+    data = good[: places[0] + 2 + 12 * (count - 1)] + entry + good[places[0] + 2 + 12 * count :] + children
+    assert probe(data).page == 1
+    assert time.perf_counter() - begin < 5
 
 
 def test_metadata_are_those_of_the_page():

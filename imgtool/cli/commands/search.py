@@ -12,9 +12,11 @@ from imgtool.batch.conflicts import refuse_inputs
 from imgtool.cli import options
 from imgtool.cli.images import name_of
 from imgtool.cli.messages import complain, explain
+from imgtool.cli.remarks import Tally
 from imgtool.cli.tables import Row, write_rows
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.pipelines.search import METRICS, nearest_rows, open_table, query_vector, read_image, reading_of
+from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +76,9 @@ def command(
     if query is None:
         write_rows(_pairs(table, file, threshold), format=format, columns=PAIRS)
         return
-    read = functools.cache(lambda path: read_image(path, reading_of(table)))  # standard input can be read but once
+    noted: list[Remark] = []
+    # standard input can be read but once
+    read = functools.cache(lambda path: read_image(path, reading_of(table), noted if path == query else None))
     try:
         matches = nearest_rows(table, query_vector(table, query, read), top=top, metric=metric)
     except DataError as error:
@@ -88,6 +92,9 @@ def command(
         for rank, match in enumerate(matches, 1)
     )
     write_rows(rows, format=format, columns=COLUMNS)
+    tally = Tally()
+    tally.add(noted)
+    tally.tell(verbose=False, advice=False)
 
 
 def _pairs(table: FeatureTable, file: str, threshold: float) -> Iterator[Row]:

@@ -44,7 +44,7 @@ _UNREAD = {
     "ICO": rb"\x00\x00[\x01\x02]\x00[^\x00]\x00",
     "PDF": rb"[\s\S]{0,1000}?%PDF-",
     "EPS": rb"%!PS|\xc5\xd0\xd3\xc6",
-    "SVG": rb"(?:\xef\xbb\xbf)?\s*<(?:svg|[?!][\s\S]{0,2000}?<svg)",
+    "SVG": rb"(?:\xef\xbb\xbf)?\s*<(?:svg|!DOCTYPE svg|(?:\?xml|!--)[\s\S]{0,2000}?<svg)",
     "OpenEXR": rb"\x76\x2f\x31\x01",
     "Radiance HDR": rb"#\?R(?:ADIANCE|GBE)",
     "JPEG XR": rb"II\xbc[\x00\x01]",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -29,7 +28,7 @@ from imgtool.image.codecs.photometry import (
 )
 from imgtool.image.codecs.pillow import open_image, to_array
 from imgtool.image.codecs.tiff_codecs import is_image
-from imgtool.image.codecs.tiff_pages import LINEAR_RAW, RAW, REDUCED, Directory, directories
+from imgtool.image.codecs.tiff_pages import FILTER_ARRAY, RAW, REDUCED, Directory, directories
 from imgtool.image.codecs.tiff_samples import sample_type, samples
 from imgtool.image.ifd import Content, DamagedError, FileContent, directory, layout_of, numbers, value
 
@@ -48,7 +47,6 @@ _KEPT = {
     42112: ("GDAL's metadata", "nodata"), 42113: ("GDAL's nodata value", "nodata"), 33723: ("IPTC", ""),
 }  # fmt: skip
 _OLD_JPEG = 6
-_CANON_RAW = b"CR"  # after the header of CR2, whose first page is a preview that is not called one
 _FLOAT = 3
 
 # tifffile reports what is odd in a file to the log; what matters comes as an error, in one line.
@@ -60,9 +58,11 @@ def header(data: bytes, page: int | None = None) -> Header:
     with _open(data) as file:
         found = directories(data)
         number = _number(page, found, data)
-        pages = tuple(_described(each, len(found)) for each in found)
-        if picture := _embedded_jpeg(data, found[number - 1 : number]):
-            return replace(jpeg.header(picture), format="tiff", page=number, pages=pages)
+        pages = tuple(_described(data, each, len(found)) for each in found)
+        if found and (picture := _embedded_jpeg(data, found[number - 1])):
+            _, width, height = pages[number - 1]
+            inside = jpeg.header(picture)
+            return replace(inside, format="tiff", height=height, width=width, page=number, pages=pages)
         shown = _page(file, number, found)
         orientation = _orientation(shown)
         height, width = displayed_size(orientation, shown.imagelength, shown.imagewidth)
@@ -74,9 +74,13 @@ def header(data: bytes, page: int | None = None) -> Header:
         return Header("tiff", height, width, channels, dtype, orientation, profile, number, pages, bands)
 
 
-def _described(directory: Directory, count: int) -> Page:
+def _described(data: bytes, page: Directory, count: int) -> Page:
     """Return what a page is; a single one is an image."""
-    return Page("image" if count == 1 and directory.kind == "page" else directory.kind, *directory.size)
+    width, height = page.size
+    if picture := _embedded_jpeg(data, page):
+        inside = jpeg.quick_header(picture)
+        height, width = displayed_size(page.orientation, inside.height, inside.width)
+    return Page("image" if count == 1 and page.kind == "page" else page.kind, width, height)
 
 
 def _number(page: int | None, found: list[Directory], data: Content) -> int:
@@ -91,25 +95,23 @@ def _number(page: int | None, found: list[Directory], data: Content) -> int:
         return page
     kinds = [each.kind for each in found]
     number = next((number for number, kind in enumerate(kinds, 1) if kind != REDUCED), 1)
-    is_canon = data[8:10] == _CANON_RAW
-    if not kinds or not (is_canon or kinds[number - 1] in RAW):
+    if not kinds or kinds[number - 1] not in RAW:
         return number
-    what = "linear raw samples" if not is_canon and kinds[number - 1] == LINEAR_RAW else "a color filter array"
+    what = "a color filter array" if kinds[number - 1] == FILTER_ARRAY else kinds[number - 1]
     text = f"its full picture is {what}, which imgtool does not read"
     previews = [k for k, kind in enumerate(kinds, 1) if kind not in RAW]
     if not previews:
         raise ImageError(text)
-    largest = max(previews, key=lambda k: math.prod(found[k - 1].size))
+    sizes = {k: _described(bytes(data[:]), found[k - 1], len(found)) for k in previews}
+    largest = max(previews, key=lambda k: sizes[k].width * sizes[k].height)
     raise ImageError(f"{text}; page {largest} reads the preview", parameters=("page",))
 
 
-def _embedded_jpeg(data: bytes, page: list[Directory]) -> bytes | None:
-    """Return the JPEG file that a page of a camera's raw file is, None for other pages."""
-    for each in page:
-        begin, size = each.old_jpeg or (0, 0)
-        camera = data[8:10] == _CANON_RAW or each.kind == REDUCED
-        if camera and size and data[begin : begin + 2] == b"\xff\xd8":
-            return data[begin : begin + size]
+def _embedded_jpeg(data: bytes, page: Directory) -> bytes | None:
+    """Return the JPEG file that a preview in a camera's raw file is, None for other pages."""
+    begin, size = page.old_jpeg or (0, 0)
+    if page.kind == REDUCED and size and data[begin : begin + 2] == b"\xff\xd8":
+        return data[begin : begin + size]
     return None
 
 
@@ -163,8 +165,8 @@ def decode(data: bytes, *, allow_truncated: bool, page: int = 1, every_band: boo
     """Return a page's pixels; every_band: with all samples, in the order of the file."""
     with _open(data) as file:
         found = directories(data)
-        if picture := _embedded_jpeg(data, found[page - 1 : page]):
-            return jpeg.decode(picture, allow_truncated=allow_truncated)
+        if found and (picture := _embedded_jpeg(data, found[page - 1])):
+            return upright(jpeg.decode(picture, allow_truncated=allow_truncated), found[page - 1].orientation)
         shown = _page(file, page, found)
         if int(shown.compression) == _OLD_JPEG:
             require_supported(page == 1, "old-style JPEG-compressed TIFF of a further page")

@@ -7,7 +7,7 @@ Adobe, "Digital Negative (DNG) Specification" (color filter arrays).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imgtool.errors import ImageError
 from imgtool.image.ifd import Content
@@ -15,14 +15,17 @@ from imgtool.image.ifd import Content
 REDUCED, MASK, FILTER_ARRAY, LINEAR_RAW = "reduced version", "mask", "color filter array", "linear raw samples"
 RAW = (FILTER_ARRAY, LINEAR_RAW)  # what is no picture yet
 _MOST_PAGES = 1 << 20
+_MOST_ENTRIES = 1 << 22  # of all directories: what comes after is not looked at
 _MOST_VALUES = 1 << 16  # of a tag
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # of the tags that are looked at
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES = 256, 257, 258, 262, 277
 _NEW_SUBFILE, _OLD_SUBFILE, _CHILDREN = 254, 255, 330
 _COMPRESSION, _STRIPS, _STRIP_BYTES, _JPEG, _JPEG_BYTES = 259, 273, 279, 513, 514
+_ORIENTATION, _TILES = 274, 324
 _KEPT = {
     _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _NEW_SUBFILE, _OLD_SUBFILE, _CHILDREN,
-    _COMPRESSION, _STRIPS, _STRIP_BYTES, _JPEG, _JPEG_BYTES,
+    _COMPRESSION, _STRIPS, _STRIP_BYTES, _JPEG, _JPEG_BYTES, _ORIENTATION,
+    _TILES,
 }  # fmt: skip
 _OLD_JPEG = 6
 _RAW_PHOTOMETRIC = {32803: FILTER_ARRAY, 34892: LINEAR_RAW}
@@ -34,6 +37,7 @@ class Directory:
 
     offset: int
     tags: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    role: str = ""  # of a page that does not say itself what it is
 
     def value(self, tag: int, default: int = 0) -> int:
         """Return a tag's first value."""
@@ -42,6 +46,8 @@ class Directory:
     @property
     def kind(self) -> str:
         """What the page is."""
+        if self.role:
+            return self.role
         bits, old = self.value(_NEW_SUBFILE), self.value(_OLD_SUBFILE)
         if bits & 1 or old == 2:
             return REDUCED
@@ -53,6 +59,16 @@ class Directory:
         if self.value(_COMPRESSION) != _OLD_JPEG:
             return None
         return self.value(_JPEG) or self.value(_STRIPS), self.value(_JPEG_BYTES) or self.value(_STRIP_BYTES)
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether it says where pixels are, and how many, as a page does."""
+        return (min(self.size) > 0 and bool(self.tags.keys() & {_STRIPS, _TILES})) or self.old_jpeg is not None
+
+    @property
+    def orientation(self) -> int:
+        """How the page lies, 1 to 8."""
+        return self.value(_ORIENTATION, 1) if 1 <= self.value(_ORIENTATION, 1) <= 8 else 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -79,8 +95,11 @@ def directories(content: Content) -> list[Directory]:
             page, following = reader.directory(offset)
         except struct.error:
             continue
-        found.append(page)
+        if page.has_pixels or not found:
+            found.append(page)
         waiting += [following, *reversed(page.tags.get(_CHILDREN, ()))]  # the last of which is taken first
+    if reader.is_canon and len(found) > 1:  # previews, then the sensor's samples
+        found = [replace(page, role=REDUCED) for page in found[:-1]] + [replace(found[-1], role=FILTER_ARRAY)]
     return found
 
 
@@ -92,6 +111,8 @@ class _Reader:
         head = self._at(0, 16)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "<")
         self.big = head[2:4] in (b"+\0", b"\0+")
+        self.is_canon = head[8:10] == b"CR"
+        self._left = _MOST_ENTRIES
         self._count, self._entry, self._offset = ("Q", "HHQ8s", "Q") if self.big else ("H", "HHI4s", "I")
         try:
             (self.first,) = struct.unpack_from(self.order + self._offset, head, 8 if self.big else 4)
@@ -103,6 +124,9 @@ class _Reader:
         entry = struct.Struct(self.order + self._entry)
         width = struct.calcsize(self.order + self._count)
         (count,) = struct.unpack(self.order + self._count, self._at(offset, width))
+        self._left -= min(count, _MOST_VALUES)
+        if self._left < 0:
+            raise struct.error
         body = self._at(offset + width, min(count, _MOST_VALUES) * entry.size + struct.calcsize(self._offset))
         tags = {}
         for position in range(0, min(count, _MOST_VALUES) * entry.size, entry.size):
