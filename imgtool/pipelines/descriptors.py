@@ -113,7 +113,7 @@ def descriptor_of(meta: Mapping[str, Any], folder: str = "") -> Describe:
 
     Raises KeyError, TypeError or ValueError for a meta that does not say.
     """
-    parameters = {key: value for key, value in meta["parameters"].items() if key not in ("page", "bands")}
+    parameters = {key: value for key, value in dict(meta["parameters"]).items() if key not in ("page", "bands")}
     size, background = parameters.pop("resize", None), parameters.pop("background", BACKGROUND)
     describe = descriptor(meta["descriptor"], parameters, folder)
     width_height = None if size is None else parse_size("resize", str(size))

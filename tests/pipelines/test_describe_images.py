@@ -180,7 +180,7 @@ def test_watch_sees_every_outcome(folder):
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("hug", {}, "no descriptor 'hug'; there are hog, gist"),
+        ("hug", {}, "no descriptor 'hug'; did you mean hog"),
         ("hog", {"size": 3}, "size is no parameter of hog, which takes variant, orientations, cell"),
         ("hog", {"variant": "uoctti", "signed": True}, "signed does not go with variant uoctti, which takes orient"),
         ("hog", {"variant": "x"}, "no variant 'x'"),
