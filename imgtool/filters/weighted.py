@@ -89,7 +89,8 @@ def neighborhood_of_visible(
     color exceeds its alpha; others are kept from it.
     """
     top, white = white_level(alpha.dtype), white_level(color.dtype)
-    alpha = alpha.clip(0, alpha.dtype.type(top))
+    if alpha.dtype not in (np.uint8, np.uint16):
+        alpha = alpha.astype(np.float64).clip(0, top)
     products = premultiply(color, alpha)
     if not ranks:
         floating = np.float64 if color.dtype == np.float64 else np.float32

@@ -123,7 +123,7 @@ def flatten(image: ArrayLike, background: Color = WHITE) -> np.ndarray:
     >>> imgtool.flatten(np.array([[[255, 0, 0, 255], [0, 0, 0, 102], [9, 9, 9, 0]]], np.uint8)).tolist()
     [[[255, 0, 0], [153, 153, 153], [255, 255, 255]]]
     """
-    levels = parse_color(background)
+    levels = (1.0, 1.0, 1.0) if background is WHITE else parse_color(background)
     color, alpha = split_alpha(image_array(image))
     if alpha is None or is_opaque(alpha):
         return color

@@ -196,3 +196,23 @@ def test_strips_have_the_bits_of_the_whole_image(name, border, range, monkeypatc
 def test_convolve_knows_no_alpha():
     image = cut_out()
     np.testing.assert_array_equal(convolve(image, kernel("box"))[..., 3], convolve(image[..., 3], kernel("box")))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", *(f"{kind}int{size}" for kind in ("", "u") for size in (8, 16, 32, 64)), "f2", "f4", "f8"]
+)
+@pytest.mark.parametrize("channels", [2, 4])
+def test_every_type_of_image_with_alpha_is_filtered(dtype, channels):
+    rng = np.random.default_rng(0)
+    unit = rng.random((9, 8, channels)).round(1)
+    unit[..., -1] = rng.choice([0, 0.5, 1], (9, 8))
+    kind = np.dtype(dtype)
+    scaled = unit if kind.kind in "bf" else (unit * 0.99 * np.iinfo(kind).max)
+    image = scaled.astype(kind)
+    hidden = image.copy()
+    hidden[image[..., -1] == 0] = 0
+    for name in ("gaussian", "sharpen", "median", "bilateral", "sobel-x"):
+        for range in ("auto", "stretch", "raw"):
+            done = filter_image(image, name, range=range)
+            assert np.isfinite(done).all()
+            np.testing.assert_array_equal(done, filter_image(hidden, name, range=range))
