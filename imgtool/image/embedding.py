@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
+from imgtool.errors import ImageError
 from imgtool.image import marks
 from imgtool.image.exif import resolution_tags, resolved_block, tags_for_tiff
 from imgtool.image.ifd import BYTE, UNDEFINED, FileContent, Tree, Value, with_tags
@@ -147,7 +148,10 @@ def _in_tiff(data: bytes, metadata: Metadata) -> bytes:
 def add_tags(file: BinaryIO, metadata: Metadata, end: int) -> None:
     """Put tags into the first directory of a TIFF file, which moves to the end, behind the samples."""
     base = end + -end % 8
-    tail, place, pointer = with_tags(FileContent(file), _tiff_tags(metadata), base)
+    try:
+        tail, place, pointer = with_tags(FileContent(file), _tiff_tags(metadata), base)
+    except struct.error:  # offsets of 4 bytes end within 32 MB of where tifffile takes longer ones
+        raise ImageError("has more metadata than a TIFF file of this size has room for") from None
     for where, what in ((base, tail), (place, pointer)):
         file.seek(where)
         file.write(what)

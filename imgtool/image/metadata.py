@@ -16,6 +16,7 @@ from imgtool.image.exif import MAX_JPEG_BYTES as MAX_EXIF_BYTES
 from imgtool.image.exif import block_has_maker_note, sized_block
 from imgtool.image.resolution import Resolution, jfif_density
 from imgtool.image.xmp import MAX_JPEG_BYTES as MAX_XMP_BYTES
+from imgtool.image.xmp import sized_packet
 from imgtool.remarks import Remark
 
 Chunks = tuple[tuple[bytes, bytes], ...]
@@ -110,14 +111,17 @@ def held(metadata: Metadata, format: str, shape: tuple[int, ...], dtype: np.dtyp
     label = _LABELS.get(format, format.upper())
     lost = [field for field, place in PLACES.items() if format not in place.formats]
     for field in lost:
-        _leave_out(metadata, field, f"{label} has no place for it", remarks)
+        why = f"{label} has no place for it" if format != "jp2" else f"it is not written to {label}"
+        _leave_out(metadata, field, why, remarks)
     kept = without(metadata, *lost)
     for field, (why, by_rule) in _misfits(kept, format, shape, dtype).items():
         _leave_out(kept, field, why, remarks, by_rule=by_rule)
         kept = without(kept, field)
     if kept.exif and format == "tiff" and block_has_maker_note(kept.exif):
         remarks.append(Remark("metadata", 1, "EXIF's maker note: what it points to would be elsewhere"))
-    return replace(kept, exif=sized_block(kept.exif, shape[1], shape[0])) if kept.exif else kept
+    height, width = shape[:2]
+    exif = kept.exif and sized_block(kept.exif, width, height)
+    return replace(kept, exif=exif, xmp=kept.xmp and sized_packet(kept.xmp, width, height))
 
 
 def _misfits(metadata: Metadata, format: str, shape: tuple[int, ...], dtype: np.dtype) -> dict[str, tuple[str, bool]]:

@@ -12,7 +12,15 @@ from imgtool.image import marks
 MAX_JPEG_BYTES = 65535 - 2 - len(marks.XMP)  # bytes of a packet that one segment of a JPEG holds
 _ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>\s*))([1-8])(?=\s*[\"'<])")
 _THUMBNAILS = re.compile(rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>", re.DOTALL)
-_OTHER_IMAGES = (b"ns.google.com/photos/1.0/", b"hdr-gain-map/1.0/", b"HDRGainMap/1.0/")
+_SIZES = tuple(
+    re.compile(rb"((?:%s)\s*(?:=\s*[\"']|>\s*))(\d+)(?=\s*[\"'<])" % names)
+    for names in (b"exif:PixelXDimension|tiff:ImageWidth", b"exif:PixelYDimension|tiff:ImageLength")
+)
+# Names of what says where in the file other images are: containers, motion photos, depth and gain maps.
+_OTHER_IMAGES = (
+    b"photos/1.0/container", b"photos/1.0/camera", b"photos/1.0/depthmap", b"photos/1.0/image", b"photos/dd/1.0/",
+    b"hdr-gain-map/1.0/", b"HDRGainMap/1.0/",
+)  # fmt: skip
 
 
 def upright_packet(packet: bytes) -> tuple[bytes, int]:
@@ -20,6 +28,13 @@ def upright_packet(packet: bytes) -> tuple[bytes, int]:
     found = _ORIENTATION.search(packet)
     packet = _ORIENTATION.sub(rb"\g<1>1", packet)
     return _THUMBNAILS.sub(b"", packet), int(found[2]) if found else 0
+
+
+def sized_packet(packet: bytes, width: int, height: int) -> bytes:
+    """Return a packet that names this size wherever it names one."""
+    for pattern, side in zip(_SIZES, (width, height), strict=True):
+        packet = pattern.sub(rb"\g<1>%d" % side, packet)
+    return packet
 
 
 def describes_other_images(packet: bytes) -> bool:

@@ -16,7 +16,9 @@ from PIL import Image, ImageCms, PngImagePlugin, features
 
 import imgtool
 from imgtool.cli.main import execute
+from imgtool.errors import ImageError
 from imgtool.image.codecs.header import format_of_bytes
+from imgtool.image.embedding import add_tags
 from imgtool.image.metadata import PLACES, from_plain, to_plain
 from imgtool.image.resolution import Resolution
 
@@ -482,6 +484,25 @@ def test_isolated_readers_keep_the_same(suffix, options, tmp_path):
     assert seen["profile"] == PROFILE
     assert seen["tags"][MAKE] == "Cam"
     assert not seen["thumbnail"]
+
+
+def test_sizes_in_xmp_follow_the_picture(tmp_path):
+    xmp = b"<a exif:PixelXDimension=\"30\" tiff:ImageLength = '20'><exif:PixelYDimension>20</exif:PixelYDimension></a>"
+    kept = imgtool.read_metadata(command(save("JPEG", xmp=xmp), "png", "convert", "--size", "15x", tmp_path=tmp_path))
+    assert kept.xmp == xmp.replace(b"30", b"15").replace(b"20", b"10")
+
+
+def test_panoramas_keep_their_xmp_and_motion_photos_do_not():
+    spherical = b'<x xmlns:GPano="http://ns.google.com/photos/1.0/panorama/"/>'
+    motion = b'<x xmlns:Container="http://ns.google.com/photos/1.0/container/"/>'
+    assert imgtool.read_metadata(save("JPEG", xmp=spherical)).xmp == spherical
+    assert imgtool.read_metadata(save("JPEG", xmp=motion)).xmp is None
+
+
+def test_metadata_beyond_4_gigabytes_is_refused_in_a_line():
+    file = io.BytesIO(imgtool.encode(PIXELS, "tiff"))
+    with pytest.raises(ImageError, match="has more metadata than a TIFF file of this size has room for"):
+        add_tags(file, imgtool.Metadata(profile=PROFILE), 2**32 - 100)
 
 
 @given(METADATA)
