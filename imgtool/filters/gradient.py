@@ -15,16 +15,22 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import gradient_arrays, image_array
 from imgtool.filters.convolve import convolve
-from imgtool.filters.kernels import gaussian, kernel
+from imgtool.filters.kernels import gaussian, kernel, normalize_taps
 from imgtool.filters.weighted import noise_level
 from imgtool.names import unknown_name
 
 OPERATORS = ("sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian")
 CHANNELS = ("max", "mean", "each")
+NORMALIZE = ("none", "abs")
 
 
 def gradient(
-    image: ArrayLike, *, operator: str = "sobel", border: str = "reflect", sigma: float | None = None
+    image: ArrayLike,
+    *,
+    operator: str = "sobel",
+    border: str = "reflect",
+    sigma: float | None = None,
+    normalize: str = "none",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the derivatives of an image to the right and downwards.
 
@@ -39,6 +45,9 @@ def gradient(
     sigma : float, optional
         In pixels. For `gaussian`, sigma of the derivative of a Gaussian (default 1); for the other operators, sigma of
         a Gaussian that smooths the image first (0 or None: no smoothing).
+    normalize : {"none", "abs"}
+        "abs" divides each kernel by the sum of its absolute taps: derivatives of an image in 0..1 then lie in
+        -0.5..0.5, and magnitudes in 0..1.
 
     Returns
     -------
@@ -70,19 +79,25 @@ def gradient(
     array = image_array(image)
     if sigma and operator != "gaussian":
         array = convolve(array, gaussian(sigma), border=border)
-    gx, gy = (convolve(array, taps, border=border) for taps in operator_kernels(operator, sigma))
+    gx, gy = (convolve(array, taps, border=border) for taps in operator_kernels(operator, sigma, normalize))
     return gx, gy
 
 
-def operator_kernels(operator: str, sigma: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+def operator_kernels(
+    operator: str, sigma: float | None = None, normalize: str = "none"
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the two kernels that an operator's gx and gy are convolutions with. sigma: of `gaussian`."""
     if operator not in OPERATORS:
         raise unknown_name("operator", operator, OPERATORS)
+    if normalize not in NORMALIZE:
+        raise unknown_name("normalize", normalize, NORMALIZE)
     if operator == "roberts":
         southeast, northeast = kernel("roberts-se"), kernel("roberts-ne")
-        return np.sqrt(0.5) * (southeast + northeast), np.sqrt(0.5) * (southeast - northeast)
-    own = {"sigma": sigma} if operator == "gaussian" and sigma is not None else {}
-    return kernel(f"{operator}-x", **own), kernel(f"{operator}-y", **own)
+        across, down = np.sqrt(0.5) * (southeast + northeast), np.sqrt(0.5) * (southeast - northeast)
+    else:
+        own = {"sigma": sigma} if operator == "gaussian" and sigma is not None else {}
+        across, down = kernel(f"{operator}-x", **own), kernel(f"{operator}-y", **own)
+    return normalize_taps(across, normalize), normalize_taps(down, normalize)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -93,6 +108,7 @@ def color_gradient(
     operator: str = "sobel",
     border: str = "reflect",
     sigma: float | None = None,
+    normalize: str = "none",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (gx, gy) of an image in color: see `gradient`.
 
@@ -103,7 +119,7 @@ def color_gradient(
         raise unknown_name("channel", channel, CHANNELS)
     if channel == "mean" and image.ndim == 3:
         image = image.mean(axis=2, dtype=np.float32 if image.dtype == np.float32 else np.float64)
-    gx, gy = gradient(image, operator=operator, border=border, sigma=sigma)
+    gx, gy = gradient(image, operator=operator, border=border, sigma=sigma, normalize=normalize)
     return strongest_channel(gx, gy) if channel == "max" else (gx, gy)
 
 
@@ -177,12 +193,13 @@ def phase(gx: ArrayLike, gy: ArrayLike, *, floor: float = 0.0) -> np.ndarray:
     return angles
 
 
-def noise_floor(operator: str, sigma: float | None, peak: float, dtype: np.dtype) -> float:
+def noise_floor(operator: str, sigma: float | None, peak: float, dtype: np.dtype, normalize: str = "none") -> float:
     """Return below which length a gradient is rounding noise: 8 eps x sum of absolute taps x largest pixel.
 
     peak: the largest magnitude of a pixel of the image; dtype: in which the gradient was computed.
     """
-    return noise_level(max(float(np.abs(taps).sum()) for taps in operator_kernels(operator, sigma)), peak, dtype)
+    kernels = operator_kernels(operator, sigma, normalize)
+    return noise_level(max(float(np.abs(taps).sum()) for taps in kernels), peak, dtype)
 
 
 def strongest_channel(gx: np.ndarray, gy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,6 +28,7 @@ def gradient_images(
     sigma: float | None = None,
     border: str = "reflect",
     channel: str = "max",
+    normalize: str = "none",
     degrees: bool = False,
     range: str = "auto",
     depth: str = "keep",
@@ -47,7 +48,7 @@ def gradient_images(
     if show == "picture" and (raw or channel == "each"):
         text = "show picture is 8-bit color of one gradient; it has no raw numbers or channels"
         raise ParameterError(text, parameters=("show",))
-    compute = gradient_filter(operator, show, sigma, border, channel, degrees, range, depth)
+    compute = gradient_filter(operator, show, sigma, border, channel, degrees, range, depth, normalize)
     raw, by_rule = raw or depth == "float", range == "auto" and depth == "keep"
     return write_pictures(
         source, compute, Writing(**writing), what=show, same_meaning=False, raw=raw, clips_by_rule=by_rule, jobs=jobs,
@@ -64,6 +65,7 @@ def gradient_filter(
     degrees: bool,
     range: str,
     depth: str,
+    normalize: str = "none",
 ) -> StripFilter:
     """Return the function from an image to the pixels that show its gradient."""
     import numpy as np
@@ -75,7 +77,7 @@ def gradient_filter(
     from imgtool.image.pixels import extremes_of
     from imgtool.pipelines.image_filter import survey
 
-    kernels = operator_kernels(operator, sigma)
+    kernels = operator_kernels(operator, sigma, normalize)
     smooths = bool(sigma) and operator != "gaussian"
     one_pass = show == "magnitude" and not smooths and depth in ("keep", "8") and range not in ("stretch", "raw")
     shows_small = show in ("phase", "picture") or range == "stretch"  # where noise would be seen
@@ -84,8 +86,8 @@ def gradient_filter(
         color = flatten(image)
         if one_pass and color.ndim == 2 and color.dtype == np.uint8:
             return magnitude_by(color, *kernels, border=border, dtype=np.float32)
-        gx, gy = color_gradient(color, channel, operator=operator, border=border, sigma=sigma)
-        floor = noise_floor(operator, sigma, peak, gx.dtype)
+        gx, gy = color_gradient(color, channel, operator=operator, border=border, sigma=sigma, normalize=normalize)
+        floor = noise_floor(operator, sigma, peak, gx.dtype, normalize)
         if show in ("x", "y"):
             return without_noise(gx if show == "x" else gy, floor)
         if show == "phase":

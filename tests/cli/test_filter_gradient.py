@@ -285,3 +285,12 @@ def test_windows_that_are_none_are_one_line(options, tmp_path, capsys):
     name = "rank" if "--rank" in options else "median"
     assert execute(["filter", "--kernel", name, *options, where, "-o", str(tmp_path / "out.png")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_normalized_magnitudes_reach_the_file(tmp_path):
+    image = random_image(20, 30).astype(np.float64) / 255
+    np.save(tmp_path / "in.npy", image)
+    out = str(tmp_path / "out.npy")
+    command = ["gradient", "--normalize", "abs", "--range", "raw", str(tmp_path / "in.npy"), "-o", out]
+    assert execute(command) == 0
+    np.testing.assert_array_equal(np.load(out), magnitude(*color_gradient(image, normalize="abs")))

@@ -16,6 +16,7 @@ from imgtool.filters.gradient import (
     color_gradient,
     gradient,
     magnitude,
+    operator_kernels,
     phase,
     strongest_channel,
 )
@@ -173,3 +174,21 @@ def test_unknown_names_are_refused_with_the_known_ones():
 
 def test_the_command_offers_what_there_is():
     assert (command.OPERATORS, command.CHANNELS) == (OPERATORS, CHANNELS)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_normalized_magnitudes_of_an_image_in_0_to_1_lie_there_too(operator, seed):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 2, (9, 9)).astype(np.float64)  # black and white: as large as derivatives become
+    gx, gy = gradient(image, operator=operator, normalize="abs")
+    assert max(np.abs(gx).max(), np.abs(gy).max()) <= 0.5 + 1e-12
+    assert magnitude(gx, gy).max() <= 1
+    plain = gradient(image, operator=operator)
+    for found, raw, taps in zip((gx, gy), plain, operator_kernels(operator), strict=True):
+        np.testing.assert_allclose(found * np.abs(taps).sum(), raw, atol=1e-12)
+
+
+def test_only_none_and_abs_normalize_a_gradient():
+    with pytest.raises(ParameterError, match="there are none, abs"):
+        gradient(np.zeros((5, 5)), normalize="sum")

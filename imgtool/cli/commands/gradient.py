@@ -50,6 +50,8 @@ SHOWN = ("x", "y", "magnitude", "phase", "picture")
     metavar="NAME",
     help="Color: max, the channel of largest magnitude at each pixel; mean; or each alone.  [max]",
 )
+@click.option("--normalize", type=click.Choice(["none", "abs"]), default="none", metavar="NAME",
+              help="none, or abs: an image in 0..1 has magnitudes in 0..1.  [none]")  # fmt: skip
 @click.option("--degrees", is_flag=True, help="Phase in degrees (with --range raw).")
 @options.value_range
 @options.depth
@@ -63,6 +65,7 @@ def command(
     sigma: float | None,
     border: str,
     channel: str,
+    normalize: str,
     degrees: bool,
     value_range: str,
     depth: str,
@@ -75,4 +78,5 @@ def command(
 
     settings = {"operator": operator, "show": show, "sigma": sigma, "border": border, "channel": channel,
                 "range": value_range}  # fmt: skip
+    settings |= {"normalize": normalize} if normalize != "none" else {}
     pictures.write(images, gradient_images, record=settings, degrees=degrees, depth=depth, **settings)
