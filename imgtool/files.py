@@ -8,8 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from io import BufferedReader
 
+PIPE_SECONDS = 1.0  # for somebody to begin writing to a pipe
 TEXT_BYTES = 16_000_000  # of a text that people write: a list of files, a card, a table of names
 
 
@@ -43,6 +45,35 @@ def read_regular(path: str | os.PathLike[str], limit: int | None = None) -> byte
             what = "this machine's memory" if limit is None else f"{most} bytes"
             raise OSError(errno.EFBIG, f"holds {size} bytes, more than {what}", os.fspath(path))
         return file.read() if limit is None else file.read(limit)
+
+
+def read_text_file(path: str | os.PathLike[str], limit: int = TEXT_BYTES) -> bytes:
+    """Return what a regular file holds, or what comes through a pipe that somebody writes to, as from bash's <(...)."""
+    try:
+        if not stat.S_ISFIFO(os.stat(path).st_mode):
+            return read_regular(path, limit)
+    except (OSError, ValueError):
+        return read_regular(path, limit)  # which says why it cannot be read
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        first = _first_bytes(file.fileno(), path)
+        os.set_blocking(file.fileno(), True)
+        content = first + file.read(limit + 1 - len(first))
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"holds more than {limit} bytes", os.fspath(path))
+    return content
+
+
+def _first_bytes(pipe: int, path: str | os.PathLike[str]) -> bytes:
+    """Return what is there already, perhaps nothing. Raises OSError where nobody opens a pipe for writing."""
+    end = time.monotonic() + PIPE_SECONDS
+    while time.monotonic() < end:
+        try:
+            if found := os.read(pipe, 1):
+                return found
+        except BlockingIOError:  # somebody has, and has not written yet
+            return b""
+        time.sleep(PIPE_SECONDS / 100)
+    raise OSError(errno.EPIPE, "is a pipe that nobody writes to", os.fspath(path))
 
 
 def memory_bytes() -> int:

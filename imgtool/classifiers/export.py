@@ -11,6 +11,7 @@ from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import model_files, open_model
 from imgtool.classifiers.storage import as_stored, check_place
 from imgtool.errors import DataError
+from imgtool.files import read_text_file
 
 MAX_NAMES_BYTES = 16_000_000
 
@@ -53,9 +54,7 @@ def export_model(
 def read_names(path: Path) -> dict[str, str]:
     """Return what a file of lines `identifier name` says."""
     try:
-        if path.stat().st_size > MAX_NAMES_BYTES:
-            raise DataError(f"{path}: is larger than {MAX_NAMES_BYTES} bytes")
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text_file(path, MAX_NAMES_BYTES).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "is not UTF-8 text"
         raise DataError(f"{path}: {reason}") from None

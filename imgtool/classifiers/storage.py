@@ -26,6 +26,7 @@ from imgtool.batch.outputs import folder_of_its_own, output_errors, write_file
 from imgtool.batch.temporaries import sweep, temporary
 from imgtool.classifiers import fields
 from imgtool.errors import DataError, OutputError
+from imgtool.files import TEXT_BYTES, open_regular, read_regular
 
 FORMAT = 2
 DESCRIPTION, CARD, METRICS = "model.json", "CARD.md", "metrics.jsonl"
@@ -147,7 +148,7 @@ def _is_own(path: Path) -> bool:
 
 def _remove_others(folder: Path, weights: str, digest: str) -> None:
     """Remove what belongs to the model that was replaced: weights that are named no more, a card of other weights."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, DataError):
         for path in folder.iterdir():
             if _WEIGHTS.fullmatch(path.name) and path.name != weights:
                 path.unlink()
@@ -156,14 +157,22 @@ def _remove_others(folder: Path, weights: str, digest: str) -> None:
 
 
 def card_of(folder: Path, weights_hash: str) -> str | None:
-    """Return a model's card; None if there is none, or if it describes other weights."""
+    """Return a model's card; None if there is none, or if it describes other weights.
+
+    Raises DataError for a card that is a link, which could show any file, or no text.
+    """
     path = folder / CARD
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_DESCRIPTION_BYTES:
-            return None
-        text = path.read_text("utf-8", "replace")
-    except OSError:
+    if not os.path.lexists(path):
         return None
+    with _naming(folder):
+        if path.is_symlink():
+            raise DataError(f"{CARD} is a link, and is not followed")
+        try:
+            text = read_regular(path, TEXT_BYTES).decode()
+        except OSError as error:
+            raise DataError(f"{CARD} {(error.strerror or str(error)).lower()}") from None
+        except UnicodeDecodeError:
+            raise DataError(f"{CARD} is not UTF-8 text") from None
     return text if weights_hash in text else None
 
 
@@ -176,9 +185,10 @@ def load_model(folder: Path, *, verify: bool = False) -> ModelData:
     path = folder / description["weights"]["file"]
     with _naming(folder):
         size, is_small = _size_of(path), _size_of(path) <= MAX_HASHED_BYTES
-        if verify and not is_small:
+        stored = _read(path, description["weights"]["sha256"]) if is_small else _map_arrays(path)
+        if verify and not is_small:  # now that the header fits the file's size
             _require_hash(path, description["weights"]["sha256"])
-        arrays = _dequantize(_read(path, description["weights"]["sha256"]) if is_small else _map_arrays(path))
+        arrays = _dequantize(stored)
         if verify or is_small:
             _require_finite(arrays)
     return ModelData(
@@ -201,7 +211,7 @@ def load_description(folder: Path) -> dict[str, Any]:
         if _size_of(path) > MAX_DESCRIPTION_BYTES:
             raise DataError(f"{DESCRIPTION} is larger than {MAX_DESCRIPTION_BYTES} bytes")
         try:
-            description = json.loads(path.read_bytes())
+            description = json.loads(read_regular(path, MAX_DESCRIPTION_BYTES))
         except (ValueError, RecursionError):
             raise DataError(f"{DESCRIPTION} is not JSON") from None
         if not isinstance(description, dict) or description.get("format") != FORMAT:
@@ -233,9 +243,13 @@ def _naming(folder: Path) -> Iterator[None]:
 
 def _size_of(path: Path) -> int:
     """Return the size of a regular file."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise DataError(f"is no model: {path.name} is missing")
-    return path.stat().st_size
+    try:
+        with open_regular(path) as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise DataError(f"{path.name} {(error.strerror or str(error)).lower()}") from None
 
 
 def _require_hash(path: Path, digest: str, data: bytes | None = None) -> None:
@@ -243,7 +257,7 @@ def _require_hash(path: Path, digest: str, data: bytes | None = None) -> None:
     if data is not None:
         found = hashlib.sha256(data).hexdigest()
     else:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
         raise DataError(f"{path.name} is not the file that {DESCRIPTION} describes (its hash differs)")
@@ -254,7 +268,7 @@ def _read(path: Path, digest: str) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = path.read_bytes()
+    data = read_regular(path, MAX_HASHED_BYTES)
     _require_hash(path, digest, data)
     try:
         arrays: dict[str, np.ndarray] = load(data)
@@ -270,7 +284,7 @@ def _map_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with safe_open(path, "numpy") as checked:  # checks the header against the file's size
             names = list(checked.keys())
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
     except (SafetensorError, ValueError) as error:

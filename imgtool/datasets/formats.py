@@ -26,6 +26,7 @@ from imgtool.datasets.lists import SUFFIXES as LISTS
 from imgtool.datasets.lists import read_list
 from imgtool.datasets.refusals import refuse_file, refuse_folder
 from imgtool.errors import DataError
+from imgtool.files import open_regular
 from imgtool.remarks import Remark
 
 SHOWN_NAMES = 4  # in a message
@@ -250,7 +251,7 @@ _FEATURE_HEADERS = (b"path,label,0", b"path;label;0", b"path\tlabel\t0")
 
 def _is_feature_table(path: Path) -> bool:
     """Tell a feature file in CSV, with its columns path,label,0,1,..., from a list of path,label."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.readline(4096).removeprefix(codecs.BOM_UTF8).startswith(_FEATURE_HEADERS)
 
 

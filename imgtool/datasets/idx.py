@@ -18,6 +18,7 @@ from string import ascii_lowercase, ascii_uppercase, digits
 import numpy as np
 
 from imgtool.errors import DataError
+from imgtool.files import open_regular
 
 NAME = re.compile(
     r"(?:emnist-(?P<set>[a-z]+)-)?(?P<part>train|t10k|test)-(?P<kind>images[-.]idx3|labels[-.]idx1)-ubyte(?:\.gz)?"
@@ -81,7 +82,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """Read one IDX file of bytes, of which no more is unpacked than its header declares."""
     begin, packed = 4 + 4 * dimensions, path.suffix == ".gz"
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with open_regular(path) as stored, gzip.open(stored) if packed else stored as file:
             header = file.read(begin)
             if len(header) < begin or header[:4] != bytes([0, 0, 8, dimensions]):
                 raise DataError(f"{path}: is no IDX file of bytes in {dimensions} dimensions")

@@ -19,6 +19,7 @@ import numpy as np
 
 from imgtool.batch.outputs import write_file
 from imgtool.errors import DataError
+from imgtool.files import read_regular
 from imgtool.pipelines.predict import STAGES
 
 FIRST_LINE = b"imgtool predictions 1 "
@@ -76,11 +77,13 @@ class Store:
             return decode(self._files[key]) if key in self._files else None
         path = self._path(key)
         try:
-            return decode(path.read_bytes())
+            return decode(read_regular(path))
         except FileNotFoundError:
             return None
-        except (DataError, OSError) as error:
+        except DataError as error:
             raise DataError(f"{path}: {error}") from None
+        except OSError as error:
+            raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
 
     def _path(self, key: str) -> Path:
         """Return the file for a key: the key's characters that file names allow, and its hash."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from pathlib import Path
 from tokenize import TokenError
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.lib.format import MAGIC_PREFIX
 
 from imgtool.errors import ParameterError
+from imgtool.files import open_regular, read_text_file
 from imgtool.filters.kernel_text import Matrix, read_matrix, require_kernel, require_taps
 from imgtool.text import decode_text
 
@@ -71,16 +73,19 @@ def load_matrix(path: str) -> Matrix:
 
 def _text(path: str) -> str:
     """Return what a text file holds, without reading more of it than there may be."""
-    with open(path, "rb") as file:
-        content = file.read(MAX_TEXT_BYTES + 1)
-    if len(content) > MAX_TEXT_BYTES:
-        raise ParameterError(f"is over {MAX_TEXT_BYTES >> 20} MB of text; such a kernel may be an npy file")
-    return decode_text(content)
+    try:
+        return decode_text(read_text_file(path, MAX_TEXT_BYTES))
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ParameterError(
+                f"is over {MAX_TEXT_BYTES >> 20} MB of text; such a kernel may be an npy file"
+            ) from None
+        raise
 
 
 def _array(path: str) -> np.ndarray:
     """Return what an npy file holds. Only its header is read before its shape and type are known to be good."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         if file.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
             raise ParameterError("is no npy file")
     with warnings.catch_warnings(action="ignore"):  # of odd headers

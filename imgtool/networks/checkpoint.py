@@ -21,6 +21,7 @@ import numpy as np
 
 from imgtool.batch.outputs import new_file
 from imgtool.errors import DataError
+from imgtool.files import open_regular
 
 FORMAT = 1
 MAX_HEADER_BYTES = 64_000_000
@@ -90,7 +91,7 @@ def interruption_lines() -> list[str]:
 def is_checkpoint(path: Path) -> bool:
     """Tell whether a file begins as a checkpoint does, whole or damaged: what else stands there is not ours."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(LENGTH_BYTES + len(_BEGIN))[LENGTH_BYTES:] == _BEGIN
     except OSError:
         return False
@@ -114,9 +115,7 @@ def load(path: Path, identity: Mapping[str, Any], threads: int | None = None) ->
 
 def _load(path: Path, identity: Mapping[str, Any], threads: int | None) -> Checkpoint:
     """Read header and numbers in turn, checking each before the next."""
-    if not path.is_file():
-        raise DataError("is no file")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         header = _read_header(file)
         metadata = _metadata(header)
         state = _state(metadata)

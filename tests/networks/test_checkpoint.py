@@ -242,6 +242,6 @@ def test_hostile_and_foreign_files_execute_nothing(tmp_path, monkeypatch):
 
 
 def test_what_is_no_file_is_refused(tmp_path):
-    assert refusal(tmp_path, state().identity) == "is no file"
+    assert refusal(tmp_path, state().identity) == "cannot be read: is a directory"
     os.mkfifo(tmp_path / "pipe")
-    assert refusal(tmp_path / "pipe", state().identity) == "is no file"
+    assert refusal(tmp_path / "pipe", state().identity) == "cannot be read: is not a regular file"

@@ -124,14 +124,17 @@ class ResumableFile:
                 raise OutputError("is left of a run that did not end", hint="unfinished").within(self.journal)
             if identity(self.rows) == identity(path):
                 os.unlink(self.rows)  # a run was ended after it had named the file, before it took the old name away
+            had_rows = os.path.lexists(self.rows)
             self._rows = files.enter_context(open_journal(self.rows))
             try:
                 with output_errors(self.journal):
                     self._begin(head, resume=resume)
                     self._go_on()
-            except OutputError:
+            except (OutputError, DataError):
                 if not is_left:
                     self._remove()
+                elif not had_rows:
+                    os.unlink(self.rows)
                 raise
             self._files = files.pop_all()
         _open_files.add(self)
