@@ -8,6 +8,7 @@ the path adds it (`within`). How an option is spelled, and what can be done abou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -20,6 +21,27 @@ EXTRAS = {
     "parquet": ("pyarrow>=16",),
     "heif": ("pillow-heif>=1.0",),
 }
+
+
+# What libraries say where memory is short, in errors of many types.
+_OUT_OF_MEMORY = re.compile(
+    "failed to map segment|cannot allocate memory|can't allocate memory|unable to allocate|failed to allocate"
+    "|insufficient memory|out of memory|bad_alloc|can't start new thread|cannot create shared object descriptor",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error, or one that it came of, means that memory is short, whatever its type."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        text = found.strerror if isinstance(found, OSError) and found.strerror else str(found)
+        if isinstance(found, MemoryError) or _OUT_OF_MEMORY.search(text):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 class ImgtoolError(Exception):
@@ -87,6 +109,15 @@ class MissingExtraError(ImgtoolError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.extra, self.purpose), self.__dict__
+
+
+def failed_import(extra: str, purpose: str, error: ImportError) -> Exception:
+    """Return the error for an extra's package that was not imported: MissingExtraError only where it is not there."""
+    if is_out_of_memory(error):
+        return MemoryError()
+    if isinstance(error, ModuleNotFoundError):
+        return MissingExtraError(extra, purpose)
+    return ImgtoolError(f"{purpose} needs a package that cannot be loaded: {' '.join(str(error).split())}")
 
 
 class DeviceError(ImgtoolError):

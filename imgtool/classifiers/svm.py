@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from imgtool.errors import DataError, MissingExtraError
+from imgtool.errors import DataError, failed_import
 from imgtool.events import Events, Progress
 
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
@@ -132,8 +132,8 @@ def _fit_once(
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import LinearSVC
-    except ImportError:
-        raise MissingExtraError("classic", "fitting a support vector machine") from None
+    except ImportError as error:
+        raise failed_import("classic", "fitting a support vector machine", error) from None
     machine = LinearSVC(C=cost, dual="auto", tol=1e-2, max_iter=1000, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a little short of the optimum is as good on other images

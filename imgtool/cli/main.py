@@ -7,6 +7,7 @@ pipe ends the process as SIGPIPE does.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import importlib
 import os
@@ -19,9 +20,10 @@ from typing import NoReturn
 import click
 
 import imgtool
+from imgtool.cli import memory
 from imgtool.cli.command import Group
 from imgtool.cli.messages import ADVICE, complain, explain, one_line
-from imgtool.errors import ImgtoolError
+from imgtool.errors import ImgtoolError, is_out_of_memory
 
 # Name -> what `imgtool --help` says of it; the command itself is `command` in imgtool/cli/commands/NAME.py. The
 # lines stand here so that help imports no command; a test holds that each equals its command's own first line.
@@ -130,25 +132,30 @@ def run() -> NoReturn:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    memory.watch(tidy_up)
     try:
         if instruction := os.environ.get("_IMGTOOL_COMPLETE"):
             leave(complete(instruction))
         leave(execute(sys.argv[1:]))
     except BrokenPipeError:
         die_of_closed_pipe()
-    except MemoryError:
-        complain("not enough memory; try smaller images or fewer --jobs")
-        leave(1)
-    except OSError as error:
+    except Exception as error:
+        end_of(error)
+
+
+def end_of(error: Exception) -> NoReturn:
+    """Say in one line why nothing can go on, and end."""
+    if is_out_of_memory(error):
+        memory.end(tidy_up)
+    if isinstance(error, OSError):
         closed = error.errno == errno.EBADF
         reason = "is closed" if closed else (error.strerror or str(error)).lower()
         complain(f"{error.filename or 'standard output'}: {reason}")
         abandon(1)
-    except Exception as error:  # a defect of imgtool itself: still one line, unless asked for the rest
-        if os.environ.get("IMGTOOL_TRACEBACK"):
-            raise
-        complain(f"internal error: {type(error).__name__}: {one_line(str(error))} (IMGTOOL_TRACEBACK=1 shows where)")
-        leave(1)
+    if os.environ.get("IMGTOOL_TRACEBACK"):  # a defect of imgtool itself: still one line, unless asked for the rest
+        raise error
+    complain(f"internal error: {type(error).__name__}: {one_line(str(error))} (IMGTOOL_TRACEBACK=1 shows where)")
+    leave(1)
 
 
 def complete(instruction: str) -> int:
@@ -177,7 +184,8 @@ def end_on_interrupt() -> None:
         say_what_is_left()
         abandon(130)
 
-    threading.Thread(target=wait, daemon=True).start()
+    with contextlib.suppress(RuntimeError):  # where memory is too short for a thread
+        threading.Thread(target=wait, daemon=True).start()
     signal.signal(signal.SIGINT, lambda *_: None)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from imgtool.arrays import float_array, native_array, whole_number
 from imgtool.batch.inputs import path_text
 from imgtool.batch.outputs import write_file
-from imgtool.errors import DataError, MissingExtraError, ParameterError
+from imgtool.errors import DataError, ParameterError, failed_import
 from imgtool.files import open_regular
 
 LENGTH_BYTES = 8  # the header's length, before it
@@ -227,8 +227,8 @@ def fit_mixture(
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
-    except ImportError:
-        raise MissingExtraError("classic", "fitting a codebook") from None
+    except ImportError as error:
+        raise failed_import("classic", "fitting a codebook", error) from None
     largest = float(data.var(axis=0).max())
     mixture = GaussianMixture(
         components,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from imgtool.batch.inputs import Input
 from imgtool.batch.pool import ordered_map
-from imgtool.errors import ImgtoolError, ParameterError
+from imgtool.errors import ImgtoolError, ParameterError, is_out_of_memory
 from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.source import Source
 from imgtool.remarks import Remark
@@ -54,7 +54,9 @@ def attempt(function: Callable[[int, list[Remark]], Value], index: int, source: 
         return Outcome(index, source, function(index, remarks), None, tuple(remarks))
     except (ParameterError, BrokenPipeError):
         raise
-    except MemoryError:
-        return Outcome(index, source, error=ImgtoolError("needs more memory than there is"))
-    except (ImgtoolError, OSError) as error:
-        return Outcome(index, source, error=error)
+    except Exception as error:
+        if is_out_of_memory(error):
+            return Outcome(index, source, error=ImgtoolError("needs more memory than there is"))
+        if isinstance(error, ImgtoolError | OSError):
+            return Outcome(index, source, error=error)
+        raise

@@ -1,76 +1,22 @@
 """Every command with closed streams: what needs none of them is done, the rest is one line."""
 
-import subprocess
 import sys
 
-import numpy as np
 import pytest
+from every_command import PRINTING, STORING, prepare, run
 
 from imgtool.cli.main import COMMANDS
-from imgtool.image import encode
-from locations import IMGTOOL
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
 
 CLOSED = {"input": "<&-", "output": ">&-", "error": "2>&-", "all": "<&- >&- 2>&-"}
 ENOUGH = {"train", "fisher", "features", "models"}  # tried with all streams closed at once, as they take long
-MODEL = "lenet@mnist"
-# What each command prints results with, and what leaves them in a file; None where there is none.
-PRINTING = {
-    "filter": ["--kernel", "box", "a.png"],
-    "gradient": ["a.png"],
-    "convert": ["a.png", "--to", "bmp"],
-    "info": ["a.png"],
-    "hog": ["a.png"],
-    "gist": ["a.png"],
-    "sift": ["a.png"],
-    "fisher": ["a.png"],
-    "features": ["info", "rows.npz"],
-    "classify": ["--model", MODEL, "a.png"],
-    "train": ["--settings", "--model", "lenet"],
-    "evaluate": ["data", "--model", "svm", "--model", "svm2"],
-    "compare": ["data", "--model", "hog-svm", "--model", "gist-svm"],
-    "models": ["list"],
-    "doctor": [],
-}
-STORING = {
-    "filter": ["--kernel", "box", "a.png", "-o", "new.png"],
-    "gradient": ["a.png", "-o", "new.png"],
-    "convert": ["a.png", "-o", "new.bmp"],
-    "hog": ["a.png", "-o", "new.npz"],
-    "gist": ["a.png", "-o", "new.csv"],
-    "sift": ["a.png", "-o", "new.npz"],
-    "fisher": ["a.png", "-o", "new.jsonl"],
-    "features": ["convert", "rows.npz", "-o", "new.npy"],
-    "train": ["data", "-q", "--model", "hog-svm", "-o", "new"],
-    "models": ["export", MODEL, "-q", "-o", "new"],
-}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two classes of images, one image, a feature file and two models."""
-    folder = tmp_path_factory.mktemp("streams")
-    rng = np.random.default_rng(0)
-    for index, name in enumerate(["dark", "light"]):
-        for number in range(10):
-            path = folder / "data" / name / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            image = rng.integers(100 * index, 100 * index + 100, (32, 32), dtype=np.uint8)
-            path.write_bytes(encode(image, "png"))
-    (folder / "a.png").write_bytes(encode(rng.integers(0, 256, (64, 64), dtype=np.uint8), "png"))
-    run(folder, "", "hog", "a.png", "-o", "rows.npz")
-    for model, name in (("hog-svm", "svm"), ("gist-svm", "svm2")):
-        done = run(folder, "", "train", "data", "--model", model, "-o", name)
-        assert done.returncode == 0, done.stderr
-    return folder
-
-
-def run(folder, closed, *arguments):
-    """Run imgtool with some streams closed; what the others get is kept."""
-    script = f'exec "$@" {closed}'
-    command = ["bash", "-c", script, "bash", *IMGTOOL, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=False)
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    return prepare(tmp_path_factory.mktemp("streams"))
 
 
 def test_every_command_is_here():

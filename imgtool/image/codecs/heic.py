@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from imgtool.errors import ImageError, MissingExtraError
+from imgtool.errors import ImageError, failed_import
 from imgtool.image.codecs.boxes import largest_size
 from imgtool.image.codecs.header import Header, Page, require_page
 from imgtool.image.codecs.orientation import require_supported
@@ -64,8 +64,8 @@ def _open(data: bytes, allow_truncated: bool = False) -> Any:
     """Open the file. Raises MissingExtraError without the package."""
     try:
         import pillow_heif
-    except ImportError:
-        raise MissingExtraError("heif", "HEIC") from None
+    except ImportError as error:
+        raise failed_import("heif", "HEIC", error) from None
     try:
         return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
