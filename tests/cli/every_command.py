@@ -25,6 +25,8 @@ PRINTING = {
     "compare": ["data", "--model", "hog-svm", "--model", "gist-svm"],
     "models": ["list"],
     "doctor": [],
+    "completion": ["bash"],
+    "help": ["filter"],
 }
 STORING = {
     "filter": ["--kernel", "box", "a.png", "-o", "new.png"],
