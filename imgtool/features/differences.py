@@ -33,6 +33,7 @@ class Differences:
         keep: bool = False,
     ) -> None:
         self._image, self._root, self.width = image, root, width
+        self.pixels = len(image) * width
         self._reach = min(image.shape[1], width + 1)  # columns that are looked at
         self.channels = image[0, 0].size
         self._values = scratch("values", (rows + 2, self._reach), dtype)

@@ -161,14 +161,24 @@ def voting(differences: Differences, scheme: Scheme, *, table: bool) -> Callable
     """Return a function that gives the votes of the rows first..last-1. table: of 8-bit images."""
     if not table:
         return lambda first, last: scheme.quick(*differences.strongest(first, last))
+
+    def places(first: int, last: int) -> np.ndarray:
+        place = differences.places(first, last)
+        return place if scheme.directed else np.abs(place, out=place)
+
+    def compute(first: int, last: int) -> Votes:
+        place = places(first, last)
+        gy = np.rint(place / np.float32(SIDE))
+        return scheme.exact(place - SIDE * gy, gy)
+
+    if not _table_pays(scheme, differences.pixels):
+        return compute
     bins, votes = vote_table(scheme)
 
     def look_up(first: int, last: int) -> Votes:
-        place = differences.places(first, last)
+        place = places(first, last)
         if scheme.directed:
             place += _MIDDLE
-        else:
-            np.abs(place, out=place)
         whole = place.view(np.int32)
         np.copyto(whole, place, casting="unsafe")
         index = scratch("index", place.shape, np.intp)
@@ -179,6 +189,15 @@ def voting(differences: Differences, scheme: Scheme, *, table: bool) -> Callable
         )
 
     return look_up
+
+
+_pixels_so_far: dict[Scheme, int] = {}
+
+
+def _table_pays(scheme: Scheme, pixels: int) -> bool:
+    """Tell whether there have been as many pixels as a table has entries, which takes as long to make."""
+    _pixels_so_far[scheme] = _pixels_so_far.get(scheme, 0) + pixels
+    return _pixels_so_far[scheme] >= (SIDE**2 if scheme.directed else _MIDDLE)
 
 
 @functools.lru_cache(maxsize=4)

@@ -143,6 +143,24 @@ def test_every_gradient_of_8_bits_is_in_the_table():
         np.testing.assert_allclose(shares[index][same], expected_shares[same], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("settings", [{}, {"signed": True}, {"orientations": 7}])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_few_pixels_have_the_votes_that_the_table_has(settings, channels, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (72, 80, *channels), dtype=np.uint8)
+    results = []
+    for pays in (False, True):
+        monkeypatch.setattr(votes, "_table_pays", lambda *_, pays=pays: pays)
+        results.append(dalal_triggs(image, **settings))
+    np.testing.assert_array_equal(*results)
+
+
+def test_the_table_is_made_once_it_pays(monkeypatch):
+    monkeypatch.setattr(votes, "_pixels_so_far", {})
+    scheme = votes.Between(9, 18, 0.5)
+    assert [votes._table_pays(scheme, 50_000) for _ in range(4)] == [False, False, True, True]
+    assert votes._table_pays(scheme, 512 * 512)
+
+
 def test_threads_share_no_memory():
     images = [np.random.default_rng(n).integers(0, 256, (40 + 8 * n, 64, *[3] * (n % 2)), np.uint8) for n in range(8)]
     alone = [dalal_triggs(image) for image in images]

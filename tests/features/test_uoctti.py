@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features import uoctti as module
+from imgtool.features import votes
 from imgtool.features.uoctti import uoctti, vlfeat_dalal_triggs
 from imgtool.features.votes import Nearest
 from locations import REFERENCE
@@ -114,6 +115,17 @@ def test_strips_change_next_to_nothing(monkeypatch, bilinear):
     whole = uoctti(image, bilinear=bilinear)
     monkeypatch.setattr(module, "_STRIP_PIXELS", 1)
     np.testing.assert_allclose(uoctti(image, bilinear=bilinear), whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("bilinear", [False, True])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_few_pixels_have_the_votes_that_the_table_has(bilinear, channels, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (72, 80, *channels), dtype=np.uint8)
+    results = []
+    for pays in (False, True):
+        monkeypatch.setattr(votes, "_table_pays", lambda *_, pays=pays: pays)
+        results.append(uoctti(image, bilinear=bilinear))
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values())
