@@ -36,6 +36,7 @@ KINDS = {
     ),
     "nodata": Kind("pixel", "pixels", "left as they are: without data"),
     "wide": Kind("image", "images", "taken by the largest value, whatever the type"),
+    "negative": Kind("pixel", "pixels", "negative: shown black"),
     "clipped": Kind("pixel", "pixels", "clipped", "--range stretch or --depth float keeps them"),
 }
 SHOWN_DETAILS = 4  # of a kind; the rest are counted
@@ -68,7 +69,8 @@ class Tally:
         """
         for key, count in self.counts.items():
             kind, by_rule = key
-            if kind in KINDS and (verbose or not by_rule):
+            is_told = verbose or not by_rule or (kind == "wide" and len(self.details[key]) > 1)  # 8 and 16 bits
+            if kind in KINDS and is_told:
                 words = KINDS[kind] if advice else KINDS[kind]._replace(advice="")
                 complain(self._line(words, key, count))
 

@@ -5,7 +5,8 @@ Decoded images stay in the cache of the data set, so that what comes after does 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from imgtool.datasets.formats import Parts, listed
 from imgtool.errors import DataError, ImageError
 from imgtool.events import Events, Progress
 from imgtool.image.equality import Key, pixels_key
-from imgtool.image.levels import as_levels, wide_bits
+from imgtool.image.levels import as_levels
 from imgtool.remarks import Remark
 
 
@@ -40,11 +41,11 @@ def reason_without_advice(error: ImageError) -> str:
 
 
 class Seen(NamedTuple):
-    """What was seen of one image: its key, or why it cannot be used; as how many bits it is taken where that varies."""
+    """What was seen of one image: its key, or why it cannot be used, and remarks on its type."""
 
     key: Key | None
     error: ImageError | None = None
-    bits: int = 0
+    remarks: Sequence[Remark] = ()
 
 
 def checked(parts: Parts, *, skip_bad: bool = False, to_train: bool = True, events: Events | None = None) -> Parts:
@@ -76,7 +77,11 @@ def checked(parts: Parts, *, skip_bad: bool = False, to_train: bool = True, even
     assert train is not None
     if to_train:
         _require_classes(parts.train, train)
-    remarks = [*parts.remarks, *_lacking(cache), *_remarks(bad, [each.bits for found in seen for each in found])]
+    remarks = [
+        *parts.remarks,
+        *_lacking(cache),
+        *_remarks(bad, (remark for found in seen for each in found for remark in each.remarks)),
+    ]
     return replace(parts, train=train, test=test, validation=validation, remarks=tuple(remarks), checked=True)
 
 
@@ -97,13 +102,14 @@ def _look_at(dataset: Dataset) -> Iterator[Seen]:
 def _see(dataset: Dataset, index: int) -> Seen:
     """Look at one image."""
     item = dataset.items[index]
+    remarks = list[Remark]()
     try:
         image = item if isinstance(item, np.ndarray) else dataset.raw(index)
         if image.ndim > 1:
-            as_levels(image)
+            as_levels(image, remarks)
     except ImageError as error:
         return Seen(None, error)
-    return Seen(pixels_key(image), bits=wide_bits(image))
+    return Seen(pixels_key(image), remarks=remarks)
 
 
 def _usable(part: Dataset, found: Sequence[Seen]) -> Dataset:
@@ -131,12 +137,15 @@ def _lacking(cache: ImageCache) -> Iterator[Remark]:
             yield Remark(kind, total, f"{kind} of {images} image{'s' * (images > 1)} are left out: {which}")
 
 
-def _remarks(bad: Sequence[tuple[str, ImageError]], bits: Sequence[int]) -> Iterator[Remark]:
-    """Yield what there is to be said of the images."""
+def _remarks(bad: Sequence[tuple[str, ImageError]], images: Iterable[Remark]) -> Iterator[Remark]:
+    """Yield what there is to be said of the images, remarks on each of which are given."""
     if bad:
         yield Remark("files", len(bad), f"cannot be used: {listed([name for name, _ in bad])}")
-    small, large = bits.count(8), bits.count(16)
-    if small and large:
-        yield Remark(
-            "wide", small + large, f"images are taken by their largest values, {small} as 8 bits and {large} as 16"
-        )
+    counts = Counter[tuple[str, str]]()
+    for each in images:
+        counts[each.kind, each.detail] += each.count
+    if negative := counts.pop(("negative", ""), 0):
+        yield Remark("negative", negative, "negative pixels are shown black")
+    if len(counts) > 1:
+        how = " and ".join(f"{count} {detail}" for (_, detail), count in sorted(counts.items(), reverse=True))
+        yield Remark("wide", counts.total(), f"images are taken by their largest values, {how}")

@@ -20,7 +20,7 @@ LEVELS = {8: (np.uint8, 255), 16: (np.uint16, 65_535)}
 def as_levels(image: np.ndarray, remarks: list[Remark] | None = None) -> np.ndarray:
     """Return an image with white at its type's largest value; of plain types as it is.
 
-    remarks: takes one of the kind `wide` where the type did not say how many bits are meant, and one of clipped values.
+    remarks: takes one of the kind `wide` where the type did not say how many bits are meant, and `negative`.
     Raises ImageError for floats beyond 1.5, for NaN and infinity, and for integers beyond 65,535.
     """
     image = np.asarray(image)
@@ -38,15 +38,8 @@ def as_levels(image: np.ndarray, remarks: list[Remark] | None = None) -> np.ndar
     if remarks is not None:
         remarks.append(Remark("wide", 1, f"as {bits} bits", by_rule=True))
         if low < 0:
-            remarks.append(Remark("clipped", int(np.count_nonzero(image < 0)), "negative ones, to black"))
+            remarks.append(Remark("negative", int(np.count_nonzero(image < 0))))
     return image.clip(0, LEVELS[bits][1]).astype(LEVELS[bits][0])
-
-
-def wide_bits(image: np.ndarray) -> int:
-    """Return as how many bits `as_levels` takes an image of a wide type; 0 for other types."""
-    if image.dtype in PLAIN_TYPES or image.dtype.kind not in "iu" or not image.size:
-        return 0
-    return 8 if image.max() <= LEVELS[8][1] else 16
 
 
 def _require_shares(dtype: np.dtype, low: np.floating, high: np.floating) -> None:

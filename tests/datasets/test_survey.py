@@ -175,7 +175,7 @@ def test_integers_of_wide_types_are_taken_by_their_largest_value(dtype):
     if np.dtype(dtype).kind == "i":
         remarks = []
         assert as_levels(np.array([[-5, 9]], dtype), remarks).tolist() == [[0, 9]]
-        assert [(each.kind, each.count) for each in remarks] == [("wide", 1), ("clipped", 1)]
+        assert [(each.kind, each.count) for each in remarks] == [("wide", 1), ("negative", 1)]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])
@@ -235,10 +235,23 @@ def test_where_images_are_taken_as_8_and_as_16_bits_there_is_a_remark(tmp_path, 
         np.save(path, rng.integers(0, 256 if index else 4096, (9, 9)))
     command = ["train", str(tmp_path / "data"), "--model", "two-layer", "--epochs", "1", "-o", str(tmp_path / "m")]
     assert execute(command) == 0
-    assert "12 images are taken by their largest values, 11 as 8 bits and 1 as 16" in capsys.readouterr().err
+    assert "12 images are taken by their largest values, 11 as 8 bits and 1 as 16 bits" in capsys.readouterr().err
+    classify = ["classify", str(tmp_path / "data"), "--model", f"{tmp_path / 'm'}/", "--format", "jsonl"]
+    assert execute(classify) == 0
+    captured = capsys.readouterr()
+    assert "12 images were taken by the largest value, whatever the type (1 as 16 bits, 11 as 8 bits)" in captured.err
+    assert json.loads(captured.out.splitlines()[0])["left_out"] == {"wide": 1}
     (tmp_path / "data" / "a" / "0.npy").unlink()
-    assert execute([*command, "--force"]) == 0
-    assert "largest values" not in capsys.readouterr().err
+    for again in ([*command, "--force"], classify):
+        assert execute(again) == 0
+        assert "largest value" not in capsys.readouterr().err
+    np.save(tmp_path / "data" / "a" / "0.npy", rng.integers(-5, 256, (9, 9)))
+    for again, line in (
+        ([*command, "--force"], "negative pixels are shown black"),
+        (classify, "negative: shown black"),
+    ):
+        assert execute(again) == 0
+        assert line in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not (SHARED / "cases").exists(), reason="the cases are not beside this checkout")
