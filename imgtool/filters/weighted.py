@@ -42,7 +42,7 @@ def premultiply(color: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return color times weights (height, width), float64, exactly for integers; what weighs 0 is 0, NaN too."""
     weights = weights.astype(np.float64)
     weights = weights[:, :, None] if color.ndim == 3 else weights
-    return np.asarray(np.where(weights > 0, color, 0) * weights)
+    return np.asarray((color if color.dtype.kind in "iu" else np.where(weights > 0, color, 0)) * weights)
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -61,13 +61,12 @@ def convolve_weighted(
     if clip:
         outside = (total - apply(np.ones(weights.shape), 0.0)) * top
         sums += np.where(np.abs(outside) < least, 0, outside)
-    counts = sums >= least
-    divisor = np.where(counts, sums, 1)
-    numbers = total * apply(premultiply(color, weights), value * top)
-    if color.ndim == 3:
-        counts, divisor = counts[:, :, None], divisor[:, :, None]
-    shares = np.where(sums >= least, sums / (total * top), 0).clip(0, 1)
-    return Weighted(np.where(counts, numbers / divisor, 0), shares)
+    sums[sums < least] = 0
+    numbers = apply(premultiply(color, weights), value * top)
+    divisor = np.where(sums > 0, sums / total, np.inf)
+    numbers /= divisor if color.ndim == 2 else divisor[:, :, None]
+    numbers[sums == 0] = 0
+    return Weighted(numbers, (sums / (total * top)).clip(0, 1))
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
