@@ -230,6 +230,17 @@ def test_georeference_stays_with_pictures_of_the_same_size(large, bigtiff, byteo
     assert "georeference: the picture has another size" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_georeference_of_pictures_that_are_stored_turned_is_left_out(orientation, tmp_path, capfd):
+    tags = [(*each, True) for each in GEOREFERENCE] + [(ORIENTATION, 3, 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, metadata=None, extratags=tags, resolution=(300, 150))
+    assert execute(["convert", str(tmp_path / "a.tif"), "-o", str(tmp_path / "b.tif")]) == 0
+    after = tiff_tags(tmp_path / "b.tif")
+    assert ([code for code, *_ in GEOREFERENCE if code in after] == []) == (orientation > 1)
+    assert ("georeference: the picture was turned upright" in capfd.readouterr().err) == (orientation > 1)
+    assert after[282][0] / after[282][1] == (150 if orientation >= 5 else 300)
+
+
 @pytest.mark.parametrize("target", ["tif", "png", "jpg", "webp", "npy"])
 @pytest.mark.parametrize("how", ["gaussian", "median", "sobel", "gradient"])
 def test_large_images_keep_what_small_ones_keep(how, target, tmp_path, monkeypatch):
@@ -329,6 +340,7 @@ def test_maker_notes_stay_where_they_were_or_are_left_out_with_a_remark(tmp_path
     for target in ("jpg", "png", "webp"):
         kept = imgtool.read_metadata(command(data, target, "convert", tmp_path=tmp_path)).exif
         assert kept.find(b"NOTE with") == block.find(b"NOTE with")
+        assert THUMBNAIL not in kept  # which stood before it
     assert capfd.readouterr().err == ""
     assert MAKER_NOTE not in as_pillow_sees(command(data, "tif", "convert", tmp_path=tmp_path))["tags"]
     assert "EXIF's maker note" in capfd.readouterr().err
@@ -453,6 +465,13 @@ def test_directories_that_lead_in_circles_or_outside_are_left_out_with_a_remark(
         remarks = []
         assert without_exception(save("JPEG", exif=bytes(block)), remarks).exif is None
         assert [each.detail for each in remarks] == ["EXIF: it is damaged"]
+
+
+def test_directories_of_thousands_of_tags_are_damaged():
+    tags = [struct.pack("<HHII", 1000 + k % 60_000, 4, 1, k) for k in range(5000)]
+    block, remarks = b"II*\0\x08\0\0\0" + struct.pack("<H", 5000) + b"".join(tags) + bytes(4), []
+    assert without_exception(save("JPEG", exif=block), remarks).exif is None
+    assert [each.detail for each in remarks] == ["EXIF: it is damaged"]
 
 
 def test_huge_pieces_are_left_out_with_a_remark(tmp_path):
