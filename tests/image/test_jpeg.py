@@ -54,13 +54,15 @@ def test_pixels_are_pillows(mode, quality, subsampling, progressive):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("fault", [None, "no memory", "no file", "nothing read"])
+@pytest.mark.parametrize("fault", [None, "no memory", "limited", "no file", "nothing read"])
 def test_where_large_images_have_no_memory_of_their_own_they_are_copied(mode, fault, monkeypatch):
     def fails(*_):
         raise OSError(24, "Too many open files")
 
     if fault == "no memory":
         monkeypatch.setattr("os.memfd_create", fails, raising=False)
+    elif fault == "limited":
+        monkeypatch.setattr("os.write", fails)
     elif fault == "no file":
         monkeypatch.setattr("cv2.imread", lambda *_: None)
     elif fault == "nothing read":

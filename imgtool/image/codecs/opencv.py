@@ -36,12 +36,14 @@ def _into_own_memory(data: bytes, flags: int, shape: tuple[int, ...]) -> np.ndar
         file = os.memfd_create("image")
     except (AttributeError, OSError):  # not Linux, or no room
         return None
-    with os.fdopen(file, "wb") as stream:
-        try:
-            stream.write(data)
-            stream.flush()
-            found = cv2.imread(f"/proc/self/fd/{file}", image, flags)
-        except (cv2.error, OSError):
-            return None
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        found = cv2.imread(f"/proc/self/fd/{file}", image, flags)
+    except (cv2.error, OSError):  # a limit on files counts here too
+        return None
+    finally:
+        os.close(file)
     untouched = np.array_equal(beginning, _MARK[: beginning.size])  # as where OpenCV knows no such file
     return image if found is image and not untouched else None
