@@ -219,7 +219,7 @@ def test_operator_gaussian_needs_a_sigma_above_0(capsys):
 def test_every_parameter_has_its_option():
     parameters = {key for entry in ENTRIES.values() for key in inspect.signature(entry.make).parameters}
     options = {option.name for option in filter_command.params}
-    assert parameters - {"image", "border"} <= options
+    assert parameters - {"image", "outside"} <= options
 
 
 @pytest.mark.parametrize("command", ["filter", "gradient", "convert", "hog", "info"])
