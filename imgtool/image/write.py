@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import zlib
@@ -47,6 +48,8 @@ CAPACITY: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "npy": (_NUMBERS, (1, 2, 3, 4)),
 }
 FORMATS = (*CAPACITY, *SEPARATORS)
+# Pixels a side at most: of VP8, of libjpeg, of libpng unless it is told otherwise.
+MAX_SIDE = {"webp": 16_383, "jpeg": 65_500, "png": 1_000_000}
 
 
 _GRAY_ALPHA = 4  # PNG's color type
@@ -217,6 +220,10 @@ def storage_type(
 def _require_capacity(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     channels = shape[2] if len(shape) == 3 else 1
     types, counts = capacity_of(name)
+    if max(shape[:2]) > MAX_SIDE.get(name, math.inf):
+        others = ", ".join(each for each in CAPACITY if max(shape[:2]) <= MAX_SIDE.get(each, math.inf))
+        text = f"is {shape[1]}x{shape[0]} pixels, and {name} holds {MAX_SIDE[name]} a side; {others} hold more"
+        raise ImageError(text, hint="size")
     if dtype.name in types and channels in counts:
         return
     fitting = [each for each, (t, c) in CAPACITY.items() if dtype.name in t and channels in c]

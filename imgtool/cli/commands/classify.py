@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from imgtool.classifiers.protocol import Classifier
 
 UNSURE = "unsure"
-THOUSAND = "weights for ImageNet's 1,000 classes will come with 'imgtool models fetch' in a later version"
 EXAMPLES = """
 imgtool classify photo.jpg
 imgtool classify --model alexnet --format tsv photos/ | sort
@@ -67,8 +66,6 @@ def command(
     for name, model in models.items():
         if not images.quiet:
             note(f"{name}: one of {len(model.classes)} classes: {', '.join(model.classes[:12])}")
-    if not images.quiet and any("imagenette" in name or name == "alexnet" for name in names):
-        note(THOUSAND)
     columns = ("model", "classes", "label", "score") + (("top",) if top > 1 else ())
     labels = [
         functools.partial(_row, name, model, f"{locate(name).resolve().name} {model.weights_hash[:12]}", top, threshold)
