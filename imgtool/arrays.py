@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from imgtool.errors import ImageError, ParameterError
 
+MAX_WHOLE_NUMBER = 2**31 - 1  # where nothing else bounds one: all libraries count so far
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _REPLACED_TYPES: dict[np.dtype, np.dtype] = {
     np.dtype(np.bool_): _FLOAT64,
@@ -109,14 +110,14 @@ def gradient_arrays(gx: ArrayLike, gy: ArrayLike) -> tuple[np.ndarray, np.ndarra
     return arrays[0], arrays[1]
 
 
-def whole_number(value: Any, name: str, *, low: int = 1, high: int | None = None) -> int:
+def whole_number(value: Any, name: str, *, low: int = 1, high: int = MAX_WHOLE_NUMBER) -> int:
     """Return a whole number, also one of NumPy's, as an int. Raises ParameterError out of range and for other types."""
     try:
         number = operator.index(value)
     except TypeError:
         raise ParameterError(f"{name} must be a whole number, got {value!r}") from None
-    if number < low or (high is not None and number > high):
-        limits = f"at least {low}" if high is None else f"{low} to {high}"
+    if not low <= number <= high:
+        limits = f"at least {low}" if number < low and high == MAX_WHOLE_NUMBER else f"{low} to {high}"
         raise ParameterError(f"{name} must be {limits}, got {number}")
     return number
 

@@ -10,12 +10,17 @@ What is out of range is refused when the value is made. Who reads text, as `epoc
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 from imgtool.errors import DataError, ParameterError
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 MAX_NUMBERS = 16  # in a list
 
@@ -105,3 +110,43 @@ def _one(name: str, value: Any, kind: type, meaning: Meaning) -> Any:
 
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def require_pixels(max_pixels: Any) -> None:
+    """Raise ParameterError unless a limit to images is a whole number: nothing is larger than NaN."""
+    if isinstance(max_pixels, bool) or not hasattr(max_pixels, "__index__") or getattr(max_pixels, "shape", ()) != ():
+        raise ParameterError(f"max_pixels must be a whole number, got {_short(max_pixels)}")
+
+
+def checks_options(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate a function whose options that are switches or names by default take nothing else.
+
+    It then raises ParameterError, naming the option, for a list in the place of True or of a name.
+    """
+    kinds = {
+        name: type(each.default)
+        for name, each in inspect.signature(function).parameters.items()
+        if each.kind is each.KEYWORD_ONLY and type(each.default) in (bool, str)
+    }
+
+    @functools.wraps(function)
+    def checked(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        for name, value in options.items():
+            kind = kinds.get(name)
+            if kind is str and not isinstance(value, str):
+                raise ParameterError(f"{name} must be a name, got {_short(value)}")
+            if kind is bool and not (isinstance(value, int) or _is_scalar_bool(value)):
+                raise ParameterError(f"{name} must be True or False, got {_short(value)}")
+        return function(*arguments, **options)
+
+    return checked
+
+
+def _is_scalar_bool(value: Any) -> bool:
+    """Tell whether a value is NumPy's True or False, without importing it."""
+    return getattr(value, "shape", None) == () and str(getattr(value, "dtype", "")) == "bool"
+
+
+def _short(value: Any) -> str:
+    """Return a value as one short line."""
+    return " ".join(repr(value).split())[:60]

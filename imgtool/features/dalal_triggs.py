@@ -21,11 +21,13 @@ from imgtool.features.validation import require_finite, require_roots
 from imgtool.features.votes import Between, overlapping, voting
 from imgtool.image.alpha import flatten
 from imgtool.image.color import MAX_CHANNELS
+from imgtool.parameters import checks_options
 
 CLIP = 0.2
 _STRIP_PIXELS = 1 << 15  # pixels worked on at once: their votes stay in the processor's cache
 
 
+@checks_options
 def dalal_triggs(
     image: ArrayLike, *, orientations: int = 9, cell: int = 8, block: int = 2, sqrt: bool = False, signed: bool = False
 ) -> np.ndarray:

@@ -26,6 +26,7 @@ from imgtool.features.validation import require_finite
 from imgtool.filters.borders import pad
 from imgtool.image.alpha import flatten
 from imgtool.image.color import MAX_CHANNELS, to_rgb
+from imgtool.parameters import checks_options
 
 PRESETS: dict[str, dict[str, Any]] = {
     "lmgist": {"size": 256, "orientations": (8, 8, 8, 8), "blocks": 4, "prefilter": 4.0, "color": False},
@@ -43,6 +44,7 @@ _MIN_FILTER_SHARE = 1e-9  # of a filter's largest value: what it passes there is
 _bank_lock = threading.Lock()
 
 
+@checks_options
 def gist(
     image: ArrayLike,
     *,

@@ -21,6 +21,7 @@ from imgtool.features.validation import require_finite, require_roots
 from imgtool.image.alpha import flatten
 from imgtool.image.color import MAX_CHANNELS
 from imgtool.names import unknown_name
+from imgtool.parameters import checks_options
 
 NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys", "none")
 EPSILON = np.float32(1e-5)
@@ -31,6 +32,7 @@ _ANGLE_ERROR = 0.4  # degrees
 _STRIP_PIXELS = 1 << 14  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
+@checks_options
 def hog(
     image: ArrayLike,
     *,

@@ -21,10 +21,12 @@ from imgtool.filters.kernels import gaussian_taps
 from imgtool.image.color import MAX_CHANNELS, convert, to_gray, to_rgb
 from imgtool.image.pixels import white_level
 from imgtool.names import unknown_name
+from imgtool.parameters import checks_options
 
 COLORS = {"gray": 1, "rgb": 3, "hsv": 3, "opponent": 3}  # channels that are described
 
 
+@checks_options
 def phow(
     image: ArrayLike,
     *,

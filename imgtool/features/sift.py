@@ -20,6 +20,7 @@ from imgtool.errors import ImageError, ParameterError
 from imgtool.features.validation import require_finite
 from imgtool.image.color import to_gray
 from imgtool.names import unknown_name
+from imgtool.parameters import checks_options
 
 WINDOWS = ("gaussian", "flat")
 _ORIENTATIONS, _BINS = 8, 4
@@ -40,6 +41,7 @@ class Descriptors:
     norms: np.ndarray
 
 
+@checks_options
 def dense_sift(
     image: ArrayLike,
     *,

@@ -21,11 +21,13 @@ from imgtool.features.validation import require_finite
 from imgtool.features.votes import Between, Nearest, overlapping, voting
 from imgtool.image.alpha import flatten
 from imgtool.image.color import MAX_CHANNELS
+from imgtool.parameters import checks_options
 
 CLIP = np.float32(0.2)
 _STRIP_PIXELS = 1 << 15  # pixels worked on at once: the intermediate arrays stay in the processor's cache
 
 
+@checks_options
 def uoctti(image: ArrayLike, *, orientations: int = 9, cell: int = 8, bilinear: bool = False) -> np.ndarray:
     """Describe an image by UoCTTI's histograms of oriented gradients, as VLFeat computes them.
 

@@ -18,12 +18,14 @@ from imgtool.filters.convolve import convolve
 from imgtool.filters.kernels import gaussian, kernel, normalize_taps
 from imgtool.filters.weighted import noise_level
 from imgtool.names import unknown_name
+from imgtool.parameters import checks_options
 
 OPERATORS = ("sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian")
 CHANNELS = ("max", "mean", "each")
 NORMALIZE = ("none", "abs")
 
 
+@checks_options
 def gradient(
     image: ArrayLike,
     *,

@@ -10,8 +10,10 @@ from imgtool.image.alpha import join_alpha, split_alpha
 from imgtool.image.color import MAX_CHANNELS
 from imgtool.image.pixels import DEPTH_TYPES, Pixels, extremes_of, to_pixels
 from imgtool.names import unknown_name
+from imgtool.parameters import checks_options
 
 
+@checks_options
 def convert_depth(image: ArrayLike, depth: str = "8", *, range: str = "clip") -> np.ndarray:
     """Convert an image to another depth: numbers of any type to pixels of 8 or 16 bits, or to floats.
 

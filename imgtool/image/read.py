@@ -26,6 +26,7 @@ from imgtool.image.codecs.header import BANDS, MAX_PIXELS, PAGED, Header, format
 from imgtool.image.content import file_content, stream_content
 from imgtool.image.decoders import DECODERS
 from imgtool.image.decoding import call_decoder
+from imgtool.parameters import require_pixels
 from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def read(
     ((4, 6, 3), dtype('uint8'))
     """
     page, bands = _checked_page(page), _checked_bands(bands)
+    require_pixels(max_pixels)
     data = _content(source, max_pixels)
 
     def decode() -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imgtool.batch.inputs import path_text
 from imgtool.errors import ParameterError
 from imgtool.names import unknown_name
+from imgtool.parameters import checks_options
 from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.pictures import ByFile, Writing, Written, write_pictures
 from imgtool.pipelines.source import MAX_PIXELS, source_of
@@ -192,6 +193,7 @@ def label_of(kernel: Any) -> str:
     return kernel if isinstance(kernel, str) else "kernel"
 
 
+@checks_options
 def filter_image(
     image: ArrayLike,
     kernel: Any = "gaussian",

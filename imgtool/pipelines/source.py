@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.inputs import Input, expand, path_text
 from imgtool.errors import ImageError, ParameterError
+from imgtool.parameters import require_pixels
 from imgtool.pipelines.sizes import parse_size, resize_to
 from imgtool.remarks import Remark
 
@@ -72,6 +73,10 @@ class Reading:
         if not is_opaque(image[:, :, -1]):
             remarks.append(Remark("alpha", by_rule=self.background is not None))
         return flatten(image, self.background or BACKGROUND)
+
+    def __post_init__(self) -> None:
+        """Raise ParameterError for a limit that nothing can be compared with."""
+        require_pixels(self.max_pixels)
 
     def decode(self, data: bytes, read: Callable[..., np.ndarray], remarks: list[Remark]) -> np.ndarray:
         """Return the array that an image's bytes hold; remarks are added on what it lacks. Raises ImageError."""

@@ -127,3 +127,22 @@ def test_export_writes_nothing_where_the_data_to_measure_do_not_fit(trained, the
     assert "'zebra'" in done.err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert (tmp_path / "out").exists() == there
+
+
+def test_show_of_a_card_that_is_a_link_no_text_or_holds_escapes(tmp_path, capsys):
+    folder = tmp_path / "m"
+    shutil.copytree(registry.SHIPPED_FOLDER / "lenet@mnist", folder)
+    card, name = folder / "CARD.md", str(folder)
+    text = card.read_bytes()
+    card.write_bytes(b"\x1b[31m red \xc2\x9b2J \xe2\x80\xae turned\n" + text)
+    assert execute(["models", "show", name]) == 0
+    assert capsys.readouterr().out.startswith("\\x1b[31m red \\x9b2J \\u202e turned\n")
+    card.write_bytes(b"\xff\xfe" + text)
+    assert execute(["models", "show", name]) == 1
+    assert capsys.readouterr().err == f"imgtool: {name}: CARD.md is not UTF-8 text\n"
+    (tmp_path / "secret").write_bytes(text)
+    card.unlink()
+    card.symlink_to(tmp_path / "secret")
+    assert execute(["models", "show", name]) == 1
+    done = capsys.readouterr()
+    assert (done.out, done.err) == ("", f"imgtool: {name}: CARD.md is a link, and is not followed\n")
