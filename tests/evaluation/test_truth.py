@@ -80,7 +80,7 @@ def test_among_data_counts_the_data_sets_classes_only_and_says_so(tmp_path, caps
         assert record["among"] == record["models"][0]["among"] == among
         assert ("errors are among the data set's 2 classes" in captured.err) == (among == "data")
         found[among] = record["models"][0]["top1_error"]
-        for format, text in (("table", "the data's classes"), ("markdown", "the data's classes"), ("csv", ",data,")):
+        for format, text in (("table", "the data's classes"), ("markdown", "the data's classes"), ("csv", ",data\n")):
             assert execute([*command, "--among", among, "--format", format, "-q"]) == 0
             assert (text in capsys.readouterr().out) == (among == "data")
     assert found["data"] <= found["model"]
