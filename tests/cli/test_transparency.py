@@ -50,7 +50,7 @@ def _without_path(row):
 
 
 @pytest.mark.parametrize("command", DESCRIBING.values(), ids=list(DESCRIBING))
-def test_images_that_look_the_same_are_described_the_same(run, command):
+def test_F19_images_that_look_the_same_are_described_the_same(run, command):
     done = run(*command, "--format", "jsonl", "a.png", "b.png")
     rows = [_without_path(row) for row in done.rows]
     half = len(rows) // 2
@@ -108,7 +108,7 @@ def test_matches_count_no_hidden_color(run, command):
     assert rows[0]["matches"] == rows[1]["matches"]
 
 
-def test_data_sets_are_seen_on_white():
+def test_F19_data_sets_are_seen_on_white():
     stack = np.stack([read("a.png"), read("b.png")])
     for items in (stack, [Path("a.png"), Path("b.png")]):
         dataset = Dataset(items, np.array([0, 1]), ("x", "y"))
@@ -161,7 +161,7 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("command", PICTURES.values(), ids=list(PICTURES))
-def test_images_that_look_the_same_become_the_same(run, command):
+def test_F19_images_that_look_the_same_become_the_same(run, command):
     for name in "ab":
         assert run(*command, f"{name}.png", "-o", f"{name}.out.npy").status == 0
     one, two = np.load("a.out.npy"), np.load("b.out.npy")
@@ -259,7 +259,7 @@ def test_large_transparent_images_have_the_same_bits_in_strips(run, monkeypatch)
     ],
 )
 @pytest.mark.parametrize("command", [("filter", "--kernel", "sobel-x"), ("gradient",)])
-def test_clipped_values_are_told_where_range_or_depth_was_chosen(run, command, chosen, said):
+def test_F18_clipped_values_are_told_where_range_or_depth_was_chosen(run, command, chosen, said):
     write("gray.png", np.random.default_rng(0).integers(0, 256, (20, 20), np.uint8))
     done = run(*command, *chosen, "gray.png", "-o", "x.png", "--json")
     assert done.rows[0]["clipped"] == done.rows[0]["left_out"]["clipped"] > 0

@@ -150,7 +150,7 @@ def test_taps_that_add_up_to_0_or_less_see_the_background(name, border):
     floating=st.booleans(),
     hidden=hnp.arrays(np.uint8, (9, 11, 3)),
 )
-def test_hidden_color_counts_nowhere(name, border, range, floating, hidden):
+def test_F19_hidden_color_counts_nowhere(name, border, range, floating, hidden):
     image = cut_out((9, 11))
     other = image.copy()
     clear = image[..., -1] == 0
