@@ -35,7 +35,7 @@ ROWS = [["path", "label"], ["a.png", "cat"], ["b.png", "dog"]]
 @pytest.mark.parametrize("separator", [",", ";", "\t", " , ", "; "])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
 @pytest.mark.parametrize("quote", ["", '"'])
-def test_separators_are_found(separator, end, quote):
+def test_F24_separators_are_found(separator, end, quote):
     quote = quote if separator.strip() == separator.rstrip() or not quote else ""
     text = end.join(separator.join(f"{quote}{cell}{quote}" for cell in row) for row in ROWS)
     assert read_table(text) == ROWS
