@@ -121,7 +121,7 @@ def _print(chosen: Chosen) -> None:
 def all_entries() -> dict[str, Entry]:
     """Return kernels and neighborhood filters by name."""
     from imgtool.filters.kernels import KERNELS
-    from imgtool.filters.neighborhood import NEIGHBORHOODS
+    from imgtool.filters.windows import NEIGHBORHOODS
 
     return {**KERNELS, **NEIGHBORHOODS}
 

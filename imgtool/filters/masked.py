@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike
 
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import pad
+from imgtool.filters.kernels import both
 from imgtool.filters.weighted import convolve_weighted
+from imgtool.filters.windows import NEIGHBORHOODS, bilateral, maximum, minimum
 from imgtool.image.pixels import white_level
 
 Apply = Callable[[np.ndarray], np.ndarray]
@@ -50,8 +52,6 @@ def neighborhood_of_valid(image: np.ndarray, mask: np.ndarray, name: str, border
 
     image: of a type that `neighborhood` filters; own: all parameters of the filter.
     """
-    from imgtool.filters.neighborhood import bilateral, maximum, minimum
-
     outside = ~mask if image.ndim == 2 else ~mask[:, :, None]
     if name == "bilateral":
         white = white_level(image.dtype)
@@ -69,8 +69,6 @@ def neighborhood_of_valid(image: np.ndarray, mask: np.ndarray, name: str, border
 
 def _ranked(image: np.ndarray, mask: np.ndarray, name: str, border: str, **own: Any) -> np.ndarray:
     """Return the filter's values where all of a window counts, else the value of the rank among those that count."""
-    from imgtool.filters.kernels import both
-    from imgtool.filters.neighborhood import NEIGHBORHOODS, maximum
 
     sides = both(own["size"])
     down, across = ((side // 2, (side - 1) // 2) for side in sides)

@@ -338,7 +338,7 @@ def taps_of(kernel: Any, normalize: str, parameters: dict[str, Any]) -> np.ndarr
     """Return the taps of a convolution, None for a neighborhood filter, whose parameters are checked."""
 
     from imgtool.filters import kernels
-    from imgtool.filters.neighborhood import NEIGHBORHOODS
+    from imgtool.filters.windows import NEIGHBORHOODS
 
     if not isinstance(kernel, str):
         if parameters:

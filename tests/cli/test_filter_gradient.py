@@ -15,7 +15,8 @@ from imgtool.filters.convolve import convolve
 from imgtool.filters.gradient import CHANNELS, OPERATORS, color_gradient, magnitude, phase
 from imgtool.filters.kernel_files import load_kernel, matrix_text
 from imgtool.filters.kernels import KERNELS, kernel
-from imgtool.filters.neighborhood import NEIGHBORHOODS, neighborhood
+from imgtool.filters.neighborhood import neighborhood
+from imgtool.filters.windows import NEIGHBORHOODS
 from imgtool.image import encode, read
 from imgtool.image.alpha import flatten
 from imgtool.pipelines.filter_images import filter_image

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from imgtool.cli.main import execute
 from imgtool.errors import ImageError, ParameterError
 from imgtool.filters.convolve import convolve
-from imgtool.filters.neighborhood import NEIGHBORHOODS, neighborhood
+from imgtool.filters.neighborhood import neighborhood
+from imgtool.filters.windows import NEIGHBORHOODS
 from imgtool.image.read import read
 from imgtool.image.write import encode
 from imgtool.pipelines.filter_images import filter_image

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from imgtool import ImageError, ParameterError, convolve, filter_image, kernel, neighborhood
 from imgtool.filters.borders import BORDERS, pad
-from imgtool.filters.neighborhood import NEIGHBORHOODS
 from imgtool.filters.strip_filter import merge_extremes
+from imgtool.filters.windows import NEIGHBORHOODS
 from imgtool.pipelines import image_filter
 from imgtool.pipelines.filter_images import filter_of
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.filters.borders import BORDERS, pad
-from imgtool.filters.neighborhood import NEIGHBORHOODS, neighborhood
+from imgtool.filters.neighborhood import neighborhood
+from imgtool.filters.windows import NEIGHBORHOODS
 
 SCIPY = {
     "median": scipy.ndimage.median_filter,

@@ -10,8 +10,8 @@ from scipy import ndimage
 from imgtool import convolve, filter_image, flatten, kernel, neighborhood
 from imgtool.filters.borders import BORDERS, pad
 from imgtool.filters.kernels import KERNELS, is_derivative
-from imgtool.filters.neighborhood import NEIGHBORHOODS
 from imgtool.filters.strip_filter import merge_extremes
+from imgtool.filters.windows import NEIGHBORHOODS
 from imgtool.pipelines import image_filter
 from imgtool.pipelines.filter_images import filter_of
 
