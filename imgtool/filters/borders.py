@@ -1,8 +1,8 @@
 """What lies outside an image: five borders, and their names elsewhere.
 
 An index i outside 0..n-1 becomes
-clip: no pixel, value 0; wrap: i mod n; copy: the nearest; reflect: j = i mod 2n, then 2n-1-j where j >= n;
-mirror: j = i mod 2(n-1), then 2(n-1)-j where j >= n. A kernel may reach past the image more than once.
+clip: no pixel, value 0 unless another is given; wrap: i mod n; copy: the nearest; reflect: j = i mod 2n, then 2n-1-j
+where j >= n; mirror: j = i mod 2(n-1), then 2(n-1)-j where j >= n. A kernel may reach past the image more than once.
 """
 
 from __future__ import annotations

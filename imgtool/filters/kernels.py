@@ -230,7 +230,7 @@ _SIGMA = ("sigma",)
 _CANNY = "Canny, A computational approach to edge detection, 1986"
 
 KERNELS = {
-    "box": Entry(box, "mean of a square", _BOOK, "1 / size^2", ("size",)),
+    "box": Entry(box, "mean of a window", _BOOK, "1 / number of taps", ("size",)),
     "gaussian": Entry(gaussian, "Gaussian", _BOOK, "exp(-(x^2 + y^2) / (2 sigma^2)), divided by its sum", _SIGMA),
     "gaussian-x": Entry(
         gaussian_x, "derivative of a Gaussian to the right", _CANNY, "-x / sigma^2 gaussian(x, y)", _SIGMA
@@ -304,8 +304,8 @@ def kernel(name: str, **parameters: float) -> np.ndarray:
     **parameters : float
         Parameters of some kernels: `size` in taps (box, motion; sobel and laplacian: 3, 5 or 7); `sigma` in pixels and
         `truncate` in sigmas (gaussian and its derivatives, log, dog, gabor); `angle` in degrees, clockwise from the
-        right (gabor, motion);
-        `wavelength` in pixels, `aspect` and `phase` in degrees (gabor).
+        right (gabor, motion); `wavelength` in pixels, `aspect`, and `phase` in degrees (gabor). The size of a box, and
+        sigma of a Gaussian and its derivatives, may be two numbers: for rows and for columns.
 
     Returns
     -------

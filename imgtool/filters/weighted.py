@@ -2,9 +2,9 @@
 
 A convolution is normalized (Knutsson and Westin, CVPR 1993): sum of (taps x weights x pixels) / sum of (taps x
 weights), times the sum of the taps, so that pixels of one value keep it. With alpha as the weight that is the
-convolution of premultiplied color, divided by that of alpha. Median, minimum, maximum and bilateral filter
-premultiplied color and alpha, each by itself; a color is then at most its alpha, and divided by it. Color where nothing
-is opaque is 0. Beyond a `clip` border lies opaque black.
+convolution of premultiplied color, divided by that of alpha. Neighborhood filters take premultiplied
+color and alpha, each by itself; a color is then at most its alpha, and divided by it. Color where nothing is opaque is
+0. Beyond a `clip` border lies opaque black, or another opaque value.
 """
 
 from __future__ import annotations

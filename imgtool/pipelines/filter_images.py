@@ -218,7 +218,7 @@ def filter_image(
     kernel : str or array_like, (rows, columns)
         Name of a kernel or neighborhood filter, or taps.
     border : str
-        What lies outside the image: "clip" (black, opaque), "wrap", "copy", "reflect", "mirror".
+        What lies outside the image: "clip" (opaque black, or `border_value`), "wrap", "copy", "reflect", "mirror".
     border_value : float
         Value of the pixels outside a "clip" border, in the image's own units.
     method : str
@@ -253,11 +253,11 @@ def filter_image(
     Notes
     -----
     Color under alpha 0 counts nowhere. By taps that add up to more than 0, premultiplied color and alpha are convolved
-    alike, and the one is divided by the other. Median, minimum, maximum and bilateral filter premultiplied color and
-    alpha each by itself; a color is then at most its alpha, and divided by it. Where alpha becomes 0, so does color.
-    Beyond a `clip` border lies opaque black. By other taps, and with `background`, the image is seen on a background
-    (white unless given), and the result has no alpha. `convolve` and `neighborhood` know no alpha: to them it is a
-    channel like others.
+    alike, and the one is divided by the other. Neighborhood filters, such as median, take premultiplied color and alpha
+    each by itself; a color is then at most its alpha, and divided by it. Where alpha becomes 0, so does color. Beyond a
+    `clip` border lies opaque black, or `border_value`. By other taps, and with `background`, the image is seen on a
+    background (white unless given), and the result has no alpha. `convolve` and `neighborhood` know no alpha: to them
+    it is a channel like others.
 
     Examples
     --------

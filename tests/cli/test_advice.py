@@ -246,7 +246,7 @@ def test_every_advice_is_followed_somewhere():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_advice_that_is_followed_succeeds(name, capsys):
+def test_F25_advice_that_is_followed_succeeds(name, capsys):
     case = CASES[name]
     if name in TORCH:
         pytest.importorskip("torch", reason="needs the extra 'torch'")

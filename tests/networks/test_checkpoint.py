@@ -95,7 +95,7 @@ def test_a_newer_one_takes_the_place_of_an_older_or_leaves_it_whole(tmp_path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
-def test_each_changed_byte_is_refused(tmp_path):
+def test_N7_each_changed_byte_is_refused(tmp_path):
     saved, path = state(), tmp_path / "c"
     save(path, saved)
     data = path.read_bytes()
@@ -182,7 +182,7 @@ VALUES = [None, True, -1, -0.5, 1e400, float("nan"), "x", [], {}, 10**400, "dele
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:9])
 @pytest.mark.parametrize("keys", FIELDS, ids=lambda keys: ".".join(map(str, keys)))
-def test_each_field_is_checked(tmp_path, monkeypatch, keys, value):
+def test_N7_each_field_is_checked(tmp_path, monkeypatch, keys, value):
     def change(where):
         for key in keys[:-1]:
             where = where[key]
