@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import NamedTuple
@@ -14,6 +15,10 @@ from locations import IMGTOOL
 # As the program sets it: tests run beside each other, and each would else take all processors for every product.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+
+# A shell starts what runs in its background deaf to Ctrl-C, and so would be what the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test depends on a clock, so that none fails on a busy machine: neither an example's time nor that of drawing it.
 settings.register_profile("imgtool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
