@@ -50,11 +50,6 @@ def test_quiet_silences_the_hints(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_only_those_ten_classes_bring_the_hint_about_a_thousand(capsys):
-    assert execute(["classify", "--model", "lenet", CAT]) == 0
-    assert "one of 10 classes" not in capsys.readouterr().err
-
-
 def test_several_models_are_told_apart(capsys):
     names = ["lenet", "lenet@mnist", "lenet@cifar10", "sift-fv-svm"]
     assert execute(["classify", "-q", *(part for name in names for part in ("--model", name)), CAT, COINS]) == 0
