@@ -36,8 +36,8 @@ def dalal_triggs(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats on the scale 0 to 255. Alpha is ignored; in color images, the channel with the
-        largest gradient magnitude is used at each pixel.
+        Bool, integers or floats on the scale 0 to 255. Transparent images are seen on white; in color images, the
+        channel with the largest gradient magnitude is used at each pixel.
     orientations : int
         Number of bins over 180 degrees, or 360 if signed.
     cell : int

@@ -59,7 +59,8 @@ def gist(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats of any size. Alpha is ignored; colors are averaged, unless `color` is true.
+        Bool, integers or floats of any size. Transparent images are seen on white; colors are averaged, unless `color`
+        is true.
     size : int
         Side, in pixels, of the square that the image is resized and cropped to.
     orientations : sequence of int

@@ -47,8 +47,8 @@ def hog(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats. Alpha is ignored; in color images, the channel with the largest gradient magnitude is
-        used at each pixel.
+        Bool, integers or floats. Transparent images are seen on white; in color images, the channel with the largest
+        gradient magnitude is used at each pixel.
     orientations : int
         Number of bins over 180 degrees.
     cell : int or (int, int)

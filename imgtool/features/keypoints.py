@@ -46,8 +46,8 @@ def sparse_sift(image: ArrayLike) -> Descriptors:
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Floats in 0..1, bool, or integers; converted to 8 bits. Alpha is ignored; colors are converted to gray (Rec.
-        601).
+        Floats in 0..1, bool, or integers; converted to 8 bits. Transparent images are seen on white; colors are
+        converted to gray (Rec. 601).
 
     Returns
     -------

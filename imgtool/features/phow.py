@@ -44,7 +44,8 @@ def phow(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Floats in 0..1, bool, or integers, which are divided by the largest value of their type. Alpha is ignored.
+        Floats in 0..1, bool, or integers, which are divided by the largest value of their type. Transparent
+        images are seen on white.
     sizes : sequence of int
         Bin sizes in pixels; for each the image is smoothed by a Gaussian of sigma size / 6. Sizes that do not fit
         the image are skipped.
@@ -113,7 +114,7 @@ def _describe(
 
 
 def color_planes(image: ArrayLike, color: str) -> list[np.ndarray]:
-    """Return the channels (height, width) float32 that are described, of pixels in 0..1; alpha is ignored."""
+    """Return the channels (height, width) float32 that are described, of pixels in 0..1; transparent ones on white."""
     if color not in COLORS:
         raise unknown_name("color", color, COLORS)
     array = image_array(image, max_channels=MAX_CHANNELS)

@@ -57,7 +57,8 @@ def dense_sift(
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats on any scale. Alpha is ignored; colors are converted to gray (Rec. 601).
+        Bool, integers or floats on any scale. Transparent images are seen on white; colors are converted to gray
+        (Rec. 601).
     step : int
         Pixels between centers.
     bin_size : int

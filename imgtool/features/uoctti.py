@@ -34,8 +34,8 @@ def uoctti(image: ArrayLike, *, orientations: int = 9, cell: int = 8, bilinear: 
     Parameters
     ----------
     image : array_like, (height, width) or (height, width, 1 to 4)
-        Bool, integers or floats on the scale 0 to 255. Alpha is ignored; in color images, the channel with the
-        largest gradient magnitude is used at each pixel.
+        Bool, integers or floats on the scale 0 to 255. Transparent images are seen on white; in color images, the
+        channel with the largest gradient magnitude is used at each pixel.
     orientations : int
         Number O of undirected orientations.
     cell : int
