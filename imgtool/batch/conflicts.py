@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from imgtool.batch.inputs import STANDARD_INPUT
-from imgtool.batch.places import identity, is_special
+from imgtool.batch.places import identity, is_special, status_to_be
 from imgtool.errors import ParameterError
 
 STANDARD_OUTPUT = "-"
@@ -56,8 +56,10 @@ def refuse_same(outputs: Iterable[tuple[str, str]]) -> None:
 def _existing(path: str | int) -> _Key | None:
     """Return what identifies a file or folder; None for what is not there, or no file: a pipe, a terminal, a device."""
     try:
-        status = os.stat(path)
-    except (OSError, ValueError):
+        status = status_to_be(path)
+    except ValueError:
+        return None
+    if status is None:
         return None
     is_file = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
     return (status.st_dev, status.st_ino) if is_file else None

@@ -49,18 +49,34 @@ def link_target(path: str) -> str:
     return target
 
 
+def status_to_be(path: str | int) -> os.stat_result | None:
+    """Return the status of what a path leads to once its folders are made; None for what is not there.
+
+    `new/../old.png` leads nowhere until an output's folder `new` is made, and to `old.png` from then on. path: also an
+    open file's number. Raises ValueError for a zero byte.
+    """
+    try:
+        return os.stat(path)
+    except OSError:
+        if isinstance(path, int) or os.pardir not in path.split(os.sep):
+            return None
+    try:
+        return os.stat(os.path.realpath(path))
+    except OSError:
+        return None
+
+
 def identity(path: str | int) -> object:
     """Return what two names of one file have in common: the inode if it exists, else its real path.
 
     path: also an open file's number.
     """
     try:
-        status = os.stat(path)
-        return (status.st_dev, status.st_ino)
-    except OSError:
-        if isinstance(path, int):
-            return path
+        if status := status_to_be(path):
+            return (status.st_dev, status.st_ino)
     except ValueError:  # a zero byte, which no file's name has
+        return path
+    if isinstance(path, int):
         return path
     real = os.path.realpath(path)
     return unicodedata.normalize("NFC", real.casefold()) if _ignores_case(os.path.dirname(real)) else real

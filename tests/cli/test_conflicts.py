@@ -92,8 +92,11 @@ def ways(command, output, victim):
     yield "symbolic link"
     if victim not in ("first", "model"):
         yield "hard link"
-    if victim.endswith(WRITES[command, output][1]):
+    suffix = WRITES[command, output][1]
+    if victim.endswith(suffix):
         yield "spelling"
+    if suffix and victim.endswith(suffix):
+        yield "by a folder to be made"
 
 
 def table():
@@ -189,7 +192,8 @@ def _link(way, victim, suffix):
     elif way == "symbolic link":
         os.symlink(victim, name)
     else:
-        os.mkdir("sub")
+        if way == "spelling":
+            os.mkdir("sub")
         name = f"sub/../{victim}"
     return name
 
@@ -230,6 +234,15 @@ def test_F20_two_outputs_are_not_one_file(way, here, run):
     before = tree(here)
     done = run("hog", "photos/a.png", "-o", "one.npy", "--visualize", "two.npy", "--force")
     assert (done.status, done.err) == (2, "imgtool: two.npy: -o and --visualize are one file\n")
+    assert tree(here) == before
+
+
+def test_F20_two_outputs_are_not_one_file_by_a_folder_to_be_made(here, run):
+    with open("one.npy", "w") as file:
+        file.write("old")
+    before = tree(here)
+    done = run("hog", "photos/a.png", "-o", "one.npy", "--visualize", "sub/../one.npy", "--force")
+    assert (done.status, done.err) == (2, "imgtool: sub/../one.npy: -o and --visualize are one file\n")
     assert tree(here) == before
 
 
