@@ -99,7 +99,8 @@ def _resize_with_alpha(planes: list[np.ndarray], height: int, width: int, resamp
     *colors, alpha = (plane.astype(np.float64) for plane in planes)
     weight = np.maximum(_resize_plane(alpha, height, width, resample), 0)
     visible = weight > 0
-    weighted = (_resize_plane(color * alpha, height, width, resample) for color in colors)
+    premultiplied = (np.where(alpha == 0, 0, color * alpha) for color in colors)  # NaN under alpha 0 is nothing either
+    weighted = (_resize_plane(color, height, width, resample) for color in premultiplied)
     return [*(np.divide(c, weight, out=np.zeros_like(weight), where=visible) for c in weighted), weight]
 
 

@@ -69,6 +69,15 @@ def test_what_is_transparent_gives_no_color(dtype):
     assert 0 < small[0, 1, 3] < top
 
 
+@pytest.mark.parametrize("hidden", [np.nan, np.inf])
+@pytest.mark.parametrize("resample", ["bilinear", "box", "bicubic"])
+def test_what_is_transparent_gives_no_nan(resample, hidden):
+    image = np.ones((4, 8, 4), np.float32)
+    image[:, :4] = (hidden, hidden, hidden, 0)
+    plain = np.where(np.isfinite(image), image, 0)
+    np.testing.assert_array_equal(resize(image, 7, 13, resample=resample), resize(plain, 7, 13, resample=resample))
+
+
 def test_bytes_are_pillows():
     image = IMAGES["coffee_200x300"]
     expected = np.asarray(Image.fromarray(image).resize((77, 31), Image.Resampling.BILINEAR))
