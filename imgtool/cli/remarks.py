@@ -29,15 +29,15 @@ KINDS = {
     "alpha": Kind("transparent image", "transparent images", "shown on the background", "--background COLOR sets it"),
     "files": Kind("file", "files", "left out"),
     "values": Kind(
-        "pixel",
-        "pixels",
+        "value",
+        "values",
         "NaN or infinite: shown black or white",
         "--range stretch leaves them out of account",
     ),
     "nodata": Kind("pixel", "pixels", "left as they are: without data"),
     "wide": Kind("image", "images", "taken by the largest value, whatever the type"),
     "negative": Kind("pixel", "pixels", "negative: shown black"),
-    "clipped": Kind("pixel", "pixels", "clipped", "--range stretch or --depth float keeps them"),
+    "clipped": Kind("value", "values", "clipped", "--range stretch or --depth float keeps them"),
 }
 SHOWN_DETAILS = 4  # of a kind; the rest are counted
 

@@ -58,7 +58,7 @@ def test_F18_wide_integers_become_pixels_by_the_range_of_their_type(dtype, forma
         record, said = done(capsys, "--depth", "8", f"n.{format}", "-o", "c.png")
         assert read("c.png")[:, 3].tolist() == [0, 0, 0]
         assert record["clipped"] == record["left_out"]["clipped"] == 3
-        assert "3 pixels of one image were clipped" in said
+        assert "3 values of one image were clipped" in said
         assert "--range stretch" in said
 
 
@@ -118,7 +118,7 @@ def test_F18_colors_that_srgb_cannot_show_are_clipped_only_in_pixels_and_counted
     record, said = done(capsys, "--from", "lab", "--color", "rgb", "--depth", "8", "lab.npy", "-o", "b.png")
     assert read("b.png")[0, 0].tolist() == [255, 0, 0]
     assert record["clipped"] == 9
-    assert "9 pixels of one image were clipped" in said
+    assert "9 values of one image were clipped" in said
 
 
 @pytest.mark.parametrize("source", NUMERIC_SPACES)

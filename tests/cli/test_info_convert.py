@@ -90,7 +90,7 @@ def test_what_is_not_finite_is_said_in_one_line(command, capsys):
     assert execute([*command, "odd.npy", "-o", "out.png"]) == 0
     err = capsys.readouterr().err
     assert err.count("\n") <= 1
-    assert "picture" in command or "pixels of one image were NaN or infinite" in err
+    assert "picture" in command or "values of one image were NaN or infinite" in err
     assert execute([*command, "-q", "--force", "odd.npy", "-o", "out.png"]) == 0
     assert capsys.readouterr().err == ""
 
