@@ -1,7 +1,7 @@
 """Data sets as lists: CSV or TSV with a line for each image, its path relative to the list.
 
-A header names the columns: `path`, `filename`, `file` or `image`; `label` or `class`; perhaps `split`, with the names
-that parts have. Other columns are passed over. Without a header a line is `path,label`.
+A header names the columns: `path`, `filename`, `file` or `image`; `label` or `class`; perhaps `split`, `part`, `subset`
+or `set`, with the names that parts have. Other columns are passed over. Without a header a line is `path,label`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from imgtool.files import read_regular
 from imgtool.text import decode_text, read_table
 
 SUFFIXES = (".csv", ".tsv")
-PATH_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS = ("path", "filename", "file", "image"), ("label", "class"), ("split",)
+PATH_COLUMNS, LABEL_COLUMNS = ("path", "filename", "file", "image"), ("label", "class")
+SPLIT_COLUMNS = ("split", "part", "subset", "set")
 MAX_BYTES = 1 << 30  # of a list
 Row = list[str]
 

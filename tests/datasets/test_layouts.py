@@ -346,6 +346,10 @@ LISTS = {
     "mark and CRLF": "\ufefffile,label\r\n{0},a\r\n{1},b\r\n{2},a\r\n{3},b\r\n",
     "quoted": '"path","label"\n"{0}","a"\n"{1}","b"\n"{2}","a"\n"{3}","b"\n',
     "split": "path,label,split\n{0},a,train\n{1},b,Training\n{2},a,test\n{3},b,eval\n",
+    **{
+        f"split called {name}": f"path,label,{name}\n{{0}},a,train\n{{1}},b,train\n{{2}},a,test\n{{3}},b,test\n"
+        for name in ("part", "Subset", "set")
+    },
     "split first": "split,path,label\ntrain,{0},a\ntrain,{1},b\nvalid,{2},a\ndev,{3},b\n",
 }
 
