@@ -41,9 +41,8 @@ def refuse_file(path: Path) -> DataError:
 def refuse_folder(folder: Path, here: Listing, classes: int) -> DataError:
     """Return the error for a folder with fewer than two class folders, or without images."""
     if deeper := _data_set_below(folder):
-        return DataError(
-            f"{folder}: holds no class folders with images; {deeper[1]} lie in {deeper[0]}, which is taken"
-        )
+        place, kind, fate = deeper
+        return DataError(f"{folder}: holds no class folders with images; {kind} lie in {place}, which is {fate}")
     files = Counter(_kind(name) for name in _file_names(folder))
     found = [f"{files[kind]} {kind}" for kind in sorted(files) if kind]
     images = [f"{len(here.images)} images"] if here.images else ["no images"] if classes > 1 else []
@@ -52,14 +51,14 @@ def refuse_folder(folder: Path, here: Listing, classes: int) -> DataError:
     return DataError(f"{folder}: holds {holds}; a data set needs two or more, with images{hint}; {TAKEN}; and {FILES}")
 
 
-def _data_set_below(folder: Path) -> tuple[str, str] | None:
-    """Return the first folder below in which known files lie, and what these are."""
+def _data_set_below(folder: Path) -> tuple[str, str, str] | None:
+    """Return the first folder below in which known files lie, what these are, and whether it is taken."""
     waiting, seen = [(str(folder), 0)], 0
     while waiting and seen < SEARCHED_FOLDERS:
         place, depth = waiting.pop(0)
         seen += 1
         if depth and (kind := _known_files(place)):
-            return place, kind
+            return place, *kind
         if depth < SEARCHED_DEPTH:
             try:
                 waiting += [(os.path.join(place, name), depth + 1) for name in look(place).folders]
@@ -68,13 +67,15 @@ def _data_set_below(folder: Path) -> tuple[str, str] | None:
     return None
 
 
-def _known_files(folder: str) -> str | None:
-    """Return which data set's own files lie in a folder."""
+def _known_files(folder: str) -> tuple[str, str] | None:
+    """Return which data set's own files lie in a folder, and whether they are taken."""
     names = _file_names(folder)
     if has_idx(names):
-        return "IDX files"
-    if has_cifar(names) or any(set(kind.pickled) <= set(names) for kind in KINDS):
-        return "CIFAR's batches"
+        return "IDX files", "taken"
+    if has_cifar(names):
+        return "CIFAR's batches", "taken"
+    if pickled := next((kind for kind in KINDS if set(kind.pickled) <= set(names)), None):
+        return f"{pickled.title}'s pickled batches", f"not read; the binary version is: {pickled.download}"
     return None
 
 

@@ -305,7 +305,7 @@ REFUSED = {
     "a parent of MNIST": (files(*(f"MNIST/raw/{name}" for name in idx_names())), "",
                           "IDX files lie in {data}/MNIST/raw, which is taken"),
     "a parent of CIFAR": (files("x/cifar-10-batches-py/data_batch_1", "x/cifar-10-batches-py/batches.meta"), "",
-                          "CIFAR's batches lie in"),
+                          "batches lie in {data}/x/cifar-10-batches-py, which is not read; the binary version is"),
     "a parent of binary CIFAR": (files("x/test.bin", "x/train.bin", "y/readme"), "", "CIFAR's batches lie in"),
     "tar.gz": (files("set.tar.gz"), "set.tar.gz", "is an archive; unpack it first"),
     "tar": (files("set.tar"), "set.tar", "is an archive; unpack it first"),
