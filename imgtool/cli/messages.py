@@ -34,6 +34,7 @@ ADVICE = {
     "several": "name a folder or template with -o",
     "background": "or --background COLOR shows it on one",
     "depth": "or imgtool convert --depth 8 makes pixels of it",
+    "float": "or imgtool convert --depth float makes numbers of it",
     "size": "or imgtool convert --size makes it smaller",
     "lossless": "leave out --quality, or convert with --depth 8",
     "method": "use --method direct or fft",

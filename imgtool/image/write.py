@@ -220,18 +220,19 @@ def storage_type(
 def _require_capacity(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
     channels = shape[2] if len(shape) == 3 else 1
     types, counts = capacity_of(name)
-    if max(shape[:2]) > MAX_SIDE.get(name, math.inf):
-        others = ", ".join(each for each in CAPACITY if max(shape[:2]) <= MAX_SIDE.get(each, math.inf))
-        text = f"is {shape[1]}x{shape[0]} pixels, and {name} holds {MAX_SIDE[name]} a side; {others} hold more"
-        raise ImageError(text, hint="size")
-    if dtype.name in types and channels in counts:
+    fits, too_large = dtype.name in types and channels in counts, max(shape[:2]) > MAX_SIDE.get(name, math.inf)
+    if fits and not too_large:
         return
     fitting = [each for each, (t, c) in CAPACITY.items() if dtype.name in t and channels in c]
+    if fits:
+        others = ", ".join(each for each in fitting if max(shape[:2]) <= MAX_SIDE.get(each, math.inf))
+        text = f"is {shape[1]}x{shape[0]} pixels, and {name} holds {MAX_SIDE[name]} a side; {others} hold more"
+        raise ImageError(text, hint="size")
     others = f"{', '.join(fitting)} can" if fitting else "no format can"
     text = f"{name} cannot hold {channels} channel{'s' * (channels != 1)} of {dtype.name}; {others}"
     if channels not in counts:
         raise ImageError(text)
-    raise ImageError(text, hint="depth")
+    raise ImageError(text, hint="depth" if _8 in types else "float")
 
 
 def _require_range(image: np.ndarray, name: str) -> None:

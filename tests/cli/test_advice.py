@@ -56,9 +56,14 @@ CASES = {
         "imgtool convert --depth 8",
         ("convert --depth 8 deep.png -o d.jpg", "convert deep.png -o d.tif", "convert deep.png -o d.jp2"),
     ),
+    "float": Case(
+        "convert deep.png -o d.pfm",
+        "imgtool convert --depth float",
+        ("convert --depth float deep.png -o d.pfm",),
+    ),
     "size": Case(
         "convert wide.png -o w.webp",
-        "holds 16383 a side; png, jpeg, bmp, tiff, jp2, pnm, pam, pfm, npy hold more",
+        "holds 16383 a side; png, jpeg, bmp, tiff, jp2, pnm, pam, npy hold more",
         ("convert --size 9000x wide.png -o w.webp", "convert wide.png -o w.tif", "convert wide.png -o w.bmp"),
     ),
     "lossless": Case(
