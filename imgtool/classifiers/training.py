@@ -14,7 +14,7 @@ from imgtool.batch.inputs import path_text
 from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
-from imgtool.classifiers.registry import create, is_trained, model_files, names, open_model
+from imgtool.classifiers.registry import create, is_trained, locate, model_files, names, open_model
 from imgtool.classifiers.storage import check_place
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.files import files_of
@@ -138,6 +138,8 @@ def create_to_train(model: str, **settings: Any) -> Trainable:
     """Return an unfitted model by its architecture. Raises ParameterError, with the way out, for trained weights."""
     if not isinstance(model, str) or not is_trained(model):
         return create(model, **settings)
+    if "@" in model:
+        locate(model)  # weights that are nowhere are an unknown name, not a trained model
     architecture = model.partition("@")[0]
     text = f"{model} is trained already, and training takes an architecture: "
     if architecture in CATALOGUE:

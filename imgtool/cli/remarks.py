@@ -26,7 +26,9 @@ KINDS = {
     "pages": Kind("page", "pages", "left out", "--page N picks one"),
     "bands": Kind("band", "bands", "left out", "--bands N,N,N picks others"),
     "metadata": Kind("piece of metadata", "pieces of metadata", "left out"),
-    "alpha": Kind("transparent image", "transparent images", "shown on the background", "--background COLOR sets it"),
+    "alpha": Kind(
+        "transparent image", "transparent images", "shown on a background", "white unless --background COLOR sets it"
+    ),
     "files": Kind("file", "files", "left out"),
     "values": Kind(
         "value",

@@ -176,3 +176,9 @@ def test_the_way_out_for_trained_weights_works(tmp_path):
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     options = ["--init", "lenet@mnist", "--epochs", "1", "-q"]
     assert execute(["train", str(TEXTURES), "--model", "lenet", *options, "-o", str(tmp_path / "m")]) == 0
+
+
+@pytest.mark.parametrize(("model", "message"), [("nosuch@x", "no model 'nosuch'"), ("lenet@x", "no trained 'lenet@x'")])
+def test_weights_that_are_nowhere_are_not_called_trained(model, message, tmp_path, capsys):
+    assert execute(["train", str(tmp_path), "--model", model, "-o", str(tmp_path / "model")]) == 2
+    assert message in capsys.readouterr().err

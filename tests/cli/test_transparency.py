@@ -57,7 +57,7 @@ def test_F19_images_that_look_the_same_are_described_the_same(run, command):
     assert done.status == 0
     assert rows[:half] == rows[half:]
     assert rows[0]["left_out"] == {"alpha": 1}
-    assert "2 transparent images were shown on the background; --background COLOR sets it" in done.err
+    assert "2 transparent images were shown on a background; white unless --background COLOR sets it" in done.err
 
 
 @pytest.mark.parametrize("command", DESCRIBING.values(), ids=list(DESCRIBING))
@@ -180,7 +180,7 @@ def test_pictures_on_a_background_are_those_of_the_flat_image(run, command):
 
 def test_what_sees_the_background_says_so_unless_it_was_asked_for(run):
     done = run("filter", "--kernel", "sobel-x", "a.png", "-o", "x.png", "--json")
-    assert "1 transparent image was shown on the background" in done.err
+    assert "1 transparent image was shown on a background" in done.err
     assert done.rows[0]["left_out"]["alpha"] == 1
     done = run("gradient", "a.png", "-o", "y.png", "--json", "--background", "white")
     assert "transparent" not in done.err

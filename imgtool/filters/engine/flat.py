@@ -18,6 +18,8 @@ def zero_flat_windows(view: PaddedView, result: np.ndarray, taps_size: float, th
     taps_size: the sum of absolute taps.
     """
     sides = sum(view.rows) + 1, sum(view.columns) + 1
+    if not _may_hold_flat_windows(view, *sides):
+        return
     small = SMALL_EPS * float(np.finfo(result.dtype).eps) * taps_size * _peak(view.array)
 
     def fill(begin: int, end: int) -> None:
@@ -32,6 +34,22 @@ def zero_flat_windows(view: PaddedView, result: np.ndarray, taps_size: float, th
         return fill
 
     fill_by_strips(len(result), strip_rows(STRIP_ROWS, result.shape), make, threads)
+
+
+def _may_hold_flat_windows(view: PaddedView, rows: int, columns: int) -> bool:
+    """Return whether any window may hold one value: it then does so at one place at least of a grid within the image.
+
+    A window that reaches beyond the image has so many rows and columns in it. Looked at are pairs of neighbors, and
+    whether a pixel equals the one above or below.
+    """
+    array, (height, width) = view.array, view.array.shape[:2]
+    down, across = rows - max(view.rows), columns - max(view.columns)
+    if not (2 <= down <= height and 2 <= across <= width):
+        return True
+    y, x = np.arange(0, height, down), np.arange(0, width - 1, across - 1)
+    here, above, below = (array[each][:, x] for each in (y, np.maximum(y - 1, 0), np.minimum(y + 1, height - 1)))
+    equal = (here == array[y][:, x + 1]) & ((here == above) | (here == below))
+    return bool(equal.any())
 
 
 def _peak(array: np.ndarray) -> float:
