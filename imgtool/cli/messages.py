@@ -87,8 +87,13 @@ def explain(error: Exception) -> str:
     return f"{text}; {advice}" if advice else text or type(error).__name__
 
 
+LONGEST = 10_000  # characters of a message, of which a path that a system takes has 4096
+
+
 def complain(message: str) -> None:
-    """Write one line to standard error, after the program's name."""
+    """Write one line to standard error, after the program's name; the middle of a very long one is left out."""
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
     note(f"imgtool: {message}")
 
 

@@ -8,7 +8,8 @@ import tomllib
 import pytest
 
 from imgtool import errors
-from imgtool.cli.messages import ADVICE, explain, option
+from imgtool.cli.main import execute
+from imgtool.cli.messages import ADVICE, complain, explain, option
 from imgtool.errors import ClusterError, DataError, ImageError, ImgtoolError, MissingExtraError, ParameterError
 from locations import ROOT
 
@@ -32,8 +33,9 @@ def test_every_hint_has_its_advice():
     hints = set()
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.keyword) and node.arg == "hint" and isinstance(node.value, ast.Constant):
-                hints.add(node.value.value)
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                either = [node.value.body, node.value.orelse] if isinstance(node.value, ast.IfExp) else [node.value]
+                hints |= {each.value for each in either if isinstance(each, ast.Constant)}
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith(".hint"):
                 hints |= {each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)}
     assert {"exists", "truncated", "resume"} <= hints
@@ -98,3 +100,14 @@ def test_extras_are_those_of_the_project():
     }
     for name in errors.EXTRAS:
         assert project["name"] not in str(MissingExtraError(name, "it")).split("pip install")[1]
+
+
+def test_a_message_of_100_kB_is_cut_in_its_middle(capsys):
+    long = "x" * 100_000
+    for arguments in (["info", long], ["filter", "--kernel", long, "a.png"], ["classify", "--model", long, "a.png"]):
+        assert execute(arguments) in (1, 2)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert len(line) < 10_100
+        assert " ... " in line
+    complain(f"{'y' * 4096}: exists; --force overwrites it")
+    assert capsys.readouterr().err == f"imgtool: {'y' * 4096}: exists; --force overwrites it\n"
