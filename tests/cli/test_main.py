@@ -141,7 +141,7 @@ def test_existing_files_are_kept_unless_forced(tmp_path, capsys):
 
 
 def test_clipped_pixels_are_told_unless_quiet(tmp_path, capsys):
-    command = ["filter", "--matrix", "9", CAMERA, "-o", str(tmp_path / "a.png")]
+    command = ["filter", "--matrix", "9", "--range", "clip", CAMERA, "-o", str(tmp_path / "a.png")]
     assert execute(command) == 0
     assert "clipped" in capsys.readouterr().err
     assert execute([*command, "--force", "--quiet"]) == 0

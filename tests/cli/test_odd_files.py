@@ -114,6 +114,8 @@ def no_waiting():
 def test_F26_what_is_no_file_is_one_line_wherever_a_file_is_read(place, capfd, name, kind):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow", reason="needs the extra 'parquet'")
+    if (name, kind) in FINE and "train" in PLACES[name]:
+        pytest.importorskip("sklearn", reason="needs the extra 'classic'")
     path = place / name
     if name == "model/weights":
         path = next((place / "model").glob("weights-*"))

@@ -117,6 +117,7 @@ def test_F19_data_sets_are_seen_on_white():
 
 
 def test_codebooks_are_fitted_to_what_is_seen(run):
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
     for name in "ab":
         Path(name).mkdir()
         Path(f"{name}.png").rename(f"{name}/x.png")
