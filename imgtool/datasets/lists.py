@@ -42,6 +42,8 @@ def read_list(path: Path) -> list[Line]:
     if not header and len(rows[0]) != 2:
         raise DataError(f"{path}: holds {len(rows[0])} columns: {must}")
     places = _columns(path, rows[0]) if header else (0, 1, None)
+    if header and places[2] is None:
+        _refuse_unnamed_parts(path, rows, places)
     return [_line(path, number, row, places) for number, row in enumerate(rows[header:], start=1 + header)]
 
 
@@ -55,6 +57,14 @@ def _line(path: Path, number: int, row: Row, places: tuple[int, int, int | None]
     if part is None:
         raise DataError(f"{path}: row {number}: no part is called {split!r}; parts are train, val and test")
     return Line(path.parent / name, label, part)
+
+
+def _refuse_unnamed_parts(path: Path, rows: list[Row], places: tuple[int, int, int | None]) -> None:
+    """Raise DataError for a column that holds nothing but names of parts, under a name that says nothing of it."""
+    for place, name in enumerate(rows[0]):
+        values = {row[place] for row in rows[1:] if place < len(row)}
+        if place not in places and len(values) > 1 and all(part_called(value) for value in values):
+            raise DataError(f"{path}: its column {name!r} holds names of parts: call it split, or remove it")
 
 
 def _is_header(row: Row) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.inputs import path_text
-from imgtool.errors import ParameterError
+from imgtool.errors import ImageError, ParameterError
 from imgtool.names import unknown_name
 from imgtool.parameters import checks_options
 from imgtool.pipelines.outcomes import Outcome
@@ -177,15 +177,19 @@ def nodata_value(nodata: Any) -> float | None:
 
 
 def nodata_of(file: bytes | str, page: int | None) -> float | None:
-    """Return the value that a TIFF's GDAL_NODATA names, None where it names none; file: its bytes or its path."""
+    """Return the value that a TIFF's GDAL_NODATA names, None where there is none; file: its bytes or its path.
+
+    Raises ImageError for one that is no number.
+    """
     from imgtool.image import read_metadata
     from imgtool.image.metadata import GDAL_NODATA
 
     content = next((data for tag, _, data in read_metadata(file, page=page).nodata if tag == GDAL_NODATA), b"")
+    text = content.split(b"\0")[0].decode("ascii", "replace").strip()
     try:
-        return float(content.split(b"\0")[0].decode("ascii").strip())
+        return float(text) if text else None
     except ValueError:
-        return None
+        raise ImageError(f"its GDAL_NODATA is no number: {text!r}") from None
 
 
 def label_of(kernel: Any) -> str:

@@ -293,6 +293,12 @@ def test_pixels_without_data_stay_and_are_counted(run, kernel):
     assert read("plain.tif").min() < -9999 / 2
 
 
+def test_a_tag_that_is_no_number_is_refused_in_a_line(run):
+    _grid("dem.tif", tag="none")
+    done = run("filter", "--kernel", "box", "dem.tif", "-o", "a.npy", "--nodata", "auto")
+    assert (done.status, done.err) == (1, "imgtool: dem.tif: its GDAL_NODATA is no number: 'none'\n")
+
+
 def test_auto_without_a_tag_leaves_all_as_it_is(run):
     _grid("dem.tif", tag="")
     for suffix, more in (("1", ()), ("2", ("--nodata", "auto"))):

@@ -377,6 +377,7 @@ def test_lists_of_images(name, suffix, tmp_path):
      ("path,label\n0.png,a\n1.png\n", "row 3 has 1 cells"),
      ("path,label,label\n0.png,a,b\n", "two columns for the label"),
      ("path,label\n0.png,a\n8.png,b\n9.png,b\n", "2 of the 3 files that it names do not exist: .*8.png"),
+     ("path,label,usage\n0.png,a,Train\n1.png,b,Test\n", "column 'usage' holds names of parts: call it split"),
      ("path,label\n0.png,\n", "row 2: each line must hold a path and a label")],
 )  # fmt: skip
 def test_lists_that_are_wrong_are_refused_in_a_line(text, reason, tmp_path):
