@@ -318,8 +318,9 @@ def test_what_is_no_size_is_refused(value):
             function(value, "cell")
     with pytest.raises(imgtool.ParameterError):
         imgtool.hog(np.zeros((64, 64)), orientations=value)
-    with pytest.raises(imgtool.ParameterError):
-        imgtool.kernel("box", size=value)
+    if not isinstance(value, np.ndarray):  # two numbers are rows and columns
+        with pytest.raises(imgtool.ParameterError):
+            imgtool.kernel("box", size=value)
 
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 37, 3), np.uint8)
@@ -419,7 +420,7 @@ def test_one_channel_is_encoded_as_gray(format):
 
 def test_what_no_format_or_no_float32_holds_is_said():
     with pytest.raises(ImageError, match="no format can"):
-        imgtool.encode(np.zeros((2, 2), np.int16), "npy")
+        imgtool.encode(np.zeros((2, 2, 5), np.uint8), "npy")
     with pytest.raises(ImageError, match="only float32"):
         imgtool.encode(np.full((2, 2), 1e300), "pfm")
     assert np.isinf(imgtool.read(imgtool.encode(np.full((2, 2), np.inf), "pfm"))).all()

@@ -58,7 +58,8 @@ class Entry:
 
     def _checked(self, name: str, parameter: str, value: Any) -> Any:
         """Return one parameter as one of Python's numbers, or as two."""
-        pair = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes) and len(value) == 2
+        several = value.ndim == 1 if isinstance(value, np.ndarray) else isinstance(value, Sequence)
+        pair = several and not isinstance(value, str | bytes) and len(value) == 2
         if pair and parameter not in self.pairs:
             raise ParameterError(
                 f"{parameter} of kernel {name} is one number, got two", parameters=(parameter, "kernel")
