@@ -16,8 +16,8 @@ from imgtool.errors import ParameterError
 if TYPE_CHECKING:
     import numpy as np
 
+    from imgtool.filters.entry import Entry
     from imgtool.filters.kernel_text import Matrix
-    from imgtool.filters.kernels import Entry
 
 
 class Pair(click.ParamType):  # type: ignore[type-arg]
@@ -108,7 +108,7 @@ def _written(kernel_file: str | None, matrix: str | None) -> Matrix:
 def _print(chosen: Chosen) -> None:
     """Print a kernel's taps."""
     from imgtool.filters.kernel_files import matrix_text
-    from imgtool.pipelines.filter_images import taps_of
+    from imgtool.pipelines.kernel_filter import taps_of
 
     taps = taps_of(chosen.kernel, chosen.normalize, chosen.parameters)
     if chosen.said:

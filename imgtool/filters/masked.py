@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import pad
-from imgtool.filters.kernels import both
+from imgtool.filters.entry import both
 from imgtool.filters.weighted import convolve_weighted
 from imgtool.filters.windows import NEIGHBORHOODS, bilateral, maximum, minimum
 from imgtool.image.pixels import white_level

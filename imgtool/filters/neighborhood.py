@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from imgtool.arrays import image_array
 from imgtool.errors import ParameterError
 from imgtool.filters.borders import border_number
-from imgtool.filters.kernels import both, gaussian_radius
+from imgtool.filters.entry import both
+from imgtool.filters.kernels import gaussian_radius
 from imgtool.filters.masked import checked_mask, neighborhood_of_valid
 from imgtool.filters.windows import NEIGHBORHOODS
 from imgtool.names import unknown_name

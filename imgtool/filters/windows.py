@@ -15,7 +15,8 @@ import numpy as np
 from imgtool.arrays import whole_number
 from imgtool.errors import ImageError, ParameterError
 from imgtool.filters.borders import pad
-from imgtool.filters.kernels import Entry, both, gaussian_radius, require_positive, require_size
+from imgtool.filters.entry import Entry, both
+from imgtool.filters.kernels import gaussian_radius, require_positive, require_size
 from imgtool.image.pixels import white_level
 
 STRIP_ROWS = 64  # rows at a time where temporary arrays are many

@@ -21,8 +21,9 @@ from imgtool.files import open_regular
 from imgtool.image.codecs import pnm
 from imgtool.image.codecs.header import SIGNATURES, format_of_bytes
 from imgtool.image.decoding import call_decoder
+from imgtool.image.plain_formats import PLAIN_FORMATS
 from imgtool.image.read import require_allowed
-from imgtool.image.write import CAPACITY, PLAIN_FORMATS, tiff_options
+from imgtool.image.write import CAPACITY, tiff_options
 from imgtool.remarks import Remark
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from imgtool.filters.borders import BORDERS, pad
 from imgtool.filters.strip_filter import merge_extremes
 from imgtool.filters.windows import NEIGHBORHOODS
 from imgtool.pipelines import image_filter
-from imgtool.pipelines.filter_images import filter_of
+from imgtool.pipelines.kernel_filter import filter_of
 
 SCIPY = {name: border.scipy for name, border in BORDERS.items()}
 SHAPES = [(14, 11), (14, 11, 3)]

@@ -13,7 +13,7 @@ from imgtool.filters.kernels import KERNELS, is_derivative
 from imgtool.filters.strip_filter import merge_extremes
 from imgtool.filters.windows import NEIGHBORHOODS
 from imgtool.pipelines import image_filter
-from imgtool.pipelines.filter_images import filter_of
+from imgtool.pipelines.kernel_filter import filter_of
 
 SCIPY = {name: border.scipy for name, border in BORDERS.items()}
 WEIGHING = [name for name in KERNELS if kernel(name).sum() > 0 and not is_derivative(kernel(name))]

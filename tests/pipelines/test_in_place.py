@@ -8,7 +8,8 @@ import pytest
 from imgtool.filters import strip_filter
 from imgtool.image import encode, read
 from imgtool.image.write import encode_and_spoil
-from imgtool.pipelines.filter_images import filter_images, filter_of
+from imgtool.pipelines.filter_images import filter_images
+from imgtool.pipelines.kernel_filter import filter_of
 from imgtool.pipelines.strips import filter_in_strips
 
 FILTERS = {

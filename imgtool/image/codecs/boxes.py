@@ -1,18 +1,21 @@
-"""The boxes of ISO's media files, of which AVIF and HEIC are some.
+"""The boxes of ISO's media files, of which AVIF, HEIC and JPEG 2000 are some.
 
 Source: ISO/IEC 14496-12, section 4.2.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
+
+from imgtool.errors import ImageError
 
 _PIXELS = b"mdat"  # the box that holds what is coded
 
 
-def described(data: bytes) -> Iterator[bytes]:
-    """Yield the content of each outermost box, but not what is coded."""
+def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and content of each outermost box. Raises ImageError where one is shorter than its own header."""
     position = 0
     while position + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)
@@ -21,11 +24,16 @@ def described(data: bytes) -> Iterator[bytes]:
             (length,) = struct.unpack_from(">Q", data, begin)
             begin += 8
         end = position + length if length else len(data)
-        if name != _PIXELS:
-            yield data[begin:end]
         if end < begin:
-            return
+            raise ImageError("is damaged: a box is shorter than its own header")
+        yield name, data[begin:end]
         position = end
+
+
+def described(data: bytes) -> Iterator[bytes]:
+    """Yield the content of each outermost box up to one that is damaged, but not what is coded."""
+    with contextlib.suppress(ImageError):
+        yield from (content for name, content in boxes(data) if name != _PIXELS)
 
 
 def largest_size(data: bytes) -> tuple[int, int]:

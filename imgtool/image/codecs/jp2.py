@@ -16,6 +16,7 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image.codecs import pillow
+from imgtool.image.codecs.boxes import boxes
 from imgtool.image.codecs.header import Header
 from imgtool.image.codecs.orientation import require_supported
 from imgtool.image.codecs.photometry import cmyk_to_rgb, scale_samples, ycbcr_to_rgb
@@ -158,21 +159,11 @@ def _parts(data: bytes) -> _Parts:
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield name and content of each box, and of those inside the header box."""
-    position = 0
-    while position + 8 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, position)
-        begin = position + 8
-        if length == 1 and begin + 8 <= len(data):
-            (length,) = struct.unpack_from(">Q", data, begin)
-            begin += 8
-        end = position + length if length else len(data)
-        if end < begin:
-            raise ImageError("is damaged: a box is shorter than its own header")
+    for name, content in boxes(data):
         if name in _FOLDERS:
-            yield from _boxes(data[begin:end])
+            yield from _boxes(content)
         else:
-            yield name, data[begin:end]
-        position = end
+            yield name, content
 
 
 def _size(stream: bytes) -> _Size:
