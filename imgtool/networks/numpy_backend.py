@@ -9,7 +9,8 @@ import numpy as np
 from imgtool.errors import ParameterError
 from imgtool.networks import declaration as declared
 from imgtool.networks.declaration import require_arrays
-from imgtool.networks.numpy_layers import COMBINATORS, LAYERS, Arrays, Layer, Tape
+from imgtool.networks.numpy_base import Arrays, Layer, Tape
+from imgtool.networks.numpy_layers import COMBINATORS, LAYERS
 
 
 class NumpyNetwork:
