@@ -29,6 +29,7 @@ ARCHITECTURES = {
     "two-layer": _NETWORK,
     "lenet": _NETWORK,
     "alexnet": _NETWORK,
+    "resnet18": _NETWORK,
     "hog-svm": "imgtool.classifiers.classic:HogSvm",
     "gist-svm": "imgtool.classifiers.classic:GistSvm",
     "sift-fv-svm": "imgtool.classifiers.classic:SiftFisherSvm",

@@ -11,6 +11,7 @@ from imgtool.networks.declaration import Sequence
 from imgtool.networks.lenet import lenet
 from imgtool.networks.preprocessing import MAX_SIDE, Preprocessing
 from imgtool.networks.recipe import Augmentation, Recipe
+from imgtool.networks.resnet import resnet18
 from imgtool.networks.two_layer import two_layer
 from imgtool.parameters import Parameters, parameter
 
@@ -39,6 +40,11 @@ class AlexNetParameters(Parameters):
     dropout: float = parameter(
         0.5, "Probability that a unit before fc6 and fc7 is dropped in training.", low=0, high=0.99
     )
+
+
+@dataclass(frozen=True)
+class ResNetParameters(Parameters):
+    """What ResNet-18 can vary: nothing."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,10 @@ def _alexnet(classes: int, own: Parameters, _: Preprocessing) -> Sequence:
     return alexnet(classes, rank=own.rank or None, dropout=own.dropout)
 
 
+def _resnet18(classes: int, _: Parameters, __: Preprocessing) -> Sequence:
+    return resnet18(classes)
+
+
 CATALOGUE = {
     "two-layer": Architecture(
         declare=_two_layer,
@@ -132,6 +142,15 @@ CATALOGUE = {
         recipe=Recipe(label_smoothing=0.1),
         augmentation=Augmentation(min_crop_area=0.35, max_aspect_ratio=4 / 3, color_jitter=0.3),
         sides=(63, MAX_SIDE),  # below, its pools find nothing
+        channels=(3,),
+    ),
+    "resnet18": Architecture(
+        declare=_resnet18,
+        parameters=ResNetParameters(),
+        preprocessing=Preprocessing(side=128),
+        recipe=Recipe(label_smoothing=0.1),
+        augmentation=Augmentation(min_crop_area=0.35, max_aspect_ratio=4 / 3, color_jitter=0.3),
+        sides=(33, MAX_SIDE),  # below, its last maps are one pixel, of which alone there is no variance
         channels=(3,),
     ),
 }

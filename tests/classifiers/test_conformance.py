@@ -16,7 +16,7 @@ from imgtool.datasets.formats import load_dataset
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from locations import SAMPLES
 
-NEEDS = {"two-layer": None, "lenet": "torch", "alexnet": "torch"}
+NEEDS = {"two-layer": None, "lenet": "torch", "alexnet": "torch", "resnet18": "torch"}
 # One model of each kind, with settings that make it quick: a network that NumPy trains, one that PyTorch trains, and
 # a machine on vectors, which learns a codebook as well.
 QUICK = {

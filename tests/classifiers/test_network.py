@@ -66,7 +66,10 @@ def test_settings_come_as_text_from_the_command_line(name, key, text, value):
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize(("name", "sides"), [("two-layer", (1, 33)), ("lenet", (32, 35)), ("alexnet", (63, 64, 129))])
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [("two-layer", (1, 33)), ("lenet", (32, 35)), ("alexnet", (63, 64, 129)), ("resnet18", (33, 224))],
+)
 def test_every_side_in_the_range_fits_the_network(name, sides):
     for side in sides:
         model = registry.create(name, side=side)
@@ -333,3 +336,17 @@ def test_a_device_that_is_not_there_is_refused_in_python_too(textures):
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     with pytest.raises(DeviceError, match="cuda:77"):
         registry.create("lenet", epochs=1).fit(textures, device="cuda:77")
+
+
+@pytest.mark.parametrize("batch", [1, 5])  # of one image, batch normalization has the last map's four pixels
+def test_resnet_is_trained_by_name_and_kept_with_its_statistics(batch, textures, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    model = registry.create("resnet18", epochs=1, side=33, batch=batch).fit(textures)
+    model.save(tmp_path / "model")
+    images = [textures.image(index) for index in range(3)]
+    expected = model.scores(images)
+    for backend in ("numpy", "torch"):
+        stored = registry.open_model(tmp_path / "model", backend=backend)
+        np.testing.assert_allclose(stored.scores(images), expected, rtol=0, atol=1e-5)
+    first = registry.create("resnet18", side=33).network(3).buffers().keys()
+    assert all(abs(model.arrays()[name]).max() > 0 for name in first)
