@@ -34,7 +34,8 @@ class Epoch:
     """One pass over the training images is done.
 
     loss, error: means over the training images as they were seen (augmented); those of validation images are None
-    where there are none. Errors are shares, top-1. seconds: wall time of the epoch.
+    where there are none. Errors are shares, top-1. learning_rate: of the last step. seconds: wall time of the epoch,
+    validation included; images_per_second: in training.
     """
 
     epoch: int
@@ -42,6 +43,7 @@ class Epoch:
     loss: float
     error: float
     learning_rate: float
+    images_per_second: float
     seconds: float
     validation_loss: float | None = None
     validation_error: float | None = None

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 CHUNK_IMAGES = 32  # that pass a network at once
 STACK_IMAGES = 4096  # that are prepared at once, where they lie in one array
+TIMES = {"seconds", "images_per_second"}  # in the rows of a history
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -161,7 +162,7 @@ class NetworkClassifier(Trainable):
             trained, history = self._fit_in_torch(network, arrays, samples, seed, device, resume, events)
         self._take(network, trained)
         # Without its times: equal trainings are stored as equal bytes.
-        rows = [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+        rows = [{key: value for key, value in row.items() if key not in TIMES} for row in history]
         self.record_training(dataset, seed=seed, history=rows, **self._origin)
         return self
 

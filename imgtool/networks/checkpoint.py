@@ -210,7 +210,7 @@ def _check_history(history: list[Any], identity: Mapping[str, Any]) -> None:
     epochs = identity["recipe"]["epochs"]
     if not 1 <= len(history) <= epochs:
         raise DataError(f"is no valid checkpoint: its history has {len(history)} epochs of {epochs}")
-    names = {"epoch", "loss", "error", "seconds"}
+    names = {"epoch", "loss", "error", "learning_rate", "images_per_second", "seconds"}
     if identity["validation"]:
         names |= {"validation_loss", "validation_error"}
     for number, row in enumerate(history, start=1):

@@ -33,7 +33,9 @@ def train_by_hand(
     seed: int = 0,
     events: Events | None = None,
 ) -> tuple[Arrays, History]:
-    """Return the arrays after training from the given ones, and a row for each epoch: epoch, loss, error, seconds.
+    """Return the arrays after training from the given ones, and a row for each epoch.
+
+    A row holds epoch (from 1), loss, error, learning_rate, images_per_second and seconds.
 
     Of the recipe epochs, batch, learning rate, momentum and weight decay count; half of the images are mirrored where
     the augmentation says so. Raises ParameterError for settings that only PyTorch's training knows, TrainingError when
@@ -50,9 +52,12 @@ def train_by_hand(
         if not np.isfinite(loss):
             rate = recipe.learning_rate
             raise TrainingError(f"the loss is not finite in epoch {epoch}; try a lower learning rate than {rate:g}")
-        history.append({"epoch": epoch, "loss": loss, "error": error, "seconds": time.perf_counter() - start})
+        seconds = time.perf_counter() - start
+        row = {"loss": loss, "error": error, "learning_rate": recipe.learning_rate}
+        row |= {"images_per_second": len(samples.labels) / seconds, "seconds": seconds}
+        history.append({"epoch": epoch, **row})
         if events:
-            events(Epoch(epoch, recipe.epochs, loss, error, recipe.learning_rate, history[-1]["seconds"]))
+            events(Epoch(epoch, recipe.epochs, **row))
     return arrays, history
 
 

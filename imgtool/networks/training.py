@@ -49,8 +49,9 @@ def train(
 ) -> History:
     """Train the module in place and return the history: a row for each epoch.
 
-    A row holds epoch (from 1), loss, error (of the training images as they were seen) and seconds, with validation
-    images also validation_loss and validation_error; the module then ends with the weights of the `best_epoch`.
+    A row holds epoch (from 1), loss, error (of the training images as they were seen), learning_rate (of its last
+    step), images_per_second (in training) and seconds (validation included); with validation images also
+    validation_loss and validation_error, and the module then ends with the weights of the `best_epoch`.
 
     checkpoint: a file written after every epoch; when it exists, training goes on from it and, on the CPU, ends with
     the same weights as if it had not been interrupted. threads: of the CPU, by default those of the checkpoint, else
@@ -86,6 +87,27 @@ def train(
 
 class _NotFiniteError(TrainingError):
     """The loss or its gradient is not finite."""
+
+
+def epoch_batches(
+    samples: Samples, recipe: Recipe, augmentation: Augmentation, *, seed: int, epoch: int, device: str = "cpu"
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the batches of an epoch (from 0) as the network sees them but for normalization: images, labels.
+
+    Images are (n, channels, side, side) float32 in 0..1. Every epoch draws from generators of its own, so that a
+    resumed training sees the same numbers.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(samples.labels))
+    generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+    for indices in np.array_split(order, steps_of_epoch(len(order), recipe)):
+        images = batch(samples, indices).to(device)
+        labels = torch.from_numpy(samples.labels[indices]).to(device)
+        yield augment(images, augmentation, generator, recipe.training_side), labels
+
+
+def steps_of_epoch(images: int, recipe: Recipe) -> int:
+    """Return how many steps go through so many images."""
+    return max(1, math.ceil(images / recipe.batch))
 
 
 def batch(samples: Samples, indices: np.ndarray) -> torch.Tensor:
@@ -235,6 +257,7 @@ class _Run:
         start = time.perf_counter()
         with _within_memory(self.recipe.batch):
             row: dict[str, float] = {"epoch": epoch + 1, **self._steps(epoch)}
+            row["images_per_second"] = len(self.samples.labels) / (time.perf_counter() - start)
             if self.validation is not None:
                 row["validation_loss"], row["validation_error"] = loss_and_error(
                     self.module, self.validation, self.device
@@ -249,34 +272,33 @@ class _Run:
     def report(self, row: dict[str, float]) -> None:
         """Emit the event of an epoch."""
         if self.events:
-            rate = self.rate(row["epoch"])
-            values: dict[str, Any] = {**row, "epochs": self.recipe.epochs, "learning_rate": rate}
+            values: dict[str, Any] = {**row, "epochs": self.recipe.epochs}
             self.events(Epoch(**values))
 
     def _steps(self, epoch: int) -> dict[str, float]:
-        """Take the steps of an epoch; return mean loss and error."""
+        """Take the steps of an epoch; return mean loss and error, and the learning rate of the last step."""
         self.module.train()
-        # Every epoch draws from generators of its own, so that a resumed training sees the same numbers.
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples.labels))
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
         torch.manual_seed(self.seed * 100_003 + epoch)  # dropout has no generator argument
-        batches = np.array_split(order, max(1, math.ceil(len(order) / self.recipe.batch)))
         loss_sum, wrong, seen = 0.0, 0.0, 0
         normalize = Normalization(self.samples, self.device)
-        for step, indices in enumerate(batches):
-            images = batch(self.samples, indices).to(self.device)
-            images = augment(images, self.augmentation, generator, self.recipe.training_side)
-            labels = torch.from_numpy(self.samples.labels[indices]).to(self.device)
-            loss, mistakes = self._step(normalize(images), labels, self.rate(epoch + step / len(batches)))
+        steps = steps_of_epoch(len(self.samples.labels), self.recipe)
+        for step, (images, labels) in enumerate(self._batches(epoch)):
+            loss, mistakes = self._step(normalize(images), labels, self.rate(epoch + step / steps))
             if not math.isfinite(loss):
                 raise _NotFiniteError(
                     f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; "
                     f"try a lower learning rate than {self.recipe.learning_rate:g}"
                 )
-            loss_sum, wrong, seen = loss_sum + loss * len(indices), wrong + mistakes, seen + len(indices)
+            loss_sum, wrong, seen = loss_sum + loss * len(labels), wrong + mistakes, seen + len(labels)
             if self.events:
-                self.events(Step(epoch + 1, self.recipe.epochs, step + 1, len(batches), loss_sum / seen))
-        return {"loss": loss_sum / seen, "error": wrong / seen}
+                self.events(Step(epoch + 1, self.recipe.epochs, step + 1, steps, loss_sum / seen))
+        return {"loss": loss_sum / seen, "error": wrong / seen, "learning_rate": self.rate(epoch + step / steps)}
+
+    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield images and labels of the epoch's steps."""
+        return epoch_batches(
+            self.samples, self.recipe, self.augmentation, seed=self.seed, epoch=epoch, device=self.device
+        )
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> tuple[float, float]:
         """Take one step; return the loss and how many images were wrong. Not finite: no step, and NaN."""

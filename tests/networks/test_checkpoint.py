@@ -34,7 +34,7 @@ def state(*, validation=True):
         "start": "d" * 64,
         "tensors": describe(ARRAYS),
     }
-    row = {"loss": 0.5, "error": 0.25, "seconds": 1.5}
+    row = {"loss": 0.5, "error": 0.25, "learning_rate": 0.01, "images_per_second": 80.0, "seconds": 1.5}
     row |= {"validation_loss": 2.0, "validation_error": 1.0} if validation else {}
     history = [{"epoch": number, **row} for number in (1, 2)]
     return Checkpoint(identity, 2, history, ARRAYS | (BEST if validation else {}))
@@ -174,7 +174,8 @@ FIELDS = [
     ("identity", "tensors"), ("identity", "network"), ("identity", "start"), ("identity", "unknown"),
     ("identity", "recipe", "epochs"),
     ("identity", "tensors", "module.steps"), ("history", 1, "epoch"), ("history", 1, "loss"), ("history", 1, "error"),
-    ("history", 1, "seconds"), ("history", 1, "validation_loss"), ("history", 1, "validation_error"),
+    ("history", 1, "seconds"), ("history", 1, "learning_rate"), ("history", 1, "images_per_second"),
+    ("history", 1, "validation_loss"), ("history", 1, "validation_error"),
     ("history", 1, "unknown"),
 ]  # fmt: skip
 VALUES = [None, True, -1, -0.5, 1e400, float("nan"), "x", [], {}, 10**400, "delete"]

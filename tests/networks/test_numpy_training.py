@@ -1,5 +1,7 @@
 """Training by hand: the loss, the step and the loop against PyTorch's."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -120,8 +122,10 @@ def test_events_and_rows_say_the_same():
     assert [type(event) for event in events] == [Step, Step, Step, Epoch] * 2
     assert [(event.step, event.steps) for event in events[:3]] == [(1, 3), (2, 3), (3, 3)]
     assert events[2].loss == history[0]["loss"] == events[3].loss
-    assert [event.error for event in events[3::4]] == [row["error"] for row in history]
-    assert [row["epoch"] for row in history] == [1, 2]
+    watched = {"validation_loss": None, "validation_error": None}
+    assert [asdict(event) for event in events[3::4]] == [{**row, "epochs": 2, **watched} for row in history]
+    assert [(row["epoch"], row["learning_rate"]) for row in history] == [(1, 0.01), (2, 0.01)]
+    assert all(row["images_per_second"] == pytest.approx(90 / row["seconds"]) for row in history)
 
 
 def test_a_loss_that_is_not_finite_stops_in_one_line():

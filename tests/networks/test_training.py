@@ -27,6 +27,7 @@ from imgtool.networks.training import (  # noqa: E402
     batch,
     best_epoch,
     default_threads,
+    epoch_batches,
     loss_and_error,
     predict,
     train,
@@ -53,7 +54,7 @@ def test_it_learns_and_the_same_seed_learns_the_same_bits():
     for _ in range(2):
         module = build(lenet(3, 1), seed=1)
         history = train(module, samples(), RECIPE, CHANGES, seed=5, validation=samples(seed=9))
-        runs.append((arrays_of(module), [{**row, "seconds": 0} for row in history]))
+        runs.append((arrays_of(module), [{**row, "seconds": 0, "images_per_second": 0} for row in history]))
     assert history[-1]["loss"] < history[0]["loss"]
     assert history[-1]["error"] < history[0]["error"]
     assert loss_and_error(module, samples(seed=9))[1] < 0.2
@@ -327,10 +328,25 @@ def test_events_hold_the_mean_loss_so_far_and_the_rows_of_the_history():
     assert {(event.epochs, event.steps) for event in steps} == {(2, 3)}
     assert [steps[2].loss, steps[5].loss] == [row["loss"] for row in history]
     for event, row in zip([events[3], events[7]], history, strict=True):
-        assert row == {"epoch": event.epoch, "loss": event.loss, "error": event.error, "seconds": event.seconds}
-        assert event.validation_loss is event.validation_error is None
-    assert events[3].learning_rate == pytest.approx(0.01 * one_cycle(0.5, 0.05))
+        told = dataclasses.asdict(event)
+        assert told == {**row, "epochs": 2, "validation_loss": None, "validation_error": None}
+    rates = [0.01 * one_cycle((epoch + 2 / 3) / 2, 0.05) for epoch in (0, 1)]  # of the last of three steps
+    assert [row["learning_rate"] for row in history] == pytest.approx(rates)
     assert 0 < sum(row["seconds"] for row in history) < 60
+    assert all(row["images_per_second"] >= 10 / row["seconds"] for row in history)
+
+
+def test_batches_of_an_epoch_are_what_the_network_sees_before_normalization():
+    module, seen = build(lenet(3, 1)), []
+    module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    data, recipe = samples(10), Recipe(epochs=2, batch=4)
+    train(module, data, recipe, CHANGES, seed=7)
+    normalize = Normalization(data)
+    for epoch in (0, 1):
+        batches = list(epoch_batches(data, recipe, CHANGES, seed=7, epoch=epoch))
+        assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == sorted(data.labels.tolist())
+        for images, _ in batches:
+            torch.testing.assert_close(normalize(images), seen.pop(0), rtol=0, atol=0)
 
 
 def test_the_training_error_is_that_of_the_images_as_they_were_seen():
