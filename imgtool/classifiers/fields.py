@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from imgtool.datasets.overlap import is_kept_prefixes
 from imgtool.errors import DataError
 
 MAX_CLASSES = 1_000_000
@@ -127,6 +128,7 @@ _PROVENANCE: dict[str, dict[str, tuple[Callable[[Any], bool], bool]]] = {
     "trained": {
         "data": (_is_data, False),
         "drawn_from": (_is_data, True),  # the whole training part, validation images included
+        "seen": (is_kept_prefixes, True),
         "seed": (is_whole, False),
         "recipe": (_is_object, False),
         "history": (_is_history, False),

@@ -18,6 +18,7 @@ from imgtool.classifiers import storage
 from imgtool.classifiers.settings import Groups, settings_of
 from imgtool.classifiers.storage import ModelData
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.overlap import kept_prefixes
 from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events
 from imgtool.image.levels import as_levels
@@ -136,6 +137,7 @@ class Trainable(Classifier):
         self.provenance = {
             "kind": "trained",
             "data": {"images": len(dataset), "sha256": dataset.digest()},
+            "seen": kept_prefixes(dataset.hashes),
             "seed": seed,
             "recipe": recipe,
             "history": history,

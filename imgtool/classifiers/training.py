@@ -19,6 +19,7 @@ from imgtool.classifiers.storage import check_place
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.files import files_of
 from imgtool.datasets.formats import Parts, open_parts
+from imgtool.datasets.overlap import kept_prefixes
 from imgtool.datasets.split import split
 from imgtool.datasets.survey import checked
 from imgtool.device import resolve
@@ -126,7 +127,8 @@ def train(
     trainable.doubt = doubt_of(trainable, training.labels, None if validation is None else validation.labels)
     if training is not parts.train:  # validation images were chosen by, so they count as seen
         whole = {"images": len(parts.train), "sha256": parts.train.digest()}
-        trainable.provenance = {**trainable.provenance, "drawn_from": whole}
+        seen = kept_prefixes(parts.train.hashes)
+        trainable.provenance = {**trainable.provenance, "drawn_from": whole, "seen": seen}
     if place is not None:
         trainable.save(place, overwrite=overwrite)
         if checkpoint is not None:

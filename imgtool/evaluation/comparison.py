@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ from imgtool.classifiers.training import MAX_SEED
 from imgtool.datasets.equal_images import across_line, equal_images, equal_pairs
 from imgtool.datasets.files import files_of
 from imgtool.datasets.formats import Parts, open_parts
+from imgtool.datasets.overlap import MOST_KEPT
 from imgtool.datasets.survey import checked
 from imgtool.device import resolve
 from imgtool.errors import ParameterError
@@ -50,9 +51,9 @@ class Comparison:
 
     classes, labels: of the held-out part, labels (n,) as indices; results: each model's predictions or the reason why
     there are none; duplicates: pairs of equal images in both parts; seen: models that were trained on the held-out
-    images; counts: images of each class in each part; facts: how the table came about; data: where the images lie;
-    among: whether all classes of a model count, or the data set's only; found: what the data set holds; left_out: how
-    much of each kind it does not, with `notes` in words.
+    images (the facts of each say on how many, `seen_images`); counts: images of each class in each part; facts: how the
+    table came about; data: where the images lie; among: whether all classes of a model count, or the data set's only;
+    found: what the data set holds; left_out: how much of each kind it does not, with `notes` in words.
     """
 
     classes: tuple[str, ...]
@@ -117,10 +118,19 @@ class Comparison:
     def remarks(self) -> list[str]:
         """Return what is to be known beside the errors: equal images, models that saw the test or learned nothing."""
         lines = [f"{name}: was trained on these test images; its error says nothing of others" for name in self.seen]
-        lines = [*across_line(self.duplicates), *lines]
+        lines = [*across_line(self.duplicates), *lines, *self._partly_seen()]
         if self.among == "data":
             lines.append(f"errors are among the data set's {len(self.classes)} classes, not all that a model knows")
         return [*self.notes, *lines, *(f"{each.model}: {each.doubt}" for each in self.results if each.doubt)]
+
+    def _partly_seen(self) -> Iterator[str]:
+        """Yield a line for each model that was trained on some of the test images."""
+        for each in (result.predictions for result in self.results if result.predictions):
+            count = each.facts.get("seen_images")
+            if count and each.model not in self.seen:
+                learned = max(each.facts[key]["images"] for key in ("data", "drawn_from") if each.facts.get(key))
+                about = "about " if learned > MOST_KEPT else ""
+                yield f"{each.model}: was trained on {about}{count} of these {len(self.labels)} test images"
 
     def _scores(self, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
         """Return a model's probabilities, of the classes that count, and labels as indices into these."""
@@ -309,7 +319,7 @@ def _comparison(
 ) -> Comparison:
     """Return the comparison: results, and facts about the data."""
     stored = [result.predictions for result in results if result.predictions]
-    seen = [each.model for each in stored if _training_digests(each.facts) & split.test_digests]
+    seen = [each.model for each in stored if _saw_all(each.facts, split)]
     return Comparison(
         split.test.classes,
         split.test.labels,
@@ -326,9 +336,10 @@ def _comparison(
     )
 
 
-def _training_digests(facts: Mapping[str, Any]) -> set[str]:
-    """Return the hashes of the images that a model was trained on, and of those that they were drawn from."""
-    return {facts[key]["sha256"] for key in ("data", "drawn_from") if facts.get(key)}
+def _saw_all(facts: Mapping[str, Any], split: Split) -> bool:
+    """Tell whether a model was trained on all test images, or on a part of a set that holds them."""
+    learned = {facts[key]["sha256"] for key in ("data", "drawn_from") if facts.get(key)}
+    return bool(learned & split.test_digests) or facts.get("seen_images") == len(split.test)
 
 
 def _as_list(models: Sequence[Model] | Model) -> list[Model]:

@@ -19,6 +19,7 @@ from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.protocol import Classifier, Trainable
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.folders import same_name
+from imgtool.datasets.overlap import images_in_common
 from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
 from imgtool.evaluation.splits import Split
 from imgtool.evaluation.store import Predictions, Store
@@ -140,6 +141,8 @@ class Runner:
         """Store one model's predictions and return them as they were stored."""
         images = self.split.test.digest()
         facts = facts_of(model, is_new=train_seconds is not None)
+        if train_seconds is None and "seen" in model.provenance:
+            facts["seen_images"] = images_in_common(model.provenance["seen"], self.split.test.hashes)
         key, size = f"{result.model} {result.number} {images}", model.weights_bytes or None
         names = names_in(model, self.split.test.classes)
         stored = Predictions(result.model, images, names, scores, seconds, train_seconds, size, facts)

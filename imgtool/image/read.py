@@ -311,7 +311,10 @@ def _left_out(header: Header, page: int | None, bands: tuple[int, ...] | None) -
     if page is None:
         others = [each for number, each in enumerate(header.pages, 1) if number != header.page]
         for kind, count in Counter(each.kind for each in others).items():
-            yield Remark("pages", count, "" if kind in ("page", "image") else kind)
+            detail = "further" if header.broken else ""
+            yield Remark("pages", count, detail if kind in ("page", "image") else kind)
+        if header.broken:
+            yield Remark("pages", 1, "behind a broken link, perhaps with more")
     if bands is None and len(header.bands) > header.channels:
         for name, count in (Counter(header.bands) - Counter(BANDS.get(header.channels, ()))).items():
             yield Remark("bands", count, name)

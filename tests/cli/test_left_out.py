@@ -32,6 +32,11 @@ def _files(tmp_path, monkeypatch):
     with tifffile.TiffWriter("pages.tif") as file:
         for page in PAGES:
             file.write(page, photometric="rgb", contiguous=False, metadata=None)
+    data = encode(PAGES[0], "tif")
+    entries = int.from_bytes(data[4:8], "little")
+    last = entries + 2 + 12 * int.from_bytes(data[entries : entries + 2], "little")
+    with open("broken.tif", "wb") as file:
+        file.write(data[:last] + (1 << 31).to_bytes(4, "little") + data[last + 4 :])
     bands = np.dstack([PAGES[0], PAGES[1][:, :, :2]])
     tifffile.imwrite("bands.tif", bands, photometric="rgb", extrasamples=[0, 0], metadata=None)
     os.mkdir("folder")
@@ -54,6 +59,10 @@ def test_F18_pages_bands_and_files_are_told_by_every_command(command, isolate, c
     rows, told = lines(capfd, command, "pages.tif", *isolate)
     assert told == ["imgtool: 2 pages of one image were left out; --page N picks one"]
     assert rows[0]["left_out"]["pages"] == 2
+    rows, told = lines(capfd, command, "broken.tif", *isolate)
+    detail = "behind a broken link, perhaps with more"
+    assert told == [f"imgtool: 1 page of one image was left out ({detail}); --page N picks one"]
+    assert rows[0]["left_out"]["pages"] == 1
     rows, told = lines(capfd, command, "bands.tif", *isolate)
     assert told == ["imgtool: 2 bands of one image were left out (unspecified); --bands N,N,N picks others"]
     assert rows[0]["left_out"]["bands"] == 2

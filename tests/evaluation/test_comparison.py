@@ -385,8 +385,21 @@ def test_a_model_that_was_trained_on_the_held_out_images_is_told(capsys, tmp_pat
     row = json.loads(captured.out)["models"][0]
     assert row["bytes"] == next(Path(model).glob("weights-*")).stat().st_size
     assert row["train_seconds"] is None
+
+
+def test_a_model_that_was_trained_on_some_of_the_test_images_is_told(capsys, tmp_path):
     data = load_dataset(SAMPLES / "textures").train
-    assert evaluate([model], data.subset(np.arange(0, 48, 2))).seen == []
+    learned = data.subset(np.flatnonzero(np.arange(48) % 4))
+    model = str(tmp_path / "model")
+    imgtool.train(learned, "two-layer", epochs=1, output=model)
+    done = evaluate(model, data)
+    assert (done.seen, done.rows()[0]["seen_images"]) == ([], 36)
+    assert done.remarks()[0] == f"{model}: was trained on 36 of these 48 test images"
+    others = evaluate(model, data.subset(np.arange(0, 48, 4)))
+    assert (others.seen, others.rows()[0]["seen_images"], others.remarks()) == ([], 0, [])
+    assert evaluate(model, data.subset(np.array([1, 17, 33]))).seen == [model]  # all of them, in any order
+    assert execute(["models", "show", model]) == 0
+    assert registry.open_model(model).provenance["seen"] not in capsys.readouterr().out
 
 
 def test_train_then_evaluate_then_classify(capsys, tmp_path):

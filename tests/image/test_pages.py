@@ -192,20 +192,40 @@ def test_previews_in_cameras_files_may_be_jpeg(canon):
 
 def test_directories_that_lead_to_garbage_or_back_are_no_pages():
     good = tiff_pages()
-    stream = io.BytesIO(good)
-    with tifffile.TiffFile(stream) as file:
+    with tifffile.TiffFile(io.BytesIO(good)) as file:
         places = [page.offset for page in file.pages]
     count = struct.unpack_from("<H", good, places[2])[0]
-    last = places[2] + 2 + 12 * count
     for target in (places[0], places[1], 8, len(good) - 5, 1 << 31):
-        data = good[:last] + struct.pack("<I", target) + good[last + 4 :]
-        assert len(probe(data).pages) == 3
+        assert len(probe(with_link(good, 2, target)).pages) == 3
     children = np.arange(100, 60_100, dtype="<u4").tobytes()  # each leads into zeros or into another
     entry = struct.pack("<HHII", 330, 4, len(children) // 4, len(good))
     begin = time.perf_counter()
     data = good[: places[0] + 2 + 12 * (count - 1)] + entry + good[places[0] + 2 + 12 * count :] + children
     assert probe(data).page == 1
     assert time.perf_counter() - begin < 5
+
+
+def with_link(data, page, target):
+    """Return a TIFF of which one page's link to the next leads somewhere else."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        place = file.pages[page].offset
+    last = place + 2 + 12 * struct.unpack_from("<H", data, place)[0]
+    return data[:last] + struct.pack("<I", target) + data[last + 4 :]
+
+
+def test_F18_a_link_to_a_page_that_leads_nowhere_is_a_remark():
+    good = tiff_pages()
+    for target in (len(good) - 5, 1 << 31, len(good) - 100):  # cut, behind the end, no tags
+        data, remarks = with_link(good + bytes(100), 1, target), []
+        np.testing.assert_array_equal(read(data, remarks=remarks), PAGES[0])
+        broken = ("pages", 1, "behind a broken link, perhaps with more")
+        assert [(each.kind, each.count, each.detail) for each in remarks] == [("pages", 1, "further"), broken]
+        assert (len(probe(data).pages), probe(data).broken) == (2, True)
+        with pytest.raises(ImageError, match="has no page 3: it holds 2, and a link to a further one that leads nowh"):
+            read(data, page=3)
+    assert not probe(good).broken
+    assert not probe(with_link(good, 1, 0)).broken  # an end is no break
+    assert not probe(with_link(good, 2, 8)).broken  # all pages of a circle are there
 
 
 def test_metadata_are_those_of_the_page():

@@ -92,7 +92,8 @@ def show(name: str, json: bool) -> None:
     elif card is not None:
         emit("".join(f"{printable(line)}\n" for line in card.splitlines()))
     else:
-        provenance = {key: value for key, value in description.pop("provenance").items() if key != "history"}
+        told = description.pop("provenance").items()
+        provenance = {key: value for key, value in told if key not in ("history", "seen")}
         lines = {**description, "classes": [each["name"] for each in description["classes"]], **provenance}
         emit("".join(f"{key:<14}{printable(str(value))}\n" for key, value in lines.items()))
 

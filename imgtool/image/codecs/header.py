@@ -95,7 +95,8 @@ class Header:
 
     orientation is EXIF's, 1 to 8, as stored; profile is the name or size of a color profile, None without one; page is
     the number of the page described, counted from 1; pages are all that the file holds; bands are the names of the
-    samples of a pixel: the last are those beyond color and alpha, which `channels` does not count.
+    samples of a pixel: the last are those beyond color and alpha, which `channels` does not count; broken: a link to a
+    further page leads nowhere.
     """
 
     format: str
@@ -108,6 +109,7 @@ class Header:
     page: int = 1
     pages: tuple[Page, ...] = ()
     bands: tuple[str, ...] = ()
+    broken: bool = False
 
     def __post_init__(self) -> None:
         pages = self.pages or (Page("image", self.width, self.height),)
@@ -115,10 +117,11 @@ class Header:
         object.__setattr__(self, "bands", tuple(self.bands) or BANDS.get(self.channels, ()))
 
 
-def require_page(page: int | None, count: int) -> int:
+def require_page(page: int | None, count: int, broken: bool = False) -> int:
     """Return the number of the page to read, the first unless told otherwise. Raises ImageError without that page."""
     if page is not None and page > count:
-        raise ImageError(f"has no page {page}: it holds {count}")
+        more = ", and a link to a further one that leads nowhere" if broken else ""
+        raise ImageError(f"has no page {page}: it holds {count}{more}")
     return page or 1
 
 

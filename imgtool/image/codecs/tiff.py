@@ -28,7 +28,7 @@ from imgtool.image.codecs.photometry import (
 )
 from imgtool.image.codecs.pillow import open_image, to_array
 from imgtool.image.codecs.tiff_codecs import is_image
-from imgtool.image.codecs.tiff_pages import FILTER_ARRAY, RAW, REDUCED, Directory, directories
+from imgtool.image.codecs.tiff_pages import FILTER_ARRAY, RAW, REDUCED, Directory, chain, directories
 from imgtool.image.codecs.tiff_samples import sample_type, samples
 from imgtool.image.ifd import Content, DamagedError, FileContent, directory, layout_of, numbers, value
 
@@ -56,13 +56,13 @@ logging.getLogger("tifffile").disabled = True
 def header(data: bytes, page: int | None = None) -> Header:
     """Read the tags of a page, and what the other pages are."""
     with _open(data) as file:
-        found = directories(data)
-        number = _number(page, found, data)
+        found, broken = chain(data)
+        number = _number(page, found, data, broken)
         pages = tuple(_described(data, each, len(found)) for each in found)
         if found and (picture := _embedded_jpeg(data, found[number - 1])):
             _, width, height = pages[number - 1]
             inside = jpeg.header(picture)
-            return replace(inside, format="tiff", height=height, width=width, page=number, pages=pages)
+            return replace(inside, format="tiff", height=height, width=width, page=number, pages=pages, broken=broken)
         shown = _page(file, number, found)
         orientation = _orientation(shown)
         height, width = displayed_size(orientation, shown.imagelength, shown.imagewidth)
@@ -71,7 +71,7 @@ def header(data: bytes, page: int | None = None) -> Header:
         dtype = _shown_type(shown)
         tag = shown.tags.get(34675)
         profile = f"{len(tag.value)} bytes" if tag else None
-        return Header("tiff", height, width, channels, dtype, orientation, profile, number, pages, bands)
+        return Header("tiff", height, width, channels, dtype, orientation, profile, number, pages, bands, broken)
 
 
 def _described(data: bytes, page: Directory, count: int) -> Page:
@@ -83,13 +83,13 @@ def _described(data: bytes, page: Directory, count: int) -> Page:
     return Page("image" if count == 1 and page.kind == "page" else page.kind, width, height)
 
 
-def _number(page: int | None, found: list[Directory], data: Content) -> int:
+def _number(page: int | None, found: list[Directory], data: Content, broken: bool = False) -> int:
     """Return the number of the page to read: the first that is no reduced version of another, unless told otherwise.
 
     Raises ImageError where that is no picture yet, naming the preview that there is.
     """
     if page is not None:
-        require_page(page, max(1, len(found)))
+        require_page(page, max(1, len(found)), broken)
         if found and found[page - 1].kind in RAW:
             raise ImageError(f"its page {page} is a {found[page - 1].kind}, which imgtool does not read")
         return page
@@ -182,8 +182,8 @@ def plain_rows(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, int] | None:
     other. Of anything else return None.
     """
     with _open(file) as whole:
-        found = directories(FileContent(file))
-        if len(found) != 1:
+        found, broken = chain(FileContent(file))
+        if len(found) != 1 or broken:
             return None
         page = _page(whole, 1, found)
         count, colors = page.samplesperpixel, {_BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric))

@@ -84,8 +84,13 @@ class Directory:
 
 def directories(content: Content) -> list[Directory]:
     """Return all pages, each followed by its SubIFDs; what leads nowhere, or back, is left out."""
+    return chain(content)[0]
+
+
+def chain(content: Content) -> tuple[list[Directory], bool]:
+    """Return all pages, and whether a link leads to what is none, so that there may be more."""
     reader = _Reader(content)
-    found, seen, waiting = list[Directory](), set[int](), [reader.first]
+    found, seen, waiting, broken = list[Directory](), set[int](), [reader.first], False
     while waiting and len(found) < _MOST_PAGES:
         offset = waiting.pop()
         if not offset or offset in seen:
@@ -94,13 +99,15 @@ def directories(content: Content) -> list[Directory]:
         try:
             page, following = reader.directory(offset)
         except struct.error:
+            broken = True
             continue
+        broken |= not page.tags
         if page.has_pixels or not found:
             found.append(page)
         waiting += [following, *reversed(page.tags.get(_CHILDREN, ()))]  # the last of which is taken first
     if reader.is_canon and len(found) > 1:  # previews, then the sensor's samples
         found = [replace(page, role=REDUCED) for page in found[:-1]] + [replace(found[-1], role=FILTER_ARRAY)]
-    return found
+    return found, broken or any(waiting)
 
 
 class _Reader:
