@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from imgtool.errors import DataError, ParameterError
 from imgtool.networks.layers import (
@@ -61,6 +61,8 @@ __all__ = [
     "Tanh",
     "require_arrays",
 ]
+
+State = TypeVar("State")  # what is known between two layers: a shape, say
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,16 @@ class Sequence(Combinator):
         return total
 
     def shapes(self, shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:
-        """Yield name, layer, input shape and output shape in the order of computation, for an input of this shape.
+        """Yield name, layer, input shape and output shape as `walk` does, for an input of this shape."""
+        return self.walk(shape, lambda layer, before: layer.output_shape(before))
 
-        Sums and concatenations follow their branches, named by their key.
+    def walk(self, start: State, advance: Callable[[Layer, State], State]) -> Iterator[tuple[str, Layer, State, State]]:
+        """Yield name, layer, and what is known before and after it, in the order of computation.
+
+        advance: returns what is known after a layer, or a tree of them. Sums and concatenations follow their branches,
+        named by their key.
         """
-        yield from _shapes(self, "", "", shape)
+        yield from _walk(self, "", "", start, advance)
 
     def trunk(self) -> Self:
         """Return all but the last layer, under the same names."""
@@ -202,20 +209,22 @@ def require_arrays(expected: Mapping[str, Shape], arrays: Mapping[str, Any]) -> 
             raise DataError(f"weights do not fit: {name} is {tuple(arrays[name].shape)}, not {shape}")
 
 
-def _shapes(part: Layer, space: str, name: str, shape: Shape) -> Iterator[tuple[str, Layer, Shape, Shape]]:
-    """Yield what `Sequence.shapes` yields for one part. space: the prefix of names in the enclosing sequence."""
+def _walk(
+    part: Layer, space: str, name: str, state: State, advance: Callable[[Layer, State], State]
+) -> Iterator[tuple[str, Layer, State, State]]:
+    """Yield what `Sequence.walk` yields for one part. space: the prefix of names in the enclosing sequence."""
     if isinstance(part, Sequence):
         for key, each in part.parts:
             inner = space if isinstance(each, _Branches) else f"{space}{key}."
-            yield from _shapes(each, inner, key, shape)
-            shape = each.output_shape(shape)
+            yield from _walk(each, inner, key, state, advance)
+            state = advance(each, state)
         return
     if isinstance(part, _Branches):
         for prefix, branch in part.children():
-            yield from _shapes(branch, space + prefix, name, shape)
-        yield space + name, part, shape, part.output_shape(shape)
+            yield from _walk(branch, space + prefix, name, state, advance)
+        yield space + name, part, state, advance(part, state)
     else:
-        yield space.removesuffix("."), part, shape, part.output_shape(shape)
+        yield space.removesuffix("."), part, state, advance(part, state)
 
 
 def _require_distinct(network: Sequence) -> None:

@@ -67,6 +67,40 @@ def test_layers_adds_up(capsys):
     assert "no network" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "parameters", "multiply_adds"),
+    [
+        ("alexnet --input 3x224x224 --classes 1000", 61_100_840, 714_188_480),
+        ("resnet18 --input 3x224x224 --classes 1000", 11_689_512, 1_814_073_344),
+        ("resnet18 --input 3x64x97", 11_181_642, None),
+        ("lenet@mnist --input 3x32x32 --classes 26", 62_006 + 16 * 85, None),
+        ("two-layer --classes 3", 3072 * 100 + 100 + 303, None),
+    ],
+)
+def test_layers_of_other_images_and_classes(line, parameters, multiply_adds, run):
+    done = run("models", "layers", *line.split(), "--format", "jsonl")
+    last = json.loads(done.out.splitlines()[-1])
+    assert (last["layer"], last["parameters"]) == ("all", parameters)
+    assert multiply_adds in (None, last["multiply-adds"])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("lenet --input 1x32x31", "side must be from 32 to 35, got 31"),
+        ("alexnet --input 1x64x64", "channels must be 3, got 1"),
+        ("resnet18 --input 3x64", "'3x64' is not channels, rows and columns such as 3x224x224"),
+        ("resnet18 --input 3x64x-4", "is not channels, rows and columns"),
+        ("two-layer --input 3x32x40", "a linear layer of 4800 inputs cannot take"),
+        ("resnet18 --classes 0", "0 is not in the range 1<=x<=1000000"),
+    ],
+)
+def test_layers_refuses_images_that_do_not_fit_in_one_line(line, reason, run):
+    done = run("models", "layers", *line.split())
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert reason in done.err
+
+
 @pytest.mark.parametrize("command", ["show", "verify", "layers"])
 def test_an_unknown_name_is_answered_with_the_known_ones(command, capsys):
     assert execute(["models", command, "alexnett"]) in (1, 2)

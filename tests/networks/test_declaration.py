@@ -10,7 +10,6 @@ from imgtool.networks import declaration as declared
 from imgtool.networks.alexnet import alexnet
 from imgtool.networks.declaration import BatchNorm, Concat, Conv, Identity, Linear, ReLU, Sequence, Sum, require_arrays
 from imgtool.networks.lenet import lenet
-from imgtool.networks.summary import summary
 from imgtool.networks.two_layer import two_layer
 
 
@@ -216,34 +215,3 @@ def test_arrays_that_do_not_fit_are_refused(change, match):
     change(arrays)
     with pytest.raises(DataError, match=match):
         require_arrays(lenet().arrays(), arrays)
-
-
-def test_summary_adds_up():
-    rows = summary(lenet(), (3, 32, 32))
-    assert rows[0] == {
-        "layer": "conv1",
-        "kind": "Conv",
-        "output": "6x28x28",
-        "parameters": 456,
-        "multiply-adds": 352_800,
-    }
-    assert rows[-1]["parameters"] == 62_006
-    assert rows[-1]["multiply-adds"] == sum(row["multiply-adds"] for row in rows[:-1]) == 651_720
-
-
-def test_summary_of_a_tree_counts_branches_once():
-    rows = summary(Sequence(first=block(), last=Sequence(Concat(Identity(), pool=declared.MaxPool(1)))), (4, 5, 6))
-    assert [(row["layer"], row["kind"], row["output"]) for row in rows] == [
-        ("first.conv1", "Conv", "6x5x6"),
-        ("first.bn1", "BatchNorm", "6x5x6"),
-        ("first.relu", "ReLU", "6x5x6"),
-        ("first.downsample.0", "Conv", "6x5x6"),
-        ("first.downsample.1", "BatchNorm", "6x5x6"),
-        ("first.sum", "Sum", "6x5x6"),
-        ("first.relu", "ReLU", "6x5x6"),
-        ("last.pool", "MaxPool", "6x5x6"),
-        ("last.0", "Concat", "12x5x6"),
-        ("all", "", ""),
-    ]
-    assert rows[-1]["parameters"] == block().parameters()
-    assert rows[-1]["multiply-adds"] == block().multiply_adds((4, 5, 6))

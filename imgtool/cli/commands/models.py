@@ -15,7 +15,25 @@ from imgtool.cli.messages import complain, printable
 from imgtool.cli.tables import emit, json_line, write_rows
 
 COLUMNS = ("model", "classes", "accuracy", "n", "kB")
-LAYER_COLUMNS = ("layer", "kind", "output", "parameters", "multiply-adds")
+LAYER_COLUMNS = (
+    "layer", "kind", "output", "kernel", "stride", "padding", *("parameters", "multiply-adds", "memory"),
+    "receptive-field",
+)  # fmt: skip
+MAX_CLASSES = 1_000_000
+
+
+class Shape(click.ParamType):  # type: ignore[type-arg]
+    """Channels, rows and columns of an image."""
+
+    name = "shape"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
+        """Return three numbers."""
+        parts = value if isinstance(value, tuple) else value.split("x")
+        if len(parts) != 3 or not all(str(part).isdecimal() for part in parts):
+            self.fail(f"{value!r} is not channels, rows and columns such as 3x224x224", param, ctx)
+        channels, rows, columns = map(int, parts)
+        return channels, rows, columns
 
 
 @click.group("models", Group, short_help="List, show, verify and export models.")
@@ -61,19 +79,27 @@ def _summary(name: str) -> dict[str, Any]:
 
 
 @command.command("layers")
-@click.argument("name")
+@click.argument("name", metavar="NAME|FOLDER")
+@click.option("--input", "shape", type=Shape(), metavar="CxHxW",
+              help="Image: channels, rows, columns.  [the model's]")  # fmt: skip
+@click.option(
+    "--classes", type=click.IntRange(1, MAX_CLASSES), metavar="N", help="Number of classes.  [the model's, or 10]"
+)
 @options.row_format
-def layers(name: str, format: str | None) -> None:
-    """Show a network's layers: shapes, parameters, multiply-adds."""
-    from imgtool.classifiers.network import NetworkClassifier
-    from imgtool.classifiers.registry import open_model
-    from imgtool.errors import ParameterError
-    from imgtool.networks.summary import summary
+def layers(name: str, shape: tuple[int, int, int] | None, classes: int | None, format: str | None) -> None:
+    """Show a network's layers, trained or not.
 
-    model = open_model(name)
-    if not isinstance(model, NetworkClassifier):
-        raise ParameterError(f"{name} is no network")
-    write_rows(summary(model.network(), model.input_shape), format=format, columns=LAYER_COLUMNS)
+    \b
+      imgtool models layers lenet
+      imgtool models layers resnet18 --input 3x224x224 --classes 1000
+
+    Output shape, window, parameters, multiply-adds and bytes (of output and weights, in float32) of each layer, and the
+    receptive field: how many pixels of a side one of its outputs depends on. The last row adds up. With an option, an
+    architecture's name is the network as published, not that of the included weights.
+    """
+    from imgtool.classifiers.inspection import layers as layer_rows
+
+    write_rows(layer_rows(name, shape, classes), format=format, columns=LAYER_COLUMNS)
 
 
 @command.command("show")

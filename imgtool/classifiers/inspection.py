@@ -1,0 +1,47 @@
+"""A network by name, trained or not, to look at: what its layers are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from imgtool.classifiers.network import NetworkClassifier
+from imgtool.classifiers.registry import DEFAULT_WEIGHTS, create, is_trained, open_model
+from imgtool.errors import ParameterError
+from imgtool.networks.summary import summary
+
+UNTRAINED_CLASSES = 10  # of an architecture, unless told otherwise
+
+
+def open_network(name: str | Path, *, bare: bool = False) -> NetworkClassifier:
+    """Return a network: a trained one by its name or folder, or an architecture without weights of its own.
+
+    bare: an architecture's name means no weights that ship either.
+    """
+    text = str(name)
+    trained = is_trained(text) or (text in DEFAULT_WEIGHTS and not bare)
+    model = open_model(text) if trained else create(text)
+    if not isinstance(model, NetworkClassifier):
+        raise ParameterError(f"{name} is no network")
+    return model
+
+
+def layers(
+    name: str | Path, shape: tuple[int, int, int] | None = None, classes: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the table of a network's layers, see `summary`.
+
+    shape: of the image, (channels, rows, columns); by default what the model was trained on, or would be. classes: by
+    default the model's, for an architecture ten. With either an architecture's name is the network as it is published,
+    not that of the weights that ship.
+    """
+    model = open_network(name, bare=shape is not None or classes is not None)
+    if shape is not None:
+        channels, *sides = shape
+        for side in sides:  # a network may take the one and not the other
+            seen = replace(model.preprocessing, side=side, resize=0, channels=channels, mean=(0.5,), deviation=(0.5,))
+            model.architecture.check(seen, model.recipe)
+        model.change("preprocessing", seen)
+    network = model.network(classes or len(model.classes) or UNTRAINED_CLASSES)
+    return summary(network, shape or model.input_shape)
