@@ -356,7 +356,9 @@ def judge(
     if standardize:
         features = (features - features[train].mean(axis=0)) / features[train].std(axis=0)
     features = in_span(features / np.linalg.norm(features[train], axis=1).mean(), train)
-    machine, found = fit_svm(features[train], labels[train], int(labels.max()) + 1, costs=COSTS, folds=FOLDS, seed=seed)
+    machine, found, _ = fit_svm(
+        features[train], labels[train], int(labels.max()) + 1, costs=COSTS, folds=FOLDS, seed=seed
+    )
     margins, truth = machine.margins(features[~train]), labels[~train]
     classes = range(margins.shape[1])
     right = margins.argmax(axis=1) == truth

@@ -128,7 +128,7 @@ class VectorSvm(Trainable):
         """Learn from a data set, on the CPU. An interrupted fit starts again (it takes seconds to minutes)."""
         self.fit_descriptor(dataset, seed, events)
         features = self._all_features(dataset, events)
-        self.svm, found = fit_svm(
+        self.svm, found, self.threshold = fit_svm(
             features,
             np.asarray(dataset.labels),
             len(dataset.classes),

@@ -17,6 +17,7 @@ from imgtool.batch.pool import ordered_map, processors
 from imgtool.classifiers.protocol import Trainable, softmax
 from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.storage import ModelData
+from imgtool.classifiers.threshold import THRESHOLD, validated_threshold
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.folders import same_name
 from imgtool.device import resolve
@@ -164,6 +165,7 @@ class NetworkClassifier(Trainable):
         # Without its times: equal trainings are stored as equal bytes.
         rows = [{key: value for key, value in row.items() if key not in TIMES} for row in history]
         self.record_training(dataset, seed=seed, history=rows, **self._origin)
+        self.threshold = THRESHOLD if self.validation is None else validated_threshold(self.scores, self.validation)
         return self
 
     def _fit_by_hand(

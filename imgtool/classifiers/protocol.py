@@ -17,6 +17,7 @@ import imgtool
 from imgtool.classifiers import storage
 from imgtool.classifiers.settings import Groups, settings_of
 from imgtool.classifiers.storage import ModelData
+from imgtool.classifiers.threshold import THRESHOLD
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.overlap import kept_prefixes
 from imgtool.errors import DataError, ParameterError
@@ -24,7 +25,6 @@ from imgtool.events import Events
 from imgtool.image.levels import as_levels
 from imgtool.parameters import Parameters
 
-THRESHOLD = 0.5  # a best score below it is unsure
 Provenance = dict[str, Any]
 
 
@@ -32,7 +32,7 @@ class Classifier(ABC):
     """Labels images.
 
     name: of the architecture. classes: in the order of the scores, all different; identifiers: of each class, None
-    where it has none. threshold: the score below which the best label is unsure. provenance: where the weights come
+    where it has none. threshold: the score from which on the best label is sure. provenance: where the weights come
     from, as `model.json` has it. weights_hash, weights_bytes: of the stored weights, "" and 0 where nothing is stored.
     """
 

@@ -25,6 +25,7 @@ import numpy as np
 from imgtool.batch.outputs import folder_of_its_own, output_errors, write_file
 from imgtool.batch.temporaries import sweep, temporary
 from imgtool.classifiers import fields
+from imgtool.classifiers.threshold import THRESHOLD
 from imgtool.errors import DataError, OutputError
 from imgtool.files import TEXT_BYTES, open_regular, read_regular
 
@@ -43,7 +44,7 @@ class ModelData:
     """Everything that a model folder holds.
 
     name, parameters: of the architecture; classes: (name, identifier or None) pairs in the order of the scores;
-    threshold: the score below which the best label is unsure; preprocessing: what is done to an image first, where the
+    threshold: the score from which on the best label is sure; preprocessing: what is done to an image first, where the
     architecture's parameters do not say it; provenance: where the weights come from; arrays: the weights.
     weights_hash, weights_bytes: of the stored file, once there is one.
     """
@@ -53,7 +54,7 @@ class ModelData:
     classes: Sequence[tuple[str, str | None]]
     provenance: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    threshold: float = 0.5
+    threshold: float = THRESHOLD
     preprocessing: Mapping[str, Any] | None = None
     weights_hash: str = ""
     weights_bytes: int = 0

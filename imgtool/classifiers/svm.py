@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from imgtool.classifiers.threshold import THRESHOLD, chosen_threshold
 from imgtool.errors import DataError, failed_import
 from imgtool.events import Events, Progress
 
@@ -69,12 +70,13 @@ def fit_svm(
     standardize: bool = False,
     seed: int = 0,
     events: Events | None = None,
-) -> tuple[LinearSVM, dict[str, Any]]:
+) -> tuple[LinearSVM, dict[str, Any], float]:
     """Fit the machine to features (N, D) and labels (N) in 0 .. classes - 1; every class must occur.
 
     The cost (how dear errors are) is the one of `costs` that is right most often in cross-validation, on a tie the
     smaller. standardize: bring each feature to mean 0 and deviation 1 first; the weights stored are for features as
-    they come. Returns the machine and what cross-validation found. Raises MissingExtraError without scikit-learn.
+    they come. Returns the machine, what cross-validation found, and the threshold that its scores speak for. Raises
+    MissingExtraError without scikit-learn.
     """
     missing = sorted(set(range(classes)) - set(labels.tolist()))
     if missing or classes < 2:
@@ -86,7 +88,7 @@ def fit_svm(
     parts = _folds(labels, folds, seed)
     total = len(parts) * len(costs) + 1
     tell = events or (lambda _: None)
-    cost, slope, found = float(costs[0]), 1.0, {}
+    cost, slope, threshold, found = float(costs[0]), 1.0, THRESHOLD, {}
     best = -1.0
     for number, candidate in enumerate(sorted(costs) if parts else []):
         outside = np.zeros((len(labels), classes), np.float32)
@@ -98,12 +100,13 @@ def fit_svm(
         found[f"{candidate:g}"] = round(accuracy, 5)
         if accuracy > best:
             best, cost, slope = accuracy, float(candidate), _likeliest_slope(outside, labels)
+            threshold = chosen_threshold(np.exp(_log_softmax(slope * outside)), labels)
     tell(Progress(total - 1, total, f"fit, cost {cost:g}"))
     weights, biases = _fit_once(scaled, labels, classes, cost, seed)
     weights = np.ascontiguousarray(weights / deviation)
     machine = LinearSVM(weights.astype(np.float32), (biases - (weights * mean).sum(axis=1)).astype(np.float32), slope)
     tell(Progress(total, total, ""))
-    return machine, {"cost": cost, "folds": len(parts), "cross_validated_accuracy": found}
+    return machine, {"cost": cost, "folds": len(parts), "cross_validated_accuracy": found}, threshold
 
 
 def _spread(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

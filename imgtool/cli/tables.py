@@ -175,7 +175,7 @@ def _cells(column: str, value: Any) -> list[tuple[str, str]]:
     if hasattr(value, "dtype") and getattr(value, "ndim", 0) > 0:
         flat = value.reshape(-1).tolist() if value.dtype.kind != "f" else _shortest(value.reshape(-1)).tolist()
         return [(f"{column}{index}", repr(each)) for index, each in enumerate(flat)]
-    if isinstance(value, list | tuple | Mapping):
+    if isinstance(value, list | tuple | Mapping | bool):
         import json
 
         return [(column, json.dumps(_plain(value), ensure_ascii=False))]

@@ -23,7 +23,7 @@ def blobs(classes, each, dimensions=6, spread=1.0, seed=0):
 def test_margins_and_labels_equal_scikit_learns(classes):
     svm = pytest.importorskip("sklearn.svm", reason=EXTRA)
     features, labels = blobs(classes, 40)
-    machine, found = fit_svm(features, labels, classes, costs=(0.5,), seed=3)
+    machine, found, _ = fit_svm(features, labels, classes, costs=(0.5,), seed=3)
     expected = svm.LinearSVC(C=0.5, dual="auto", tol=1e-2, random_state=3).fit(features, labels)
     margins = expected.decision_function(features)
     if classes == 2:
@@ -37,7 +37,7 @@ def test_cross_validation_finds_the_better_cost_and_says_what_to_expect():
     pytest.importorskip("sklearn", reason=EXTRA)
     features, labels = blobs(3, 60, spread=2.0)
     features = features * 1e-3  # tiny features: a tiny cost learns nothing
-    machine, found = fit_svm(features, labels, 3, costs=(1e-4, 1e5))
+    machine, found, _ = fit_svm(features, labels, 3, costs=(1e-4, 1e5))
     assert found["cost"] == 1e5
     accuracies = found["cross_validated_accuracy"]
     assert accuracies["100000"] > accuracies["0.0001"]
@@ -49,7 +49,7 @@ def test_cross_validation_finds_the_better_cost_and_says_what_to_expect():
 def test_probabilities_are_as_sure_as_they_are_right():
     pytest.importorskip("sklearn", reason=EXTRA)
     features, labels = blobs(4, 150, spread=2.5)
-    machine, _ = fit_svm(features[::2], labels[::2], 4)
+    machine, *_ = fit_svm(features[::2], labels[::2], 4)
     scores = machine.probabilities(features[1::2])
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     right = scores.argmax(axis=1) == labels[1::2]
@@ -60,7 +60,7 @@ def test_probabilities_are_as_sure_as_they_are_right():
 def test_few_images_that_are_all_right_make_no_certainty():
     pytest.importorskip("sklearn", reason=EXTRA)
     features, labels = blobs(3, 8, spread=0.01)
-    machine, found = fit_svm(features, labels, 3)
+    machine, found, _ = fit_svm(features, labels, 3)
     assert max(found["cross_validated_accuracy"].values()) == 1
     assert 0.5 < machine.probabilities(features).max(axis=1).mean() < 0.95
 
@@ -70,8 +70,8 @@ def test_standardized_features_need_no_common_scale():
     features, labels = blobs(3, 30)
     odd = features * np.array([1e-4, 1, 1e4, 1, 1e-2, 1], np.float32) + np.float32(3)
     odd = np.hstack([odd, np.full((len(odd), 1), 5, np.float32)])  # and one that does not vary
-    plain, _ = fit_svm(features, labels, 3, costs=(1.0,), standardize=True)
-    machine, _ = fit_svm(odd, labels, 3, costs=(1.0,), standardize=True)
+    plain, *_ = fit_svm(features, labels, 3, costs=(1.0,), standardize=True)
+    machine, *_ = fit_svm(odd, labels, 3, costs=(1.0,), standardize=True)
     np.testing.assert_allclose(machine.probabilities(odd), plain.probabilities(features), atol=0.02)
 
 
@@ -86,7 +86,7 @@ def test_fits_are_repeatable():
 def test_one_image_of_a_class_is_enough_to_fit():
     pytest.importorskip("sklearn", reason=EXTRA)
     features, labels = blobs(2, 5)
-    machine, found = fit_svm(features[:6], labels[:6], 2)
+    machine, found, _ = fit_svm(features[:6], labels[:6], 2)
     assert found["folds"] == 0
     assert np.isfinite(machine.probabilities(features)).all()
 

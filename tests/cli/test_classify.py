@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
+from imgtool.classifiers.storage import load_model, save_model
 from imgtool.cli.main import execute
 from imgtool.image import read
 from locations import IMGTOOL, SAMPLES
@@ -26,13 +28,14 @@ def test_rows_say_what_produced_them(capsys):
     assert execute(["classify", CAT]) == 0
     captured = capsys.readouterr()
     row = json.loads(captured.out)
-    assert list(row) == ["path", "model", "classes", "label", "score", "top", "weights"]
+    assert list(row) == ["path", "model", "classes", "label", "id", "score", "sure", "top", "weights"]
     assert (row["path"], row["model"], row["classes"]) == (CAT, "alexnet", 10)
     folder = registry.locate("alexnet")
     digest = json.loads((folder / "model.json").read_text())["weights"]["sha256"]
     assert row["weights"] == f"alexnet@imagenette {digest[:12]}"
     assert [each["score"] for each in row["top"]] == sorted((each["score"] for each in row["top"]), reverse=True)
-    assert row["score"] == row["top"][0]["score"]
+    assert {"label": row["label"], "id": row["id"], "score": row["score"]} == row["top"][0]
+    assert len(row["top"]) == 5
     assert "one of 10 classes" in captured.err
 
 
@@ -60,12 +63,56 @@ def test_several_models_are_told_apart(capsys):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.9, 1.0])
-def test_below_the_threshold_a_label_is_unsure(threshold, capsys):
-    assert execute(["classify", "-q", "--threshold", str(threshold), GRAVEL]) == 0
+def test_below_a_threshold_that_is_asked_for_a_label_is_unsure(threshold, capsys):
+    assert execute(["classify", "-q", "--model", "alexnet", "--threshold", str(threshold), GRAVEL]) == 0
     found = rows(capsys)
     assert len(found) == 16
     for row in found:
-        assert row["label"] == (row["top"][0]["label"] if row["score"] >= threshold else "unsure")
+        assert row["sure"] == (row["score"] >= threshold)
+        assert row["label"] == (row["top"][0]["label"] if row["sure"] else "unsure")
+        assert row.get("id") == (row["top"][0]["id"] if row["sure"] else None)
+
+
+def with_threshold(folder, threshold):
+    """A copy of a model that ships, with another threshold."""
+    data = load_model(registry.locate("lenet@cifar10"))
+    save_model(folder, replace(data, threshold=threshold))
+    return folder
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_below_the_models_threshold_the_best_label_is_not_sure(threshold, tmp_path, rows_of, run):
+    model = with_threshold(tmp_path / "m", threshold)
+    images = sorted(SAMPLES.glob("*.*g"))
+    found = rows_of("classify", "-q", "--model", model, *images)
+    for row in found:
+        assert row["label"] == row["top"][0]["label"]
+        assert row["sure"] is (row["score"] >= threshold)
+    assert len({row["sure"] for row in found}) == 2
+    lines = run("classify", "-q", "--model", model, "--format", "table", *images).out.splitlines()[1:]
+    assert [f"{row['label']} ?  " in line for row, line in zip(found, lines, strict=True)] == [
+        not row["sure"] for row in found
+    ]
+    lines = run("classify", "-q", "--model", model, "--format", "tsv", *images).out.splitlines()
+    assert [line.split("\t")[-1] for line in lines] == [str(row["sure"]).lower() for row in found]
+
+
+def test_names_that_stand_twice_are_written_with_their_identifiers(tmp_path, rows_of, run):
+    data = load_model(registry.locate("alexnet"))
+    classes = [("crane" if index in (2, 7) else name, key) for index, (name, key) in enumerate(data.classes)]
+    save_model(tmp_path / "m", replace(data, classes=classes))
+    (row,) = rows_of("classify", "-q", "--top", 10, "--model", tmp_path / "m", CAT)
+    cranes = {each["id"]: each["label"] for each in row["top"] if "crane" in each["label"]}
+    assert cranes == {key: f"crane ({key})" for key in (classes[2][1], classes[7][1])}
+    assert {each["label"] for each in row["top"]} >= {"tench", "church"}
+    shown = run("classify", "-q", "--top", 10, "--model", tmp_path / "m", "--format", "table", CAT).out
+    assert all(label in shown for label in cranes.values())
+
+
+def test_a_model_without_identifiers_has_none_in_its_rows(rows_of):
+    (row,) = rows_of("classify", "-q", "--model", "lenet@cifar10", CAT)
+    assert "id" not in row
+    assert all(each.keys() == {"label", "score"} for each in row["top"])
 
 
 @pytest.mark.parametrize("name", ["alexnet", "lenet@mnist", "sift-fv-svm"])
@@ -96,18 +143,36 @@ def test_every_kind_of_sample_image_is_labelled(name, capsys):
     assert rows(capsys)[0]["classes"] == 10
 
 
-def test_the_table_says_of_how_many_classes(capsys):
-    assert execute(["classify", "-q", "--format", "table", "--top", "3", CAT]) == 0
-    head, line = capsys.readouterr().out.splitlines()
-    assert head.split() == ["path", "model", "classes", "label", "score", "top"]
+@pytest.mark.parametrize(("top", "others"), [((), 2), (("--top", "1"), 0), (("--top", "2"), 1), (("--top", "10"), 9)])
+def test_the_table_says_of_how_many_classes_and_which_others_came_near(top, others, run, rows_of):
+    arguments = ["classify", "-q", "--model", "alexnet", *top, CAT]
+    head, line = run(*arguments, "--format", "table").out.splitlines()
+    assert head.split() == ["path", "model", "classes", "label", "score", *(["runners-up"] if others else [])]
     assert line.split()[:3] == [CAT, "alexnet", "10"]
-    assert line.count(", ") == 2
+    (row,) = rows_of("classify", "-q", "--model", "alexnet", "--top", 10, CAT)
+    expected = ", ".join(f"{each['label']} {each['score']:.2f}" for each in row["top"][1 : others + 1])
+    assert line.endswith(expected)
+    assert line.count(", ") == max(others - 1, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals")
+def test_a_terminal_shows_the_best_label_and_two_runners_up():
+    import pty
+
+    child, terminal = pty.openpty()
+    process = subprocess.Popen([*IMGTOOL, "classify", "-q", CAT], stdin=terminal, stdout=terminal, stderr=terminal)
+    assert process.wait(60) == 0
+    os.close(terminal)
+    head, line = os.read(child, 10_000).decode().splitlines()
+    os.close(child)
+    assert head.split()[-1] == "runners-up"
+    assert line.count(", ") == 1
 
 
 def test_csv_has_names_and_tsv_has_none(capsys):
     assert execute(["classify", "-q", "--format", "csv", CAT]) == 0
     lines = list(csv.reader(capsys.readouterr().out.splitlines()))
-    assert lines[0] == ["path", "model", "classes", "label", "score"]
+    assert lines[0] == ["path", "model", "classes", "label", "score", "sure"]
     assert execute(["classify", "-q", "--format", "tsv", CAT]) == 0
     assert capsys.readouterr().out.rstrip("\n").split("\t") == lines[1]
 
@@ -177,8 +242,9 @@ def test_it_takes_about_a_second_at_most():
 def test_of_equal_scores_the_class_that_stands_first_is_the_label(classes, rows_of, monkeypatch):
     model = registry.open_model("alexnet")
     monkeypatch.setattr(model, "classes", tuple(f"class {index}" for index in range(classes)))
+    monkeypatch.setattr(model, "identifiers", ())
     monkeypatch.setattr(model, "decide", lambda features: np.full((len(features), classes), 1 / classes, np.float32))
     monkeypatch.setattr(registry, "open_model", lambda *_, **__: model)
-    (row,) = rows_of("classify", "-q", "--threshold", "0", CAT)
+    (row,) = rows_of("classify", "-q", CAT)
     assert row["label"] == "class 0"
     assert [each["label"] for each in row["top"]] == [f"class {index}" for index in range(min(5, classes))]

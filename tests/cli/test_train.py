@@ -125,7 +125,7 @@ def test_class_names_that_are_not_utf_8_are_kept(tmp_path, capsys):
     shutil.copytree(TEXTURES / "grass", data / "a\nb")
     assert train(tmp_path / "model", *QUICK, data=data) == 0
     image = str(TEXTURES / "brick" / "brick_00.png")
-    assert execute(["classify", "-q", "--model", str(tmp_path / "model"), "--threshold", "0", image]) == 0
+    assert execute(["classify", "-q", "--model", str(tmp_path / "model"), image]) == 0
     labels = {each["label"] for each in json.loads(capsys.readouterr().out)["top"]}
     assert labels == {"caf\udce9", "a\nb"}
 

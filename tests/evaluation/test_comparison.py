@@ -413,7 +413,7 @@ def test_train_then_evaluate_then_classify(capsys, tmp_path):
     assert execute(["classify", "--model", model, "-q", f"{TEXTURES}/brick"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) == 16
-    assert {"path", "model", "classes", "label", "score", "top", "weights"} == rows[0].keys()
+    assert {"path", "model", "classes", "label", "score", "sure", "top", "weights"} == rows[0].keys()
     assert rows[0]["classes"] == 3
     assert sum(each["score"] for each in rows[0]["top"]) == pytest.approx(1, abs=1e-3)
 
@@ -425,7 +425,7 @@ def test_classify_and_evaluate_agree_on_every_image(name, rows_of, tmp_path):
     files = [*sorted(SAMPLES.glob("*.*g"))[:4], *sorted(SAMPLES.glob("textures/*/*.png"))[:30]]
     (tmp_path / "all.csv").write_text("".join(f"{path},{model.classes[i % 2]}\n" for i, path in enumerate(files)))
     (predictions,) = (each.predictions for each in evaluate(name, tmp_path / "all.csv", jobs=1).results)
-    rows = rows_of("classify", "-q", "--top", len(model.classes), "--model", name, "--threshold", 0, *files)
+    rows = rows_of("classify", "-q", "--top", len(model.classes), "--model", name, *files)
     assert [row["label"] for row in rows] == [model.classes[best] for best in predictions.scores.argmax(axis=1)]
     for row, scores in zip(rows, predictions.scores, strict=True):
         found = {each["label"]: each["score"] for each in row["top"]}

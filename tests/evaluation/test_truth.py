@@ -35,7 +35,7 @@ def trained(request, tmp_path_factory):
 def said_by_classify(model, folder, capsys):
     """Return the label of each image, and the share that is wrong."""
     capsys.readouterr()
-    assert execute(["classify", str(folder), "--model", model, "--threshold", "0", "--format", "jsonl", "-q"]) == 0
+    assert execute(["classify", str(folder), "--model", model, "--format", "jsonl", "-q"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     wrong = [row["label"] != Path(row["path"]).parent.name for row in rows]
     return [row["label"] for row in rows], sum(wrong) / len(wrong)

@@ -12,7 +12,7 @@ import click
 from imgtool.cli import options
 from imgtool.cli.images import Images, Rows
 from imgtool.cli.messages import note
-from imgtool.cli.tables import Row
+from imgtool.cli.tables import Row, default_format
 from imgtool.errors import ImgtoolError, ParameterError
 from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.source import Source
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from imgtool.classifiers.protocol import Classifier
 
 UNSURE = "unsure"
+MARK = "?"  # behind a label that is not sure
+RANKED, SHOWN = 5, 3  # labels in a row, and in a table, unless a number is asked for
 EXAMPLES = """
 imgtool classify photo.jpg
 imgtool classify --model alexnet --format tsv photos/ | sort
@@ -45,20 +47,30 @@ def model_names() -> Iterable[str]:
     "--model", "names", multiple=True, default=["alexnet"], show_default=True, metavar="NAME|FOLDER",
     shell_complete=options.completer(model_names), help="Model name or folder; may be repeated.",
 )  # fmt: skip
-@click.option("--top", type=click.IntRange(1), default=1, help="Number of labels in the table.  [1]")
 @click.option(
-    "--threshold", type=options.FloatRange(0, 1), help="Minimum score of a label, else 'unsure'.  [the model's, 0.5]"
+    "--top", type=click.IntRange(1), metavar="N", help=f"Number of labels.  [{SHOWN} in a table, else {RANKED}]"
 )
+@click.option(
+    "--threshold", type=options.FloatRange(0, 1), metavar="T",
+    help="Label images with scores below T as 'unsure'.  [labels below the model's own threshold are marked]",
+)  # fmt: skip
 @options.device
 @options.backend
 @options.rows
 @options.images
 def command(
-    images: Images, rows: Rows, names: tuple[str, ...], top: int, threshold: float | None, device: str, backend: str
+    images: Images,
+    rows: Rows,
+    names: tuple[str, ...],
+    top: int | None,
+    threshold: float | None,
+    device: str,
+    backend: str,
 ) -> None:
     """Label images with networks and classic models.
 
-    A model knows only its own classes; the table says how many they are.
+    A model knows only its own classes; the table says how many they are. A label that is not sure, its score being
+    below the model's threshold, is marked with a question mark in a table, and "sure": false in rows.
     """
     from imgtool.classifiers.registry import locate, open_model
 
@@ -66,11 +78,14 @@ def command(
     for name, model in models.items():
         if not images.quiet:
             note(f"{name}: one of {len(model.classes)} classes: {', '.join(model.classes[:12])}")
-    columns = ("model", "classes", "label", "score") + (("top",) if top > 1 else ())
-    labels = [
-        functools.partial(_row, name, model, f"{locate(name).resolve().name} {model.weights_hash[:12]}", top, threshold)
-        for name, model in models.items()
-    ]
+    is_table = (rows.format or default_format()) == "table"
+    row = _table_row if is_table else _row
+    count = top or (SHOWN if is_table else RANKED)
+    weights = {name: f"{locate(name).resolve().name} {model.weights_hash[:12]}" for name, model in models.items()}
+    labels = [functools.partial(row, *each, weights[each[0]], count, threshold) for each in models.items()]
+    columns = ["model", "classes", "label", "score", *([] if is_table else ["sure"])]
+    if (top or SHOWN) > 1 and (is_table or top):
+        columns.append("runners-up" if is_table else "top")
     rows.write_many(images.report(_outcomes(images.source.flat(), images.jobs, list(models.values()), labels)), columns)
 
 
@@ -99,23 +114,33 @@ def _outcomes(
             raise error
 
 
-def _row(name: str, model: Classifier, weights: str, top: int, threshold: float | None, scores: np.ndarray) -> Row:
+def _row(name: str, model: Classifier, weights: str, count: int, threshold: float | None, scores: np.ndarray) -> Row:
     """Return what one model says of one image."""
-    best = (-scores).argsort(kind="stable")[: max(top, 5)]  # of equal ones the first, as `evaluate` counts
-    ranked = [{"label": model.classes[index], "score": float(scores[index])} for index in best]
-    score, least = ranked[0]["score"], model.threshold if threshold is None else threshold
+    best = (-scores).argsort(kind="stable")[:count]  # of equal ones the first, as `evaluate` counts
+    ranked = [{**_label(model, index), "score": float(scores[index])} for index in best]
+    score = float(scores[best[0]])
+    is_sure = score >= (model.threshold if threshold is None else threshold)
+    label = _label(model, best[0]) if is_sure or threshold is None else {"label": UNSURE}
     return {
         "model": name,
         "classes": len(model.classes),
-        "label": ranked[0]["label"] if score >= least else UNSURE,
+        **label,
         "score": score,
-        "top": Ranking(ranked[:top] if top > 1 else ranked),
+        "sure": is_sure,
+        "top": ranked,
         "weights": weights,
     }
 
 
-class Ranking(list[dict[str, Any]]):
-    """Labels with their scores, best first; in a table as text."""
+def _label(model: Classifier, index: int) -> dict[str, str]:
+    """Return a class's name, and its identifier where it has one."""
+    key = model.identifiers[index] if model.identifiers else None
+    return {"label": model.classes[index], **({"id": key} if key else {})}
 
-    def __str__(self) -> str:
-        return ", ".join(f"{each['label']} {each['score']:.2f}" for each in self)
+
+def _table_row(*of_image: Any) -> Row:
+    """Return the row of a table: a label that is not sure is marked, the others stand behind it."""
+    row = dict(_row(*of_image))
+    mark = "" if row["sure"] or row["label"] == UNSURE else f" {MARK}"
+    others = ", ".join(f"{each['label']} {each['score']:.2f}" for each in row["top"][1:])
+    return {**row, "label": f"{row['label']}{mark}", "runners-up": others}
