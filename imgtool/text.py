@@ -61,7 +61,7 @@ def read_table(text: str, *, header: Collection[str] = ()) -> list[list[str]]:
         return next(iter(tables.values()))
     for separator, rows in readings.items():
         if rows not in even.values() and separator in text:
-            raise _uneven(rows)
+            raise _uneven(rows, SEPARATORS[separator])
     return next(iter(even.values()), [])
 
 
@@ -76,7 +76,8 @@ def _cells(text: str, separator: str) -> list[list[str]]:
         return []
 
 
-def _uneven(rows: list[list[str]]) -> ParameterError:
+def _uneven(rows: list[list[str]], separators: str) -> ParameterError:
     """Return the error on the first row that is not as long as the one before it all."""
     number, row = next((number, row) for number, row in enumerate(rows, 1) if len(row) != len(rows[0]))
-    return ParameterError(f"row {number} has {len(row)} cells where the first has {len(rows[0])}")
+    cells = f"{len(row)} cell{'s' * (len(row) > 1)}"
+    return ParameterError(f"row {number} has {cells} where the first has {len(rows[0])}, divided by {separators}")

@@ -60,5 +60,7 @@ def test_two_separators_that_both_fit_are_refused_unless_the_header_decides():
 
 
 def test_rows_of_different_lengths_are_refused():
-    with pytest.raises(ParameterError, match="row 3 has 3 cells where the first has 2"):
+    with pytest.raises(ParameterError, match="row 3 has 3 cells where the first has 2, divided by commas"):
         read_table("a,b\nc,d\ne,f,g\n")
+    with pytest.raises(ParameterError, match="row 2 has 1 cell where the first has 2, divided by commas"):
+        read_table("a.png,cat\nb.png;dog\n")

@@ -7,7 +7,6 @@ which margins of images left out of the fit (cross-validation on the training pa
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from imgtool.classifiers.threshold import THRESHOLD, chosen_threshold
-from imgtool.errors import DataError, failed_import
+from imgtool.errors import DataError
 from imgtool.events import Events, Progress
+from imgtool.features.scikit_learn import scikit_learn
 
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
 FOLDS = 5
@@ -132,14 +132,10 @@ def _fit_once(
     features: np.ndarray, labels: np.ndarray, classes: int, cost: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weights (C, D) and biases (C) fitted by scikit-learn."""
-    try:
-        from sklearn.exceptions import ConvergenceWarning
+    with scikit_learn("fitting a support vector machine"):
         from sklearn.svm import LinearSVC
-    except ImportError as error:
-        raise failed_import("classic", "fitting a support vector machine", error) from None
-    machine = LinearSVC(C=cost, dual="auto", tol=1e-2, max_iter=1000, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a little short of the optimum is as good on other images
+
+        machine = LinearSVC(C=cost, dual="auto", tol=1e-2, max_iter=1000, random_state=seed)
         machine.fit(features, labels)
     weights, biases = machine.coef_, machine.intercept_
     if classes == 2:  # scikit-learn gives the second class's boundary only

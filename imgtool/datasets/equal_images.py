@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from imgtool.datasets.dataset import Dataset
@@ -21,15 +21,22 @@ def equal_pairs(train: Dataset, test: Dataset) -> Iterator[tuple[str, str]]:
         yield from ((train.name(other), test.name(index)) for other in seen.get(key, ()))
 
 
+def named_twice(part: Dataset) -> list[str]:
+    """Return the files that a part names more than once, with one label."""
+    counts = Counter((part.name(index), label) for index, label in enumerate(part.labels.tolist()))
+    return [name for (name, _), count in counts.items() if count > 1]
+
+
 def repeated(part: Dataset) -> list[tuple[str, str]]:
-    """Return (first image, other image) pairs with equal pixels and the same label within a part."""
-    first: dict[Key, int] = {}
+    """Return (first image, other image) pairs with equal pixels and the same label within a part; a file is no pair."""
+    first: dict[tuple[Key, int], str] = {}
     pairs = []
-    for index, key in enumerate(part.keys):
-        other = first.setdefault(key, index)
-        if other != index and part.labels[other] == part.labels[index]:
-            pairs.append((part.name(other), part.name(index)))
-    return pairs
+    for index, found in enumerate(zip(part.keys, part.labels.tolist(), strict=True)):
+        name = part.name(index)
+        other = first.setdefault(found, name)
+        if other != name:
+            pairs.append((other, name))
+    return list(dict.fromkeys(pairs))
 
 
 def two_labels(parts: Sequence[Dataset]) -> list[tuple[str, str, str, str]]:
@@ -54,6 +61,9 @@ def equal_images(parts: Mapping[str, Dataset]) -> list[str]:
         same = "the same file" if one == other else other
         lines.append(f"{more} two labels: {one} is {label!r} and {same} is {other_label!r}")
     for name, part in parts.items():
+        if files := named_twice(part):
+            more = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+            lines.append(f"{more} named more than once in {name}: {files[0]}")
         if pairs := repeated(part):
             more = "1 image stands" if len(pairs) == 1 else f"{len(pairs)} images stand"
             lines.append(f"{more} more than once in {name}: {pairs[0][0]} equals {pairs[0][1]}")
@@ -65,4 +75,5 @@ def across_line(pairs: Sequence[tuple[str, str]]) -> list[str]:
     if not pairs:
         return []
     stand = "1 pair of equal images stands" if len(pairs) == 1 else f"{len(pairs)} pairs of equal images stand"
-    return [f"{stand} in both parts, such as {pairs[0][0]} and {pairs[0][1]}"]
+    one, other = pairs[0]
+    return [f"{stand} in both parts, such as {f'{one}, one file' if one == other else f'{one} and {other}'}"]

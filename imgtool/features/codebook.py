@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +21,8 @@ from numpy.typing import ArrayLike
 from imgtool.arrays import float_array, native_array, whole_number
 from imgtool.batch.inputs import path_text
 from imgtool.batch.outputs import write_file
-from imgtool.errors import DataError, ParameterError, failed_import
+from imgtool.errors import DataError, ParameterError
+from imgtool.features.scikit_learn import scikit_learn
 from imgtool.files import open_regular
 
 LENGTH_BYTES = 8  # the header's length, before it
@@ -224,22 +224,18 @@ def fit_mixture(
     data: np.ndarray, components: int, seed: int, starts: int = 1, iterations: int = 100
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return means, variances and priors fitted to data (N, D) by scikit-learn."""
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-    except ImportError as error:
-        raise failed_import("classic", "fitting a codebook", error) from None
     largest = float(data.var(axis=0).max())
-    mixture = GaussianMixture(
-        components,
-        covariance_type="diag",
-        reg_covar=max(largest * VARIANCE_FLOOR, 1e-12),
-        max_iter=iterations,
-        n_init=starts,
-        random_state=seed,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # more iterations hardly change what is encoded
+    with scikit_learn("fitting a codebook"):
+        from sklearn.mixture import GaussianMixture
+
+        mixture = GaussianMixture(
+            components,
+            covariance_type="diag",
+            reg_covar=max(largest * VARIANCE_FLOOR, 1e-12),
+            max_iter=iterations,
+            n_init=starts,
+            random_state=seed,
+        )
         mixture.fit(data)
     return mixture.means_, mixture.covariances_, mixture.weights_
 

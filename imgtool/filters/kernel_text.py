@@ -14,6 +14,7 @@ that looks so is written `2.0 2.0`: sides have no decimals.)
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from array import array
@@ -88,10 +89,20 @@ def read_matrix(text: str, *, inline: bool = False) -> Matrix:
     """
     lines = list(_lines(text))
     rows = [row for line in lines for row in line.split(";") if row.strip()]
+    try:
+        return _read_lines(lines, rows, inline and len(lines) == 1)
+    except _UnreadableError:
+        _refuse_mixture(lines if len(lines) > 1 else rows)
+        raise
+
+
+def _read_lines(lines: list[str], rows: list[str], inline: bool) -> Matrix:
+    """Return the matrix that lines give, or rows, which `;` ends too."""
     divided = len(rows) > len(lines)
     blanks = _BLANKS._replace(name="rows that end with ';'") if divided else _BLANKS
-    by_rows = [(rows, each) for each in ((blanks, _COMMAS, _DECIMALS) if "," in text else (blanks,))]
-    if not divided or (inline and len(lines) == 1):
+    has_commas = any("," in row for row in rows)
+    by_rows = [(rows, each) for each in ((blanks, _COMMAS, _DECIMALS) if has_commas else (blanks,))]
+    if not divided or inline:
         return _only(by_rows)
     by_semicolons = [(lines, each) for each in (_SEMICOLONS, _SEMICOLONS_DECIMALS)]
     if len(lines) > 1:
@@ -102,6 +113,27 @@ def read_matrix(text: str, *, inline: bool = False) -> Matrix:
                 raise
             return _only(by_rows)
     return _only([*by_rows, *by_semicolons])
+
+
+def _refuse_mixture(rows: list[str]) -> None:
+    """Raise ParameterError where each row by itself has as many numbers as the others, but written in another way."""
+    ways = [_ways(row) for row in rows]
+    widths = set.intersection(*(set(way) for way in ways)) if ways else set()
+    if not widths:
+        return
+    first, *others = (way[max(widths)] for way in ways)
+    for number, other in enumerate(others, 2):
+        if other != first:
+            raise ParameterError(f"is written in more than one way: row 1 with {first}, row {number} with {other}")
+
+
+def _ways(row: str) -> dict[int, str]:
+    """Return how a row is read by itself, by how many numbers it then holds: two or more."""
+    found: dict[int, str] = {}
+    for reading in (_BLANKS, _COMMAS, _SEMICOLONS, _DECIMALS, _SEMICOLONS_DECIMALS):
+        with contextlib.suppress(_UnreadableError):
+            found.setdefault(len(_numbers(row, reading)), reading.name)
+    return {count: name for count, name in found.items() if count > 1}
 
 
 def require_kernel(taps: np.ndarray) -> np.ndarray:

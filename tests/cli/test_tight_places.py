@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -66,6 +67,28 @@ def test_an_import_that_fails_is_no_missing_extra_unless_it_is_missing():
     broken = failed_import("classic", purpose, ImportError("undefined\nsymbol"))
     assert type(broken) is ImgtoolError
     assert str(broken) == "fitting needs a package that cannot be loaded: undefined symbol"
+
+
+WITHOUT_SEMAPHORES = """
+import _multiprocessing, errno, os, sys
+def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+_multiprocessing.SemLock = full
+from imgtool.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["features", "fit", "--components", "2", "-o", "book.safetensors", "data"],
+     ["train", "data", "--model", "hog-svm", "-o", "fitted"]],
+    ids=["features fit", "train"],
+)  # fmt: skip
+def test_F26_a_full_disk_where_semaphores_lie_is_no_warning(folder, command):
+    program = [sys.executable, "-c", WITHOUT_SEMAPHORES, *command, "-q"]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @contextlib.contextmanager

@@ -374,7 +374,7 @@ def test_lists_of_images(name, suffix, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("path,label,split\n0.png,a,train\n1.png,b,later\n", "row 3: no part is called 'later'"),
-     ("path,label\n0.png,a\n1.png\n", "row 3 has 1 cells"),
+     ("path,label\n0.png,a\n1.png\n", "row 3 has 1 cell "),
      ("path,label,label\n0.png,a,b\n", "two columns for the label"),
      ("path,label\n0.png,a\n8.png,b\n9.png,b\n", "2 of the 3 files that it names do not exist: .*8.png"),
      ("path,label,usage\n0.png,a,Train\n1.png,b,Test\n", "column 'usage' holds names of parts: call it split"),

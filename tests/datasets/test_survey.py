@@ -8,7 +8,7 @@ import pytest
 
 from imgtool.cli.main import execute
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.equal_images import equal_images, repeated, two_labels
+from imgtool.datasets.equal_images import across_line, equal_images, equal_pairs, named_twice, repeated, two_labels
 from imgtool.datasets.formats import Parts, load_dataset
 from imgtool.datasets.survey import BadFilesError, checked
 from imgtool.errors import DataError, ImageError
@@ -155,9 +155,26 @@ def test_C4_two_labels_and_repeated_images_are_remarks_of_every_command(command,
     found = capsys.readouterr().err
     assert "1 image has two labels: " in found
     if command != "compare":  # which divides it: equal images come to lie in both parts
-        assert "2 images stand more than once in train" in found or "2 images stand more than once in test" in found
+        part = "test" if command == "evaluate" and "more than once in test" in found else "train"
+        assert f"1 file is named more than once in {part}: {lines[2].partition(',')[0]}\n" in found
+        assert f"1 image stands more than once in {part}: " in found
     else:
-        assert "stand more than once in" in found or "in both parts" in found
+        assert "more than once in" in found or "in both parts" in found
+
+
+def test_C4_a_file_that_a_list_names_more_than_once_is_one_image(tmp_path):
+    names = [TEXTURES / "brick" / f"brick_{index:02}.png" for index in range(2)]
+    shutil.copy(names[0], tmp_path / "copy.png")
+    part = Dataset([*names, names[0], tmp_path / "copy.png", names[0], names[1]], np.zeros(6, int), ("brick",))
+    assert named_twice(part) == [str(name) for name in names]
+    assert repeated(part) == [(str(names[0]), str(tmp_path / "copy.png"))]
+    assert equal_images({"train": part}) == [
+        f"2 files are named more than once in train: {names[0]}",
+        f"1 image stands more than once in train: {names[0]} equals {tmp_path / 'copy.png'}",
+    ]
+    assert across_line([*equal_pairs(part.subset(np.arange(1)), part.subset(np.arange(2, 3)))]) == [
+        f"1 pair of equal images stands in both parts, such as {names[0]}, one file"
+    ]
 
 
 WIDE = [np.int8, np.int16, np.int32, np.int64, np.uint32, np.uint64]

@@ -122,6 +122,29 @@ def test_F24_kernels_with_two_readings_are_refused_naming_both(what, tmp_path, c
             parse_matrix(text)
 
 
+MIXED = {
+    "1 0 -1\n2,0,-2\n1 0 -1\n": "row 1 with blanks between numbers, row 2 with commas between numbers",
+    "1;0;-1\n2;0;-2\n1,0,-1\n": "row 1 with ';' between numbers, row 3 with commas between numbers",
+    "1,0,-1\n2\t0\t-2\n": "row 1 with commas between numbers, row 2 with blanks between numbers",
+    "1,5 2\n1.5 2\n": "row 1 with decimal commas, row 2 with blanks between numbers",
+    "1;2,5\n3.5;4\n": "row 1 with ';' between numbers and decimal commas, row 2 with ';' between numbers",
+    "1 0 -1; 2,0,-2": "row 1 with blanks between numbers, row 2 with commas between numbers",
+}
+
+
+@pytest.mark.parametrize("text", MIXED)
+def test_F24_kernels_whose_rows_are_written_in_different_ways_are_refused_saying_which(text, tmp_path, capsys):
+    (tmp_path / "k.csv").write_text(text)
+    message = refused(capsys, tmp_path / "k.csv")
+    assert message.endswith(f"is written in more than one way: {MIXED[text]}\n")
+
+
+@pytest.mark.parametrize("text", ["1 0 -1\n2 0\n", "1,2,3\n4,5\n", "1;2;3\n4,5\n"])
+def test_rows_of_different_lengths_are_no_mixture(text, tmp_path, capsys):
+    (tmp_path / "k.csv").write_text(text)
+    assert "a kernel's rows must have the same length" in refused(capsys, tmp_path / "k.csv")
+
+
 @pytest.mark.parametrize("text", ["0,5", "1 x", "1 2; 3"])
 def test_F24_a_matrix_that_is_none_is_refused_by_its_option(text, capsys):
     assert execute(["filter", "--matrix", text, "--print-kernel"]) == 2
