@@ -1,6 +1,7 @@
 """What long work tells of itself while it goes on. Whoever draws, prints or stores it is elsewhere.
 
-A function that takes `events` calls it with one of these, from the thread that does the work.
+A function that takes `events` calls it with one of these, from the thread that does the work. model: whose training
+an event tells of, where several models are trained.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ class Progress:
     done: int
     total: int
     what: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Step:
     step: int
     steps: int
     loss: float
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,17 @@ class Epoch:
     seconds: float
     validation_loss: float | None = None
     validation_error: float | None = None
+    model: str = ""
 
 
 Event = Progress | Step | Epoch
 Events = Callable[[Event], None]
 
 
-def steps_of(event: Event, name: str = "") -> tuple[int, int, str]:
-    """Return an event as (done, total, what), for a bar or a line; name: of whose work it tells."""
-    prefix = f"{name}: " if name else ""
+def steps_of(event: Progress | Step) -> tuple[int, int, str]:
+    """Return an event as (done, total, what), for a bar."""
+    prefix = f"{event.model}: " if event.model else ""
     if isinstance(event, Progress):
         return event.done, event.total, prefix + event.what
-    if isinstance(event, Step):
-        done, total = (event.epoch - 1) * event.steps + event.step, event.epochs * event.steps
-        return done, total, f"{prefix}epoch {event.epoch} loss {event.loss:.3f}"
-    return event.epoch, event.epochs, f"{prefix}epoch {event.epoch} loss {event.loss:.3f}"
+    done, total = (event.epoch - 1) * event.steps + event.step, event.epochs * event.steps
+    return done, total, f"{prefix}epoch {event.epoch} loss {event.loss:.3f}"

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from imgtool.cli.messages import complain, note
-from imgtool.cli.progress import Drawn, progress_callback
 from imgtool.cli.tables import align, emit, json_line
 
 if TYPE_CHECKING:
     from imgtool.evaluation.comparison import Comparison
-    from imgtool.events import Events
 
 SHOWN = ("table", "markdown", "csv", "json")
 
@@ -40,23 +36,3 @@ def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool 
         complain(remark)
     if comparison.failed:
         raise click.exceptions.Exit(1)
-
-
-@contextmanager
-def event_listener(*, quiet: bool, verbose: bool = False) -> Iterator[Events | None]:
-    """Give the listener that draws progress."""
-    from imgtool.events import steps_of
-
-    with progress_bar(quiet=quiet, verbose=verbose) as progress:
-        yield (lambda event: progress(*steps_of(event))) if progress else None
-
-
-@contextmanager
-def progress_bar(*, quiet: bool, verbose: bool = False) -> Iterator[Callable[[int, int, str], None] | None]:
-    """Give the callback that tells of progress, and take its bar away at the end, however that comes."""
-    progress = progress_callback(quiet=quiet, verbose=verbose)
-    try:
-        yield progress
-    finally:
-        if isinstance(progress, Drawn):
-            progress.__exit__()

@@ -1,4 +1,4 @@
-"""Progress, drawn on a terminal's standard error only."""
+"""Progress on standard error: bars, on a terminal only, and lines about trainings."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from imgtool.cli.messages import complain
+from imgtool.cli.messages import complain, note
 
 if TYPE_CHECKING:
-    from imgtool.events import Event, Events
+    from imgtool.events import Epoch, Event, Events
     from imgtool.pipelines.outcomes import Outcome
 
 Value = TypeVar("Value")
@@ -122,13 +122,94 @@ def clear() -> None:
         terminal.flush()
 
 
-def progress_callback(*, quiet: bool, verbose: bool) -> Callback | None:
-    """Return the callback for one long task: a bar on a terminal, lines with --verbose, nothing else."""
-    if quiet:
-        return None
-    if verbose:
-        return lambda done, total, message: complain(f"{done}/{total} {message}")
-    return Drawn() if _can_draw() else None
+@contextmanager
+def progress_bar(*, quiet: bool, verbose: bool = False) -> Iterator[Callback | None]:
+    """Give the callback of one long task: it draws a bar, and with --verbose writes a line for each of its stages."""
+    tellers: list[Callback] = []
+    with Drawn() as draw:
+        if not quiet and _can_draw():
+            tellers.append(draw)
+        if not quiet and verbose:
+            tellers.append(Stages())
+
+        def tell(done: int, total: int, what: str) -> None:
+            for each in tellers:
+                each(done, total, what)
+
+        yield tell if tellers else None
+
+
+class Stages:
+    """Writes a line for each stage of a task when it begins, however many steps it has."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Say what is being done, unless that was said last."""
+        if what and what != self._last:
+            self._last = what
+            complain(what)
+
+
+@contextmanager
+def event_listener(*, quiet: bool, verbose: bool = False, epochs: bool = False) -> Iterator[Events | None]:
+    """Give what tells of long work: by a bar, with --verbose by a line for each stage, and by one for each epoch.
+
+    epochs: of the lines for epochs, whether they are written without --verbose too.
+    """
+    from imgtool.events import Epoch, Progress, steps_of
+
+    lines = EpochLines() if (epochs or verbose) and not quiet else None
+    draws = not quiet and _can_draw()
+    stages = Stages() if verbose and not quiet else None
+    with Drawn() as draw:
+
+        def tell(event: Event) -> None:
+            if isinstance(event, Epoch):
+                if lines:
+                    note(lines.line(event))
+                return
+            done, total, what = steps_of(event)
+            if draws:
+                draw(done, total, what)
+            if stages and isinstance(event, Progress):
+                stages(done, total, what)
+
+        yield tell if lines or draws else None
+
+
+class EpochLines:
+    """Puts an epoch of a training into a line, with the time that the others will take."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []  # of the epochs so far, of this training
+
+    def line(self, event: Epoch) -> str:
+        """Return the line."""
+        if event.epoch == 1:
+            self._seconds = []
+        self._seconds.append(event.seconds)
+        parts = [f"epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}", f"loss {event.loss:.3f}"]
+        error = event.error
+        if event.validation_loss is not None and event.validation_error is not None:
+            parts.append(f"validation loss {event.validation_loss:.3f}")
+            error = event.validation_error
+        parts += [f"error {100 * error:.1f} %", f"{event.images_per_second:.0f} images/s"]
+        if left := event.epochs - event.epoch:
+            parts.append(f"{time_text(left * sum(self._seconds) / len(self._seconds))} left")
+        return (f"{event.model}: " if event.model else "") + "  ".join(parts)
+
+
+def time_text(seconds: float) -> str:
+    """Return a time in the unit that suits it.
+
+    >>> time_text(41.2), time_text(1000), time_text(20_000)
+    ('41 s', '17 min', '5.6 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _can_draw() -> bool:

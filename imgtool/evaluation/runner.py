@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from imgtool.datasets.overlap import images_in_common
 from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
 from imgtool.evaluation.splits import Split
 from imgtool.evaluation.store import Predictions, Store
-from imgtool.events import Event, Events, Progress, steps_of
+from imgtool.events import Event, Events, Progress
 from imgtool.pipelines.predict import predict
 
 SHOWN_CLASSES = 5  # in a message
@@ -124,7 +124,7 @@ class Runner:
                 elif scores is not None:
                     row.append(scores)
             if self.events:
-                self.events(Progress(each.index + 1, len(test), f"{title}: labeling images"))
+                self.events(Progress(each.index + 1, len(test), "labeling images", title))
             if all(result.error for result, _ in pairs):
                 predictions.close()
                 break
@@ -241,11 +241,11 @@ def _failure_of(result: Result) -> Iterator[None]:
 
 
 def _with_name(name: str, events: Events | None) -> Events | None:
-    """Return a listener that adds the model's name to progress."""
+    """Return a listener that adds the model's name to events."""
     if events is None:
         return None
 
     def listen(event: Event) -> None:
-        events(Progress(*steps_of(event, name)))
+        events(replace(event, model=name))
 
     return listen

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def train_by_hand(
             rate = recipe.learning_rate
             raise TrainingError(f"the loss is not finite in epoch {epoch}; try a lower learning rate than {rate:g}")
         seconds = time.perf_counter() - start
-        row = {"loss": loss, "error": error, "learning_rate": recipe.learning_rate}
+        row: dict[str, Any] = {"loss": loss, "error": error, "learning_rate": recipe.learning_rate}
         row |= {"images_per_second": len(samples.labels) / seconds, "seconds": seconds}
         history.append({"epoch": epoch, **row})
         if events:

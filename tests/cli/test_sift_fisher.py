@@ -248,7 +248,7 @@ def test_features_fit_learns_the_librarys_dictionary(capsys, rows_of):
     assert execute([*fit, "-o", "d.safetensors"]) == 0
     assert capsys.readouterr().err == "imgtool: d.safetensors: 9 atoms of 128 numbers\n"
     assert execute([*fit, "-v", "--force", "-o", "d.safetensors"]) == 0
-    assert "imgtool: 1/1 dictionary\n" in capsys.readouterr().err
+    assert "done\nimgtool: dictionary\nimgtool: d.safetensors: 9 atoms" in capsys.readouterr().err
     assert execute([*fit, "-q", "--force", "-o", "d.safetensors"]) == 0
     assert capsys.readouterr().err == ""
     expected = fit_dictionary(IMAGES.values(), 2, local=LocalSettings(2, (3,)), atoms=9, samples=200, seed=4)

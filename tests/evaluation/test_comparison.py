@@ -175,7 +175,7 @@ def test_data_are_split_once_and_the_facts_say_how():
     assert done.facts["sha256"] == compare(["brightness"], Parts(data, None), test_share=0.3, seed=4).facts["sha256"]
     assert done.facts["sha256"] != compare(["brightness"], Parts(data, None), test_share=0.3, seed=5).facts["sha256"]
     assert compare(["brightness"], Parts(data, data)).facts["test_share"] is None
-    assert calls[-1] == Progress(12, 12, "brightness: labeling images")
+    assert calls[-1] == Progress(12, 12, "labeling images", "brightness")
     assert all(0 <= each.done <= each.total for each in calls)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import SHOWN, event_listener, print_comparison
+from imgtool.cli.comparisons import SHOWN, print_comparison
 from imgtool.cli.data_sets import naming_bad_files
+from imgtool.cli.progress import event_listener
 
 EXAMPLES = """
 imgtool compare photos/ --model sift-fv-svm --model alexnet --report r.html

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import SHOWN, event_listener, print_comparison
+from imgtool.cli.comparisons import SHOWN, print_comparison
 from imgtool.cli.data_sets import naming_bad_files
+from imgtool.cli.progress import event_listener
 
 EXAMPLES = """
 imgtool evaluate photos/ --model photos-hog/ --model photos-lenet/

@@ -11,9 +11,9 @@ import click
 from imgtool.cli import options
 from imgtool.cli.command import Group
 from imgtool.cli.commands import search
-from imgtool.cli.comparisons import progress_bar
 from imgtool.cli.images import Images, each_image
 from imgtool.cli.messages import complain, explain, option
+from imgtool.cli.progress import progress_bar
 from imgtool.cli.tables import Row, write_rows
 from imgtool.errors import ImgtoolError, ParameterError
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparisons import event_listener
 from imgtool.cli.data_sets import naming_bad_files, tell_parts
 from imgtool.cli.messages import complain
+from imgtool.cli.progress import event_listener
 from imgtool.cli.tables import emit, json_line, write_rows
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def command(
     check_place(output, overwrite=force)
     parts = load_dataset(data, skip_bad=skip_bad)
     require_other_places(output, parts, how["init"])
-    with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose) as events:
+    with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose, epochs=True) as events:
         parts = checked(parts, skip_bad=skip_bad, events=events)
         if not quiet:
             tell_parts(str(data), parts, verbose=verbose)
