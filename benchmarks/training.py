@@ -34,7 +34,7 @@ SURROUNDINGS = {
         "torch.optim.SGD(layer.parameters(), 0.1, 0.9, nesterov=True, fused=True)",
     ),
     "our first optimizer": (
-        "import torch; layer = torch.nn.Linear(2, 2); from imgtool.networks.training import Nesterov, Recipe",
+        "import torch; layer = torch.nn.Linear(2, 2); from imgtool.networks.optimizers_torch import Nesterov, Recipe",
         "Nesterov(layer, Recipe())",
     ),
     "channel statistics by mean and squares": (
@@ -111,7 +111,7 @@ def candidates(mnist: Path, count: int) -> tuple[Callable[[int], None], Callable
     images = np.stack([fit_crop(data.image(index), 32, 32) for index in range(min(count, len(data)))])
     images = images.reshape(len(images), 32, 32, 1)
     samples = Samples(images, data.labels[: len(images)].astype(np.int64), *channel_statistics(images))
-    recipe = Recipe(1, BATCH, RATE, MOMENTUM, DECAY, WARM_UP)
+    recipe = Recipe(1, BATCH, learning_rate=RATE, momentum=MOMENTUM, weight_decay=DECAY, warm_up=WARM_UP)
     change = Augmentation(horizontal_flip=False, shift=SHIFT)
 
     def ours(threads: int) -> None:

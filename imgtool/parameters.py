@@ -27,12 +27,16 @@ MAX_NUMBERS = 16  # in a list
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a field means, the range of its numbers (both ends included; of each, in a tuple), or its choices."""
+    """What a field means, the range of its numbers (both ends included; of each, in a tuple), or its choices.
+
+    later: the field is younger than values that were stored, which have its default.
+    """
 
     text: str
     low: float | None = None
     high: float | None = None
     choices: tuple[Any, ...] | None = None
+    later: bool = False
 
 
 def parameter(
@@ -42,9 +46,10 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[Any, ...] | None = None,
+    later: bool = False,
 ) -> Any:
     """Return a dataclass field with a default, what it means, and what it may be."""
-    return field(default=default, metadata={"meaning": Meaning(text, low, high, choices)})
+    return field(default=default, metadata={"meaning": Meaning(text, low, high, choices, later)})
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,10 @@ class Parameters:
     def from_json(cls, stored: Any) -> Self:
         """Return the value that `to_json` gave. Raises DataError for a missing, unknown or impossible field."""
         names = {each.name for each in fields(cls)}
-        if not isinstance(stored, Mapping) or stored.keys() != names:
-            found = stored.keys() if isinstance(stored, Mapping) else set()
-            strange = sorted(map(str, names ^ found))
+        needed = {name for name, (_, meaning) in cls.meanings().items() if not meaning.later}
+        found = stored.keys() if isinstance(stored, Mapping) else set()
+        if not isinstance(stored, Mapping) or not needed <= found <= names:
+            strange = sorted(map(str, (needed - found) | (found - names)))
             raise DataError(f"{strange[0]} is {'missing' if strange[0] in names else 'unknown'}")
         try:
             return cls(**stored)

@@ -40,6 +40,7 @@ def train(
     overwrite: bool = False,
     validation_share: float | None = None,
     init: str | Path | None = None,
+    augment: bool = True,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -67,6 +68,8 @@ def train(
     init : str or Path, optional
         A trained network of the same architecture to start from. If the classes differ, the last layer is initialized
         at random.
+    augment : bool
+        Change the training images of a network at random, as its settings say; False: never.
     seed : int
         Random seed.
     device : str
@@ -107,7 +110,7 @@ def train(
     """
     seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
-    trainable = create_to_train(model, **settings)
+    trainable = create_to_train(model, augment=augment, **settings)
     place = Path(path_text(output, "output")) if output is not None else None
     parts = open_parts(dataset, skip_bad=skip_bad)
     training_parts(parts, trainable, validation_share, seed)  # wrong usage, and a model that is there, are told before
@@ -136,10 +139,13 @@ def train(
     return trainable
 
 
-def create_to_train(model: str, **settings: Any) -> Trainable:
+def create_to_train(model: str, *, augment: bool = True, **settings: Any) -> Trainable:
     """Return an unfitted model by its architecture. Raises ParameterError, with the way out, for trained weights."""
     if not isinstance(model, str) or not is_trained(model):
-        return create(model, **settings)
+        trainable = create(model, **settings)
+        if not augment:
+            turn_changes_off(trainable)
+        return trainable
     if "@" in model:
         locate(model)  # weights that are nowhere are an unknown name, not a trained model
     architecture = model.partition("@")[0]
@@ -147,6 +153,18 @@ def create_to_train(model: str, **settings: Any) -> Trainable:
     if architecture in CATALOGUE:
         raise ParameterError(f"{text}{architecture}; init {model} starts from its weights", parameters=("init",))
     raise ParameterError(text + (architecture if architecture in names() else ", ".join(names())))
+
+
+def turn_changes_off(model: Trainable) -> None:
+    """Have a network see its training images as they are. Raises ParameterError where its settings say otherwise."""
+    if not isinstance(model, NetworkClassifier):
+        raise ParameterError(f"augment: {model.name} changes no images at random", parameters=("augment",))
+    still = type(model.augmentation)(horizontal_flip=False)  # beside the mirror, changes are off unless they are set
+    own = model.augmentation.to_json()
+    for name, value in still.to_json().items():
+        if name in model.chosen and own[name] != value:
+            raise ParameterError(f"augment: is off, and {name}={own[name]} is set", parameters=("augment",))
+    model.change("augmentation", still)
 
 
 def training_parts(parts: Parts, model: Trainable, share: float | None, seed: int) -> tuple[Dataset, Dataset | None]:

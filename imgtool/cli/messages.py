@@ -13,6 +13,7 @@ from imgtool.errors import ImgtoolError
 
 # Parameters whose option is spelled otherwise than by two dashes before their name.
 OPTIONS = {
+    "augment": "--no-augment",
     "bins": "--bin",
     "from_color": "--from",
     "null": "-0",

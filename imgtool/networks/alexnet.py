@@ -6,28 +6,32 @@ single tower is Krizhevsky's "One weird trick for parallelizing convolutional ne
 
 from __future__ import annotations
 
-from imgtool.networks.declaration import AdaptiveAvgPool, Conv, Dropout, Flatten, Linear, MaxPool, ReLU, Sequence
+from imgtool.networks.declaration import Sequence
+from imgtool.networks.layers import AdaptiveAvgPool, Conv, Dropout, Flatten, Linear, MaxPool, activation_named
 
 
-def alexnet(classes: int = 1000, *, rank: int | None = None, dropout: float = 0.5) -> Sequence:
+def alexnet(
+    classes: int = 1000, *, rank: int | None = None, dropout: float = 0.5, activation: str = "relu"
+) -> Sequence:
     """(3, 224, 224), or any sides of 63 pixels and more -> (classes,) logits.
 
     rank: write the first two linear layers, 54 of the 61 million weights, as products of low-rank factors.
-    dropout: the probability before both of them.
+    dropout: the probability before both of them. activation: relu, or for comparison tanh or sigmoid.
     """
+    act = activation_named(activation)
     return Sequence(
         features=Sequence(
-            Conv(3, 64, 11, stride=4, padding=2), ReLU(), MaxPool(3, 2),
-            Conv(64, 192, 5, padding=2), ReLU(), MaxPool(3, 2),
-            Conv(192, 384, 3, padding=1), ReLU(),
-            Conv(384, 256, 3, padding=1), ReLU(),
-            Conv(256, 256, 3, padding=1), ReLU(), MaxPool(3, 2),
+            Conv(3, 64, 11, stride=4, padding=2), act, MaxPool(3, 2),
+            Conv(64, 192, 5, padding=2), act, MaxPool(3, 2),
+            Conv(192, 384, 3, padding=1), act,
+            Conv(384, 256, 3, padding=1), act,
+            Conv(256, 256, 3, padding=1), act, MaxPool(3, 2),
         ),
         avgpool=AdaptiveAvgPool(6),
         flatten=Flatten(),
         classifier=Sequence(
-            Dropout(dropout), Linear(256 * 6 * 6, 4096, rank), ReLU(),
-            Dropout(dropout), Linear(4096, 4096, rank), ReLU(),
+            Dropout(dropout), Linear(256 * 6 * 6, 4096, rank), act,
+            Dropout(dropout), Linear(4096, 4096, rank), act,
             Linear(4096, classes),
         ),
     )  # fmt: skip

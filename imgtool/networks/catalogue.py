@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from imgtool.errors import ParameterError
 from imgtool.networks.alexnet import alexnet
 from imgtool.networks.declaration import Sequence
+from imgtool.networks.layers import ACTIVATIONS
 from imgtool.networks.lenet import lenet
 from imgtool.networks.preprocessing import MAX_SIDE, Preprocessing
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.resnet import resnet18
 from imgtool.networks.two_layer import two_layer
 from imgtool.parameters import Parameters, parameter
-
-ACTIVATIONS = ("relu", "tanh", "sigmoid")
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,10 @@ class TwoLayerParameters(Parameters):
 class LeNetParameters(Parameters):
     """What LeNet can vary."""
 
-    activation: str = parameter("relu", "Nonlinearity after each layer but the last.", choices=ACTIVATIONS)
+    activation: str = parameter("relu", "Nonlinearity after each layer but the last.", choices=tuple(ACTIVATIONS))
+    dropout: float = parameter(
+        0.0, "Probability that a value before fc1 and fc2 is dropped in training.", low=0, high=0.99, later=True
+    )
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class AlexNetParameters(Parameters):
     rank: int = parameter(0, "Rank of fc6 and fc7 as low-rank factors; 0: whole matrices.", low=0, high=4096)
     dropout: float = parameter(
         0.5, "Probability that a unit before fc6 and fc7 is dropped in training.", low=0, high=0.99
+    )
+    activation: str = parameter(
+        "relu", "Nonlinearity after each layer but the last.", choices=tuple(ACTIVATIONS), later=True
     )
 
 
@@ -106,12 +111,12 @@ def _two_layer(classes: int, own: Parameters, seen: Preprocessing) -> Sequence:
 
 def _lenet(classes: int, own: Parameters, seen: Preprocessing) -> Sequence:
     assert isinstance(own, LeNetParameters)
-    return lenet(classes, seen.channels, activation=own.activation)
+    return lenet(classes, seen.channels, activation=own.activation, dropout=own.dropout)
 
 
 def _alexnet(classes: int, own: Parameters, _: Preprocessing) -> Sequence:
     assert isinstance(own, AlexNetParameters)
-    return alexnet(classes, rank=own.rank or None, dropout=own.dropout)
+    return alexnet(classes, rank=own.rank or None, dropout=own.dropout, activation=own.activation)
 
 
 def _resnet18(classes: int, _: Parameters, __: Preprocessing) -> Sequence:

@@ -22,8 +22,9 @@ import numpy as np
 from imgtool.batch.outputs import new_file
 from imgtool.errors import DataError
 from imgtool.files import open_regular
+from imgtool.networks.recipe import OPTIMIZERS, SCHEDULES
 
-FORMAT = 1
+FORMAT = 2
 MAX_HEADER_BYTES = 64_000_000
 MAX_THREADS = 1024  # more crash OpenMP on some machines
 MAX_FLOAT = float(np.finfo(np.float64).max)
@@ -44,8 +45,8 @@ class Checkpoint:
     identity: what makes two trainings the same one, as JSON: recipe, augmentation, seed, digests of the images (data,
     validation; "" for none), of the network and of its first weights (start), and tensors as `describe` gives them.
     threads: of the CPU. history: a row for each epoch.
-    arrays: every number that training changes: module.NAME, momentum.NAME, and with validation images best.NAME, which
-    are the module's after the best epoch so far.
+    arrays: every number that training changes: module.NAME; of the optimizer momentum.NAME, or for AdamW mean.NAME,
+    square.NAME and steps.all; and with validation images best.NAME, which are the module's after the best epoch so far.
     """
 
     identity: dict[str, Any]
@@ -198,11 +199,16 @@ def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
             continue
         if name in ("recipe", "augmentation") and isinstance(there, dict) and isinstance(here, dict):
             found += _differences(there, here)
-        elif isinstance(there, int | float) and isinstance(here, int | float):
+        elif _is_shown(there) and _is_shown(here):
             found.append(f"{name} {there} there, {here} here")
         else:
             found.append(f"other {_SUBJECTS.get(name, ascii(name)[1:-1])}")
     return found
+
+
+def _is_shown(value: Any) -> bool:
+    """Tell whether a value stands in a message: a number or a choice, no hash."""
+    return isinstance(value, int | float) or value in OPTIMIZERS + SCHEDULES
 
 
 def _check_history(history: list[Any], identity: Mapping[str, Any]) -> None:
@@ -251,4 +257,6 @@ def _read_arrays(file: BinaryIO, header: bytes, digest: str, tensors: Mapping[st
             raise DataError(f"is no valid checkpoint: {name} is {array.dtype} {array.shape}, not {kind} {tuple(shape)}")
         if not np.isfinite(array).all():
             raise DataError(f"is no valid checkpoint: {name} holds numbers that are not finite")
+        if name.startswith(("square.", "steps.")) and (array < 0).any():
+            raise DataError(f"is no valid checkpoint: {name} holds numbers below 0")
     return arrays

@@ -70,6 +70,16 @@ class Tanh(Layer):
     """tanh(x)."""
 
 
+ACTIVATIONS: dict[str, Layer] = {"relu": ReLU(), "tanh": Tanh(), "sigmoid": Sigmoid()}
+
+
+def activation_named(name: str) -> Layer:
+    """Return the nonlinearity of this name. Raises ParameterError where there is none."""
+    if name not in ACTIVATIONS:
+        raise ParameterError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name}")
+    return ACTIVATIONS[name]
+
+
 @dataclass(frozen=True)
 class Dropout(Layer):
     """In training, each value is zero with this probability and the others grow to keep the mean; else nothing."""

@@ -7,22 +7,26 @@ classes of color images.
 
 from __future__ import annotations
 
-from imgtool.errors import ParameterError
-from imgtool.networks.declaration import Conv, Flatten, Layer, Linear, MaxPool, ReLU, Sequence, Sigmoid, Tanh
-
-ACTIVATIONS: dict[str, Layer] = {"relu": ReLU(), "sigmoid": Sigmoid(), "tanh": Tanh()}
+from imgtool.networks.declaration import Sequence
+from imgtool.networks.layers import Conv, Dropout, Flatten, Layer, Linear, MaxPool, activation_named
 
 
-def lenet(classes: int = 10, channels: int = 3, *, activation: str = "relu") -> Sequence:
-    """(channels, 32, 32) -> (classes,) logits. activation: relu, or as in 1998 tanh or sigmoid."""
-    if activation not in ACTIVATIONS:
-        raise ParameterError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation}")
-    act = ACTIVATIONS[activation]
+def lenet(classes: int = 10, channels: int = 3, *, activation: str = "relu", dropout: float = 0.0) -> Sequence:
+    """(channels, 32, 32) -> (classes,) logits. activation: relu, or as in 1998 tanh or sigmoid.
+
+    dropout: the probability before fc1 and fc2.
+    """
+    act = activation_named(activation)
     return Sequence(
         conv1=Conv(channels, 6, 5), act1=act, pool1=MaxPool(2),
         conv2=Conv(6, 16, 5), act2=act, pool2=MaxPool(2),
         flatten=Flatten(),
-        fc1=Linear(400, 120), act3=act,
-        fc2=Linear(120, 84), act4=act,
+        **_dropout("drop1", dropout), fc1=Linear(400, 120), act3=act,
+        **_dropout("drop2", dropout), fc2=Linear(120, 84), act4=act,
         fc3=Linear(84, classes),
     )  # fmt: skip
+
+
+def _dropout(name: str, probability: float) -> dict[str, Layer]:
+    """Return a layer that drops values, none where none are dropped."""
+    return {name: Dropout(probability)} if probability else {}

@@ -7,24 +7,30 @@ from dataclasses import dataclass
 from imgtool.parameters import Parameters, parameter
 
 MAX_ITEMS = 1_000_000  # epochs, or images in a batch
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("one-cycle", "cosine", "step")
 
 
 @dataclass(frozen=True)
 class Recipe(Parameters):
-    """Stochastic gradient descent with Nesterov's momentum and one cycle of the learning rate.
+    """Gradient descent, by default stochastic with Nesterov's momentum and one cycle of the learning rate.
 
-    The rate rises linearly over the first `warm_up` share of all steps and then falls to zero as a cosine
-    (`networks.schedules.one_cycle`).
+    `networks.optimizers_torch` has the optimizers, `networks.schedules` the schedules.
     """
 
     epochs: int = parameter(30, "Passes over the training images.", low=1, high=MAX_ITEMS)
     batch: int = parameter(32, "Images in one step of gradient descent.", low=1, high=MAX_ITEMS)
-    learning_rate: float = parameter(0.01, "Largest learning rate, after warm-up.", low=1e-12, high=1_000_000)
+    optimizer: str = parameter("sgd", "Gradient descent with Nesterov's momentum, or AdamW.", choices=OPTIMIZERS)
+    learning_rate: float = parameter(0.01, "Largest learning rate; about 0.001 for adamw.", low=1e-12, high=1_000_000)
     momentum: float = parameter(0.9, "Share of the last step that the next one keeps.", low=0, high=0.9999)
     weight_decay: float = parameter(5e-4, "L2 penalty: this times each weight is added to its gradient.", low=0, high=1)
-    warm_up: float = parameter(0.05, "Share of all steps in which the learning rate rises.", low=0, high=0.99)
+    schedule: str = parameter("one-cycle", "How the learning rate changes over the epochs.", choices=SCHEDULES)
+    warm_up: float = parameter(0.05, "Share of all steps in which one-cycle's rate rises.", low=0, high=0.99)
+    drop_epochs: int = parameter(10, "Epochs after which the schedule step drops the rate.", low=1, high=MAX_ITEMS)
+    drop_factor: float = parameter(0.1, "By what the schedule step multiplies the rate.", low=1e-6, high=1)
     label_smoothing: float = parameter(0.0, "Share of each label that is spread over all classes.", low=0, high=1)
     bf16: bool = parameter(False, "Compute matrix products in bfloat16 instead of float32.")
+    channels_last: bool = parameter(True, "Keep a pixel's channels side by side in memory, which is faster.")
     training_side: int = parameter(0, "Pixels of a side of the training images; 0: as prepared.", low=0, high=1024)
 
 

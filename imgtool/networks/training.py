@@ -21,13 +21,13 @@ from imgtool.errors import TrainingError
 from imgtool.events import Epoch, Events, Step
 from imgtool.networks.augment import augment
 from imgtool.networks.checkpoint import Checkpoint, describe, load, save
+from imgtool.networks.optimizers_torch import make_optimizer
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples
-from imgtool.networks.schedules import one_cycle
+from imgtool.networks.schedules import rate_after
 
 History = list[dict[str, float]]
 
-MAX_GRADIENT_NORM = 5.0  # of all gradients together; larger ones are scaled down to it
 MULTIPLY_ADDS_PER_THREAD = 250_000_000  # in one step, below which another thread costs more than it gives
 MAX_THREADS = 4  # on two cores AlexNet takes 1.07 times as long with 4 threads as with 2, and 1.2 times with 8
 VALIDATION_BATCH = 256  # images
@@ -59,7 +59,7 @@ def train(
     the loss or its gradient is not finite or memory is exhausted, DataError when the checkpoint belongs to another
     training.
     """
-    module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.to(device=device, memory_format=layout(recipe.channels_last))  # type: ignore[call-overload]
     run = _Run(module, samples, recipe, augmentation, seed, device, validation, events)
     identity, history = run.identity() if checkpoint else {}, []
     if checkpoint and checkpoint.exists():
@@ -116,16 +116,22 @@ def batch(samples: Samples, indices: np.ndarray) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
+def layout(channels_last: bool) -> torch.memory_format:
+    """Return PyTorch's name for the order of images in memory: pixels of all channels, or channels of all pixels."""
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
 class Normalization:
     """Subtracts the mean of each channel and divides by its deviation: one multiplication and one addition."""
 
-    def __init__(self, samples: Samples, device: str = "cpu") -> None:
+    def __init__(self, samples: Samples, device: str = "cpu", *, channels_last: bool = True) -> None:
         mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (samples.mean, samples.deviation))
         self.scale, self.offset = (1 / deviation).to(device), (-mean / deviation).to(device)
+        self.layout = layout(channels_last)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (n, channels, height, width) in PyTorch's channels_last."""
-        return torch.addcmul(self.offset, images, self.scale).contiguous(memory_format=torch.channels_last)
+        """Return (n, channels, height, width), by default in PyTorch's channels_last."""
+        return torch.addcmul(self.offset, images, self.scale).contiguous(memory_format=self.layout)
 
 
 def best_epoch(history: Sequence[dict[str, float]]) -> int:
@@ -150,41 +156,6 @@ def default_threads(multiply_adds: int) -> int:
     return threads
 
 
-class Nesterov:
-    """Gradient descent with weight decay and Nesterov's momentum: the numbers of `torch.optim.SGD(nesterov=True)`.
-
-    That class itself is not used because the first optimizer of a process imports 800 modules of PyTorch's compiler,
-    which takes longer than an epoch of LeNet over a thousand images.
-    """
-
-    def __init__(self, module: torch.nn.Module, recipe: Recipe) -> None:
-        self.names = [name for name, _ in module.named_parameters()]
-        self.parameters: list[torch.Tensor] = list(module.parameters())
-        self.momenta = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.recipe = recipe
-
-    def forget_gradients(self) -> None:
-        """Drop the gradients of the last step."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    @torch.no_grad()
-    def step(self, rate: float) -> bool:
-        """Take a step, the gradient clipped to MAX_GRADIENT_NORM; return False, without a step, if it is not finite."""
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
-        if not math.isfinite(norm):
-            return False
-        if norm > MAX_GRADIENT_NORM:
-            torch._foreach_mul_(gradients, MAX_GRADIENT_NORM / norm)
-        momentum = self.recipe.momentum
-        torch._fused_sgd_(
-            self.parameters, gradients, self.momenta if momentum else [], weight_decay=self.recipe.weight_decay,
-            momentum=momentum, lr=rate, dampening=0.0, nesterov=momentum > 0, maximize=False, is_first_step=False,
-        )  # fmt: skip
-        return True
-
-
 class _Run:
     """One training: what is trained, on what, and how."""
 
@@ -201,7 +172,7 @@ class _Run:
     ) -> None:
         self.module, self.samples, self.recipe, self.augmentation = module, samples, recipe, augmentation
         self.seed, self.device, self.validation, self.events = seed, device, validation, events
-        self.optimizer = Nesterov(module, recipe)
+        self.optimizer = make_optimizer(module, recipe)
         self.best: dict[str, torch.Tensor] = {}  # with validation images, the tensors of the best epoch
         self.keep()
 
@@ -237,9 +208,8 @@ class _Run:
                 tensor.copy_(torch.from_numpy(arrays[name]))
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        """Return the tensors themselves: the module's, the momenta, and those of the best epoch."""
-        momenta = zip(self.optimizer.names, self.optimizer.momenta, strict=True)
-        parts = {"module": self.module.state_dict(), "momentum": dict(momenta), "best": self.best}
+        """Return the tensors themselves: the module's, the optimizer's, and those of the best epoch."""
+        parts = {"module": self.module.state_dict(), **self.optimizer.tensors(), "best": self.best}
         return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
     def keep(self) -> None:
@@ -265,10 +235,6 @@ class _Run:
         row["seconds"] = time.perf_counter() - start
         return row
 
-    def rate(self, epochs: float) -> float:
-        """Return the learning rate after so many epochs, not always whole ones."""
-        return self.recipe.learning_rate * one_cycle(epochs / self.recipe.epochs, self.recipe.warm_up)
-
     def report(self, row: dict[str, float]) -> None:
         """Emit the event of an epoch."""
         if self.events:
@@ -280,10 +246,11 @@ class _Run:
         self.module.train()
         torch.manual_seed(self.seed * 100_003 + epoch)  # dropout has no generator argument
         loss_sum, wrong, seen = 0.0, 0.0, 0
-        normalize = Normalization(self.samples, self.device)
+        normalize = Normalization(self.samples, self.device, channels_last=self.recipe.channels_last)
         steps = steps_of_epoch(len(self.samples.labels), self.recipe)
         for step, (images, labels) in enumerate(self._batches(epoch)):
-            loss, mistakes = self._step(normalize(images), labels, self.rate(epoch + step / steps))
+            rate = rate_after(epoch + step / steps, self.recipe)
+            loss, mistakes = self._step(normalize(images), labels, rate)
             if not math.isfinite(loss):
                 raise _NotFiniteError(
                     f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; "
@@ -292,7 +259,7 @@ class _Run:
             loss_sum, wrong, seen = loss_sum + loss * len(labels), wrong + mistakes, seen + len(labels)
             if self.events:
                 self.events(Step(epoch + 1, self.recipe.epochs, step + 1, steps, loss_sum / seen))
-        return {"loss": loss_sum / seen, "error": wrong / seen, "learning_rate": self.rate(epoch + step / steps)}
+        return {"loss": loss_sum / seen, "error": wrong / seen, "learning_rate": rate}
 
     def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield images and labels of the epoch's steps."""

@@ -13,6 +13,7 @@ from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterE
 from imgtool.events import Epoch, Progress
 from imgtool.image.resize import fit_crop
 from imgtool.networks.declaration import Linear, ReLU, Sequence
+from imgtool.networks.initialization import draw_arrays
 from locations import SAMPLES
 
 NETWORKS = ("two-layer", "lenet", "alexnet")
@@ -349,3 +350,14 @@ def test_resnet_is_trained_by_name_and_kept_with_its_statistics(batch, textures,
         np.testing.assert_allclose(stored.scores(images), expected, rtol=0, atol=1e-5)
     first = registry.create("resnet18", side=33).network(3).buffers().keys()
     assert all(abs(model.arrays()[name]).max() > 0 for name in first)
+
+
+def test_models_stored_before_a_setting_existed_have_its_default(fitted):
+    stored = registry.create("lenet")
+    stored.classes, stored.identifiers = ("a", "b"), (None, None)
+    data = replace(stored.to_data(), arrays=draw_arrays(stored.network(2), 0), provenance=fitted.provenance)
+    older = {"activation": "tanh"}
+    assert type(stored).from_data(replace(data, parameters=older)).settings["dropout"] == 0
+    for wrong, line in (({"dropout": 0.5}, "activation is missing"), ({**older, "drop": 0}, "drop is unknown")):
+        with pytest.raises(DataError, match=f"architecture in model.json: {line}"):
+            type(stored).from_data(replace(data, parameters=wrong))

@@ -49,6 +49,25 @@ def test_the_same_command_gives_the_same_bytes_and_another_seed_others(tmp_path)
     assert (tmp_path / "a" / "model.json").read_text() == (tmp_path / "b" / "model.json").read_text()
 
 
+@pytest.mark.parametrize("options", [[], ["--no-augment"]])
+def test_no_augment_shows_images_as_they_are(options, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    assert train(tmp_path / "model", "--model", "lenet", "--epochs", "1", "-q", *options) == 0
+    found = registry.open_model(str(tmp_path / "model")).provenance["recipe"]
+    assert (found["shift"], found["horizontal_flip"]) == ((0.0, False) if options else (0.1, True))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("hog-svm", "--no-augment: hog-svm changes no images at random"),
+     ("lenet", "--no-augment: is off, and shift=0.2 is set")],
+)  # fmt: skip
+def test_no_augment_where_it_contradicts_is_wrong_usage(model, message, tmp_path, capsys):
+    more = ["--set", "shift=0.2"] if model == "lenet" else []
+    assert train(tmp_path / "model", "--model", model, "--no-augment", *more) == 2
+    assert capsys.readouterr().err == f"imgtool: {message}\n"
+
+
 @pytest.mark.parametrize(
     ("pair", "message"),
     [("batch=0", "batch must be from 1"), ("epochs=-1", "epochs must be from 1"),

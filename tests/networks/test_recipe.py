@@ -15,11 +15,16 @@ def test_fields_have_sentences_for_meanings_and_defaults_in_their_range(kind):
     for name, (default, meaning) in kind.meanings().items():
         assert meaning.text.endswith("."), name
         assert len(meaning.text) <= 70, name
-        if not isinstance(default, bool):
+        if isinstance(default, str):
+            assert default in meaning.choices
+        elif not isinstance(default, bool):
             assert meaning.low <= default <= meaning.high
 
 
-@pytest.mark.parametrize("value", [Recipe(epochs=3, learning_rate=0.5, bf16=True), Augmentation(shift=0.2)])
+@pytest.mark.parametrize(
+    "value",
+    [Recipe(epochs=3, learning_rate=0.5, bf16=True, optimizer="adamw", schedule="step"), Augmentation(shift=0.2)],
+)
 def test_they_go_to_json_and_back(value):
     assert type(value).from_json(json.loads(json.dumps(value.to_json()))) == value
 
@@ -28,7 +33,9 @@ def test_they_go_to_json_and_back(value):
     ("kind", "name", "value"),
     [(Recipe, "epochs", 0), (Recipe, "batch", 1.5), (Recipe, "learning_rate", 0.0), (Recipe, "momentum", 1.0),
      (Recipe, "weight_decay", 2), (Recipe, "warm_up", 1), (Recipe, "label_smoothing", -0.1), (Recipe, "bf16", 1),
-     (Recipe, "training_side", 1025), (Augmentation, "horizontal_flip", 0), (Augmentation, "shift", 1.1),
+     (Recipe, "training_side", 1025), (Recipe, "optimizer", "adam"), (Recipe, "schedule", ""), (Recipe, "schedule", 1),
+     (Recipe, "drop_epochs", 0), (Recipe, "drop_factor", 0.0), (Recipe, "channels_last", "yes"),
+     (Augmentation, "horizontal_flip", 0), (Augmentation, "shift", 1.1),
      (Augmentation, "min_crop_area", 0.0), (Augmentation, "max_aspect_ratio", 0.9),
      (Augmentation, "color_jitter", float("nan"))],
 )  # fmt: skip

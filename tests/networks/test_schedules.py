@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from imgtool.networks.schedules import one_cycle
+from imgtool.networks.recipe import Recipe
+from imgtool.networks.schedules import one_cycle, rate_after
 
 
 def test_the_rate_rises_then_falls_as_a_cosine():
@@ -31,3 +32,36 @@ def test_the_fall_is_pytorchs_cosine(warm_up):
         assert one_cycle(warm_up + (1 - warm_up) * step / 50, warm_up) == pytest.approx(optimizer.param_groups[0]["lr"])
         optimizer.step()
         theirs.step()
+
+
+EPOCHS, STEPS = 12, 5
+
+
+def scheduler(torch, schedule, optimizer):
+    """Return PyTorch's scheduler, which is stepped after each step, or for `step` after each epoch."""
+    if schedule == "step":
+        return torch.optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.3)
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=EPOCHS * STEPS)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step"])
+def test_schedules_are_pytorchs(schedule):
+    torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    recipe = Recipe(epochs=EPOCHS, learning_rate=0.2, schedule=schedule, drop_epochs=5, drop_factor=0.3)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
+    theirs = scheduler(torch, schedule, optimizer)
+    for step in range(EPOCHS * STEPS):
+        ours = rate_after(step // STEPS + step % STEPS / STEPS, recipe)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9, abs=1e-12)
+        optimizer.step()
+        if schedule == "cosine" or step % STEPS == STEPS - 1:
+            theirs.step()
+
+
+@pytest.mark.parametrize("warm_up", [0.0, 0.2])
+def test_only_one_cycle_warms_up(warm_up):
+    rates = {
+        schedule: rate_after(0, Recipe(learning_rate=0.5, schedule=schedule, warm_up=warm_up))
+        for schedule in ("one-cycle", "cosine", "step")
+    }
+    assert rates == {"one-cycle": 0.5 if warm_up == 0 else 0.5 * 1e-3, "cosine": 0.5, "step": 0.5}

@@ -22,7 +22,6 @@ from imgtool.networks.samples import Samples  # noqa: E402
 from imgtool.networks.schedules import one_cycle  # noqa: E402
 from imgtool.networks.torch_backend import arrays_of, build  # noqa: E402
 from imgtool.networks.training import (  # noqa: E402
-    Nesterov,
     Normalization,
     batch,
     best_epoch,
@@ -63,23 +62,6 @@ def test_it_learns_and_the_same_seed_learns_the_same_bits():
         np.testing.assert_array_equal(array, runs[1][0][name])
 
 
-@pytest.mark.parametrize("momentum", [0.9, 0.0])
-def test_a_step_is_that_of_pytorchs_optimizer(momentum):
-    ours, theirs = (build(lenet(3, 1), seed=3).to(memory_format=torch.channels_last) for _ in range(2))
-    settings = {"nesterov": True} if momentum else {}
-    sgd = torch.optim.SGD(theirs.parameters(), 0.1, momentum, weight_decay=0.01, fused=True, **settings)
-    own = Nesterov(ours, Recipe(momentum=momentum, weight_decay=0.01))
-    for seed in range(4):
-        inputs = torch.randn(8, 1, 32, 32, generator=torch.Generator().manual_seed(seed))
-        for module in (ours, theirs):
-            module.zero_grad()
-            (module(inputs).square().mean() / 100).backward()
-        assert own.step(0.1)
-        sgd.step()
-    for name, array in arrays_of(ours).items():
-        np.testing.assert_array_equal(array, arrays_of(theirs)[name])
-
-
 def test_training_imports_no_compiler():
     """The first optimizer of torch.optim imports sympy and 800 other modules."""
     program = """if True:
@@ -101,11 +83,15 @@ class KilledError(Exception):
     pass
 
 
+ADAMW = dataclasses.replace(RECIPE, optimizer="adamw", learning_rate=0.002, schedule="step", drop_epochs=2)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, ADAMW], ids=["sgd", "adamw"])
 @pytest.mark.parametrize("steps", [2, 5, 9])
 @pytest.mark.parametrize("validation", [None, samples(seed=9)], ids=["", "validation"])
-def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps, validation):
+def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps, validation, recipe):
     whole = build(lenet(3, 1), seed=1)
-    train(whole, samples(), RECIPE, CHANGES, seed=5, validation=validation)
+    train(whole, samples(), recipe, CHANGES, seed=5, validation=validation)
 
     def kill(event):
         if isinstance(event, Step) and 3 * (event.epoch - 1) + event.step == steps:
@@ -113,9 +99,9 @@ def test_a_killed_training_resumes_and_ends_with_the_same_bits(tmp_path, steps, 
 
     cut = build(lenet(3, 1), seed=1)
     with pytest.raises(KilledError):
-        train(cut, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c", events=kill, validation=validation)
+        train(cut, samples(), recipe, CHANGES, seed=5, checkpoint=tmp_path / "c", events=kill, validation=validation)
     again = build(lenet(3, 1), seed=1)
-    train(again, samples(), RECIPE, CHANGES, seed=5, checkpoint=tmp_path / "c", validation=validation)
+    train(again, samples(), recipe, CHANGES, seed=5, checkpoint=tmp_path / "c", validation=validation)
     for name, array in arrays_of(whole).items():
         np.testing.assert_array_equal(array, arrays_of(again)[name])
 
@@ -163,6 +149,7 @@ def written(folder):
         ({"module": lambda: build(lenet(3, 1), seed=2)}, "other first weights"),
         ({"module": lambda: build(lenet(3, 1, activation="tanh"), seed=1)}, "other network"),
         ({"recipe": dataclasses.replace(RECIPE, learning_rate=0.5)}, "learning_rate 0.02 there, 0.5 here"),
+        ({"recipe": ADAMW}, "optimizer sgd there, adamw here, schedule one-cycle there, step here, other tensors"),
         ({"augmentation": STILL}, "horizontal_flip True there, False here"),
         ({"samples": samples(seed=1)}, "other training images"),
         ({"validation": samples(seed=2)}, "other validation images"),
@@ -267,6 +254,19 @@ def test_images_come_in_the_size_of_the_recipe():
     assert {tuple(part.shape[1:]) for part in seen} == {(1, 4, 4)}
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_images_and_weights_lie_in_memory_as_the_recipe_says(channels_last):
+    seen: list = []
+    module = build(lenet(3, 3))
+    module.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    color = dataclasses.replace(samples(), images=samples().images.repeat(3, axis=3))
+    history = train(module, color, Recipe(epochs=2, channels_last=channels_last), CHANGES)
+    assert {each.is_contiguous(memory_format=torch.channels_last) for each in seen} == {channels_last}
+    assert module.conv1.weight.is_contiguous(memory_format=torch.channels_last) == channels_last
+    other = train(build(lenet(3, 3)), color, Recipe(epochs=2, channels_last=not channels_last), CHANGES)
+    assert history[-1]["loss"] == pytest.approx(other[-1]["loss"], rel=1e-4)
+
+
 @pytest.mark.parametrize(("bf16", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
 def test_products_are_in_bfloat16_only_where_asked_for(bf16, dtype):
     module, found = build(lenet(3, 1)), set()
@@ -296,7 +296,7 @@ def test_the_epoch_of_least_error_on_validation_images_is_kept_and_watching_chan
     assert best + 1 == best_epoch(history)
     for name, array in arrays_of(module).items():
         np.testing.assert_array_equal(array, epochs[1][best][0][name])
-    assert loss_and_error(module, validation) == errors[best][::-1]
+    assert loss_and_error(module, validation) == pytest.approx(errors[best][::-1], rel=1e-5)  # perhaps on more threads
     np.testing.assert_array_equal(predict(module, validation), predict(module, validation))
 
 

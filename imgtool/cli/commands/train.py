@@ -42,6 +42,8 @@ def list_settings(name: str) -> None:
 @click.option("--validation-share", type=options.FloatRange(0, 1, max_open=True), metavar="SHARE",
               help="Share of a network's training images for validation; 0 for none.  [0.1]")  # fmt: skip
 @click.option("--init", metavar="NAME|FOLDER", help="Trained network to start from.")
+@click.option("--no-augment", "augment", is_flag=True, flag_value=False, default=True,
+              help="Change no training images at random (networks).")  # fmt: skip
 @options.seed
 @options.device
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [by the network's size]")
@@ -81,7 +83,7 @@ def command(
     from imgtool.datasets.survey import checked
     from imgtool.evaluation.measuring import measure
 
-    create_to_train(name, **settings)  # wrong usage is told before a data set is looked for
+    create_to_train(name, augment=how["augment"], **settings)  # wrong usage is told before a data set is looked for
     check_place(output, overwrite=force)
     parts = load_dataset(data, skip_bad=skip_bad)
     require_other_places(output, parts, how["init"])
