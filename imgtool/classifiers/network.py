@@ -162,6 +162,7 @@ class NetworkClassifier(Trainable):
         else:
             trained, history = self._fit_in_torch(network, arrays, samples, seed, device, resume, events)
         self._take(network, trained)
+        self.metrics = history
         # Without its times: equal trainings are stored as equal bytes.
         rows = [{key: value for key, value in row.items() if key not in TIMES} for row in history]
         self.record_training(dataset, seed=seed, history=rows, **self._origin)

@@ -82,14 +82,15 @@ class Trainable(Classifier):
     """A classifier that learns from a data set.
 
     groups: the frozen values whose fields are its settings, the architecture's own under "architecture". A class has
-    the defaults, an instance its own. chosen: the settings that were chosen, which training leaves as they are. doubt:
-    why the training that just ended seems to have learned nothing.
+    the defaults, an instance its own. chosen: the settings that were chosen, which training leaves as they are. Of the
+    training that just ended, doubt: why it seems to have learned nothing; metrics: a row for each epoch, with times.
     """
 
     groups: Groups = {}  # noqa: RUF012
     backends: ClassVar[tuple[str, ...]] = ("auto",)
     keeps_checkpoints: ClassVar[bool] = False  # does `fit` write to and go on from `resume`?
     doubt: str = ""
+    metrics: Sequence[Mapping[str, Any]] = ()
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         self.name = name
@@ -166,7 +167,9 @@ class Trainable(Classifier):
 
     def save(self, folder: Path, *, overwrite: bool = False, quantize: Sequence[str] = ()) -> None:
         """Write the fitted model as a folder. quantize: arrays to store as 8-bit values with a scale for each row."""
-        stored = storage.save_model(Path(folder), self.to_data(), overwrite=overwrite, quantize=quantize)
+        stored = storage.save_model(
+            Path(folder), self.to_data(), overwrite=overwrite, quantize=quantize, metrics=self.metrics
+        )
         self.weights_hash, self.weights_bytes = stored.weights_hash, stored.weights_bytes
 
     @classmethod

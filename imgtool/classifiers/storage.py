@@ -2,6 +2,7 @@
 
     model.json                 format, architecture, classes, threshold, preprocessing, weights, provenance, digest
     weights-HASH.safetensors   arrays by name; large ones perhaps as int8 with a float32 scale a row, NAME.scale
+    metrics.jsonl              of a training in epochs, a line for each, times included; for people, and never read here
 
 The weights' file bears the start of its SHA-256, so that a model is replaced by renaming a new `model.json` over the
 old one; weights that it does not name are removed afterwards. `digest` is the SHA-256 of all other fields as sorted
@@ -71,11 +72,19 @@ class ModelData:
         }
 
 
-def save_model(folder: Path, model: ModelData, *, overwrite: bool = False, quantize: Sequence[str] = ()) -> ModelData:
+def save_model(
+    folder: Path,
+    model: ModelData,
+    *,
+    overwrite: bool = False,
+    quantize: Sequence[str] = (),
+    metrics: Sequence[Mapping[str, Any]] = (),
+) -> ModelData:
     """Write a model folder; at every moment it holds the old model or the new one, complete.
 
-    quantize: arrays to store as int8. Returns the model with the hash and size of its weights. Raises OutputError when
-    the folder exists and overwrite is false or it holds other things, DataError for what `load_model` would refuse.
+    quantize: arrays to store as int8. metrics: a row for each epoch of its training. Returns the model with the hash
+    and size of its weights. Raises OutputError when the folder exists and overwrite is false or it holds other things,
+    DataError for what `load_model` would refuse.
     """
     check_place(folder, overwrite=overwrite)
     _require_finite(model.arrays)
@@ -89,21 +98,28 @@ def save_model(folder: Path, model: ModelData, *, overwrite: bool = False, quant
         raise DataError(f"the model's description cannot be stored: {error}") from None
     fields.check(description)
     with output_errors(str(folder)), folder_of_its_own(folder):
-        _write(folder, name, data, json.dumps(description, indent=1).encode() + b"\n")
+        _write(folder, name, data, json.dumps(description, indent=1).encode() + b"\n", metrics)
     _remove_others(folder, name, digest)
     return replace(model, weights_hash=digest, weights_bytes=len(data))
 
 
-def _write(folder: Path, name: str, weights: bytes, description: bytes) -> None:
-    """Write the two files, the description last. Where that fails, new weights are removed again."""
+def _write(
+    folder: Path, name: str, weights: bytes, description: bytes, metrics: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Write the files, metrics last; those of other weights go before. Where that fails, new weights are removed."""
     is_new = not (folder / name).exists()
     try:
         write_file(folder / name, weights, overwrite=True, like=folder / DESCRIPTION)
+        if is_new:
+            (folder / METRICS).unlink(missing_ok=True)
         write_file(folder / DESCRIPTION, description, overwrite=True)
     except BaseException:
         if is_new:
             (folder / name).unlink(missing_ok=True)
         raise
+    if metrics:
+        lines = "".join(f"{json.dumps(row, allow_nan=False)}\n" for row in metrics)
+        write_file(folder / METRICS, lines.encode(), overwrite=True, like=folder / DESCRIPTION)
 
 
 def check_place(folder: Path, *, overwrite: bool = False) -> None:

@@ -381,6 +381,25 @@ def test_a_write_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
     assert len(list(folder.iterdir())) == 2
 
 
+def test_N4_metrics_that_cannot_be_written_are_named_and_the_model_stands(tmp_path, monkeypatch):
+    calls, real = [], os.fsync
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"metrics\.jsonl: cannot be written: no space left"):
+        save_model(tmp_path / "model", MODEL, metrics=[{"epoch": 1, "loss": 0.5}])
+    assert load_model(tmp_path / "model").provenance == TRAINED
+    save_model(tmp_path / "model", MODEL, overwrite=True, metrics=[{"epoch": 1, "loss": 0.5}, {"epoch": 2}])
+    assert (tmp_path / "model" / "metrics.jsonl").read_text() == '{"epoch": 1, "loss": 0.5}\n{"epoch": 2}\n'
+    save_model(tmp_path / "model", replace(MODEL, threshold=0.75), overwrite=True)
+    assert (tmp_path / "model" / "metrics.jsonl").exists()  # they tell of the same weights
+
+
 @pytest.mark.parametrize("failing", [1, 2])
 def test_a_first_write_that_fails_leaves_nothing(tmp_path, failing, monkeypatch):
     calls, real = [], os.fsync
@@ -439,18 +458,20 @@ new, n, seen = replace(MODEL, arrays=arrays(1)), 0, set()
 while True:
     n += 1
     if old:
-        save_model(folder, MODEL, overwrite=True)
+        save_model(folder, MODEL, overwrite=True, metrics=[{"seed": 0}])
     child = os.fork()
     if child == 0:
         last = n
         sys.addaudithook(hook)
-        save_model(folder, new, overwrite=True)
+        save_model(folder, new, overwrite=True, metrics=[{"seed": 1}])
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if (folder / "model.json").exists():
         stored = load_model(folder, verify=True).arrays["fc.weight"]
         is_old, is_new = ((stored == arrays(seed)["fc.weight"]).all() for seed in (0, 1))
         seen.add("new" if is_new else "old" if is_old else "neither")
+        metrics = folder / "metrics.jsonl"
+        assert not metrics.exists() or metrics.read_text() == f'{{"seed": {int(is_new)}}}\\n', metrics.read_text()
     else:
         seen.add("none")
     if status == 0:
@@ -458,7 +479,7 @@ while True:
     import imgtool.batch.temporaries as temporaries
     temporaries._swept.clear()
     save_model(folder, replace(MODEL, arrays=arrays(n)), overwrite=True)
-    assert len(list(folder.iterdir())) == 2, sorted(folder.iterdir())
+    assert len(list(folder.iterdir())) == 2, sorted(folder.iterdir())  # metrics of other weights are gone
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()

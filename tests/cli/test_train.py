@@ -149,6 +149,34 @@ def test_class_names_that_are_not_utf_8_are_kept(tmp_path, capsys):
     assert labels == {"caf\udce9", "a\nb"}
 
 
+def metrics_of(folder):
+    """The rows of a model's metrics."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("model", ["lenet", "two-layer"])
+def test_metrics_hold_an_object_an_epoch_with_its_times_which_the_model_leaves_out(model, tmp_path):
+    if model == "lenet":
+        pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    assert train(tmp_path / "model", "--model", model, "--epochs", "3", "-q") == 0
+    rows = metrics_of(tmp_path / "model")
+    watched = {"validation_loss", "validation_error"} if model == "lenet" else set()
+    names = {"epoch", "loss", "error", "learning_rate", "images_per_second", "seconds"} | watched
+    assert [row.keys() for row in rows] == 3 * [names]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    history = registry.open_model(str(tmp_path / "model")).provenance["history"]
+    assert history == [{name: row[name] for name in names - {"images_per_second", "seconds"}} for row in rows]
+
+
+def test_a_model_that_takes_anothers_place_brings_its_metrics_or_none(tmp_path):
+    pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
+    assert train(tmp_path / "model", *QUICK) == 0
+    assert train(tmp_path / "model", *QUICK, "--epochs", "2", "--force") == 0
+    assert len(metrics_of(tmp_path / "model")) == 2
+    assert train(tmp_path / "model", "--model", "hog-svm", "-q", "--force") == 0
+    assert not (tmp_path / "model" / "metrics.jsonl").exists()  # it was fitted in one go
+
+
 @pytest.mark.parametrize("wait", [1, 3])
 def test_killed_and_resumed_it_ends_with_the_same_bytes(wait, tmp_path):
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
@@ -169,6 +197,12 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(wait, tmp_path):
     cut, whole = (next((tmp_path / name).glob("weights-*")).read_bytes() for name in ("cut", "whole"))
     assert cut == whole
     assert not checkpoint.exists()
+    timeless = [
+        [{name: value for name, value in row.items() if "second" not in name} for row in metrics_of(tmp_path / name)]
+        for name in ("cut", "whole")
+    ]
+    assert timeless[0] == timeless[1]
+    assert len(timeless[0]) == 20
 
 
 def test_settings_are_listed_with_default_range_and_meaning(run):
