@@ -48,6 +48,7 @@ _MODULES = {
     "save_codebook": "imgtool.features.codebook",
     "Codebook": "imgtool.features.codebook",
     "Dictionary": "imgtool.features.codebook",
+    "embed": "imgtool.classifiers.embedding",
     "open_model": "imgtool.classifiers.registry",
     "train": "imgtool.classifiers.training",
     "load_dataset": "imgtool.datasets.formats",
@@ -71,6 +72,7 @@ _MODULES = {
 TYPE_CHECKING = False  # as type checkers take it; importing `typing` takes longer than all the rest
 if TYPE_CHECKING:
     from imgtool.batch.image_files import write
+    from imgtool.classifiers.embedding import embed
     from imgtool.classifiers.registry import open_model
     from imgtool.classifiers.training import train
     from imgtool.datasets.formats import load_dataset
@@ -132,6 +134,7 @@ __all__ = [
     "dalal_triggs",
     "dense_sift",
     "describe_images",
+    "embed",
     "encode",
     "evaluate",
     "filter_image",

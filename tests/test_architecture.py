@@ -159,6 +159,7 @@ def test_kernels_are_shown_without_opencv(arguments):
         ["hog", "sample_images/camera.png"],
         ["gist", "sample_images/camera.png"],
         ["sift", "sample_images/camera.png"],
+        ["embed", "sample_images/camera.png"],
         ["info", "sample_images/camera.png"],
         ["classify", "sample_images/cat.jpg"],
         ["classify", "--model", "sift-fv-svm", "sample_images/cat.jpg"],

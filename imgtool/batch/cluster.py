@@ -28,15 +28,24 @@ _WAIT_S = 30  # for a scheduler to answer, and for its first worker
 
 
 def cluster_map(
-    function: Callable[[list[Item]], list[Result]], items: Iterable[Item], address: str, *, workers: int
+    function: Callable[[list[Item]], list[Result]],
+    items: Iterable[Item],
+    address: str,
+    *,
+    workers: int,
+    shared: tuple[str, Any] | None = None,
 ) -> Iterator[Result | None]:
     """Yield what a function of a list of items gives for each, in order, computed by the workers of a cluster.
 
     function: one that pickle can name. address: of a scheduler, or `local` for one with so many workers on this
     machine. Two tasks wait for each worker, so memory stays bounded. A task whose worker dies is done by another; an
-    item that ends every worker that takes it gives None. Raises ClusterError when there is no scheduler, or no longer.
+    item that ends every worker that takes it gives None. shared: what every worker needs, with its hash, by which
+    `imgtool.batch.shared` finds it there; it is sent once to each, also to those that come later. Raises ClusterError
+    when there is no scheduler, or no longer.
     """
     with _connect(address, workers) as client:
+        if shared:
+            _share(client, address, *shared)
         waiting: deque[tuple[list[Item], Any]] = deque()
         most = 2 * max(sum(client.nthreads().values()), 1)
         for chunk in batched(items, CHUNK_ITEMS):
@@ -45,6 +54,26 @@ def cluster_map(
                 yield from _results(client, function, *waiting.popleft(), address)
         while waiting:
             yield from _results(client, function, *waiting.popleft(), address)
+
+
+def _share(client: Any, address: str, key: str, value: Any) -> None:
+    """Give a value to all workers. A cluster that has it already is not sent it again."""
+    distributed: Any = importlib.import_module("distributed")
+
+    class Shared(distributed.WorkerPlugin):  # type: ignore[misc]
+        """Sent by value, since it is defined in a function; what it imports is the worker's own."""
+
+        name, idempotent = f"imgtool-{key}", True
+
+        def setup(self, worker: Any) -> None:
+            from imgtool.batch.shared import receive
+
+            receive(key, value)
+
+    try:
+        client.register_plugin(Shared())
+    except Exception as error:
+        raise _worker_error(address, error) from None
 
 
 def _results(
@@ -65,8 +94,13 @@ def _results(
     except Exception as error:
         if future.cancelled() or isinstance(error, OSError):
             raise ClusterError(f"{address}: the scheduler is gone") from None
-        text = str(error).split("\n")[0][:100]
-        raise ClusterError(f"{address}: a worker cannot do the work ({type(error).__name__}: {text})") from None
+        raise _worker_error(address, error) from None
+
+
+def _worker_error(address: str, error: Exception) -> ClusterError:
+    """Return the error of a worker that lacks something, or has a defect."""
+    text = str(error).split("\n")[0][:100]
+    return ClusterError(f"{address}: a worker cannot do the work ({type(error).__name__}: {text})")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.events import Events, Progress
 from imgtool.networks.catalogue import CATALOGUE, Architecture
+from imgtool.networks.cut import up_to
 from imgtool.networks.declaration import Sequence as NetworkSequence
 from imgtool.networks.declaration import require_arrays
 from imgtool.networks.initialization import draw_arrays
@@ -131,6 +132,15 @@ class NetworkClassifier(Trainable):
     def decide(self, features: np.ndarray) -> np.ndarray:
         """Return softmax probabilities of the last layer."""
         return softmax(self._running().logits(features))
+
+    def runner_up_to(self, layer: str) -> Runner:
+        """Return what computes what a layer gives, as features. Raises ParameterError where there is no such layer."""
+        self._running()
+        try:
+            network = up_to(self.network(), layer)
+        except ParameterError as error:
+            raise ParameterError(f"{self.name}: {error}", hint=error.hint) from None
+        return self._make_runner(network, {name: self._arrays[name] for name in network.arrays()})
 
     def _running(self) -> Runner:
         if self._runner is None:

@@ -37,6 +37,7 @@ ARCHITECTURES = {
 SHIPPED_FOLDER = Path(__file__).parent / "models"
 # Which weights an architecture's bare name opens.
 DEFAULT_WEIGHTS = {"alexnet": "imagenette", "lenet": "cifar10", "sift-fv-svm": "imagenette"}
+DEFAULT_NETWORK = "alexnet@imagenette"  # whose features describe images, unless another is named
 
 
 def names() -> list[str]:
@@ -47,6 +48,13 @@ def names() -> list[str]:
 def shipped() -> list[str]:
     """Return the names of the included models."""
     return sorted(folder.name for folder in SHIPPED_FOLDER.iterdir() if folder.is_dir())
+
+
+def shipped_networks() -> list[str]:
+    """Return the names of the included models that are networks."""
+    from imgtool.networks.catalogue import CATALOGUE
+
+    return [name for name in shipped() if name.partition("@")[0] in CATALOGUE]
 
 
 def _entry_points() -> dict[str, Any]:

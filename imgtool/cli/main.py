@@ -36,6 +36,7 @@ COMMANDS = {
     "gist": "Describe images by their GIST.",
     "sift": "Describe images by dense SIFT.",
     "fisher": "Describe images by Fisher vectors or other encodings of dense SIFT.",
+    "embed": "Describe images by a layer of a network.",
     "features": "Fit codebooks; search, merge and convert feature files.",
     "classify": "Label images with networks and classic models.",
     "train": "Train a model on a data set.",

@@ -42,6 +42,7 @@ ADVICE = {
     "train": "imgtool train makes others, named by their folders",
     "skip-bad": "--skip-bad goes on without them",
     "levels": "imgtool convert --depth 8 --range stretch brings them there",
+    "layers": "imgtool models layers lists them",
     "dictionary": "imgtool features fit --dictionary makes one",
 }
 

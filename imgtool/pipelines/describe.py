@@ -69,7 +69,8 @@ def describe_images(
         Files or folders; a folder stands for all images in it, in sorted order. Arrays are taken one by one, so that
         they may come from a generator; they cannot be written to a feature file, which stores paths.
     descriptor : str
-        "hog", "gist", "sift", or an encoding of dense SIFT: "fisher", "vlad", "bow", "sparse".
+        "hog", "gist", "sift", an encoding of dense SIFT ("fisher", "vlad", "bow", "sparse"), or "embed", a layer of a
+        network.
     output : path
         The feature file: .npz, .npy, .csv, .jsonl or .parquet.
     resume : bool
@@ -79,7 +80,7 @@ def describe_images(
     resize : str
         Resize images first: "640x480", or "640x" or "x480", which keep the aspect ratio.
     device : str
-        "cpu", or for gist and sift "cuda", "cuda:N" or "auto": many images at once on a GPU.
+        "cpu", or for gist, sift and embed "cuda", "cuda:N" or "auto": many images at once on a GPU.
     cluster : str
         The address of a Dask scheduler, or "local".
     visualize : path
@@ -101,7 +102,7 @@ def describe_images(
     watch : callable
         Wrapper of the iterator of outcomes, such as `tqdm.tqdm`.
     **parameters
-        Parameters of the descriptor, named as the command's options: cell, orientations, codebook ...
+        Parameters of the descriptor, named as the command's options: cell, orientations, codebook, model ...
 
     Returns
     -------
@@ -117,7 +118,7 @@ def describe_images(
     OutputError
         The feature file exists already or cannot be written.
     DataError
-        A codebook or journal is invalid, vectors differ in length, or no image could be described.
+        A codebook, model or journal is invalid, vectors differ in length, or no image could be described.
 
     Examples
     --------
@@ -138,8 +139,7 @@ def describe_images(
     beside = None if output is None else path_text(output, "output")
     filled = complete(descriptor, parameters)
     place = _resolve(device)
-    codebook = filled.get("codebook")
-    reads = (*source.also_read, codebook) if codebook else source.also_read
+    reads = (*source.also_read, *files_of(filled))
     work = Work(
         source=source,
         describe=checked_descriptor(descriptor, filled) if place == "cpu" else None,
@@ -177,10 +177,18 @@ def _drawing(
 
 
 def meta_of(name: str, parameters: dict[str, Any], resize: str | None, device: str) -> dict[str, Any]:
-    """Return the `meta` of a feature file: descriptor, parameters, version."""
+    """Return the `meta` of a feature file: descriptor, parameters, version, device."""
     size = {"resize": resize} if resize else {}
-    meta = {"descriptor": name, "parameters": {**parameters, **size}, "version": imgtool.__version__}
-    return meta if device == "cpu" else {**meta, "device": device}
+    return {
+        "descriptor": name, "parameters": {**parameters, **size}, "version": imgtool.__version__, "device": device
+    }  # fmt: skip
+
+
+def files_of(parameters: dict[str, Any]) -> list[str]:
+    """Return the codebook or the model's folder that a descriptor reads."""
+    from imgtool.classifiers.registry import model_files
+
+    return [parameters[key] for key in ("codebook",) if key in parameters] + model_files(parameters.get("model"))
 
 
 def _resolve(device: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgtool.errors import DataError, ParameterError
 from imgtool.names import unknown_name
+from imgtool.pipelines import embeddings
 from imgtool.pipelines.sizes import parse_size, resize_to
 from imgtool.pipelines.source import BACKGROUND, Reading, color_text
 
@@ -392,4 +393,5 @@ DESCRIPTORS = {
     "gist": Entry(_complete_gist, _gist, _gist_batch),
     "sift": Entry(_complete_sift, _sift, _sift_batch),
     **{encoding: _of_encoding(encoding) for encoding in ENCODINGS},
+    "embed": Entry(embeddings.complete, embeddings.describing, embeddings.batch),
 }

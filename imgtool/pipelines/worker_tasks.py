@@ -14,6 +14,7 @@ from imgtool.batch.cluster import cluster_map
 from imgtool.batch.inputs import Input
 from imgtool.errors import ClusterError, ImgtoolError, ParameterError
 from imgtool.pipelines.descriptors import descriptor_of
+from imgtool.pipelines.embeddings import weights_to_send
 from imgtool.pipelines.mapping import attempt
 from imgtool.pipelines.outcomes import Outcome, reason
 from imgtool.pipelines.source import Reading, Source
@@ -51,7 +52,8 @@ def describe_on_cluster(
     if not source.reads_files_only:
         raise ParameterError("standard input does not go with cluster: workers read files", parameters=("cluster",))
     describe = functools.partial(describe_files, task_of(source, meta))
-    answers = cluster_map(describe, paths_of(source, first), address, workers=jobs)
+    shared = weights_to_send(meta["parameters"]) if "weights" in meta["parameters"] else None
+    answers = cluster_map(describe, paths_of(source, first), address, workers=jobs, shared=shared)
     return outcomes_of(source, answers, first)
 
 

@@ -109,6 +109,12 @@ CASES = {
         ),
         1,
     ),
+    "layers": Case(
+        "embed --model lenet --layer pol1 a.png",
+        "no layer 'pol1', perhaps pool1; imgtool models layers",
+        ("models layers lenet", "embed --model lenet --layer pool1 a.png"),
+        2,
+    ),
     # advice in the words of commands and the library
     "jpeg is small": Case(
         "convert wider.png -o w.jpg",

@@ -22,7 +22,7 @@ from locations import IMGTOOL, SAMPLES
 # without an entry in the tables that follow.
 OUTPUTS = {"output", "visualize", "show", "report"}
 INPUTS = {"paths", "files_from", "kernel_file", "codebook", "other", "file", "files", "query", "data", "init"}
-INPUTS |= {"name", "names"}
+INPUTS |= {"name", "names", "model"}
 PLACES = {"FILE", "FOLDER", "DIR", "DATA", "IMAGE", "OTHER"}  # in a metavar
 NO_FILES = {("train", "name"), ("help", "names")}  # an architecture; commands
 
@@ -36,6 +36,8 @@ READS = {
     **{("fisher", name): (["--codebook", "book.safetensors", *more], path) for name, (more, path) in IMAGES.items()},
     ("filter", "kernel_file"): (["--kernel-file", "kernel.txt", "photos/a.png"], "kernel.txt"),
     ("sift", "other"): (["--match", "photos/b.png", "photos/a.png"], "photos/b.png"),
+    **{("embed", name): (["--model", "lenet@cifar10", *more], path) for name, (more, path) in IMAGES.items()},
+    ("embed", "model"): (["--model", "./model", "photos/a.png"], "model/model.json"),
     ("fisher", "codebook"): (["--codebook", "book.safetensors", "photos/a.png"], "book.safetensors"),
     ("features convert", "file"): (["f.npz"], "f.npz"),
     ("features merge", "files"): (["f.npz", "g.npz"], "g.npz"),
@@ -52,7 +54,7 @@ READS = {
 # (command, its output) -> the option, and the suffix that its files have; None for one that the arguments do not allow.
 WRITES = {
     **{(command, "output"): ("-o", ".png") for command in ("filter", "gradient", "convert")},
-    **{(command, "output"): ("-o", ".npz") for command in ("hog", "gist", "sift", "fisher")},
+    **{(command, "output"): ("-o", ".npz") for command in ("hog", "gist", "sift", "fisher", "embed")},
     **{(command, "output"): ("-o", ".csv") for command in ("features convert", "features merge")},
     **{(command, "visualize"): ("--visualize", ".png") for command in ("hog", "gist", "sift")},
     **{(command, "output"): ("-o", "") for command in ("train", "models export")},
@@ -272,6 +274,11 @@ PYTHON = {
     "draw": ("photos/a.png", ".png", lambda out: imgtool.describe_images("photos/a.png", "gist", visualize=out)),
     "encode": (
         "book.safetensors", ".npz", lambda out: imgtool.describe_images("photos/a.png", "fisher", output=out, **ENCODE)
+    ),
+    "embed": (
+        "model/model.json",
+        ".npz",
+        lambda out: imgtool.describe_images("photos/a.png", "embed", output=out, model="./model", overwrite=True),
     ),
     "train": ("first", "", lambda out: imgtool.train("data", "lenet", init="./first", output=out, overwrite=True)),
 }  # fmt: skip

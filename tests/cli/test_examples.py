@@ -31,6 +31,7 @@ TORCH = re.compile(r"--model (lenet|alexnet)\b.*-o|^imgtool compare .*--model al
 RECIPES = {
     "gist.npz": "imgtool gist -q --size 32 photos/ -o gist.npz",
     "fisher.npz": "imgtool gist -q --size 32 photos/ -o fisher.npz",
+    "embed.npz": "imgtool embed -q --model lenet photos/ -o embed.npz",
     "a.npz": "imgtool gist -q --size 32 photos/brick -o a.npz",
     "b.npz": "imgtool gist -q --size 32 photos/grass -o b.npz",
     "both.npz": "imgtool gist -q --size 32 photos/ -o both.npz",

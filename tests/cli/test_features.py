@@ -31,7 +31,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "describe",
     [["gist", "--size", "64"], ["hog"], ["hog", "--variant", "uoctti"], ["hog", "--cell", "6,8", "--sqrt"],
-     ["fisher"], ["fisher", "--encoding", "vlad", "--pyramid", "1x1,3x1"]],
+     ["fisher"], ["fisher", "--encoding", "vlad", "--pyramid", "1x1,3x1"],
+     ["embed", "--model", "lenet"], ["embed", "--model", "lenet", "--layer", "conv2"]],
     ids=" ".join,
 )  # fmt: skip
 def test_an_image_is_found_by_its_own_description(describe, rows_of):

@@ -22,6 +22,7 @@ COMMANDS = {
     "hog": ["hog", "--format", "jsonl"],
     "gist": ["gist", "--size", "32", "--format", "jsonl"],
     "sift": ["sift", "--format", "jsonl"],
+    "embed": ["embed", "--model", "lenet", "--format", "jsonl"],
     "classify": ["classify", "--model", "lenet@mnist", "--format", "jsonl"],
 }
 

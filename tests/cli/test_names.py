@@ -51,6 +51,7 @@ COMMANDS = {
     "gist": ["gist", "--size", "32"],
     "sift": ["sift"],
     "fisher": ["fisher"],
+    "embed": ["embed", "--model", "lenet"],
     "classify": ["classify", "--model", "alexnet"],
 }
 

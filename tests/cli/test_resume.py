@@ -33,6 +33,7 @@ COMMANDS = [
     ["hog", "-o", "out.npy", "--resize", "40x50"],
     ["gist", "--size", "32", "-o", "out.csv"],
     ["gist", "--size", "32", "-o", "out.jsonl"],
+    ["embed", "--model", "lenet", "-o", "out.npz"],
     ["sift", "-o", "out.npz"],
     ["sift", "--sparse", "-o", "out.npz"],
     pytest.param(

@@ -80,7 +80,7 @@ TREES = [
     ["gradient", "--show", "picture"],
     ["convert", "--size", "50x40", "--to", "jpg"],
 ]
-ROWS = [["hog"], ["gist"], ["sift"], ["info", "--histogram"], ["classify"], ["fisher"]]
+ROWS = [["hog"], ["gist"], ["sift"], ["info", "--histogram"], ["classify"], ["fisher"], ["embed", "--model", "lenet"]]
 BRICKS = [f"textures/brick/brick_{number:02}.png" for number in range(3)]  # for Fisher vectors, which take long
 
 
@@ -103,7 +103,7 @@ def test_F15_jobs_and_runs_change_no_byte_of_rows(command):
     assert rows[0] == rows[1] == rows[2]
 
 
-@pytest.mark.parametrize("command", [["sift", "--step", "16"], ["hog"], ["fisher"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["sift", "--step", "16"], ["hog"], ["fisher"], ["embed"]], ids=" ".join)
 def test_F15_jobs_and_runs_change_no_byte_of_feature_files(tmp_path, command):
     images = BRICKS if command == ["fisher"] else ["textures/brick"]
     for jobs, name in (("1", "a.npz"), ("8", "b.npz"), ("8", "c.npz")):

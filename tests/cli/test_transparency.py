@@ -22,6 +22,7 @@ DESCRIBING = {
     "sift": ("sift", "--values"),
     "sift sparse": ("sift", "--sparse", "--values"),
     "fisher": ("fisher",),
+    "embed": ("embed", "--model", "lenet"),
     "classify": ("classify", "--model", "alexnet", "--model", "sift-fv-svm"),
 }
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from imgtool.classifiers.embedding import Embedding
 from imgtool.classifiers.registry import open_model
 from imgtool.errors import ImgtoolError
 from imgtool.features.dalal_triggs import dalal_triggs
@@ -25,7 +26,13 @@ def codebook():
     return open_model("sift-fv-svm").codebook
 
 
+@functools.cache
+def lenet():
+    return Embedding.of("lenet@mnist")
+
+
 DESCRIPTORS = {
+    "embed": lambda image: lenet()(image),
     "hog": functools.partial(hog, cell=4, block=1),
     **{f"hog {norm}": functools.partial(hog, cell=4, norm=norm) for norm in ("L1", "L1-sqrt", "L2", "none")},
     "hog sqrt": functools.partial(hog, cell=4, sqrt=True),
@@ -70,7 +77,7 @@ def test_D4_a_descriptor_is_finite_or_an_error_says_why(name, image):
     assert np.isfinite(values).all()
 
 
-@pytest.mark.parametrize("name", [name for name in DESCRIPTORS if name != "uoctti"])
+@pytest.mark.parametrize("name", [name for name in DESCRIPTORS if name not in ("uoctti", "embed")])
 @pytest.mark.parametrize("value", [0, 1, 255, 0.1, 1e-30, 1e14])
 def test_D4_a_flat_image_gives_zeros(name, value):
     dtype = np.uint8 if isinstance(value, int) else np.float64

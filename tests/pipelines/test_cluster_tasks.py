@@ -147,7 +147,7 @@ def test_D5_interrupted_with_a_cluster_of_its_own(images, alone, assert_within):
 @pytest.mark.parametrize(
     "command",
     [["hog", "--cell", "8,4"], ["gist", "--resize", "64x"], ["sift", "--step", "16", "--bounds", "1,2,60,50"],
-     ["fisher", "--codebook", "../book.safetensors"]],
+     ["fisher", "--codebook", "../book.safetensors"], ["embed", "--model", "lenet"]],
     ids=" ".join,
 )  # fmt: skip
 def test_D5_every_descriptor_gives_the_bytes_of_one_process(command, tmp_path, monkeypatch):

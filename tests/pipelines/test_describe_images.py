@@ -36,6 +36,8 @@ CASES = [
     (["sift", "--sparse"], "sift", {"sparse": True}),
     (["fisher", "--encoding", "bow", "--pyramid", "1x1,2x1"], "bow", {"pyramid": "1x1,2x1"}),
     (["fisher"], "fisher", {}),
+    (["embed", "--model", "lenet"], "embed", {"model": "lenet"}),
+    (["embed", "--model", "lenet", "--layer", "pool1"], "embed", {"model": "lenet", "layer": "pool1"}),
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from imgtool import device
 from imgtool.batch.inputs import Input
+from imgtool.classifiers import registry
 from imgtool.cli.main import execute
 from imgtool.errors import ImageError
 from imgtool.features.sift import dense_sift
@@ -36,7 +37,8 @@ def folder(tmp_path, monkeypatch):
 def stand_in(monkeypatch):
     """Let the CPU's PyTorch stand in for a device."""
     pytest.importorskip("torch")
-    monkeypatch.setattr(device, "resolve", lambda name: "cpu:0")
+    for module in (device, registry):
+        monkeypatch.setattr(module, "resolve", lambda name: "cpu:0")
     monkeypatch.setattr(device_batches, "BATCH_IMAGES", 4)
 
 
@@ -50,6 +52,8 @@ COMMANDS = [
     ["gist", "--size", "32"],
     ["gist", "--preset", "lear"],
     ["gist", "--size", "32", "--resize", "40x40"],
+    ["embed", "--model", "lenet"],
+    ["embed", "--model", "lenet@mnist", "--layer", "conv2", "--resize", "40x40"],
     ["sift", "--values"],
     ["sift", "--values", "--root", "--step", "7", "--bin", "3", "--window", "flat", "--bounds", "1,2,39,38"],
     ["sift", "--values", "--bin", "2,3", "--step", "6", "--root"],
@@ -70,7 +74,7 @@ def test_same_rows_as_one_image_at_a_time(command, jobs, capsys, stand_in):
         np.testing.assert_allclose(values, others, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("command", [["gist", "--size", "32"], ["sift"]])
+@pytest.mark.parametrize("command", [["gist", "--size", "32"], ["sift"], ["embed", "--model", "lenet"]])
 def test_feature_files_say_on_which_device(command, stand_in, folder):
     assert execute([*command, "-q", ".", "-o", "plain.npz"]) == 1
     assert execute([*command, "-q", ".", "-o", "device.npz", "--device", "cuda"]) == 1
@@ -78,7 +82,7 @@ def test_feature_files_say_on_which_device(command, stand_in, folder):
     np.testing.assert_array_equal(found["paths"], plain["paths"])
     np.testing.assert_allclose(found["features"], plain["features"], rtol=0, atol=1e-4)
     ours, theirs = (json.loads(str(each["meta"])) for each in (found, plain))
-    assert ours.pop("device") == "cpu:0"
+    assert (ours.pop("device"), theirs.pop("device")) == ("cpu:0", "cpu")
     assert ours.pop("digest").keys() == theirs.pop("digest").keys()  # of numbers that differ in their last bits
     assert ours == theirs
 
@@ -161,7 +165,7 @@ def test_batches_are_bounded_in_bytes(monkeypatch):
 def test_wrong_usage_is_one_line_and_status_2(arguments, word, capsys, monkeypatch):
     monkeypatch.setattr(device, "cuda_devices", lambda: 0)
     monkeypatch.setattr(device, "torch_build", lambda: "cu126")
-    for command in ("sift",) if arguments[0] != "--device" else ("gist", "sift"):
+    for command in ("sift",) if arguments[0] != "--device" else ("gist", "sift", "embed"):
         assert execute([command, *arguments, "0.png"]) == 2
         captured = capsys.readouterr()
         assert word in captured.err

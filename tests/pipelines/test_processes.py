@@ -23,7 +23,7 @@ from locations import IMGTOOL
 
 COMMANDS = [
     ["hog"], ["hog", "--resize", "32x32", "--variant", "uoctti"], ["gist", "--size", "32"],
-    ["fisher", "--encoding", "bow", "--pyramid", "1x1,2x1"],
+    ["fisher", "--encoding", "bow", "--pyramid", "1x1,2x1"], ["embed", "--model", "lenet"],
 ]  # fmt: skip
 
 

@@ -358,6 +358,10 @@ def _difference(journal: str, head: bytes) -> str:
                 return difference
         if theirs["meta"]["version"] != ours["meta"]["version"]:
             return "was begun by another version of imgtool"
+        if theirs["meta"].get("device") != ours["meta"].get("device"):
+            return f"was begun on device {theirs['meta']['device']}, not {ours['meta']['device']}"
+        if theirs["meta"]["parameters"].get("weights") != ours["meta"]["parameters"].get("weights"):
+            return "was begun with other weights of the network"
         return "was begun with other settings"
     except (ValueError, TypeError, LookupError, RecursionError, StopIteration):
         return "is damaged at its beginning"
