@@ -55,6 +55,7 @@ _MODULES = {
     "evaluate": "imgtool.evaluation.comparison",
     "compare": "imgtool.evaluation.comparison",
     "search": "imgtool.pipelines.search",
+    "classify_images": "imgtool.pipelines.classify_images",
     "describe_images": "imgtool.pipelines.describe",
     "filter_image": "imgtool.pipelines.filter_images",
     "filter_images": "imgtool.pipelines.filter_images",
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from imgtool.image.read import probe, read, read_metadata
     from imgtool.image.resize import resize
     from imgtool.image.write import encode
+    from imgtool.pipelines.classify_images import classify_images
     from imgtool.pipelines.describe import describe_images
     from imgtool.pipelines.filter_images import filter_image, filter_images
     from imgtool.pipelines.search import search
@@ -127,6 +129,7 @@ __all__ = [
     "ParameterError",
     "TrainingError",
     "bag_of_words",
+    "classify_images",
     "compare",
     "convert",
     "convert_depth",

@@ -26,8 +26,11 @@ def without_results(inputs: Sequence[Input], spec: str | None) -> Sequence[Input
     """Leave out what an earlier run put into the output folder, where that lies in a folder of inputs."""
     if spec is None or not os.path.isdir(spec):
         return inputs
-    outside = functools.cache(lambda root: not lies_in(spec, root))
-    return [each for each in inputs if each.root is None or outside(each.root) or not lies_in(each.path, spec)]
+    above = functools.cache(lambda root: lies_in(spec, root))
+    within = functools.cache(lambda folder: os.path.realpath(folder) == os.path.realpath(spec) or lies_in(folder, spec))
+    return [
+        each for each in inputs if not (each.root and above(each.root) and within(os.path.dirname(each.path) or "."))
+    ]
 
 
 class Destination:
@@ -113,7 +116,7 @@ def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffi
     if spec is None:
         if not sys.stdout.isatty():
             return [STANDARD_OUTPUT] * len(inputs)
-        return [_name_for(each.stem, f".{what}{suffix}") for each in inputs]
+        return [fitting_name(each.stem, f".{what}{suffix}") for each in inputs]
     if spec == STANDARD_OUTPUT:
         return [STANDARD_OUTPUT] * len(inputs)
     if "{" in spec:
@@ -126,8 +129,8 @@ def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffi
     return [spec]
 
 
-def _name_for(stem: str, ending: str) -> str:
-    """Return a name for a result, the stem cut where the name would be longer than file systems allow."""
+def fitting_name(stem: str, ending: str) -> str:
+    """Return a name, its stem cut where it would be longer than file systems allow."""
     room = MAX_NAME_BYTES - len(os.fsencode(ending))
     if len(os.fsencode(stem)) > room:
         stem = os.fsencode(stem)[:room].decode(errors="ignore")

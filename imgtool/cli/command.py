@@ -22,7 +22,7 @@ HEADINGS = {
     },
     "Output": {
         "--output", "--to", "--force", "--skip-existing", "--quality", "--compression", "--strip", "--json", "--format",
-        "--visualize", "--report", "--resume",
+        "--visualize", "--report", "--resume", "--sort",
     },
     "More": {
         "--jobs", "--device", "--backend", "--threads", "--cluster", "--isolate", "--quiet", "--verbose", "-h",

@@ -20,7 +20,7 @@ from locations import IMGTOOL, SAMPLES
 
 # Options and arguments that name files. One that is not here fails the test below, and so does an output or an input
 # without an entry in the tables that follow.
-OUTPUTS = {"output", "visualize", "show", "report"}
+OUTPUTS = {"output", "visualize", "show", "report", "sort"}
 INPUTS = {"paths", "files_from", "kernel_file", "codebook", "other", "file", "files", "query", "data", "init"}
 INPUTS |= {"name", "names", "model"}
 PLACES = {"FILE", "FOLDER", "DIR", "DATA", "IMAGE", "OTHER"}  # in a metavar
@@ -38,6 +38,8 @@ READS = {
     ("sift", "other"): (["--match", "photos/b.png", "photos/a.png"], "photos/b.png"),
     **{("embed", name): (["--model", "lenet@cifar10", *more], path) for name, (more, path) in IMAGES.items()},
     ("embed", "model"): (["--model", "./model", "photos/a.png"], "model/model.json"),
+    **{("classify", name): (["--model", "./model", *more], path) for name, (more, path) in IMAGES.items()},
+    ("classify", "names"): (["--model", "./model", "photos/a.png"], "model/model.json"),
     ("fisher", "codebook"): (["--codebook", "book.safetensors", "photos/a.png"], "book.safetensors"),
     ("features convert", "file"): (["f.npz"], "f.npz"),
     ("features merge", "files"): (["f.npz", "g.npz"], "g.npz"),
@@ -60,6 +62,7 @@ WRITES = {
     **{(command, "output"): ("-o", "") for command in ("train", "models export")},
     ("features fit", "output"): ("-o", ".safetensors"),
     ("features search", "show"): ("--show", ".png"),
+    ("classify", "sort"): ("--sort", ""),
     ("compare", "report"): ("--report", ".html"),
 }
 IMPOSSIBLE = {("sift", "output", "other")}  # matches are rows
@@ -208,7 +211,8 @@ def _check(run, here, command, output, arguments, victim, way):
     name = _link(way, victim, suffix)
     before = tree(here)
     arguments = [each.format(spare="spare") for each in arguments]
-    done = run(*command.split(), *arguments, option, name, "--force")
+    force = ["--force"] if any(each.name == "force" for each in commands()[command].params) else []
+    done = run(*command.split(), *arguments, option, name, *force)
     assert (done.status, done.err.count("\n")) in ((1, 1), (2, 1)), done.err
     if suffix or os.path.isdir(name):
         assert "is an input" in done.err

@@ -1,0 +1,231 @@
+"""Label many images with one model or several, as rows: what `imgtool classify` does, for Python."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imgtool.arrays import real_number, whole_number
+from imgtool.batch.destinations import without_results
+from imgtool.batch.inputs import path_text
+from imgtool.batch.pool import job_count
+from imgtool.errors import ParameterError
+from imgtool.pipelines.mapping import attempt
+from imgtool.pipelines.outcomes import Outcome
+from imgtool.pipelines.predict import Prediction, predict
+from imgtool.pipelines.source import MAX_PIXELS, ArraySource, Source, source_of
+from imgtool.remarks import Remark
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from imgtool.batch.sorted_links import SortedLinks
+    from imgtool.classifiers.protocol import Classifier
+
+UNSURE = "unsure"
+TOP = 5
+Row = Mapping[str, Any]
+Watch = Callable[[Iterator[Outcome[Any]]], Iterator[Outcome[Any]]]
+
+
+def classify_images(
+    images: Any,
+    model: Any = "alexnet",
+    *,
+    top: int = TOP,
+    threshold: float | None = None,
+    sort: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    backend: str = "auto",
+    jobs: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    allow_truncated: bool = False,
+    page: int | None = None,
+    bands: Sequence[int] | None = None,
+    isolate: bool = False,
+    background: Any = None,
+    watch: Watch | None = None,
+) -> Iterator[Outcome[list[Row]]]:
+    """Label images with a model, or with several.
+
+    Parameters
+    ----------
+    images : path, or iterable of paths or arrays
+        Files or folders; a folder stands for all images in it, in sorted order.
+    model : str, Path or Classifier, or a list or dictionary of these
+        Names or folders, as `open_model` takes them, or opened models; a dictionary's keys are what rows call them.
+    top : int
+        Labels in each row, best first.
+    threshold : float, optional
+        Labels with scores below it become "unsure". Default: none; rows say by the model's threshold which are sure.
+    sort : path, optional
+        A folder that gets a folder for each label, with relative links to the images (copies where links fail);
+        "unsure" takes those that are not sure. What is there is kept. One model only.
+    device : str
+        "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one.
+    backend : str
+        "numpy", "torch", or "auto": NumPy on the CPU, PyTorch on a GPU.
+    jobs : int
+        Batches at once; default: the number of processors. Does not change results.
+    max_pixels : int
+        Images with more pixels are refused.
+    allow_truncated : bool
+        Read truncated files as far as possible, with a remark "damaged".
+    page : int
+        Page, frame or image of a file that holds several; default: the first that is no reduced version.
+    bands : sequence of int
+        Bands to read, counted from 1.
+    isolate : bool
+        Decode in a separate process, so that a crash costs only its own image.
+    background : str or (int, int, int)
+        Color that transparent images are shown on; default: white.
+    watch : callable
+        Wrapper of the iterator of outcomes, such as `tqdm.tqdm`.
+
+    Returns
+    -------
+    iterator of Outcome
+        For each image, in order: `source.path`, and `value` or `error`. The value is a list of a dictionary for each
+        model: model, classes, label, id (where the class has one), score, sure, top, weights.
+
+    Raises
+    ------
+    ParameterError
+        A model or option is unknown, or options contradict each other.
+    DataError
+        A model is not complete.
+    OutputError
+        A folder cannot be written to.
+
+    Examples
+    --------
+    >>> import imgtool
+    >>> (outcome,) = imgtool.classify_images("sample_images/rocket_turned.jpg", "alexnet")
+    >>> (row,) = outcome.result()
+    >>> row["label"], row["id"], row["sure"], len(row["top"])
+    ('church', 'n03028079', True, 5)
+    """
+    source = source_of(
+        images, max_pixels=max_pixels, allow_truncated=allow_truncated, page=page, bands=bands, isolate=isolate,
+        background=background,
+    ).flat()  # fmt: skip
+    top, jobs = whole_number(top, "top"), job_count(jobs)
+    threshold = None if threshold is None else real_number(threshold, "threshold")
+    models = opened(model, device, backend)
+    links = None
+    if sort is not None:
+        links = _links(path_text(sort, "sort"), source, models)
+    labels = [_Labels(name, each, _weights(name, each), top, threshold) for name, each in models.items()]
+    return (watch or iter)(_outcomes(source, labels, links, jobs))
+
+
+def opened(model: Any, device: str = "auto", backend: str = "auto") -> dict[str, Classifier]:
+    """Return models, some of which may be open already, by what rows call them."""
+    from imgtool.classifiers.protocol import Classifier
+    from imgtool.classifiers.registry import open_model
+
+    if not isinstance(model, Mapping):
+        several = model if isinstance(model, list | tuple) else [model]
+        model = {each.name if isinstance(each, Classifier) else str(each): each for each in several}
+    return {
+        name: each if isinstance(each, Classifier) else open_model(each, device=device, backend=backend)
+        for name, each in model.items()
+    }
+
+
+def _weights(name: str, model: Classifier) -> str:
+    """Return the name of a model's weights and the start of their hash."""
+    from imgtool.classifiers.registry import locate
+
+    with contextlib.suppress(ParameterError):  # an opened model may be called anything
+        name = locate(name).resolve().name
+    return f"{name} {model.weights_hash[:12]}".strip()
+
+
+def _links(folder: str, source: Source, models: Mapping[str, Classifier]) -> SortedLinks:
+    """Return the folder that images are sorted into, and leave out those that an earlier run put there."""
+    from imgtool.batch.sorted_links import SortedLinks
+    from imgtool.classifiers.registry import model_files
+
+    if len(models) > 1:
+        raise ParameterError(f"sort takes one model, got {len(models)}", parameters=("sort",))
+    if isinstance(source, ArraySource):
+        raise ParameterError("arrays have no files that links could lead to; give paths")
+    ((_, model),) = models.items()
+    source.inputs = without_results(source.inputs, folder)
+    return SortedLinks(folder, model.classes, source.inputs, (*source.also_read, *model_files(*models)))
+
+
+def _outcomes(
+    source: Source, labels: Sequence[_Labels], links: SortedLinks | None, jobs: int
+) -> Iterator[Outcome[list[Row]]]:
+    """Yield what the models say of each image, or why it has no labels. Raises what no other image could help."""
+    from imgtool.image.levels import as_levels
+
+    remarks: defaultdict[int, list[Remark]] = defaultdict(list)
+
+    def read(index: int) -> np.ndarray:
+        return as_levels(source.read(index, remarks[index]), remarks[index])
+
+    count = sum(1 for _ in source.indexes())  # of arrays, this makes each ready to be read
+    for each in predict([one.model for one in labels], count, read, jobs=jobs):
+        noted = remarks.pop(each.index, ())
+        yield attempt(
+            functools.partial(_finish, labels, links, source, each, noted), each.index, source.input(each.index)
+        )
+
+
+def _finish(
+    labels: Sequence[_Labels],
+    links: SortedLinks | None,
+    source: Source,
+    found: Prediction,
+    noted: Sequence[Remark],
+    _index: int,
+    remarks: list[Remark],
+) -> list[Row]:
+    """Return the rows of one image, and put it into its folder. Raises what went wrong with it."""
+    if found.error is not None:
+        raise found.error
+    remarks += noted
+    rows = [one.row(scores) for one, scores in zip(labels, found.scores, strict=True) if scores is not None]
+    if links is not None:
+        links.add(source.input(found.index).path, rows[0]["label"] if rows[0]["sure"] else None)
+    return rows
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What rows say of one model, and how many labels, from which score on."""
+
+    name: str
+    model: Classifier
+    weights: str
+    top: int
+    threshold: float | None
+
+    def row(self, scores: np.ndarray) -> Row:
+        """Return what the model says of one image."""
+        model, asked = self.model, self.threshold
+        best = (-scores).argsort(kind="stable")[: self.top]  # of equal ones the first, as `evaluate` counts
+        score = float(scores[best[0]])
+        is_sure = score >= (model.threshold if asked is None else asked)
+        return {
+            "model": self.name,
+            "classes": len(model.classes),
+            **(self._label(best[0]) if is_sure or asked is None else {"label": UNSURE}),
+            "score": score,
+            "sure": is_sure,
+            "top": [{**self._label(index), "score": float(scores[index])} for index in best],
+            "weights": self.weights,
+        }
+
+    def _label(self, index: int) -> dict[str, str]:
+        """Return a class's name, and its identifier where it has one."""
+        key = self.model.identifiers[index] if self.model.identifiers else None
+        return {"label": self.model.classes[index], **({"id": key} if key else {})}
