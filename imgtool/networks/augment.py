@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -15,13 +16,22 @@ from imgtool.networks.recipe import Augmentation
 
 
 def augment(
-    images: torch.Tensor, augmentation: Augmentation, generator: torch.Generator, side: int = 0
+    images: torch.Tensor,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    side: int = 0,
+    axes: np.ndarray | None = None,
 ) -> torch.Tensor:
-    """Return randomly changed images of side x side pixels (0: unchanged size); the input if nothing changes them."""
+    """Return randomly changed images of side x side pixels (0: unchanged size); the input if nothing changes them.
+
+    axes: of the colors of all training images (`samples.color_axes`), for `pca_color`.
+    """
     side = side or images.shape[-1]
     images = _warp(images, augmentation, generator, side)
     if augmentation.color_jitter:
         images = _jitter(images, augmentation.color_jitter, generator)
+    if augmentation.pca_color and axes is not None:
+        images = _shift_colors(images, augmentation.pca_color, axes, generator)
     return images
 
 
@@ -77,3 +87,14 @@ def _jitter(images: torch.Tensor, amount: float, generator: torch.Generator) -> 
     images = (images - mean) * contrast + mean
     gray = images.mean(dim=1, keepdim=True)
     return ((images - gray) * saturation + gray).clamp(0, 1)
+
+
+def _shift_colors(images: torch.Tensor, amount: float, axes: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+    """Add to each image, along each principal axis of all colors, a normal number of deviation `amount` times the axis.
+
+    Krizhevsky, Sutskever and Hinton (NIPS 2012), amount 0.1. They multiply the eigenvectors by eigenvalues; here it is
+    by their roots, the deviations of the colors, so that the amount means the same for every unit of the pixels.
+    """
+    normal = torch.randn(len(images), len(axes), generator=generator) * amount
+    shift = normal @ torch.from_numpy(axes).float()
+    return (images + shift.to(images)[:, :, None, None]).clamp(0, 1)

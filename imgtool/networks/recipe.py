@@ -45,3 +45,4 @@ class Augmentation(Parameters):
     color_jitter: float = parameter(
         0.0, "Change brightness, contrast and saturation by up to this share.", low=0, high=1
     )
+    pca_color: float = parameter(0.0, "Shift colors along the images' principal axes by this deviation.", low=0, high=1)

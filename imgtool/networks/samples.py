@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 LEVELS = 256  # of uint8
+COLOR_PIXELS = 2**18  # whose products are added up at once, in float64, which holds them exactly
 HISTOGRAM_PIXELS = 2**22  # counted at once: OpenCV gives counts as float32, exact up to 2**24
 MIN_VARIANCE = 1e-6  # of images of one color, so that nothing is divided by zero
 
@@ -29,6 +32,36 @@ class Samples:
         digest.update(np.ascontiguousarray(self.labels, np.int64).data)
         return digest.hexdigest()
 
+    @cached_property
+    def color_axes(self) -> np.ndarray:
+        """The principal axes of the pixels' colors; see `color_axes`."""
+        return color_axes(self.images)
+
+
+def color_axes(images: np.ndarray) -> np.ndarray:
+    """Return the principal axes of the colors of (n, h, w, channels) uint8, in 0..1: a row for each, longest first.
+
+    Each is an eigenvector of the pixels' covariance times the deviation of the pixels along it, its largest number
+    being positive.
+    """
+    count, total, products = 0, 0.0, 0.0
+    for part in _parts(images, COLOR_PIXELS):
+        pixels = part.reshape(-1, images.shape[3]).astype(np.float64)
+        count, total, products = count + len(pixels), total + pixels.sum(0), products + pixels.T @ pixels
+    center = np.asarray(total) / count
+    covariance = (np.asarray(products) / count - np.outer(center, center)) / 255**2
+    variances, vectors = np.linalg.eigh(covariance)
+    axes = (vectors * np.sqrt(variances.clip(0))).T[::-1]
+    return np.asarray(axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)] + 1e-300)[:, None])
+
+
+def _parts(images: np.ndarray, pixels: int) -> Iterator[np.ndarray]:
+    """Yield rows of all images, (rows, width, channels), of about so many pixels at once."""
+    rows = images.reshape(-1, *images.shape[2:])
+    step = max(1, pixels // images.shape[2])
+    for begin in range(0, len(rows), step):
+        yield np.ascontiguousarray(rows[begin : begin + step])
+
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each channel of (n, h, w, channels) uint8, in 0..1, to 4 decimals.
@@ -47,11 +80,8 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 
 def _histograms(images: np.ndarray) -> np.ndarray:
     """Return how often each level occurs in each channel, (channels, LEVELS)."""
-    rows = images.reshape(-1, *images.shape[2:])
     counts = np.zeros((images.shape[3], LEVELS), np.int64)
-    step = max(1, HISTOGRAM_PIXELS // images.shape[2])
-    for begin in range(0, len(rows), step):
-        part = np.ascontiguousarray(rows[begin : begin + step])
+    for part in _parts(images, HISTOGRAM_PIXELS):
         for channel, histogram in enumerate(counts):
             histogram += cv2.calcHist([part], [channel], None, [LEVELS], [0, LEVELS]).ravel().astype(np.int64)
     return counts

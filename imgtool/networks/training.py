@@ -99,10 +99,11 @@ def epoch_batches(
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(samples.labels))
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+    axes = samples.color_axes if augmentation.pca_color else None
     for indices in np.array_split(order, steps_of_epoch(len(order), recipe)):
-        images = batch(samples, indices).to(device)
+        images = batch(samples, indices, device)
         labels = torch.from_numpy(samples.labels[indices]).to(device)
-        yield augment(images, augmentation, generator, recipe.training_side), labels
+        yield augment(images, augmentation, generator, recipe.training_side, axes), labels
 
 
 def steps_of_epoch(images: int, recipe: Recipe) -> int:
@@ -110,9 +111,9 @@ def steps_of_epoch(images: int, recipe: Recipe) -> int:
     return max(1, math.ceil(images / recipe.batch))
 
 
-def batch(samples: Samples, indices: np.ndarray) -> torch.Tensor:
-    """Return some of the images as (n, channels, height, width) float32 in 0..1."""
-    images = torch.from_numpy(np.ascontiguousarray(samples.images[indices]))
+def batch(samples: Samples, indices: np.ndarray, device: str = "cpu") -> torch.Tensor:
+    """Return some of the images as (n, channels, height, width) float32 in 0..1; they reach the device as uint8."""
+    images = torch.from_numpy(np.ascontiguousarray(samples.images[indices])).to(device)
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
@@ -323,7 +324,7 @@ def predict(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> n
     count = len(samples.labels)
     parts = np.array_split(np.arange(count), max(1, math.ceil(count / VALIDATION_BATCH)))
     normalize = Normalization(samples, device)
-    return np.concatenate([module(normalize(batch(samples, part).to(device))).float().cpu().numpy() for part in parts])
+    return np.concatenate([module(normalize(batch(samples, part, device))).float().cpu().numpy() for part in parts])
 
 
 def loss_and_error(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> tuple[float, float]:

@@ -134,6 +134,38 @@ def test_jitter_stays_within_black_and_white():
     assert white.max() == 1
 
 
+AXES = np.array([[0.2, 0.19, 0.18], [0.05, -0.01, -0.045], [0.01, -0.02, 0.01]])  # about those of photographs
+
+
+@pytest.mark.parametrize("amount", [0.1, 0.3])
+def test_colors_are_shifted_along_the_axes_as_in_the_paper(amount):
+    before = torch.rand(500, 3, 5, 5, generator=generator(1)) * 0.2 + 0.4  # so that nothing is clipped
+    how = Augmentation(horizontal_flip=False, pca_color=amount)
+    after = augment(before, how, generator(), axes=AXES)
+    shift = (after - before).numpy()
+    np.testing.assert_allclose(shift, shift[:, :, :1, :1].repeat(5, 2).repeat(5, 3), atol=1e-6)
+    factors = np.linalg.solve(AXES.T, shift[:, :, 0, 0].T.astype(float))  # those of the paper's sum over the axes
+    np.testing.assert_allclose(factors.mean(axis=1), 0, atol=amount / 6)
+    np.testing.assert_allclose(np.cov(factors), amount**2 * np.eye(3), atol=amount**2 / 5)
+    at_random = torch.randn(500, 3, generator=warped(generator(), 500)).numpy().astype(float)
+    direct = before.numpy() + amount * sum(
+        at_random[:, [k], None, None] * AXES[k][None, :, None, None] for k in range(3)
+    )
+    np.testing.assert_allclose(after.numpy(), direct, atol=1e-6)
+
+
+def warped(generator, count):
+    """Return a generator from which the numbers of windows have been drawn."""
+    torch.rand(4, count, generator=generator)
+    return generator
+
+
+def test_shifted_colors_stay_within_black_and_white():
+    how = Augmentation(horizontal_flip=False, pca_color=1.0)
+    changed = augment(torch.rand(90, 3, 4, 4), how, generator(), axes=AXES * 5)
+    assert (changed.min(), changed.max()) == (0, 1)
+
+
 def test_only_the_generator_decides_and_nothing_else_is_touched():
     images = torch.rand(9, 3, 12, 12)
     copy, state = images.clone(), torch.get_rng_state()

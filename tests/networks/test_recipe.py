@@ -37,7 +37,8 @@ def test_they_go_to_json_and_back(value):
      (Recipe, "drop_epochs", 0), (Recipe, "drop_factor", 0.0), (Recipe, "channels_last", "yes"),
      (Augmentation, "horizontal_flip", 0), (Augmentation, "shift", 1.1),
      (Augmentation, "min_crop_area", 0.0), (Augmentation, "max_aspect_ratio", 0.9),
-     (Augmentation, "color_jitter", float("nan"))],
+     (Augmentation, "color_jitter", float("nan")),
+     (Augmentation, "pca_color", 1.5)],
 )  # fmt: skip
 def test_values_outside_their_range_are_refused(kind, name, value):
     with pytest.raises(ParameterError, match=f"^{name} must be "):

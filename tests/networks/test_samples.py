@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imgtool.networks import samples
-from imgtool.networks.samples import Samples, channel_statistics
+from imgtool.networks.samples import Samples, channel_statistics, color_axes
 
 
 @pytest.mark.parametrize("shape", [(9, 8, 7, 3), (1, 1, 1, 1), (300, 16, 16, 4)])
@@ -44,3 +44,23 @@ def test_the_digest_changes_with_each_image_label_and_shape():
     }
     assert len(found) == 4
     assert Samples(images.copy(), labels.astype(np.int32), (0.1,), (0.2,)).digest() in found
+
+
+@pytest.mark.parametrize("pixels", [1, 100, 2**18])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_color_axes_are_those_of_the_covariance(channels, pixels, monkeypatch):
+    monkeypatch.setattr(samples, "COLOR_PIXELS", pixels)
+    rng = np.random.default_rng(channels)
+    mixed = rng.normal(120, 30, (20, 9, 7, channels)) @ rng.normal(0.4, 0.3, (channels, channels))
+    images = mixed.clip(0, 255).astype(np.uint8)
+    axes = color_axes(images)
+    covariance = np.cov(images.reshape(-1, channels).T / 255, bias=True).reshape(channels, channels)
+    np.testing.assert_allclose(axes.T @ axes, covariance, rtol=1e-9, atol=1e-12)
+    lengths = np.linalg.norm(axes, axis=1)
+    np.testing.assert_allclose(axes @ axes.T, np.diag(lengths**2), atol=1e-12)
+    assert (np.diff(lengths) <= 0).all()
+    assert (axes[range(channels), np.abs(axes).argmax(1)] > 0).all()
+
+
+def test_images_of_one_color_have_axes_of_no_length():
+    assert np.abs(color_axes(np.full((2, 3, 3, 3), 9, np.uint8))).max() < 1e-6

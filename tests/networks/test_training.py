@@ -248,6 +248,18 @@ def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(size):
     assert len({tuple(order) for order in orders}) == 4
 
 
+def test_colors_are_shifted_along_the_axes_of_the_training_images():
+    data = dataclasses.replace(samples(400), mean=(0.0,), deviation=(1.0,))
+    seen: list = []
+    module = build(Sequence(flatten=Flatten(), fc=Linear(1024, 3)))
+    module.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].clone()))
+    train(module, data, Recipe(epochs=1, batch=400), dataclasses.replace(STILL, pca_color=0.1))
+    order = np.random.default_rng([0, 0]).permutation(400)
+    shift = seen[0][:, 0].numpy() - data.images[order, :, :, 0] / 255
+    inner = np.array([np.median(each) for each in shift])
+    assert inner.std() == pytest.approx(0.1 * (data.images / 255).std(), rel=0.1)
+
+
 def test_images_come_in_the_size_of_the_recipe():
     seen: list = []
     train(watched_module(seen), samples(6), Recipe(epochs=1, training_side=4), CHANGES)
