@@ -44,12 +44,13 @@ def color_axes(images: np.ndarray) -> np.ndarray:
     Each is an eigenvector of the pixels' covariance times the deviation of the pixels along it, its largest number
     being positive.
     """
-    count, total, products = 0, 0.0, 0.0
+    channels = images.shape[3]
+    count, total, products = 0, np.zeros(channels), np.zeros((channels, channels))
     for part in _parts(images, COLOR_PIXELS):
-        pixels = part.reshape(-1, images.shape[3]).astype(np.float64)
+        pixels = part.reshape(-1, channels).astype(np.float64)
         count, total, products = count + len(pixels), total + pixels.sum(0), products + pixels.T @ pixels
-    center = np.asarray(total) / count
-    covariance = (np.asarray(products) / count - np.outer(center, center)) / 255**2
+    center = total / count
+    covariance = (products / count - np.outer(center, center)) / 255**2
     variances, vectors = np.linalg.eigh(covariance)
     axes = (vectors * np.sqrt(variances.clip(0))).T[::-1]
     return np.asarray(axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)] + 1e-300)[:, None])

@@ -341,7 +341,7 @@ def test_events_hold_the_mean_loss_so_far_and_the_rows_of_the_history():
     assert [steps[2].loss, steps[5].loss] == [row["loss"] for row in history]
     for event, row in zip([events[3], events[7]], history, strict=True):
         told = dataclasses.asdict(event)
-        assert told == {**row, "epochs": 2, "validation_loss": None, "validation_error": None}
+        assert told == {**row, "epochs": 2, "validation_loss": None, "validation_error": None, "model": ""}
     rates = [0.01 * one_cycle((epoch + 2 / 3) / 2, 0.05) for epoch in (0, 1)]  # of the last of three steps
     assert [row["learning_rate"] for row in history] == pytest.approx(rates)
     assert 0 < sum(row["seconds"] for row in history) < 60
