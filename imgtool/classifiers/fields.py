@@ -127,6 +127,7 @@ def _is_data(value: Any) -> bool:
 _PROVENANCE: dict[str, dict[str, tuple[Callable[[Any], bool], bool]]] = {
     "trained": {
         "data": (_is_data, False),
+        "validation": (_is_data, True),  # images that chose the best epoch
         "drawn_from": (_is_data, True),  # the whole training part, validation images included
         "seen": (is_kept_prefixes, True),
         "seed": (is_whole, False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,10 +37,15 @@ def doubt_of(model: Classifier, labels: np.ndarray, validation: np.ndarray | Non
     if "loss" not in history[-1]:
         return ""
     if "validation_error" in history[-1] and validation is not None and len(validation) >= MIN_IMAGES:
-        row = min(history, key=lambda each: (each["validation_error"], each["validation_loss"]))
+        row = best_row(history)
         right = round((1 - row["validation_error"]) * len(validation))
         return doubt_of_share(right, validation, "validation images")
     return _doubt_of_loss(history[-1], labels)
+
+
+def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the row of the epoch whose weights are kept, by its validation images."""
+    return min(history, key=lambda row: (row["validation_error"], row["validation_loss"]))
 
 
 def doubt_of_share(right: int, labels: np.ndarray, what: str) -> str:

@@ -128,6 +128,9 @@ def train(
     checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume)
     trainable.fit(training, seed=seed, device=resolve(device), resume=checkpoint, events=events)
     trainable.doubt = doubt_of(trainable, training.labels, None if validation is None else validation.labels)
+    if validation is not None:
+        watched = {"images": len(validation), "sha256": validation.digest()}
+        trainable.provenance = {**trainable.provenance, "validation": watched}
     if training is not parts.train:  # validation images were chosen by, so they count as seen
         whole = {"images": len(parts.train), "sha256": parts.train.digest()}
         seen = kept_prefixes(parts.train.hashes)

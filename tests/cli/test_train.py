@@ -15,6 +15,9 @@ import pytest
 
 from imgtool.classifiers import registry
 from imgtool.cli.main import execute
+from imgtool.datasets.formats import load_dataset
+from imgtool.datasets.split import split
+from imgtool.evaluation.intervals import wilson
 from locations import IMGTOOL, SAMPLES
 
 TEXTURES = SAMPLES / "textures"
@@ -175,6 +178,60 @@ def test_a_model_that_takes_anothers_place_brings_its_metrics_or_none(tmp_path):
     assert len(metrics_of(tmp_path / "model")) == 2
     assert train(tmp_path / "model", "--model", "hog-svm", "-q", "--force") == 0
     assert not (tmp_path / "model" / "metrics.jsonl").exists()  # it was fitted in one go
+
+
+def test_a_networks_validation_error_is_that_of_the_kept_weights_and_is_told_with_its_interval(tmp_path, capsys):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    options = ["--model", "lenet", "--epochs", "4", "--seed", "3", "--validation-share", "0.3", "-q"]
+    assert train(tmp_path / "model", *options, "--json") == 0
+    told = json.loads(capsys.readouterr().out)["validation"]
+    model = registry.open_model(str(tmp_path / "model"))
+    _, watched = split(load_dataset(TEXTURES).train, 0.3, 3)
+    scores = model.scores([watched.image(index) for index in range(len(watched))])
+    wrong = int((scores.argmax(1) != watched.labels).sum())
+    assert told == {
+        "by": "validation", "epoch": told["epoch"], "wrong": wrong, "n": len(watched), "error": wrong / len(watched),
+        "interval": list(wilson(wrong, len(watched))),
+    }  # fmt: skip
+    errors = [row["validation_error"] for row in metrics_of(tmp_path / "model")]
+    assert errors[told["epoch"] - 1] == min(errors) == told["error"]
+    assert model.provenance["validation"] == {"images": len(watched), "sha256": watched.digest()}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [(["--model", "hog-svm"],
+      r"hog-svm, 48 images of 3 classes; cross-validated error \d+\.\d % of 48 images \(95 % CI \S+ to \S+\)"),
+     (["--model", "lenet", "--epochs", "2"],
+      r"lenet, 42 .*; validation error \d+\.\d % of 6 images in epoch [12] \(95 % CI \S+ to \S+\)"),
+     (["--model", "lenet", "--epochs", "2", "--validation-share", "0"], "lenet, 48 images of 3 classes"),
+     (["--model", "two-layer", "--epochs", "2"], "two-layer, 48 images of 3 classes")],
+)  # fmt: skip
+def test_the_last_line_is_the_error_that_chose_the_model(options, expected, tmp_path, capsys):
+    for package in ("torch", "sklearn"):
+        pytest.importorskip(package, reason="needs the extras 'torch' and 'classic'")
+    assert train(tmp_path / "model", *options) == 0
+    assert re.fullmatch(f"{tmp_path / 'model'}: {expected}\n", capsys.readouterr().out)
+
+
+def test_a_machines_error_is_that_of_its_best_cost_and_stands_before_the_held_out_accuracy(tmp_path, capsys):
+    pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
+    for part, first in (("train", 0), ("test", 10)):
+        for source in TEXTURES.iterdir():
+            (tmp_path / "data" / part / source.name).mkdir(parents=True)
+            for image in sorted(source.iterdir())[first : first + 10]:
+                shutil.copy(image, tmp_path / "data" / part / source.name)
+    assert train(tmp_path / "a", "--model", "hog-svm", "--json", "-q", data=tmp_path / "data") == 0
+    told = json.loads(capsys.readouterr().out)
+    found = registry.open_model(str(tmp_path / "a")).provenance["history"][-1]["cross_validated_accuracy"]
+    right = 30 - told["validation"]["wrong"]
+    assert right == round(30 * max(found.values()))
+    assert told["validation"] == {
+        "by": "cross-validation", "wrong": 30 - right, "n": 30, "error": (30 - right) / 30,
+        "interval": list(wilson(30 - right, 30)),
+    }  # fmt: skip
+    assert train(tmp_path / "b", "--model", "hog-svm", data=tmp_path / "data") == 0
+    assert re.search(r"; cross-validated error .*\); \d+\.\d % of 18 held-out images right", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("wait", [1, 3])

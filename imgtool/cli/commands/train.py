@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,15 +101,18 @@ def command(
 
 def _report(model: Trainable, parts: Parts, data: Path, output: Path, *, json: bool, quiet: bool) -> None:
     """Print what was trained, and how good it is where that was measured."""
-    accuracy = model.provenance.get("accuracy")
+    from imgtool.evaluation.measuring import validated
+
+    chosen_by, accuracy = validated(model), model.provenance.get("accuracy")
     images = model.provenance["data"]["images"]
     if json:
         record = {"path": str(data), "output": str(output), "model": model.name, "images": images}
         record |= {"seed": model.provenance["seed"], "classes": list(model.classes), "settings": model.settings}
         record |= {"left_out": parts.left_out()} if parts.remarks else {}
-        emit(json_line({**record, "accuracy": accuracy}))
+        emit(json_line({**record, "validation": chosen_by, "accuracy": accuracy}))
     elif not quiet:
-        emit(f"{output}: {model.name}, {images} images of {len(model.classes)} classes{_accuracy_text(accuracy)}\n")
+        shares = f"{_validation_text(chosen_by)}{_accuracy_text(accuracy)}"
+        emit(f"{output}: {model.name}, {images} images of {len(model.classes)} classes{shares}\n")
     if not quiet and (doubt := model.doubt or _doubt_of_accuracy(accuracy, parts)):
         complain(f"{output}: {doubt}")
 
@@ -122,11 +126,26 @@ def _doubt_of_accuracy(accuracy: dict[str, Any] | None, parts: Parts) -> str:
     return doubt_of_share(accuracy["right"], parts.test.labels, "held-out images")
 
 
+def _validation_text(chosen_by: dict[str, Any] | None) -> str:
+    """Return the error by which the epoch or the cost was chosen."""
+    if chosen_by is None:
+        return ""
+    name, place = "cross-validated", ""
+    if chosen_by["by"] == "validation":
+        name, place = "validation", f" in epoch {chosen_by['epoch']}"
+    share = f"{100 * chosen_by['error']:.1f} % of {chosen_by['n']} images"
+    return f"; {name} error {share}{place} ({_interval_text(chosen_by['interval'])})"
+
+
 def _accuracy_text(accuracy: dict[str, Any] | None) -> str:
-    """Return how many held-out images were labeled right, with the 95 % confidence interval."""
+    """Return how many held-out images were labeled right."""
     if accuracy is None:
         return ""
-    low, high = (100 * each for each in accuracy["interval"])
-    return (
-        f"; {100 * accuracy['value']:.1f} % of {accuracy['n']} held-out images right (95 % CI {low:.1f} to {high:.1f})"
-    )
+    share = f"{100 * accuracy['value']:.1f} % of {accuracy['n']} held-out images right"
+    return f"; {share} ({_interval_text(accuracy['interval'])})"
+
+
+def _interval_text(interval: Sequence[float]) -> str:
+    """Return a 95 % confidence interval in percent."""
+    low, high = (100 * each for each in interval)
+    return f"95 % CI {low:.1f} to {high:.1f}"
