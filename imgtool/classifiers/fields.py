@@ -130,6 +130,7 @@ _PROVENANCE: dict[str, dict[str, tuple[Callable[[Any], bool], bool]]] = {
         "validation": (_is_data, True),  # images that chose the best epoch
         "drawn_from": (_is_data, True),  # the whole training part, validation images included
         "seen": (is_kept_prefixes, True),
+        "background": (_is_text, True),  # of transparent images, where it was not white
         "seed": (is_whole, False),
         "recipe": (_is_object, False),
         "history": (_is_history, False),

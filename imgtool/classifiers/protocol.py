@@ -22,6 +22,7 @@ from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.overlap import kept_prefixes
 from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events
+from imgtool.image.alpha import WHITE
 from imgtool.image.levels import as_levels
 from imgtool.parameters import Parameters
 
@@ -139,6 +140,7 @@ class Trainable(Classifier):
             "kind": "trained",
             "data": {"images": len(dataset), "sha256": dataset.digest()},
             "seen": kept_prefixes(dataset.hashes),
+            **({"background": dataset.background} if dataset.background not in (None, WHITE) else {}),
             "seed": seed,
             "recipe": recipe,
             "history": history,

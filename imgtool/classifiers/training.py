@@ -25,6 +25,7 @@ from imgtool.datasets.survey import checked
 from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
 from imgtool.events import Events
+from imgtool.image.alpha import Color
 from imgtool.networks.catalogue import CATALOGUE
 from imgtool.networks.checkpoint import MAX_THREADS, is_checkpoint
 
@@ -46,6 +47,7 @@ def train(
     threads: int | None = None,
     resume: bool = False,
     skip_bad: bool = False,
+    background: Color | None = None,
     events: Events | None = None,
     **settings: Any,
 ) -> Trainable:
@@ -80,6 +82,9 @@ def train(
         Continue an interrupted training with the same settings from its checkpoint.
     skip_bad : bool
         Train without the images that cannot be used.
+    background : str or (int, int, int), optional
+        The color that transparent images are shown on, as for `flatten`. Default: white. The model does not remember
+        it: what it is measured on and classifies is shown on a color of its own.
     events : callable, optional
         Called with `imgtool.events.Step`, `Epoch` and `Progress` during training.
     **settings
@@ -112,7 +117,7 @@ def train(
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
     trainable = create_to_train(model, augment=augment, **settings)
     place = Path(path_text(output, "output")) if output is not None else None
-    parts = open_parts(dataset, skip_bad=skip_bad)
+    parts = open_parts(dataset, skip_bad=skip_bad, background=background)
     training_parts(parts, trainable, validation_share, seed)  # wrong usage, and a model that is there, are told before
     if place is not None:
         require_other_places(place, parts, init)

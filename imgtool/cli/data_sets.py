@@ -20,7 +20,7 @@ def tell_parts(name: str, parts: Parts, *, verbose: bool) -> None:
 
     complain(f"{name}: {parts.found(verbose=verbose)}")
     held_out = parts.test if parts.test is not None else parts.validation
-    lines = [*parts.notes(), *equal_images(parts.all())]
+    lines = [*parts.notes(verbose=verbose), *equal_images(parts.all())]
     if len(parts.train) and held_out is not None:
         lines += across_line(list(equal_pairs(parts.train, held_out)))
     for line in lines:

@@ -183,6 +183,10 @@ row_format = click.option(
     "--format", type=click.Choice(FORMATS), help="Output format [default: table on a terminal, else jsonl]."
 )
 
+background = click.option(
+    "--background", metavar="COLOR", help="Show transparent images on a color: white, #rrggbb, or R,G,B."
+)
+
 images = bundle(
     "images",
     _build_images,
@@ -210,7 +214,7 @@ images = bundle(
         help="Bands to read: one as gray, three as RGB, then perhaps alpha.  [color and alpha]",
     ),
     click.option("--isolate", is_flag=True, help="Decode in separate processes, to survive crashes."),
-    click.option("--background", metavar="COLOR", help="Show transparent images on a color: white, #rrggbb, or R,G,B."),
+    background,
     jobs,
     quiet,
     verbose,

@@ -11,7 +11,7 @@ import numpy as np
 
 from imgtool.errors import ImageError
 from imgtool.image import read
-from imgtool.image.alpha import flatten, has_alpha
+from imgtool.image.alpha import WHITE, flatten, has_alpha, is_opaque
 from imgtool.image.content import file_content
 from imgtool.remarks import Remark
 
@@ -22,11 +22,14 @@ MEMORY_SHARE = 4  # the cache takes at most one such part of the machine's memor
 class ImageCache:
     """Decoded images and hashes of files, for several threads; remarks: on what the images lack of their files.
 
+    background: what transparent images are shown on.
+
     What came first stays until the budget of bytes is spent, and what does not fit is decoded again when it is asked
     for: a table goes through all images several times, in the same order, where dropping the oldest would find nothing.
     """
 
-    def __init__(self, budget_bytes: int | None = None) -> None:
+    def __init__(self, budget_bytes: int | None = None, background: str = WHITE) -> None:
+        self.background = background
         self._left = default_budget() if budget_bytes is None else budget_bytes
         self._images: dict[Path, np.ndarray] = {}
         self._hashes: dict[Path, bytes] = {}
@@ -39,7 +42,7 @@ class ImageCache:
             return found
         try:
             data, remarks = image_bytes(path), list[Remark]()
-            image = read_flat(data, remarks)
+            image = read_flat(data, self.background, remarks)
         except ImageError as error:
             raise error.within(str(path)) from None
         image.flags.writeable = False
@@ -62,10 +65,14 @@ class ImageCache:
         return self._hashes[path]
 
 
-def read_flat(data: bytes, remarks: list[Remark] | None = None) -> np.ndarray:
-    """Return the image in a file's bytes without alpha: a transparent one is shown on white."""
+def read_flat(data: bytes, background: str, remarks: list[Remark] | None = None) -> np.ndarray:
+    """Return the image in a file's bytes without alpha: a transparent one is shown on a background."""
     image = read(data, remarks=remarks)
-    return flatten(image) if has_alpha(image.shape) else image
+    if not has_alpha(image.shape):
+        return image
+    if remarks is not None and not is_opaque(image[:, :, -1]):
+        remarks.append(Remark("alpha"))
+    return flatten(image, background)
 
 
 def image_bytes(path: Path) -> bytes:

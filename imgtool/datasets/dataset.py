@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from imgtool.datasets.cache import ImageCache, hash_of, image_bytes, read_flat
 from imgtool.errors import DataError, ImageError
-from imgtool.image.alpha import flatten, has_alpha
+from imgtool.image.alpha import WHITE, flatten, has_alpha
 from imgtool.image.equality import Key, pixels_key
 from imgtool.image.levels import as_levels
 
@@ -24,13 +24,15 @@ class Dataset:
     """items: paths or arrays, of images or (N, D) vectors; labels: (N,) indices into classes; classes: names.
 
     A data set of vectors comes from a feature file; models that look at images refuse it. cache: where files are read
-    once, shared by the parts of a data set; see `with_cache`.
+    once, shared by the parts of a data set; see `with_cache`. background: the color that transparent images are shown
+    on, None for white that nobody chose; see `on`.
     """
 
     items: Sequence[Path] | Sequence[np.ndarray] | np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     cache: ImageCache | None = field(default=None, compare=False, repr=False)
+    background: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.items) != len(self.labels):
@@ -45,7 +47,7 @@ class Dataset:
         return len(self.labels)
 
     def image(self, index: int) -> np.ndarray:
-        """Return one image as models take it (`image.levels`), without alpha: transparent ones are shown on white.
+        """Return one image as models take it (`image.levels`), without alpha: transparent ones show its background.
 
         Raises ImageError, naming the file; DataError in a data set of vectors.
         """
@@ -59,11 +61,11 @@ class Dataset:
         if isinstance(item, np.ndarray):
             if item.ndim < 2:
                 raise DataError("the data set holds vectors, and this needs images")
-            return flatten(item) if has_alpha(item.shape) else item
+            return flatten(item, self.background or WHITE) if has_alpha(item.shape) else item
         if self.cache is not None:
             return self.cache.image(Path(item))
         with self.naming(index):
-            return read_flat(image_bytes(Path(item)))
+            return read_flat(image_bytes(Path(item)), self.background or WHITE)
 
     def name(self, index: int) -> str:
         """Return the path of an image, or its number."""
@@ -80,14 +82,22 @@ class Dataset:
 
     def with_cache(self, cache: ImageCache) -> Self:
         """Return the same data set, which reads each file once."""
-        other = replace(self, cache=cache)
-        vars(other).update({known: vars(self)[known] for known in ("hashes", "keys") if known in vars(self)})
+        return self._replace(("hashes", "keys"), cache=cache)
+
+    def on(self, background: str) -> Self:
+        """Return the same data set, whose transparent images are shown on a color."""
+        return self._replace(("hashes",), cache=None, background=background)
+
+    def _replace(self, kept: tuple[str, ...], **changes: Any) -> Self:
+        """Return the same data set with changes, and what it knows of its images."""
+        other = replace(self, **changes)
+        vars(other).update({known: vars(self)[known] for known in kept if known in vars(self)})
         return other
 
     def subset(self, indices: np.ndarray) -> Dataset:
         """Return some of the images, in the order of the indices."""
         items = self.items[indices] if isinstance(self.items, np.ndarray) else [self.items[index] for index in indices]
-        part = Dataset(items, self.labels[indices], self.classes, self.cache)
+        part = Dataset(items, self.labels[indices], self.classes, self.cache, self.background)
         for known in {"hashes", "keys"} & vars(self).keys():
             vars(part)[known] = [getattr(self, known)[index] for index in indices]
         return part

@@ -27,6 +27,7 @@ from imgtool.datasets.lists import read_list
 from imgtool.datasets.refusals import refuse_file, refuse_folder
 from imgtool.errors import DataError
 from imgtool.files import open_regular
+from imgtool.image.alpha import Color, color_name
 from imgtool.remarks import Remark
 
 SHOWN_NAMES = 4  # in a message
@@ -70,9 +71,24 @@ class Parts:
         left_out = [f"{each.count} {each.kind.removesuffix('s' * (each.count == 1))} ({each.detail})" for each in told]
         return text + ("; left out: " + ", ".join(left_out) if left_out else "")
 
-    def notes(self) -> list[str]:
-        """Return what else is to be known of the images."""
-        return [f"{each.count} {each.detail}" for each in self.remarks if each.kind not in LEFT_OUT]
+    def notes(self, *, verbose: bool = False) -> list[str]:
+        """Return what else is to be known of the images; by a rule that is documented if verbose."""
+        others = [each for each in self.remarks if each.kind not in LEFT_OUT]
+        return [f"{each.count} {each.detail}" for each in others if verbose or not each.by_rule]
+
+    def on(self, background: Color | None) -> Parts:
+        """Return the same data set, whose transparent images are shown on a color; None: as they are.
+
+        Raises ParameterError for what is no color.
+        """
+        color = None if background is None else color_name(background)
+        if color is None or self.train.background == color:
+            return self
+        train, test, validation = (
+            None if part is None else part.on(color) for part in (self.train, self.test, self.validation)
+        )
+        assert train is not None
+        return replace(self, train=train, test=test, validation=validation, checked=False)
 
     def left_out(self) -> dict[str, int]:
         """Return how much of each kind is left out, for records."""
@@ -86,7 +102,7 @@ class Parts:
         return self.train
 
 
-def load_dataset(path: str | os.PathLike[str], *, skip_bad: bool = False) -> Parts:
+def load_dataset(path: str | os.PathLike[str], *, skip_bad: bool = False, background: Color | None = None) -> Parts:
     """Load a labeled data set.
 
     Parameters
@@ -97,6 +113,8 @@ def load_dataset(path: str | os.PathLike[str], *, skip_bad: bool = False) -> Par
         `path,label`, with a header perhaps also `split`; or a feature file with labels.
     skip_bad : bool
         Leave out files that a CSV names and that do not exist.
+    background : str or (int, int, int), optional
+        The color that transparent images are shown on, as for `flatten`. Default: white.
 
     Returns
     -------
@@ -125,16 +143,20 @@ def load_dataset(path: str | os.PathLike[str], *, skip_bad: bool = False) -> Par
     """
     path = Path(path_text(path))
     try:
-        return replace(_load(path, skip_bad=skip_bad), path=path)
+        return replace(_load(path, skip_bad=skip_bad), path=path).on(background)
     except OSError as error:
         raise DataError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def open_parts(data: str | os.PathLike[str] | Parts | Dataset, *, skip_bad: bool = False) -> Parts:
+def open_parts(
+    data: str | os.PathLike[str] | Parts | Dataset, *, skip_bad: bool = False, background: Color | None = None
+) -> Parts:
     """Return the parts of a data set that is named, or there already; a data set alone is a training part."""
+    if isinstance(data, Dataset):
+        data = Parts(data, None)
     if isinstance(data, Parts):
-        return data
-    return Parts(data, None) if isinstance(data, Dataset) else load_dataset(data, skip_bad=skip_bad)
+        return data.on(background)
+    return load_dataset(data, skip_bad=skip_bad, background=background)
 
 
 def _load(path: Path, *, skip_bad: bool) -> Parts:

@@ -18,6 +18,7 @@ from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import Parts, listed
 from imgtool.errors import DataError, ImageError
 from imgtool.events import Events, Progress
+from imgtool.image.alpha import WHITE
 from imgtool.image.equality import Key, pixels_key
 from imgtool.image.levels import as_levels
 from imgtool.remarks import Remark
@@ -56,7 +57,7 @@ def checked(parts: Parts, *, skip_bad: bool = False, to_train: bool = True, even
     """
     if parts.checked:
         return parts
-    cache = ImageCache()
+    cache = ImageCache(background=parts.train.background or WHITE)
     roles = [part and part.with_cache(cache) for part in (parts.train, parts.test, parts.validation)]
     there = [part for part in roles if part is not None]
     total, done = sum(map(len, there)), 0
@@ -80,6 +81,7 @@ def checked(parts: Parts, *, skip_bad: bool = False, to_train: bool = True, even
     remarks = [
         *parts.remarks,
         *_lacking(cache),
+        *_transparent(cache, chosen=parts.train.background is not None),
         *_remarks(bad, (remark for found in seen for each in found for remark in each.remarks)),
     ]
     return replace(parts, train=train, test=test, validation=validation, remarks=tuple(remarks), checked=True)
@@ -135,6 +137,12 @@ def _lacking(cache: ImageCache) -> Iterator[Remark]:
         if total := sum(counts):
             images = sum(count > 0 for count in counts)
             yield Remark(kind, total, f"{kind} of {images} image{'s' * (images > 1)} are left out: {which}")
+
+
+def _transparent(cache: ImageCache, *, chosen: bool) -> Iterator[Remark]:
+    """Yield how many images show a background, by rule if somebody chose it."""
+    if count := sum(each.kind == "alpha" for found in cache.remarks.values() for each in found):
+        yield Remark("alpha", count, f"transparent image{'s' * (count > 1)} shown on {cache.background}", chosen)
 
 
 def _remarks(bad: Sequence[tuple[str, ImageError]], images: Iterable[Remark]) -> Iterator[Remark]:

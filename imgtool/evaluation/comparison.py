@@ -39,6 +39,7 @@ from imgtool.evaluation.significance import mcnemar_exact
 from imgtool.evaluation.splits import Data, Split, evaluation_split, holdout
 from imgtool.evaluation.store import Predictions, Store
 from imgtool.events import Events
+from imgtool.image.alpha import WHITE, Color
 
 TEST_SHARE = 0.25
 TOP = 5  # classes of the second error, where there are more
@@ -118,7 +119,7 @@ class Comparison:
     def remarks(self) -> list[str]:
         """Return what is to be known beside the errors: equal images, models that saw the test or learned nothing."""
         lines = [f"{name}: was trained on these test images; its error says nothing of others" for name in self.seen]
-        lines = [*across_line(self.duplicates), *lines, *self._partly_seen()]
+        lines = [*across_line(self.duplicates), *lines, *self._partly_seen(), *self._other_backgrounds()]
         if self.among == "data":
             lines.append(f"errors are among the data set's {len(self.classes)} classes, not all that a model knows")
         return [*self.notes, *lines, *(f"{each.model}: {each.doubt}" for each in self.results if each.doubt)]
@@ -131,6 +132,14 @@ class Comparison:
                 learned = max(each.facts[key]["images"] for key in ("data", "drawn_from") if each.facts.get(key))
                 about = "about " if learned > MOST_KEPT else ""
                 yield f"{each.model}: was trained on {about}{count} of these {len(self.labels)} test images"
+
+    def _other_backgrounds(self) -> Iterator[str]:
+        """Yield a line for each model that saw transparent images on another color than these are shown on."""
+        shown = self.facts.get("background", WHITE)
+        for each in (result.predictions for result in self.results if result.predictions):
+            learned = each.facts.get("background", WHITE)
+            if "weights" in each.facts and learned != shown and self.left_out.get("alpha"):
+                yield f"{each.model}: was trained with transparent images on {learned}; these are shown on {shown}"
 
     def _scores(self, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
         """Return a model's probabilities, of the classes that count, and labels as indices into these."""
@@ -179,6 +188,7 @@ def compare(
     settings: Mapping[str, Any] | None = None,
     among: str = AMONG[0],
     skip_bad: bool = False,
+    background: Color | None = None,
     jobs: int | None = None,
     work: str | os.PathLike[str] | None = None,
     events: Events | None = None,
@@ -205,6 +215,8 @@ def compare(
         labels it; `"data"`: of the data set's classes only.
     skip_bad : bool
         Leave out images that cannot be used; they are counted in `left_out`.
+    background : str or (int, int, int), optional
+        The color that transparent images are shown on, as for `flatten`. Default: white.
     jobs : int, optional
         Batches of images at once; default: the number of processors. Does not change results.
     work : path, optional
@@ -242,7 +254,7 @@ def compare(
     seed, jobs = whole_number(seed, "seed", low=0, high=MAX_SEED), job_count(jobs)
     check_usage(models, settings)
     _require_among(among)
-    parts = checked(open_parts(data, skip_bad=skip_bad), skip_bad=skip_bad, events=events)
+    parts = checked(open_parts(data, skip_bad=skip_bad, background=background), skip_bad=skip_bad, events=events)
     split = holdout(parts, test_share, seed)
     runner = Runner(split, _store(work, models, parts), seed, device, settings, jobs, events)
     facts = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
@@ -256,6 +268,7 @@ def evaluate(
     device: str = "cpu",
     among: str = AMONG[0],
     skip_bad: bool = False,
+    background: Color | None = None,
     jobs: int | None = None,
     work: str | os.PathLike[str] | None = None,
     events: Events | None = None,
@@ -271,6 +284,7 @@ def evaluate(
     device : str
     among : str
     skip_bad : bool
+    background : str or (int, int, int), optional
     jobs : int, optional
     work : path, optional
     events : callable, optional
@@ -299,7 +313,7 @@ def evaluate(
     """
     device, jobs = resolve(device), job_count(jobs)
     _require_among(among)
-    parts = open_parts(data, skip_bad=skip_bad)
+    parts = open_parts(data, skip_bad=skip_bad, background=background)
     split, remarks = evaluation_split(parts, skip_bad=skip_bad, events=events)
     measured = replace(parts, train=split.test) if parts.test is None else replace(parts, test=split.test)
     parts = replace(measured, remarks=(*parts.remarks, *remarks))
@@ -318,6 +332,8 @@ def _comparison(
     parts: Parts, split: Split, results: Sequence[Result], facts: Mapping[str, Any], data: Data, among: str
 ) -> Comparison:
     """Return the comparison: results, and facts about the data."""
+    if split.test.background not in (None, WHITE):
+        facts = {**facts, "background": split.test.background}
     stored = [result.predictions for result in results if result.predictions]
     seen = [each.model for each in stored if _saw_all(each.facts, split)]
     return Comparison(

@@ -155,7 +155,7 @@ def facts_of(model: Classifier, *, is_new: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {"classes": len(model.classes), "settings": dict(model.settings)}
     if is_new:
         return facts
-    origin = {key: model.provenance[key] for key in ("data", "drawn_from") if model.provenance.get(key)}
+    origin = {key: model.provenance[key] for key in ("data", "drawn_from", "background") if model.provenance.get(key)}
     return {**facts, "weights": model.weights_hash or None, "data": None, **origin}
 
 

@@ -93,6 +93,12 @@ def parse_color(color: Color) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def color_name(color: Color) -> str:
+    """Return a color as text that is the same for the same color: white, or #rrggbb. Raises ParameterError."""
+    text = "#" + "".join(f"{round(255 * level):02x}" for level in parse_color(color))
+    return WHITE if text == "#ffffff" else text
+
+
 def flatten(image: ArrayLike, background: Color = WHITE) -> np.ndarray:
     """Show an image on a background of one color.
 

@@ -283,13 +283,12 @@ def source_of(
 
 
 def color_text(color: Any) -> str | None:
-    """Return a background as a text that is the same for the same color: its name if it is the default, #rrggbb."""
+    """Return a background as `color_name` does, None for none."""
     if color is None:
         return None
-    from imgtool.image.alpha import parse_color
+    from imgtool.image.alpha import color_name
 
-    text = "#" + "".join(f"{round(255 * level):02x}" for level in parse_color(color))
-    return BACKGROUND if text == "#ffffff" else text
+    return color_name(color)
 
 
 def _peek(images: Iterable[Any]) -> tuple[Any, Iterable[Any]]:

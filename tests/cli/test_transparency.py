@@ -117,6 +117,65 @@ def test_F19_data_sets_are_seen_on_white():
         np.testing.assert_array_equal(dataset.image(0), dataset.image(1))
 
 
+def make_data_sets(background):
+    """Write a folder of cut-outs, dark and light ones on transparent noise, and the same flattened on a color."""
+    rng = np.random.default_rng(0)
+    for index, name in enumerate(["dark", "light"]):
+        for number in range(12):
+            image = rng.integers(0, 256, (32, 32, 4), dtype=np.uint8)
+            image[..., :3] = image[..., :3] // 2 + 128 * index
+            image[..., 3] = 255 * (np.hypot(*np.mgrid[-16:16, -16:16]) < 12)
+            for folder, shown in (("cut", image), ("flat", flatten(image, background))):
+                path = Path(folder, name, f"{number}.png")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write(path, shown)
+
+
+def weights_of(folder):
+    return next(Path(folder).glob("weights-*")).read_bytes()
+
+
+@pytest.mark.parametrize(("background", "stored"), [(None, None), ("white", None), ("#204060", "#204060")])
+def test_F19_models_are_trained_and_measured_on_the_background(run, background, stored):
+    make_data_sets(background or "white")
+    option = () if background is None else ("--background", background)
+    train = ("train", "--model", "two-layer", "--epochs", "2", "--json", "cut", "-o", "on", *option)
+    done = run(*train)
+    assert run("train", "--model", "two-layer", "--epochs", "2", "flat", "-o", "plain").status == 0
+    assert weights_of("on") == weights_of("plain")
+    assert imgtool.open_model("on").provenance.get("background") == stored
+    assert ("24 transparent images shown on white" in done.err) == (background is None)
+    assert done.rows[0]["left_out"]["alpha"] == 24
+    compare = ("compare", "--model", "two-layer", "--epochs", "2", "--format", "json")
+    names = ("top1_error", "top1_interval", "mean_class_accuracy")
+    rows = [run(*compare, *data).rows[0]["models"][0] for data in (("cut", *option), ("flat",))]
+    assert [rows[0][name] for name in names] == [rows[1][name] for name in names]
+
+
+def test_C5_evaluate_and_classify_agree_on_a_background_and_another_one_is_told(run):
+    make_data_sets("black")
+    assert run("train", "--model", "two-layer", "--epochs", "2", "cut", "-o", "on", "--background", "black").status == 0
+    for color in ("black", "white"):
+        rows = run("classify", "--model", "on", "cut", "--background", color, "--format", "jsonl").rows
+        wrong = [row["label"] != Path(row["path"]).parent.name for row in rows]
+        done = run("evaluate", "--model", "on", "cut", "--background", color, "--format", "json")
+        assert done.rows[0]["models"][0]["top1_error"] == np.mean(wrong)
+        assert done.rows[0].get("background") == (None if color == "white" else "#000000")
+        told = "on: was trained with transparent images on #000000; these are shown on white" in done.err
+        assert told == (color == "white")
+    assert "transparent images on" not in run("evaluate", "--model", "on", "flat", "--format", "json").err
+
+
+@pytest.mark.parametrize("command", [("train", "-o", "new"), ("evaluate",), ("compare",)], ids=lambda each: each[0])
+def test_a_background_that_is_no_color_is_refused_before_anything_is_read(run, command):
+    make_data_sets("black")
+    Path("cut/dark/0.png").write_bytes(b"no image")
+    done = run(*command, "cut", "--model", "two-layer", "--background", "whitish")
+    assert done.status == 2
+    assert done.err.startswith("imgtool: --background 'whitish' is no color")
+    assert not Path("new").exists()
+
+
 def test_codebooks_are_fitted_to_what_is_seen(run):
     pytest.importorskip("sklearn", reason="needs the extra 'classic'")
     for name in "ab":

@@ -27,6 +27,7 @@ imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm
               help="Share of each class to hold out, if DATA has no test part.  [0.25]")  # fmt: skip
 @options.among
 @options.skip_bad
+@options.background
 @options.settings
 @options.seed
 @options.device
@@ -42,6 +43,7 @@ def command(
     test_share: float,
     among: str,
     skip_bad: bool,
+    background: str | None,
     settings: dict[str, Any],
     seed: int,
     device: str,
@@ -69,7 +71,7 @@ def command(
     with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose) as events:
         comparison = compare(
             names, data, test_share=test_share, seed=seed, device=device, settings=settings, among=among,
-            skip_bad=skip_bad, jobs=jobs, events=events,
+            skip_bad=skip_bad, background=background, jobs=jobs, events=events,
         )  # fmt: skip
     if report is not None:
         write_file(report, comparison.to_html().encode("utf-8", "backslashreplace"), overwrite=force)

@@ -22,6 +22,7 @@ imgtool evaluate imagenette/ --model alexnet@imagenette --format json
 @options.models
 @options.among
 @options.skip_bad
+@options.background
 @options.device
 @options.jobs
 @click.option("--format", type=click.Choice(SHOWN), help="Output format [default: table on a terminal, else json].")
@@ -31,6 +32,7 @@ def command(
     names: tuple[str, ...],
     among: str,
     skip_bad: bool,
+    background: str | None,
     device: str,
     jobs: int | None,
     format: str | None,
@@ -44,5 +46,7 @@ def command(
     from imgtool.evaluation.comparison import evaluate
 
     with naming_bad_files(), event_listener(quiet=quiet) as events:
-        comparison = evaluate(names, data, among=among, skip_bad=skip_bad, device=device, jobs=jobs, events=events)
+        comparison = evaluate(
+            names, data, among=among, skip_bad=skip_bad, background=background, device=device, jobs=jobs, events=events
+        )
     print_comparison(comparison, format, quiet=quiet)

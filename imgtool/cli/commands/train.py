@@ -50,6 +50,7 @@ def list_settings(name: str) -> None:
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [by the network's size]")
 @click.option("--resume", is_flag=True, help="Resume an interrupted training (networks).")
 @options.skip_bad
+@options.background
 @options.force
 @click.option("--json", is_flag=True, help="Print a record of what was done.")
 @options.quiet
@@ -62,6 +63,7 @@ def command(
     settings: dict[str, Any],
     json: bool,
     skip_bad: bool,
+    background: str | None,
     force: bool,
     quiet: bool,
     verbose: bool,
@@ -86,7 +88,7 @@ def command(
 
     create_to_train(name, augment=how["augment"], **settings)  # wrong usage is told before a data set is looked for
     check_place(output, overwrite=force)
-    parts = load_dataset(data, skip_bad=skip_bad)
+    parts = load_dataset(data, skip_bad=skip_bad, background=background)
     require_other_places(output, parts, how["init"])
     with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose, epochs=True) as events:
         parts = checked(parts, skip_bad=skip_bad, events=events)
@@ -108,6 +110,7 @@ def _report(model: Trainable, parts: Parts, data: Path, output: Path, *, json: b
     if json:
         record = {"path": str(data), "output": str(output), "model": model.name, "images": images}
         record |= {"seed": model.provenance["seed"], "classes": list(model.classes), "settings": model.settings}
+        record |= {"background": parts.train.background} if parts.train.background else {}
         record |= {"left_out": parts.left_out()} if parts.remarks else {}
         emit(json_line({**record, "validation": chosen_by, "accuracy": accuracy}))
     elif not quiet:
