@@ -113,6 +113,18 @@ def fit_crop(image: np.ndarray, short: int, crop: int) -> np.ndarray:
     return np.ascontiguousarray(resize(image, height, width)[window])
 
 
+def fit_crops(image: np.ndarray, short: int, crop: int) -> np.ndarray:
+    """Return ten squares of crop x crop pixels after the shorter side was resized to `short`, (10, crop, crop[, 3]).
+
+    The four corners, the square of `fit_crop`, and these five mirrored left to right.
+    """
+    height, width, center = _fitted(image.shape[0], image.shape[1], short, crop)
+    resized = resize(image, height, width)
+    corners = [resized[top:, left:][:crop, :crop] for top in (0, height - crop) for left in (0, width - crop)]
+    five = np.stack([*corners, resized[center]])
+    return np.concatenate([five, five[:, :, ::-1]])
+
+
 def fit_crop_stack(images: np.ndarray, short: int, crop: int) -> np.ndarray:
     """Return what `fit_crop` gives for each of many uint8 images (n, height, width[, 3]) of one size, in less time.
 

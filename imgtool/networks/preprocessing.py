@@ -42,16 +42,28 @@ class Preprocessing(Parameters):
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return the centered square (side, side, channels) uint8 of an image of any size, depth and color."""
+        from imgtool.image.resize import fit_crop
+
+        square = fit_crop(self._planes(image), self.resize or self.side, self.side)
+        return square.reshape(self.side, self.side, -1)
+
+    def ten_crops(self, image: np.ndarray) -> np.ndarray:
+        """Return corners and center of the resized image, and their mirrors, (10, side, side, channels) uint8."""
+        from imgtool.image.resize import fit_crops
+
+        squares = fit_crops(self._planes(image), self.resize or self.side, self.side)
+        return squares.reshape(len(squares), self.side, self.side, -1)
+
+    def _planes(self, image: np.ndarray) -> np.ndarray:
+        """Return an image of any depth and color in 8 bits, gray or color."""
         import numpy as np
 
         from imgtool.image.color import to_gray, to_rgb
         from imgtool.image.depth import convert_depth
-        from imgtool.image.resize import fit_crop
 
         if image.dtype != np.uint8:
             image = convert_depth(image, "8")
-        planes = to_gray(image) if self.channels == 1 else to_rgb(image)
-        return fit_crop(planes, self.resize or self.side, self.side).reshape(self.side, self.side, -1)
+        return to_gray(image) if self.channels == 1 else to_rgb(image)
 
     def prepare_stack(self, images: np.ndarray) -> np.ndarray:
         """Return what `prepare` gives for each of many uint8 images (n, height, width[, 3]), in less time."""

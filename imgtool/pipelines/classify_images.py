@@ -39,6 +39,7 @@ def classify_images(
     *,
     top: int = TOP,
     threshold: float | None = None,
+    crops: int = 1,
     sort: str | os.PathLike[str] | None = None,
     device: str = "auto",
     backend: str = "auto",
@@ -63,6 +64,8 @@ def classify_images(
         Labels in each row, best first.
     threshold : float, optional
         Labels with scores below it become "unsure". Default: none; rows say by the model's threshold which are sure.
+    crops : int
+        10: the mean of a network's probabilities for four corners, the center, and their mirrors. 1: the center only.
     sort : path, optional
         A folder that gets a folder for each label, with relative links to the images (copies where links fail);
         "unsure" takes those that are not sure. What is there is kept. One model only.
@@ -91,7 +94,7 @@ def classify_images(
     -------
     iterator of Outcome
         For each image, in order: `source.path`, and `value` or `error`. The value is a list of a dictionary for each
-        model: model, classes, label, id (where the class has one), score, sure, top, weights.
+        model: model, classes, label, id (where the class has one), score, sure, top, weights; crops unless 1.
 
     Raises
     ------
@@ -116,11 +119,14 @@ def classify_images(
     ).flat()  # fmt: skip
     top, jobs = whole_number(top, "top"), job_count(jobs)
     threshold = None if threshold is None else real_number(threshold, "threshold")
-    models = opened(model, device, backend)
+    models = _cropped(opened(model, device, backend), crops)
     links = None
     if sort is not None:
         links = _links(path_text(sort, "sort"), source, models)
-    labels = [_Labels(name, each, _weights(name, each), top, threshold) for name, each in models.items()]
+    more = {} if crops == 1 else {"crops": crops}
+    labels = [
+        _Labels(name, each, {"weights": _weights(name, each), **more}, top, threshold) for name, each in models.items()
+    ]
     return (watch or iter)(_outcomes(source, labels, links, jobs))
 
 
@@ -136,6 +142,17 @@ def opened(model: Any, device: str = "auto", backend: str = "auto") -> dict[str,
         name: each if isinstance(each, Classifier) else open_model(each, device=device, backend=backend)
         for name, each in model.items()
     }
+
+
+def _cropped(models: dict[str, Classifier], crops: int) -> dict[str, Classifier]:
+    """Return the models, to look at so many crops of each image."""
+    if crops == 1:
+        return models
+    from imgtool.classifiers.crops import CROPS, TenCrops
+
+    if crops != CROPS:
+        raise ParameterError(f"crops must be 1 or {CROPS}, got {crops}")
+    return {name: TenCrops(model) for name, model in models.items()}
 
 
 def _weights(name: str, model: Classifier) -> str:
@@ -201,11 +218,11 @@ def _finish(
 
 @dataclass(frozen=True)
 class _Labels:
-    """What rows say of one model, and how many labels, from which score on."""
+    """How one model's labels become rows. origin: what rows say of the model at their end."""
 
     name: str
     model: Classifier
-    weights: str
+    origin: Row
     top: int
     threshold: float | None
 
@@ -222,7 +239,7 @@ class _Labels:
             "score": score,
             "sure": is_sure,
             "top": [{**self._label(index), "score": float(scores[index])} for index in best],
-            "weights": self.weights,
+            **self.origin,
         }
 
     def _label(self, index: int) -> dict[str, str]:

@@ -14,6 +14,8 @@ from imgtool.classifiers import registry
 from imgtool.classifiers.storage import load_model, save_model
 from imgtool.cli.main import execute
 from imgtool.image import read
+from imgtool.image.alpha import flatten
+from imgtool.image.levels import as_levels
 from locations import IMGTOOL, SAMPLES
 
 CAT, COINS = str(SAMPLES / "cat.jpg"), str(SAMPLES / "coins.png")
@@ -248,3 +250,23 @@ def test_of_equal_scores_the_class_that_stands_first_is_the_label(classes, rows_
     (row,) = rows_of("classify", "-q", CAT)
     assert row["label"] == "class 0"
     assert [each["label"] for each in row["top"]] == [f"class {index}" for index in range(min(5, classes))]
+
+
+@pytest.mark.parametrize("name", ["lenet@cifar10", "lenet@mnist", "alexnet"])
+def test_ten_crops_are_averaged(name, rows_of):
+    images = sorted(SAMPLES.glob("*.*g"))
+    found = rows_of("classify", "-q", "--model", name, "--top", 10, "--crops", 10, *images)
+    model = registry.open_model(name)
+    for row, path in zip(found, images, strict=True):
+        crops = model.preprocessing.ten_crops(as_levels(flatten(read(path), "white")))
+        expected = dict(zip(model.classes, model.decide(model.features(list(crops))).mean(axis=0), strict=True))
+        assert {each["label"]: each["score"] for each in row["top"]} == pytest.approx(expected, abs=1e-5)
+        assert row["crops"] == 10
+    assert found != rows_of("classify", "-q", "--model", name, "--top", 10, *images)
+
+
+def test_ten_crops_are_for_networks(run):
+    done = run("classify", "-q", "--crops", 10, "--model", "sift-fv-svm", CAT)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "imgtool: --crops: sift-fv-svm is no network, it sees the whole image\n"
+    assert run("classify", "-q", "--crops", 5, CAT).status == 2

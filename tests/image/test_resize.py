@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgtool.errors import ParameterError
-from imgtool.image.resize import RESAMPLE, fit_crop, fit_crop_stack, resize
+from imgtool.image.resize import RESAMPLE, fit_crop, fit_crop_stack, fit_crops, resize
 from locations import REFERENCE
 
 CROPS = np.load(REFERENCE / "preprocess.npz")
@@ -135,3 +135,17 @@ def test_a_cubic_leaves_no_alpha_below_0_and_no_color_where_nothing_is_opaque():
 def test_an_unknown_filter_is_refused():
     with pytest.raises(ParameterError, match="did you mean bicubic"):
         resize(np.zeros((4, 4)), 2, 2, resample="Bi-Cubic")
+
+
+@pytest.mark.parametrize("shape", [(40, 60, 3), (60, 40), (48, 48, 3), (10, 90)])
+@pytest.mark.parametrize("short", [16, 20])
+def test_ten_crops_are_corners_center_and_mirrors(shape, short):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    crops = fit_crops(image, short, 16)
+    assert crops.shape == (10, 16, 16, *shape[2:])
+    rows, columns = (short * shape[0] // min(shape[:2]), short * shape[1] // min(shape[:2]))
+    resized = resize(image, rows, columns)
+    for crop, (top, left) in zip(crops, [(0, 0), (0, -16), (-16, 0), (-16, -16)], strict=False):
+        np.testing.assert_array_equal(crop, resized[top : top + 16 or None, left : left + 16 or None])
+    np.testing.assert_array_equal(crops[4], fit_crop(image, short, 16))
+    np.testing.assert_array_equal(crops[5:], crops[:5, :, ::-1])

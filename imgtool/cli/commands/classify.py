@@ -40,6 +40,10 @@ def model_names() -> Iterable[str]:
     "--threshold", type=options.FloatRange(0, 1), metavar="T",
     help="Label images with scores below T as 'unsure'.  [labels below the model's own threshold are marked]",
 )  # fmt: skip
+@click.option(
+    "--crops", type=click.Choice(["1", "10"]), default="1", metavar="N",
+    help="Parts of each image that a network sees: 1, or 10 whose scores are averaged.  [1]",
+)  # fmt: skip
 @click.option("--sort", metavar="DIR", help="Folder that gets a folder of links to the images for each label.")
 @options.device
 @options.backend
@@ -51,6 +55,7 @@ def command(
     names: tuple[str, ...],
     top: int | None,
     threshold: float | None,
+    crops: str,
     sort: str | None,
     device: str,
     backend: str,
@@ -65,7 +70,8 @@ def command(
     models = opened(list(names), device, backend)
     is_table = (rows.format or default_format()) == "table"
     outcomes = classify_images(
-        images.source, models, top=top or (SHOWN if is_table else TOP), threshold=threshold, sort=sort,
+        images.source, models, top=top or (SHOWN if is_table else TOP), threshold=threshold,
+        crops=int(crops), sort=sort,
         jobs=images.jobs, watch=images.report,
     )  # fmt: skip
     for name, model in models.items():
