@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Epoch:
 
     loss, error: means over the training images as they were seen (augmented); those of validation images are None
     where there are none. Errors are shares, top-1. learning_rate: of the last step. seconds: wall time of the epoch,
-    validation included; images_per_second: in training.
+    validation included; images_per_second: in training. resumed: the epoch was done before an interruption, and the
+    training that goes on tells of it again.
     """
 
     epoch: int
@@ -50,10 +55,23 @@ class Epoch:
     seconds: float
     validation_loss: float | None = None
     validation_error: float | None = None
+    resumed: bool = False
     model: str = ""
 
 
-Event = Progress | Step | Epoch
+@dataclass(frozen=True, eq=False)
+class FirstBatch:
+    """The images of a training's first step as the network sees them, but for normalization; told before the step.
+
+    images: (n, side, side, channels) uint8; labels: (n) numbers of classes.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    model: str = ""
+
+
+Event = Progress | FirstBatch | Step | Epoch
 Events = Callable[[Event], None]
 
 

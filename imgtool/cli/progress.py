@@ -158,7 +158,7 @@ def event_listener(*, quiet: bool, verbose: bool = False, epochs: bool = False) 
 
     epochs: of the lines for epochs, whether they are written without --verbose too.
     """
-    from imgtool.events import Epoch, Progress, steps_of
+    from imgtool.events import Epoch, Progress, Step, steps_of
 
     lines = EpochLines() if (epochs or verbose) and not quiet else None
     draws = not quiet and _can_draw()
@@ -166,15 +166,14 @@ def event_listener(*, quiet: bool, verbose: bool = False, epochs: bool = False) 
     with Drawn() as draw:
 
         def tell(event: Event) -> None:
-            if isinstance(event, Epoch):
-                if lines:
-                    note(lines.line(event))
-                return
-            done, total, what = steps_of(event)
-            if draws:
-                draw(done, total, what)
-            if stages and isinstance(event, Progress):
-                stages(done, total, what)
+            if lines and isinstance(event, Epoch) and not event.resumed:
+                note(lines.line(event))
+            if isinstance(event, Progress | Step):
+                done, total, what = steps_of(event)
+                if draws:
+                    draw(done, total, what)
+                if stages and isinstance(event, Progress):
+                    stages(done, total, what)
 
         yield tell if lines or draws else None
 
@@ -187,7 +186,7 @@ class EpochLines:
 
     def line(self, event: Epoch) -> str:
         """Return the line."""
-        if event.epoch == 1:
+        if event.epoch == 1:  # of another training, in a comparison
             self._seconds = []
         self._seconds.append(event.seconds)
         parts = [f"epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}", f"loss {event.loss:.3f}"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from imgtool.errors import ParameterError, TrainingError
-from imgtool.events import Epoch, Events, Step
+from imgtool.events import Epoch, Events, FirstBatch, Step
 from imgtool.networks.declaration import Sequence
 from imgtool.networks.numpy_backend import NumpyNetwork
 from imgtool.networks.recipe import Augmentation, Recipe
@@ -46,6 +46,8 @@ def train_by_hand(
     arrays = {name: array.copy() for name, array in arrays.items()}
     model, sgd = NumpyNetwork(network, arrays), Momentum(arrays, recipe)
     history: History = []
+    if events:
+        events(FirstBatch(*next(_pixel_batches(samples, recipe, augmentation, [seed, 0]))))
     for epoch in range(1, recipe.epochs + 1):
         start, batches = time.perf_counter(), _batches(samples, recipe, augmentation, [seed, epoch - 1])
         with np.errstate(over="ignore", invalid="ignore"):
@@ -91,16 +93,22 @@ def _require_simple(recipe: Recipe, augmentation: Augmentation) -> None:
 
 def _batches(samples: Samples, recipe: Recipe, augmentation: Augmentation, seed: list[int]) -> Iterator[Batch]:
     """Yield (n, channels, height, width) float32 of mean 0 and deviation 1, and labels, in random order."""
+    mean, deviation = (np.array(values, np.float32) for values in (samples.mean, samples.deviation))
+    for images, labels in _pixel_batches(samples, recipe, augmentation, seed):
+        inputs = (images.astype(np.float32) / np.float32(255) - mean) / deviation
+        yield np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)), labels
+
+
+def _pixel_batches(samples: Samples, recipe: Recipe, augmentation: Augmentation, seed: list[int]) -> Iterator[Batch]:
+    """Yield (n, height, width, channels) uint8, and labels, in random order."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(samples.labels))
-    mean, deviation = (np.array(values, np.float32) for values in (samples.mean, samples.deviation))
     for begin in range(0, len(order), recipe.batch):
         part = order[begin : begin + recipe.batch]
         images = samples.images[part]
         if augmentation.horizontal_flip:
             images = np.where(generator.random(len(part))[:, None, None, None] < 0.5, images[:, :, ::-1], images)
-        inputs = (images.astype(np.float32) / np.float32(255) - mean) / deviation
-        yield np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)), samples.labels[part]
+        yield images, samples.labels[part]
 
 
 def _mistakes(logits: np.ndarray, labels: np.ndarray) -> int:

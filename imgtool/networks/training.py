@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from imgtool.errors import TrainingError
-from imgtool.events import Epoch, Events, Step
+from imgtool.events import Epoch, Events, FirstBatch, Step
 from imgtool.networks.augment import augment
 from imgtool.networks.checkpoint import Checkpoint, describe, load, save
 from imgtool.networks.optimizers_torch import make_optimizer
@@ -66,6 +66,8 @@ def train(
         stored = load(checkpoint, identity, threads)
         threads, history = stored.threads, stored.history
         run.restore(stored.arrays)
+        for row in history:
+            run.report(row, resumed=True)
     threads = threads or default_threads(multiply_adds * recipe.batch)
     with _threads(threads), _dropout_generator(device):
         for epoch in range(len(history), recipe.epochs):
@@ -175,6 +177,7 @@ class _Run:
         self.seed, self.device, self.validation, self.events = seed, device, validation, events
         self.optimizer = make_optimizer(module, recipe)
         self.best: dict[str, torch.Tensor] = {}  # with validation images, the tensors of the best epoch
+        self._has_shown = False
         self.keep()
 
     def identity(self) -> dict[str, Any]:
@@ -236,11 +239,18 @@ class _Run:
         row["seconds"] = time.perf_counter() - start
         return row
 
-    def report(self, row: dict[str, float]) -> None:
+    def report(self, row: dict[str, float], *, resumed: bool = False) -> None:
         """Emit the event of an epoch."""
         if self.events:
-            values: dict[str, Any] = {**row, "epochs": self.recipe.epochs}
+            values: dict[str, Any] = {**row, "epochs": self.recipe.epochs, "resumed": resumed}
             self.events(Epoch(**values))
+
+    def _show(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Emit the event of the first batch, once."""
+        if self.events and not self._has_shown:
+            self._has_shown = True
+            pixels = images.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+            self.events(FirstBatch(pixels.cpu().numpy(), labels.cpu().numpy()))
 
     def _steps(self, epoch: int) -> dict[str, float]:
         """Take the steps of an epoch; return mean loss and error, and the learning rate of the last step."""
@@ -250,6 +260,7 @@ class _Run:
         normalize = Normalization(self.samples, self.device, channels_last=self.recipe.channels_last)
         steps = steps_of_epoch(len(self.samples.labels), self.recipe)
         for step, (images, labels) in enumerate(self._batches(epoch)):
+            self._show(images, labels)
             rate = rate_after(epoch + step / steps, self.recipe)
             loss, mistakes = self._step(normalize(images), labels, rate)
             if not math.isfinite(loss):

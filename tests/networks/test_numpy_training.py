@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imgtool.errors import ParameterError, TrainingError
-from imgtool.events import Epoch, Step
+from imgtool.events import Epoch, FirstBatch, Step
 from imgtool.networks.initialization import draw_arrays
 from imgtool.networks.numpy_backend import NumpyNetwork
 from imgtool.networks.numpy_training import Momentum, cross_entropy, train_by_hand
@@ -115,14 +115,27 @@ def test_about_half_of_the_images_are_mirrored_where_asked_for(flip, low, high, 
     assert low <= (np.concatenate(seen)[:, 0, 0, -1] == 1).sum() <= high
 
 
+def test_the_first_batch_is_told_as_pixels_of_what_the_network_sees(monkeypatch):
+    seen, told, forward = [], [], NumpyNetwork.forward
+    monkeypatch.setattr(NumpyNetwork, "forward", lambda self, x, **how: seen.append(x) or forward(self, x, **how))
+    recipe = Recipe(epochs=1, batch=40)
+    train_by_hand(NETWORK, draw_arrays(NETWORK, 0), samples(), recipe, Augmentation(), seed=3, events=told.append)
+    pixels = (seen[0].transpose(0, 2, 3, 1) * 0.3 + 0.4) * 255
+    np.testing.assert_allclose(told[0].images, pixels, atol=1e-3)
+    assert told[0].images.dtype == np.uint8
+    assert len(told[0].labels) == 40
+
+
 def test_events_and_rows_say_the_same():
     events = []
     recipe = Recipe(epochs=2, batch=40)
     _, history = train_by_hand(NETWORK, draw_arrays(NETWORK, 0), samples(), recipe, STILL, events=events.append)
+    first = events.pop(0)
     assert [type(event) for event in events] == [Step, Step, Step, Epoch] * 2
+    assert isinstance(first, FirstBatch)
     assert [(event.step, event.steps) for event in events[:3]] == [(1, 3), (2, 3), (3, 3)]
     assert events[2].loss == history[0]["loss"] == events[3].loss
-    watched = {"validation_loss": None, "validation_error": None}
+    watched = {"validation_loss": None, "validation_error": None, "resumed": False, "model": ""}
     assert [asdict(event) for event in events[3::4]] == [{**row, "epochs": 2, **watched} for row in history]
     assert [(row["epoch"], row["learning_rate"]) for row in history] == [(1, 0.01), (2, 0.01)]
     assert all(row["images_per_second"] == pytest.approx(90 / row["seconds"]) for row in history)

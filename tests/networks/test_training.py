@@ -14,7 +14,7 @@ import scipy.special
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
 from imgtool.errors import DataError, TrainingError  # noqa: E402
-from imgtool.events import Epoch, Step  # noqa: E402
+from imgtool.events import Epoch, FirstBatch, Step  # noqa: E402
 from imgtool.networks.declaration import Dropout, Flatten, Linear, ReLU, Sequence  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
 from imgtool.networks.recipe import Augmentation, Recipe  # noqa: E402
@@ -334,18 +334,53 @@ def test_the_best_epoch_has_least_error_then_least_loss_then_comes_first(errors,
 def test_events_hold_the_mean_loss_so_far_and_the_rows_of_the_history():
     events: list = []
     history = train(build(lenet(3, 1)), samples(10), Recipe(epochs=2, batch=4), CHANGES, events=events.append)
+    assert isinstance(events.pop(0), FirstBatch)
     assert [type(event).__name__ for event in events] == ["Step", "Step", "Step", "Epoch"] * 2
     steps = [event for event in events if isinstance(event, Step)]
+    unwatched = {"validation_loss": None, "validation_error": None, "resumed": False, "model": ""}
     assert [(event.epoch, event.step) for event in steps] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
     assert {(event.epochs, event.steps) for event in steps} == {(2, 3)}
     assert [steps[2].loss, steps[5].loss] == [row["loss"] for row in history]
     for event, row in zip([events[3], events[7]], history, strict=True):
         told = dataclasses.asdict(event)
-        assert told == {**row, "epochs": 2, "validation_loss": None, "validation_error": None, "model": ""}
+        assert told == {**row, **unwatched, "epochs": 2}
     rates = [0.01 * one_cycle((epoch + 2 / 3) / 2, 0.05) for epoch in (0, 1)]  # of the last of three steps
     assert [row["learning_rate"] for row in history] == pytest.approx(rates)
     assert 0 < sum(row["seconds"] for row in history) < 60
     assert all(row["images_per_second"] >= 10 / row["seconds"] for row in history)
+
+
+def test_the_first_batch_is_told_once_as_pixels_of_what_the_network_sees():
+    module, seen, told = build(lenet(3, 1)), [], []
+    module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    train(module, samples(10), Recipe(epochs=2, batch=4), CHANGES, events=told.append)
+    (batch,) = [event for event in told if isinstance(event, FirstBatch)]
+    pixels = (seen[0] * 0.3 + 0.4).permute(0, 2, 3, 1).numpy() * 255
+    np.testing.assert_allclose(batch.images, pixels, atol=0.501)
+    assert (batch.images.dtype, batch.images.shape) == (np.uint8, (4, 32, 32, 1))
+    assert len(batch.labels) == 4
+    assert isinstance(told[0], FirstBatch)
+
+
+def test_a_training_that_goes_on_tells_again_of_the_epochs_that_were_done(tmp_path):
+    class CutError(Exception):
+        pass
+
+    def cut(event):
+        told.append(event)
+        if isinstance(event, Epoch) and event.epoch == 2:
+            raise CutError
+
+    told: list = []
+    with pytest.raises(CutError):
+        train(build(lenet(3, 1)), samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c", events=cut)
+    first = [event for event in told if isinstance(event, Epoch)]
+    told.clear()
+    train(build(lenet(3, 1)), samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c", events=told.append)
+    epochs = [event for event in told if isinstance(event, Epoch)]
+    assert [(event.epoch, event.resumed) for event in epochs] == [(1, True), (2, True), (3, False), (4, False)]
+    assert [dataclasses.replace(event, resumed=False) for event in epochs[:2]] == first
+    assert epochs[:2] == told[:2]
 
 
 def test_batches_of_an_epoch_are_what_the_network_sees_before_normalization():
