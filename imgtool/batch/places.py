@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import unicodedata
+from pathlib import Path
 
 MAX_LINKS = 40  # that lead from one to the next, as Linux has it
 
@@ -47,6 +48,11 @@ def link_target(path: str) -> str:
     if os.path.islink(target):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     return target
+
+
+def folder_to_be(folder: Path) -> Path:
+    """Return where a folder will be once those above it are made: `new/../old` leads to `old` from then on."""
+    return Path(os.path.realpath(folder)) if os.pardir in folder.parts else folder
 
 
 def status_to_be(path: str | int) -> os.stat_result | None:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from imgtool.batch.outputs import folder_of_its_own, output_errors, write_file
+from imgtool.batch.places import folder_to_be
 from imgtool.batch.temporaries import sweep, temporary
 from imgtool.classifiers import fields
 from imgtool.classifiers.threshold import THRESHOLD
@@ -86,6 +87,7 @@ def save_model(
     and size of its weights. Raises OutputError when the folder exists and overwrite is false or it holds other things,
     DataError for what `load_model` would refuse.
     """
+    folder = folder_to_be(folder)
     check_place(folder, overwrite=overwrite)
     _require_finite(model.arrays)
     data = weights_data(model.arrays, quantize)
@@ -124,6 +126,7 @@ def _write(
 
 def check_place(folder: Path, *, overwrite: bool = False) -> None:
     """Raise OutputError, before any work, if a model could not be written or would replace something else."""
+    folder = folder_to_be(folder)
     strange = _strangers(folder)
     if strange is not None:
         raise OutputError(f"{folder}: {strange}; imgtool does not replace it")

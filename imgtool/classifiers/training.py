@@ -11,6 +11,7 @@ from typing import Any
 from imgtool.arrays import real_number, whole_number
 from imgtool.batch.conflicts import refuse_inputs
 from imgtool.batch.inputs import path_text
+from imgtool.batch.places import folder_to_be
 from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
@@ -218,7 +219,8 @@ def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, re
 
 def checkpoint_of(output: Path) -> Path:
     """Return the path of a model's checkpoint."""
-    if output.name in ("", ".."):  # such as ".", which has no name of its own
+    output = folder_to_be(output)
+    if not output.name:  # such as ".", which has no name of its own
         output = Path(os.path.abspath(output))
     return output.with_name(output.name + ".checkpoint")
 

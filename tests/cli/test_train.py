@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
+from imgtool.classifiers.training import checkpoint_of
 from imgtool.cli.main import execute
 from imgtool.datasets.formats import load_dataset
 from imgtool.datasets.split import split
@@ -349,3 +351,17 @@ def test_a_model_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch, 
     assert train(tmp_path / "new" / "model", *QUICK) == 1
     assert "cannot be written: no space left" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_by_way_of_a_folder_yet_to_be_made_is_the_model_that_it_leads_to(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ("train", "--model", "two-layer", "--epochs", "1", "-o", "new/../model")
+    assert run(*command, SAMPLES / "textures").status == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    done = run(*command, "absent")  # refused before the data set is looked for
+    assert done.status == 1
+    assert done.err == f"imgtool: {tmp_path / 'model'}: exists; --force overwrites it\n"
+    assert run(*command, SAMPLES / "textures", "--force").status == 0
+    (tmp_path / "model" / "mine").touch()
+    assert "model: holds other things than a model, such as mine" in run(*command, "absent", "--force").err
+    assert checkpoint_of(Path("new/../model")) == tmp_path / "model.checkpoint"
