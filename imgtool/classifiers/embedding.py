@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.classifiers.network import NetworkClassifier
-from imgtool.classifiers.registry import DEFAULT_NETWORK, open_model
+from imgtool.classifiers.registry import open_model
+from imgtool.classifiers.shipped import DEFAULT_NETWORK
 from imgtool.errors import DataError, ParameterError
 from imgtool.image.levels import as_levels
 
@@ -51,8 +52,6 @@ class Embedding:
                 values = self.model.features(prepared)
             else:
                 values = self._runner.features(self.model.preprocessing.normalize(prepared))
-            if values.ndim == 4:
-                values = values.mean(axis=(2, 3))
         if not np.isfinite(values).all():
             raise DataError(f"{self.model.name} gives no numbers: its weights are too large")
         return values

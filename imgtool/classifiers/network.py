@@ -137,7 +137,7 @@ class NetworkClassifier(Trainable):
         """Return what computes what a layer gives, as features. Raises ParameterError where there is no such layer."""
         self._running()
         try:
-            network = up_to(self.network(), layer)
+            network = up_to(self.network(), layer, self.input_shape)
         except ParameterError as error:
             raise ParameterError(f"{self.name}: {error}", hint=error.hint) from None
         return self._make_runner(network, {name: self._arrays[name] for name in network.arrays()})

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgtool.classifiers.settings import Groups, table, with_settings
+from imgtool.classifiers.shipped import SHIPPED_FOLDER as SHIPPED_FOLDER
+from imgtool.classifiers.shipped import shipped as shipped
 from imgtool.device import resolve
 from imgtool.errors import DataError, ImageError, MissingExtraError, ParameterError
 from imgtool.names import nearest
@@ -33,28 +35,15 @@ ARCHITECTURES = {
     "hog-svm": "imgtool.classifiers.classic:HogSvm",
     "gist-svm": "imgtool.classifiers.classic:GistSvm",
     "sift-fv-svm": "imgtool.classifiers.classic:SiftFisherSvm",
+    "cnn-svm": "imgtool.classifiers.cnn_svm:CnnSvm",
 }
-SHIPPED_FOLDER = Path(__file__).parent / "models"
 # Which weights an architecture's bare name opens.
 DEFAULT_WEIGHTS = {"alexnet": "imagenette", "lenet": "cifar10", "sift-fv-svm": "imagenette"}
-DEFAULT_NETWORK = "alexnet@imagenette"  # whose features describe images, unless another is named
 
 
 def names() -> list[str]:
     """Return the names of all architectures, including those of entry points."""
     return [*ARCHITECTURES, *_entry_points()]
-
-
-def shipped() -> list[str]:
-    """Return the names of the included models."""
-    return sorted(folder.name for folder in SHIPPED_FOLDER.iterdir() if folder.is_dir())
-
-
-def shipped_networks() -> list[str]:
-    """Return the names of the included models that are networks."""
-    from imgtool.networks.catalogue import CATALOGUE
-
-    return [name for name in shipped() if name.partition("@")[0] in CATALOGUE]
 
 
 def _entry_points() -> dict[str, Any]:

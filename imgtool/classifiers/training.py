@@ -59,7 +59,7 @@ def train(
     dataset : str, Path, Dataset or Parts
         What `load_dataset` takes or returns. The held-out part is not used.
     model : str
-        An architecture: two-layer, lenet, alexnet, resnet18, hog-svm, gist-svm, sift-fv-svm.
+        An architecture: two-layer, lenet, alexnet, resnet18, hog-svm, gist-svm, sift-fv-svm, cnn-svm.
     output : str or Path, optional
         Folder to write the model to. While a network trains, its checkpoint is beside this folder.
     overwrite : bool

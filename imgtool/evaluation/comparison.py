@@ -119,10 +119,19 @@ class Comparison:
     def remarks(self) -> list[str]:
         """Return what is to be known beside the errors: equal images, models that saw the test or learned nothing."""
         lines = [f"{name}: was trained on these test images; its error says nothing of others" for name in self.seen]
-        lines = [*across_line(self.duplicates), *lines, *self._partly_seen(), *self._other_backgrounds()]
+        beside = (*self._partly_seen(), *self._built_on_others(), *self._other_backgrounds())
+        lines = [*across_line(self.duplicates), *lines, *beside]
         if self.among == "data":
             lines.append(f"errors are among the data set's {len(self.classes)} classes, not all that a model knows")
         return [*self.notes, *lines, *(f"{each.model}: {each.doubt}" for each in self.results if each.doubt)]
+
+    def _built_on_others(self) -> Iterator[str]:
+        """Yield a line for each model that builds on weights, and so on labels, that the others do not have."""
+        for each in (result.predictions for result in self.results if result.predictions):
+            if name := each.facts.get("init", {}).get("name"):
+                labels = f"the labels of {name.partition('@')[2]}" if "@" in name else "its labels"
+                line = f"builds on {name}, and so on {labels}, which models trained on this data alone lack"
+                yield f"{each.model}: {line}"
 
     def _partly_seen(self) -> Iterator[str]:
         """Yield a line for each model that was trained on some of the test images."""

@@ -112,7 +112,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _about(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts about one model: settings, weights, data."""
-    return {key: row[key] for key in ("classes", "settings", "weights", "data") if row.get(key) is not None}
+    return {key: row[key] for key in ("classes", "settings", "init", "weights", "data") if row.get(key) is not None}
 
 
 def _warning(line: str) -> str:

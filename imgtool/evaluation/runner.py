@@ -151,8 +151,12 @@ class Runner:
 
 
 def facts_of(model: Classifier, *, is_new: bool) -> dict[str, Any]:
-    """Return settings and number of classes; for an already trained model also the hashes of weights and data."""
+    """Return settings, number of classes, and the weights that it builds on, if it does.
+
+    For an already trained model also the hashes of weights and data.
+    """
     facts: dict[str, Any] = {"classes": len(model.classes), "settings": dict(model.settings)}
+    facts |= {"init": model.provenance["init"]} if "init" in model.provenance else {}
     if is_new:
         return facts
     origin = {key: model.provenance[key] for key in ("data", "drawn_from", "background") if model.provenance.get(key)}

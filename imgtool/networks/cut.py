@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from imgtool.errors import ParameterError
 from imgtool.names import nearest
-from imgtool.networks.declaration import Identity, Layer, Sequence
+from imgtool.networks.declaration import AdaptiveAvgPool, Flatten, Identity, Layer, Sequence, Shape
 
 
 def passed_layers(network: Sequence, prefix: str = "") -> Iterator[str]:
@@ -17,11 +17,11 @@ def passed_layers(network: Sequence, prefix: str = "") -> Iterator[str]:
         yield prefix + name
 
 
-def up_to(network: Sequence, layer: str) -> Sequence:
+def up_to(network: Sequence, layer: str, shape: Shape) -> Sequence:
     """Return the network up to a layer, under the same names, with a last layer that changes nothing.
 
-    So its `trunk`, which runners compute as features, gives what that layer gives. Raises ParameterError for a name
-    that no layer has, or one in a branch.
+    So its `trunk`, which runners compute as features, gives what that layer gives, and of rows and columns the mean.
+    shape: of the network's input. Raises ParameterError for a name that no layer has, or one in a branch.
     """
     names = list(passed_layers(network))
     if layer not in names:
@@ -29,7 +29,10 @@ def up_to(network: Sequence, layer: str) -> Sequence:
             raise ParameterError(f"layer {layer} lies in a branch, which not all of the image passes", hint="layers")
         near = nearest(layer, names)
         raise ParameterError(f"no layer {layer!r}{f', perhaps {near}' if near else ''}", hint="layers")
-    return Sequence(**dict(_until(network, layer).parts), identity=Identity())
+    cut = _until(network, layer)
+    is_map = len(cut.output_shape(shape)) == 3
+    mean: dict[str, Layer] = {"(mean)": AdaptiveAvgPool(1), "(flatten)": Flatten()} if is_map else {}
+    return Sequence(**dict(cut.parts), **mean, **{"(last)": Identity()})
 
 
 def _until(network: Sequence, layer: str) -> Sequence:

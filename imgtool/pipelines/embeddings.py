@@ -20,7 +20,8 @@ Parameters = dict[str, Any]
 
 def complete(model: str | os.PathLike[str] | None = None, layer: str | None = None) -> Parameters:
     """Return a network's full name, or its folder (always with a slash), and the hash of its weights."""
-    from imgtool.classifiers.registry import DEFAULT_NETWORK, SHIPPED_FOLDER, locate
+    from imgtool.classifiers.registry import locate
+    from imgtool.classifiers.shipped import DEFAULT_NETWORK, SHIPPED_FOLDER
     from imgtool.classifiers.storage import load_description
 
     name = os.fspath(model or DEFAULT_NETWORK)

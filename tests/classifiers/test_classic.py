@@ -13,11 +13,12 @@ from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
 from imgtool.image.resize import resize
 
-NAMES = ("sift-fv-svm", "hog-svm", "gist-svm")
+NAMES = ("sift-fv-svm", "hog-svm", "gist-svm", "cnn-svm")
 SMALL = {
     "sift-fv-svm": {"size": 48, "components": 4, "dimensions": 8, "step": 6, "bins": (4,)},
     "hog-svm": {"size": 32},
     "gist-svm": {"size": 32, "orientations": (4, 4), "blocks": 2},
+    "cnn-svm": {"network": "lenet@mnist"},
 }
 
 

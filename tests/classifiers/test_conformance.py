@@ -23,6 +23,7 @@ QUICK = {
     "two-layer": {"epochs": 3},
     "lenet": {"epochs": 2},
     "sift-fv-svm": {"components": 2, "dimensions": 8},
+    "cnn-svm": {"network": "lenet@cifar10"},
 }
 KINDS = (NetworkClassifier, VectorSvm)
 

@@ -67,7 +67,7 @@ def test_up_to_a_layer_is_what_the_layer_gives():
     }
     x = rng.normal(size=(2, 3, 32, 32)).astype(np.float32)
     names = list(passed_layers(network))
-    cut = {name: up_to(network, name).trunk() for name in names}
+    cut = {name: up_to(network, name, (3, 32, 32)).trunk() for name in names}
     values = {
         name: NumpyNetwork(each, {key: arrays[key] for key in each.arrays()}).predict(x) for name, each in cut.items()
     }
@@ -76,7 +76,7 @@ def test_up_to_a_layer_is_what_the_layer_gives():
     np.testing.assert_array_equal(values[names[-1]], NumpyNetwork(network, arrays).predict(x))
     inner = next(name for name, _ in network.layers() if name not in names)
     with pytest.raises(ParameterError, match="lies in a branch"):
-        up_to(network, inner)
+        up_to(network, inner, (3, 32, 32))
 
 
 def test_a_sum_by_its_name():
@@ -85,7 +85,7 @@ def test_a_sum_by_its_name():
     network = Sequence(conv=Conv(1, 2, 1), block=block, flatten=Flatten(), fc=Linear(2, 1))
     assert list(passed_layers(network)) == ["conv", "block.sum", "block.relu", "block", "flatten", "fc"]
     ones = {name: np.ones(shape, np.float32) for name, shape in network.arrays().items()}
-    cut = up_to(network, "block.sum").trunk()
+    cut = up_to(network, "block.sum", (1, 1, 1)).trunk()
     found = NumpyNetwork(cut, {name: ones[name] for name in cut.arrays()}).predict(np.full((1, 1, 1, 1), 2, np.float32))
     np.testing.assert_array_equal(found.ravel(), [14, 14])  # 2 + 1 twice, their sum + 1, by two branches
 

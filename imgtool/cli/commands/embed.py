@@ -27,7 +27,7 @@ imgtool embed --model my-model/ photos/ -o mine.npz
 
 def network_names() -> Iterable[str]:
     """Return the networks that ship."""
-    from imgtool.classifiers.registry import shipped_networks
+    from imgtool.classifiers.shipped import shipped_networks
 
     return shipped_networks()
 

@@ -1,0 +1,20 @@
+"""The models that ship with imgtool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DEFAULT_NETWORK = "alexnet@imagenette"  # whose features describe images, unless another is named
+SHIPPED_FOLDER = Path(__file__).parent / "models"
+
+
+def shipped() -> list[str]:
+    """Return the names of the included models."""
+    return sorted(folder.name for folder in SHIPPED_FOLDER.iterdir() if folder.is_dir())
+
+
+def shipped_networks() -> list[str]:
+    """Return the names of the included models that are networks."""
+    from imgtool.networks.catalogue import CATALOGUE
+
+    return [name for name in shipped() if name.partition("@")[0] in CATALOGUE]
