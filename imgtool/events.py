@@ -42,8 +42,8 @@ class Epoch:
 
     loss, error: means over the training images as they were seen (augmented); those of validation images are None
     where there are none. Errors are shares, top-1. learning_rate: of the last step. seconds: wall time of the epoch,
-    validation included; images_per_second: in training. resumed: the epoch was done before an interruption, and the
-    training that goes on tells of it again.
+    validation included; images_per_second: in training. batch: where exhausted memory made it smaller. resumed: the
+    epoch was done before an interruption, and the training that goes on tells of it again.
     """
 
     epoch: int
@@ -55,6 +55,7 @@ class Epoch:
     seconds: float
     validation_loss: float | None = None
     validation_error: float | None = None
+    batch: int | None = None
     resumed: bool = False
     model: str = ""
 
@@ -71,7 +72,16 @@ class FirstBatch:
     model: str = ""
 
 
-Event = Progress | FirstBatch | Step | Epoch
+@dataclass(frozen=True)
+class SmallerBatch:
+    """Memory is exhausted: an epoch begins again, and training goes on, with fewer images in a batch."""
+
+    epoch: int
+    batch: int
+    model: str = ""
+
+
+Event = Progress | FirstBatch | Step | Epoch | SmallerBatch
 Events = Callable[[Event], None]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from imgtool.cli.messages import complain, note
 
 if TYPE_CHECKING:
-    from imgtool.events import Epoch, Event, Events
+    from imgtool.events import Epoch, Event, Events, SmallerBatch
     from imgtool.pipelines.outcomes import Outcome
 
 Value = TypeVar("Value")
@@ -158,7 +158,7 @@ def event_listener(*, quiet: bool, verbose: bool = False, epochs: bool = False) 
 
     epochs: of the lines for epochs, whether they are written without --verbose too.
     """
-    from imgtool.events import Epoch, Progress, Step, steps_of
+    from imgtool.events import Epoch, Progress, SmallerBatch, Step, steps_of
 
     lines = EpochLines() if (epochs or verbose) and not quiet else None
     draws = not quiet and _can_draw()
@@ -168,6 +168,8 @@ def event_listener(*, quiet: bool, verbose: bool = False, epochs: bool = False) 
         def tell(event: Event) -> None:
             if lines and isinstance(event, Epoch) and not event.resumed:
                 note(lines.line(event))
+            if isinstance(event, SmallerBatch):
+                complain(smaller_batch_text(event))
             if isinstance(event, Progress | Step):
                 done, total, what = steps_of(event)
                 if draws:
@@ -175,7 +177,14 @@ def event_listener(*, quiet: bool, verbose: bool = False, epochs: bool = False) 
                 if stages and isinstance(event, Progress):
                     stages(done, total, what)
 
-        yield tell if lines or draws else None
+        yield None if quiet else tell
+
+
+def smaller_batch_text(event: SmallerBatch) -> str:
+    """Return what is said where memory is exhausted."""
+    model = f"{event.model}: " if event.model else ""
+    images = "one image at a time" if event.batch == 1 else f"batches of {event.batch} images"
+    return f"{model}memory is exhausted; training goes on, from the beginning of epoch {event.epoch}, with {images}"
 
 
 class EpochLines:

@@ -44,7 +44,7 @@ class Checkpoint:
 
     identity: what makes two trainings the same one, as JSON: recipe, augmentation, seed, digests of the images (data,
     validation; "" for none), of the network and of its first weights (start), and tensors as `describe` gives them.
-    threads: of the CPU. history: a row for each epoch.
+    threads: of the CPU. history: a row for each epoch; those whose batch exhausted memory made smaller hold batch.
     arrays: every number that training changes: module.NAME; of the optimizer momentum.NAME, or for AdamW mean.NAME,
     square.NAME and steps.all; and with validation images best.NAME, which are the module's after the best epoch so far.
     """
@@ -220,13 +220,21 @@ def _check_history(history: list[Any], identity: Mapping[str, Any]) -> None:
     if identity["validation"]:
         names |= {"validation_loss", "validation_error"}
     for number, row in enumerate(history, start=1):
-        if not isinstance(row, dict) or row.keys() != names or not _is_row(row, number):
+        if not isinstance(row, dict) or row.keys() - {"batch"} != names or not _is_row(row, number):
             raise DataError(f"is no valid checkpoint: row {number} of its history is not what it should be")
+    whole = identity["recipe"]["batch"]
+    batches = [row.get("batch", whole) for row in history]
+    if any(type(each) is not int for each in batches) or sorted([whole, *batches, 1], reverse=True) != [
+        whole,
+        *batches,
+        1,
+    ]:
+        raise DataError("is no valid checkpoint: the batches of its history are not what they should be")
 
 
 def _is_row(row: Mapping[str, Any], number: int) -> bool:
     """Tell whether a row is that of an epoch: finite numbers, none negative, errors not above 1."""
-    values = {name: value for name, value in row.items() if name != "epoch"}
+    values = {name: value for name, value in row.items() if name not in ("epoch", "batch")}
     types = {type(value) for value in values.values()}
     if type(row["epoch"]) is not int or row["epoch"] != number or types != {float}:
         return False

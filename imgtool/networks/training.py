@@ -10,6 +10,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ import torch
 from torch.nn import functional
 
 from imgtool.errors import TrainingError
-from imgtool.events import Epoch, Events, FirstBatch, Step
-from imgtool.networks.augment import augment
+from imgtool.events import Epoch, Events, FirstBatch, SmallerBatch, Step
+from imgtool.networks.batches_torch import Normalization, batch, epoch_batches, layout, steps_of_epoch
 from imgtool.networks.checkpoint import Checkpoint, describe, load, save
 from imgtool.networks.optimizers_torch import make_optimizer
 from imgtool.networks.recipe import Augmentation, Recipe
@@ -31,6 +32,8 @@ History = list[dict[str, float]]
 MULTIPLY_ADDS_PER_THREAD = 250_000_000  # in one step, below which another thread costs more than it gives
 MAX_THREADS = 4  # on two cores AlexNet takes 1.07 times as long with 4 threads as with 2, and 1.2 times with 8
 VALIDATION_BATCH = 256  # images
+# What PyTorch says of exhausted memory where it raises no class of its own: the machine's, and libraries on a GPU.
+EXHAUSTED = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
 
 
 def train(
@@ -53,19 +56,23 @@ def train(
     step), images_per_second (in training) and seconds (validation included); with validation images also
     validation_loss and validation_error, and the module then ends with the weights of the `best_epoch`.
 
+    Where memory is exhausted the epoch begins again, and training goes on, with half the batch; rows then hold batch.
+
     checkpoint: a file written after every epoch; when it exists, training goes on from it and, on the CPU, ends with
     the same weights as if it had not been interrupted. threads: of the CPU, by default those of the checkpoint, else
     `default_threads` for `multiply_adds`, which are those of the forward pass of one image. Raises TrainingError when
-    the loss or its gradient is not finite or memory is exhausted, DataError when the checkpoint belongs to another
-    training.
+    the loss or its gradient is not finite, or memory is exhausted by one image; DataError when the checkpoint belongs
+    to another training.
     """
-    module.to(device=device, memory_format=layout(recipe.channels_last))  # type: ignore[call-overload]
-    run = _Run(module, samples, recipe, augmentation, seed, device, validation, events)
+    with _within_memory("the network's weights"):
+        module.to(device=device, memory_format=layout(recipe.channels_last))  # type: ignore[call-overload]
+        run = _Run(module, samples, recipe, augmentation, seed, device, validation, events)
     identity, history = run.identity() if checkpoint else {}, []
     if checkpoint and checkpoint.exists():
         stored = load(checkpoint, identity, threads)
         threads, history = stored.threads, stored.history
         run.restore(stored.arrays)
+        run.batch = int(history[-1].get("batch", recipe.batch))
         for row in history:
             run.report(row, resumed=True)
     threads = threads or default_threads(multiply_adds * recipe.batch)
@@ -89,52 +96,6 @@ def train(
 
 class _NotFiniteError(TrainingError):
     """The loss or its gradient is not finite."""
-
-
-def epoch_batches(
-    samples: Samples, recipe: Recipe, augmentation: Augmentation, *, seed: int, epoch: int, device: str = "cpu"
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the batches of an epoch (from 0) as the network sees them but for normalization: images, labels.
-
-    Images are (n, channels, side, side) float32 in 0..1. Every epoch draws from generators of its own, so that a
-    resumed training sees the same numbers.
-    """
-    order = np.random.default_rng([seed, epoch]).permutation(len(samples.labels))
-    generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    axes = samples.color_axes if augmentation.pca_color else None
-    for indices in np.array_split(order, steps_of_epoch(len(order), recipe)):
-        images = batch(samples, indices, device)
-        labels = torch.from_numpy(samples.labels[indices]).to(device)
-        yield augment(images, augmentation, generator, recipe.training_side, axes), labels
-
-
-def steps_of_epoch(images: int, recipe: Recipe) -> int:
-    """Return how many steps go through so many images."""
-    return max(1, math.ceil(images / recipe.batch))
-
-
-def batch(samples: Samples, indices: np.ndarray, device: str = "cpu") -> torch.Tensor:
-    """Return some of the images as (n, channels, height, width) float32 in 0..1; they reach the device as uint8."""
-    images = torch.from_numpy(np.ascontiguousarray(samples.images[indices])).to(device)
-    return images.permute(0, 3, 1, 2).float().div_(255)
-
-
-def layout(channels_last: bool) -> torch.memory_format:
-    """Return PyTorch's name for the order of images in memory: pixels of all channels, or channels of all pixels."""
-    return torch.channels_last if channels_last else torch.contiguous_format
-
-
-class Normalization:
-    """Subtracts the mean of each channel and divides by its deviation: one multiplication and one addition."""
-
-    def __init__(self, samples: Samples, device: str = "cpu", *, channels_last: bool = True) -> None:
-        mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (samples.mean, samples.deviation))
-        self.scale, self.offset = (1 / deviation).to(device), (-mean / deviation).to(device)
-        self.layout = layout(channels_last)
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (n, channels, height, width), by default in PyTorch's channels_last."""
-        return torch.addcmul(self.offset, images, self.scale).contiguous(memory_format=self.layout)
 
 
 def best_epoch(history: Sequence[dict[str, float]]) -> int:
@@ -175,6 +136,7 @@ class _Run:
     ) -> None:
         self.module, self.samples, self.recipe, self.augmentation = module, samples, recipe, augmentation
         self.seed, self.device, self.validation, self.events = seed, device, validation, events
+        self.batch = recipe.batch  # which exhausted memory makes smaller
         self.optimizer = make_optimizer(module, recipe)
         self.best: dict[str, torch.Tensor] = {}  # with validation images, the tensors of the best epoch
         self._has_shown = False
@@ -206,10 +168,11 @@ class _Run:
         return {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take the numbers that `arrays` gave."""
+        """Take numbers that `arrays` gave."""
+        tensors = self._tensors()
         with torch.no_grad():
-            for name, tensor in self._tensors().items():
-                tensor.copy_(torch.from_numpy(arrays[name]))
+            for name, array in arrays.items():
+                tensors[name].copy_(torch.from_numpy(array))
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Return the tensors themselves: the module's, the optimizer's, and those of the best epoch."""
@@ -227,15 +190,47 @@ class _Run:
             self.module.load_state_dict(self.best)
 
     def epoch(self, epoch: int) -> dict[str, float]:
-        """Go once through the samples in random order; return the row of the history."""
+        """Go once through the samples in random order; return the row of the history.
+
+        Where memory is exhausted it begins again, from the state before it, with half the batch.
+        """
+        before = {name: array.copy() for name, array in self.arrays().items() if not name.startswith("best.")}
+        while (row := self._row_within_memory(epoch)) is None:
+            if self.batch == 1:
+                raise TrainingError("memory is exhausted by a batch of one image")
+            self.batch //= 2
+            self.optimizer.forget_gradients()
+            if torch.device(self.device).type == "cuda":
+                torch.cuda.empty_cache()
+            self.restore(before)
+            if self.events:
+                self.events(SmallerBatch(epoch + 1, self.batch))
+        return row
+
+    def _row_within_memory(self, epoch: int) -> dict[str, float] | None:
+        """Return the row of an epoch, None where memory is exhausted.
+
+        The error is gone then, and with it all that its traceback holds.
+        """
+        try:
+            return self._row(epoch)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_exhausted(error):
+                raise
+        return None
+
+    def _row(self, epoch: int) -> dict[str, float]:
+        """Take the steps of an epoch and look at the validation images; return the row of the history."""
         start = time.perf_counter()
-        with _within_memory(self.recipe.batch):
-            row: dict[str, float] = {"epoch": epoch + 1, **self._steps(epoch)}
-            row["images_per_second"] = len(self.samples.labels) / (time.perf_counter() - start)
-            if self.validation is not None:
-                row["validation_loss"], row["validation_error"] = loss_and_error(
-                    self.module, self.validation, self.device
-                )
+        row: dict[str, float] = {"epoch": epoch + 1, **self._steps(epoch)}
+        row["images_per_second"] = len(self.samples.labels) / (time.perf_counter() - start)
+        if self.validation is not None:
+            images = max(1, VALIDATION_BATCH * self.batch // self.recipe.batch)
+            row["validation_loss"], row["validation_error"] = loss_and_error(
+                self.module, self.validation, self.device, images
+            )
+        if self.batch != self.recipe.batch:
+            row["batch"] = self.batch
         row["seconds"] = time.perf_counter() - start
         return row
 
@@ -258,7 +253,7 @@ class _Run:
         torch.manual_seed(self.seed * 100_003 + epoch)  # dropout has no generator argument
         loss_sum, wrong, seen = 0.0, 0.0, 0
         normalize = Normalization(self.samples, self.device, channels_last=self.recipe.channels_last)
-        steps = steps_of_epoch(len(self.samples.labels), self.recipe)
+        steps = steps_of_epoch(len(self.samples.labels), self.batch)
         for step, (images, labels) in enumerate(self._batches(epoch)):
             self._show(images, labels)
             rate = rate_after(epoch + step / steps, self.recipe)
@@ -275,9 +270,8 @@ class _Run:
 
     def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield images and labels of the epoch's steps."""
-        return epoch_batches(
-            self.samples, self.recipe, self.augmentation, seed=self.seed, epoch=epoch, device=self.device
-        )
+        recipe = replace(self.recipe, batch=self.batch)
+        return epoch_batches(self.samples, recipe, self.augmentation, seed=self.seed, epoch=epoch, device=self.device)
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> tuple[float, float]:
         """Take one step; return the loss and how many images were wrong. Not finite: no step, and NaN."""
@@ -316,30 +310,38 @@ def _dropout_generator(device: str) -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def _within_memory(batch: int) -> Iterator[None]:
-    """Turn exhausted memory, of the machine or of the GPU, into a TrainingError."""
+def _within_memory(what: str) -> Iterator[None]:
+    """Turn memory that something exhausts into a TrainingError."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # PyTorch has a class for the GPU's memory; for the machine's, only the allocator's name in the message.
-        exhausted = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
-        if not exhausted and "DefaultCPUAllocator" not in str(error):
+        if not _is_exhausted(error):
             raise
-        raise TrainingError(f"memory is exhausted; try a smaller batch than {batch}") from None
+        raise TrainingError(f"memory is exhausted by {what}") from None
+
+
+def _is_exhausted(error: Exception) -> bool:
+    """Tell whether an error says that memory is exhausted, the machine's or the GPU's."""
+    is_one = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+    return is_one or any(words in str(error) for words in EXHAUSTED)
 
 
 @torch.no_grad()
-def predict(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> np.ndarray:
-    """Return the logits (n, classes) of all samples in float32."""
+def predict(
+    module: torch.nn.Module, samples: Samples, device: str = "cpu", images: int = VALIDATION_BATCH
+) -> np.ndarray:
+    """Return the logits (n, classes) of all samples in float32; images: at once, at most."""
     module.eval()
     count = len(samples.labels)
-    parts = np.array_split(np.arange(count), max(1, math.ceil(count / VALIDATION_BATCH)))
+    parts = np.array_split(np.arange(count), steps_of_epoch(count, images))
     normalize = Normalization(samples, device)
     return np.concatenate([module(normalize(batch(samples, part, device))).float().cpu().numpy() for part in parts])
 
 
-def loss_and_error(module: torch.nn.Module, samples: Samples, device: str = "cpu") -> tuple[float, float]:
+def loss_and_error(
+    module: torch.nn.Module, samples: Samples, device: str = "cpu", images: int = VALIDATION_BATCH
+) -> tuple[float, float]:
     """Return the mean cross-entropy, and the share of samples whose largest logit is not that of their label."""
-    logits = predict(module, samples, device)
+    logits = predict(module, samples, device, images)
     loss = functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(samples.labels))
     return loss.item(), float((logits.argmax(1) != samples.labels).mean())

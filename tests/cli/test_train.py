@@ -365,3 +365,25 @@ def test_an_output_by_way_of_a_folder_yet_to_be_made_is_the_model_that_it_leads_
     (tmp_path / "model" / "mine").touch()
     assert "model: holds other things than a model, such as mine" in run(*command, "absent", "--force").err
     assert checkpoint_of(Path("new/../model")) == tmp_path / "model.checkpoint"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_N4_exhausted_memory_is_told_in_one_line_and_remembered(quiet, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    from imgtool.networks import training
+
+    step = training._Run._step
+
+    def hungry(self, images, labels, rate):
+        if len(images) > 8:
+            raise MemoryError
+        return step(self, images, labels, rate)
+
+    monkeypatch.setattr(training._Run, "_step", hungry)
+    options = ["--model", "lenet", "--epochs", "2", "--batch", "16", *(["-q"] if quiet else [])]
+    assert train(tmp_path / "model", *options) == 0
+    told = "imgtool: memory is exhausted; training goes on, from the beginning of epoch 1, with batches of 8 images"
+    assert capsys.readouterr().err.splitlines().count(told) == (not quiet)
+    provenance = registry.open_model(str(tmp_path / "model")).provenance
+    assert provenance["recipe"]["batch"] == 16
+    assert [row["batch"] for row in provenance["history"]] == [8, 8]

@@ -227,6 +227,36 @@ def test_an_array_under_another_name_is_refused(tmp_path, monkeypatch):
     assert "best.steps is missing" in refusal(tmp_path / "c", forge(tmp_path / "c", monkeypatch, arrays=arrays))
 
 
+@pytest.mark.parametrize(
+    ("batches", "is_right"),
+    [((None, 16), True), ((16, 16), True), ((8, 4), True), ((1, 1), True), ((32, 32), True), ((16, None), False),
+     ((4, 8), False), ((64, 64), False), ((0, 0), False), ((8, 0), False), ((8.0, 4), False), ((True, True), False),
+     (("8", 4), False)],
+)  # fmt: skip
+def test_N7_batches_only_become_smaller(tmp_path, monkeypatch, batches, is_right):
+    def change(value):
+        for row, batch in zip(value["history"], batches, strict=True):
+            row.update({} if batch is None else {"batch": batch})
+
+    identity = forge(tmp_path / "c", monkeypatch, change=change)
+    if is_right:
+        assert [row.get("batch") for row in load(tmp_path / "c", identity).history] == list(batches)
+    else:
+        assert "batches of its history" in refusal(tmp_path / "c", identity)
+
+
+@pytest.mark.parametrize(("kind", "is_right"), [("square", False), ("steps", False), ("mean", True)])
+def test_N7_what_adamw_keeps_is_checked(tmp_path, kind, is_right):
+    saved = state(validation=False)
+    arrays = {**ARRAYS, f"{kind}.fc.weight": np.array([0.5, -1e-9], np.float32)}
+    saved = Checkpoint({**saved.identity, "tensors": describe(arrays)}, 1, saved.history, arrays)
+    save(tmp_path / "c", saved)
+    if is_right:
+        load(tmp_path / "c", saved.identity)
+    else:
+        assert "below 0" in refusal(tmp_path / "c", saved.identity)
+
+
 def test_hostile_and_foreign_files_execute_nothing(tmp_path, monkeypatch):
     class Hostile:
         def __reduce__(self):

@@ -13,17 +13,19 @@ import scipy.special
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
+from trainings import CHANGES, RECIPE, STILL, KilledError, samples  # noqa: E402
+
 from imgtool.errors import DataError, TrainingError  # noqa: E402
 from imgtool.events import Epoch, FirstBatch, Step  # noqa: E402
-from imgtool.networks.declaration import Dropout, Flatten, Linear, ReLU, Sequence  # noqa: E402
+from imgtool.networks.batches_torch import Normalization, batch  # noqa: E402
+from imgtool.networks.declaration import Sequence  # noqa: E402
+from imgtool.networks.layers import Dropout, Flatten, Linear, ReLU  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
-from imgtool.networks.recipe import Augmentation, Recipe  # noqa: E402
+from imgtool.networks.recipe import Recipe  # noqa: E402
 from imgtool.networks.samples import Samples  # noqa: E402
 from imgtool.networks.schedules import one_cycle  # noqa: E402
 from imgtool.networks.torch_backend import arrays_of, build  # noqa: E402
 from imgtool.networks.training import (  # noqa: E402
-    Normalization,
-    batch,
     best_epoch,
     default_threads,
     epoch_batches,
@@ -31,21 +33,6 @@ from imgtool.networks.training import (  # noqa: E402
     predict,
     train,
 )
-
-
-def samples(n=48, seed=0):
-    """Three classes that differ in which third is bright."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, n)
-    images = rng.integers(0, 90, (n, 32, 32, 1), dtype=np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[label * 10 : label * 10 + 10] += 150
-    return Samples(images, labels, (0.4,), (0.3,))
-
-
-RECIPE = Recipe(epochs=4, batch=16, learning_rate=0.02)
-CHANGES = Augmentation(shift=0.05, min_crop_area=0.8, max_aspect_ratio=1.2, color_jitter=0.2)
-STILL = Augmentation(horizontal_flip=False)
 
 
 def test_it_learns_and_the_same_seed_learns_the_same_bits():
@@ -77,10 +64,6 @@ def test_training_imports_no_compiler():
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-class KilledError(Exception):
-    pass
 
 
 ADAMW = dataclasses.replace(RECIPE, optimizer="adamw", learning_rate=0.002, schedule="step", drop_epochs=2)
@@ -343,7 +326,7 @@ def test_events_hold_the_mean_loss_so_far_and_the_rows_of_the_history():
     assert [steps[2].loss, steps[5].loss] == [row["loss"] for row in history]
     for event, row in zip([events[3], events[7]], history, strict=True):
         told = dataclasses.asdict(event)
-        assert told == {**row, **unwatched, "epochs": 2}
+        assert told == {**row, **unwatched, "batch": None, "epochs": 2}
     rates = [0.01 * one_cycle((epoch + 2 / 3) / 2, 0.05) for epoch in (0, 1)]  # of the last of three steps
     assert [row["learning_rate"] for row in history] == pytest.approx(rates)
     assert 0 < sum(row["seconds"] for row in history) < 60
@@ -459,28 +442,6 @@ def test_a_gradient_that_is_not_finite_leaves_good_weights_and_nothing_that_bloc
     assert not list(tmp_path.iterdir())
     gentle = dataclasses.replace(RECIPE, learning_rate=0.001)
     assert len(train(build(lenet(3, 1)), samples(), gentle, CHANGES, checkpoint=tmp_path / "c")) == 4
-
-
-def test_exhausted_memory_is_one_line_and_keeps_the_last_checkpoint(tmp_path):
-    class Hungry(torch.nn.Sequential):
-        steps = 0
-
-        def forward(self, x):
-            self.steps += 1
-            if self.steps == 4:
-                torch.empty(2**55)
-            return super().forward(x)
-
-    torch.manual_seed(0)
-    module = Hungry(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
-    with pytest.raises(TrainingError, match=r"^memory is exhausted; try a smaller batch than 16$"):
-        train(module, samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
-    torch.manual_seed(0)
-    module = Hungry(torch.nn.Flatten(), torch.nn.Linear(1024, 3))
-    module.steps = 4
-    history = train(module, samples(), RECIPE, CHANGES, checkpoint=tmp_path / "c")
-    assert module.steps == 4 + 3 * 3  # the first epoch is not repeated
-    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
 
 
 def test_other_errors_of_pytorch_are_not_taken_for_exhausted_memory():
