@@ -1,7 +1,8 @@
-"""A network by name, trained or not, to look at: what its layers are."""
+"""A network by name, trained or not, to look at: its layers, and whether their gradients are right."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.registry import DEFAULT_WEIGHTS, create, is_trained, open_model
 from imgtool.errors import ParameterError
+from imgtool.networks.gradcheck import gradient_check
+from imgtool.networks.initialization import draw_arrays
 from imgtool.networks.summary import summary
 
 UNTRAINED_CLASSES = 10  # of an architecture, unless told otherwise
+SMALL_SIDE = 8  # of images for a network without weights, unless it needs larger ones
 
 
 def open_network(name: str | Path, *, bare: bool = False) -> NetworkClassifier:
@@ -45,3 +49,16 @@ def layers(
         model.change("preprocessing", seen)
     network = model.network(classes or len(model.classes) or UNTRAINED_CLASSES)
     return summary(network, shape or model.input_shape)
+
+
+def gradients(name: str | Path, *, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `gradient_check` for a network: with its own weights, or random ones and a small image."""
+    model = open_network(name)
+    if model.classes:
+        network, shape, arrays = model.network(), model.input_shape, model.arrays()
+    else:
+        side = max(model.architecture.sides[0], SMALL_SIDE)
+        model.change("preprocessing", replace(model.preprocessing, side=side, resize=0))
+        network, shape = model.network(UNTRAINED_CLASSES), model.input_shape
+        arrays = draw_arrays(network, seed, shape)
+    return gradient_check(network, arrays, shape, seed=seed)

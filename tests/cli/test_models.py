@@ -84,6 +84,30 @@ def test_layers_of_other_images_and_classes(line, parameters, multiply_adds, run
     assert multiply_adds in (None, last["multiply-adds"])
 
 
+def test_gradcheck_of_an_architecture_and_of_a_trained_network(trained, run):
+    for name in ("lenet@mnist", trained, "two-layer"):
+        done = run("models", "gradcheck", name, "--format", "jsonl")
+        rows = [json.loads(line) for line in done.out.splitlines()]
+        assert done.status == 0
+        assert all(row["ok"] is True and row["difference"] < 1e-5 for row in rows)
+        assert rows[0].keys() == {"layer", "kind", "tensor", "difference", "ok"}
+        assert rows[-1]["layer"] == "all"
+        assert done.err.startswith(f"{name}: gradients derived by hand")
+    assert run("models", "gradcheck", "two-layer", "-q").err == ""
+    done = run("models", "gradcheck", "hog-svm")
+    assert (done.status, done.err) == (2, "imgtool: hog-svm is no network\n")
+
+
+def test_gradcheck_ends_with_1_where_a_gradient_is_wrong(run, monkeypatch):
+    from imgtool.networks import numpy_layers
+
+    monkeypatch.setattr(numpy_layers.Elementwise, "backward", lambda self, gradient, tape: gradient * tape.memory.pop())
+    done = run("models", "gradcheck", "two-layer", "-q", "--format", "tsv")
+    assert done.status == 1
+    assert [line.split("\t")[-1] for line in done.out.splitlines()].count("false") == 2
+    assert done.err == "imgtool: two-layer: derived and numeric gradients differ: relu1 input, all all\n"
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
