@@ -51,6 +51,8 @@ _MODULES = {
     "embed": "imgtool.classifiers.embedding",
     "open_model": "imgtool.classifiers.registry",
     "train": "imgtool.classifiers.training",
+    "training_preview": "imgtool.evaluation.training_pictures",
+    "training_curves": "imgtool.evaluation.curves",
     "load_dataset": "imgtool.datasets.formats",
     "evaluate": "imgtool.evaluation.comparison",
     "compare": "imgtool.evaluation.comparison",
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from imgtool.evaluation.comparison import compare, evaluate
+    from imgtool.evaluation.curves import training_curves
+    from imgtool.evaluation.training_pictures import training_preview
     from imgtool.features.codebook import Codebook, Dictionary, fit_codebook, load_codebook, save_codebook
     from imgtool.features.dalal_triggs import dalal_triggs
     from imgtool.features.fisher import bag_of_words, fisher_vector, vlad
@@ -167,6 +171,8 @@ __all__ = [
     "sparse_sift",
     "to_gray",
     "train",
+    "training_curves",
+    "training_preview",
     "uoctti",
     "vlad",
     "write",

@@ -18,7 +18,7 @@ FUNCTIONS = [name for name in imgtool.__all__ if inspect.isfunction(getattr(imgt
 ERRORS = [name for name in imgtool.__all__ if name.endswith("Error")]
 SECTION = re.compile(r"^ *([A-Z]\w+)\n *-{3,}$", re.MULTILINE)
 # Examples that need more than the base install.
-EXTRAS = {"fit_codebook": "sklearn"}
+EXTRAS = {"fit_codebook": "sklearn", "training_curves": "matplotlib"}
 
 
 def run(code):

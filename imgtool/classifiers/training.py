@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from imgtool.arrays import real_number, whole_number
-from imgtool.batch.conflicts import refuse_inputs
+from imgtool.batch.conflicts import refuse_inputs, refuse_same
 from imgtool.batch.inputs import path_text
 from imgtool.batch.places import folder_to_be
 from imgtool.classifiers.learning import doubt_of
@@ -191,9 +192,20 @@ def training_parts(parts: Parts, model: Trainable, share: float | None, seed: in
     return split(parts.train, share, seed) if share else (parts.train, None)
 
 
-def require_other_places(output: Path, parts: Parts, init: str | Path | None) -> None:
-    """Raise ParameterError where a model or its checkpoint would replace what is read: the data set, first weights."""
-    refuse_inputs([str(checkpoint_of(output))], chain(files_of(parts), model_files(init)), folder=str(output))
+def require_other_places(
+    output: Path | None, parts: Parts, init: str | Path | None, *, pictures: Mapping[str, Path | None] | None = None
+) -> None:
+    """Raise ParameterError where an output would replace what is read, the data set or first weights, or another one.
+
+    Outputs are the model, its checkpoint, and pictures, by the names of their parameters.
+    """
+    named = [(name, str(path)) for name, path in (pictures or {}).items() if path is not None]
+    if output is not None:
+        refuse_same([("output", str(output)), ("output", str(checkpoint_of(output))), *named])
+        named.append(("output", str(checkpoint_of(output))))
+    refuse_same(named)
+    inputs, folder = chain(files_of(parts), model_files(init)), None if output is None else str(output)
+    refuse_inputs([path for _, path in named], inputs, folder=folder)
 
 
 def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, resume: bool) -> Path | None:

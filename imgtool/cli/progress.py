@@ -187,6 +187,17 @@ def smaller_batch_text(event: SmallerBatch) -> str:
     return f"{model}memory is exhausted; training goes on, from the beginning of epoch {event.epoch}, with {images}"
 
 
+def to_all(*listeners: Events | None) -> Events:
+    """Return what passes an event on to each listener; None is none."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            if listener is not None:
+                listener(event)
+
+    return tell
+
+
 class EpochLines:
     """Puts an epoch of a training into a line, with the time that the others will take."""
 

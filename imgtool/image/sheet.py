@@ -12,6 +12,8 @@ from imgtool.image.pixels import to_pixels
 from imgtool.image.resize import resize
 
 GAP_PIXELS = 8  # pixels between two panels
+CAPTION_PIXELS = 16  # below a panel, of which the text takes 12
+PANEL_PIXELS = 96  # that small images are enlarged to, at least, by a whole number
 FRAME_COLOR = (220, 40, 40)  # around the image that was looked for
 
 
@@ -34,6 +36,44 @@ def contact_sheet(images: Sequence[np.ndarray | None], side: int) -> np.ndarray:
             sheet[top - 4 : top + height + 4, left - 4 : left + width + 4] = FRAME_COLOR
         sheet[top : top + height, left : left + width] = resize(to_viewable(image), height, width)
     return sheet
+
+
+def captioned_sheet(images: Sequence[np.ndarray], captions: Sequence[str], columns: int = 8) -> np.ndarray:
+    """Return images of one size in rows, each above its caption; small ones with each pixel as a square of several.
+
+    So every pixel of an image can be seen, and is found again in the sheet as it is. A caption that is too long ends in
+    an ellipsis.
+    """
+    views = [to_viewable(image) for image in images]
+    height, width = views[0].shape[:2]
+    scale = -(-PANEL_PIXELS // min(height, width))
+    cell_rows, cell_columns = scale * height + CAPTION_PIXELS + GAP_PIXELS, scale * width + GAP_PIXELS
+    columns = min(columns, len(views))
+    rows = -(-len(views) // columns)
+    sheet = np.full((GAP_PIXELS + rows * cell_rows, GAP_PIXELS + columns * cell_columns, 3), 255, np.uint8)
+    for index, (view, caption) in enumerate(zip(views, captions, strict=True)):
+        row, column = divmod(index, columns)
+        top, left = GAP_PIXELS + row * cell_rows, GAP_PIXELS + column * cell_columns
+        panel = view.repeat(scale, axis=0).repeat(scale, axis=1)
+        sheet[top : top + scale * height, left : left + scale * width] = panel
+        text = caption_picture(caption, scale * width)
+        sheet[top + scale * height : top + scale * height + CAPTION_PIXELS, left : left + scale * width] = text
+    return sheet
+
+
+def caption_picture(text: str, width: int) -> np.ndarray:
+    """Return one line of text, black on white, as (CAPTION_PIXELS, width, 3); characters without a glyph as boxes."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(12)
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    shown = text
+    while len(shown) > 1 and font.getlength(shown) > width:
+        text = text[:-1]
+        shown = f"{text}..."
+    picture = Image.new("RGB", (width, CAPTION_PIXELS), "white")
+    ImageDraw.Draw(picture).text((0, 1), shown, fill="black", font=font)
+    return np.asarray(picture)
 
 
 def to_viewable(image: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from locations import IMGTOOL, SAMPLES
 
 # Options and arguments that name files. One that is not here fails the test below, and so does an output or an input
 # without an entry in the tables that follow.
-OUTPUTS = {"output", "visualize", "show", "report", "sort"}
+OUTPUTS = {"output", "visualize", "show", "report", "sort", "curves", "preview"}
 INPUTS = {"paths", "files_from", "kernel_file", "codebook", "other", "file", "files", "query", "data", "init"}
 INPUTS |= {"name", "names", "model"}
 PLACES = {"FILE", "FOLDER", "DIR", "DATA", "IMAGE", "OTHER"}  # in a metavar
@@ -64,8 +64,12 @@ WRITES = {
     ("features search", "show"): ("--show", ".png"),
     ("classify", "sort"): ("--sort", ""),
     ("compare", "report"): ("--report", ".html"),
+    ("train", "curves"): ("--curves", ".png"),
+    ("train", "preview"): ("--preview", ".png"),
 }
-IMPOSSIBLE = {("sift", "output", "other")}  # matches are rows
+# Matches are rows; no picture is a folder.
+IMPOSSIBLE = {("sift", "output", "other"), ("train", "curves", "init"), ("train", "preview", "init")}
+NEEDED = {("train", "curves"): ["-o", "new"]}  # beside the output itself
 MORE = [  # inputs that no option names
     ("compare", "report", ["data", "--model", "two-layer"], "data/notes"),
     ("compare", "report", ["list.csv", "--model", "two-layer"], "list.csv"),
@@ -74,6 +78,8 @@ MORE = [  # inputs that no option names
     ("compare", "report", ["data", "--model", "./model"], "{weights}"),
     ("features search", "show", ["f.npz", "--query", "photos/a.png"], "photos/b.png"),
     ("models export", "output", ["./model", "--measure", "list.csv"], "list.csv"),
+    ("train", "curves", ["data", "--model", "lenet", "--init", "./first"], "first/model.json"),
+    ("train", "preview", ["data", "--model", "lenet", "--init", "./first"], "first/model.json"),
     ("gist", "output", ["--visualize", "{spare}.png", "photos/a.png"], "photos/a.png"),
 ]
 
@@ -212,7 +218,7 @@ def _check(run, here, command, output, arguments, victim, way):
     before = tree(here)
     arguments = [each.format(spare="spare") for each in arguments]
     force = ["--force"] if any(each.name == "force" for each in commands()[command].params) else []
-    done = run(*command.split(), *arguments, option, name, *force)
+    done = run(*command.split(), *arguments, *NEEDED.get((command, output), []), option, name, *force)
     assert (done.status, done.err.count("\n")) in ((1, 1), (2, 1)), done.err
     if suffix or os.path.isdir(name):
         assert "is an input" in done.err
@@ -241,6 +247,26 @@ def test_F20_two_outputs_are_not_one_file(way, here, run):
     done = run("hog", "photos/a.png", "-o", "one.npy", "--visualize", "two.npy", "--force")
     assert (done.status, done.err) == (2, "imgtool: two.npy: -o and --visualize are one file\n")
     assert tree(here) == before
+
+
+def test_F20_pictures_of_a_training_are_neither_each_other_nor_the_model(here, run):
+    before, line = tree(here), ["train", "data", "--model", "two-layer", "--force"]
+    for more, message in (
+        (["-o", "new", "--curves", "a.png", "--preview", "./a.png"], "a.png: --preview and --curves are one file"),
+        (["-o", "a.png", "--curves", "a.png"], "a.png: -o and --curves are one file"),
+        (
+            ["-o", "new", "--curves", "new/curves.png"],
+            "--curves new/curves.png: lies in the model's folder, which holds",
+        ),
+        (
+            ["-o", "model", "--preview", "data/../model/sub/a.png"],
+            "--preview data/../model/sub/a.png: lies in the model",
+        ),
+    ):
+        done = run(*line, *more)
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert message in done.err
+        assert tree(here) == before
 
 
 def test_F20_two_outputs_are_not_one_file_by_a_folder_to_be_made(here, run):

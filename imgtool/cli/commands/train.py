@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 from imgtool.cli import options
 from imgtool.cli.data_sets import naming_bad_files, tell_parts
 from imgtool.cli.messages import complain
-from imgtool.cli.progress import event_listener
+from imgtool.cli.progress import event_listener, to_all
 from imgtool.cli.tables import emit, json_line, write_rows
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ EXAMPLES = """
 imgtool train photos/ --model hog-svm -o photos-hog
 imgtool train photos/ --model lenet --epochs 20 --seed 1 -o photos-lenet
 imgtool train photos/ --model lenet --init lenet@cifar10 --lr 0.003 -o tuned
+imgtool train photos/ --model alexnet --preview crops.png
 imgtool train --model lenet --settings
 """
 SETTING_COLUMNS = ("setting", "of", "default", "range", "meaning")
@@ -48,6 +50,10 @@ def list_settings(name: str) -> None:
 @options.seed
 @options.device
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [by the network's size]")
+@click.option("--preview", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the images that a network sees first; without -o, end then.")  # fmt: skip
+@click.option("--curves", type=click.Path(path_type=Path), metavar="FILE",
+              help="Draw a network's loss, error and learning rate by epochs.")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Resume an interrupted training (networks).")
 @options.skip_bad
 @options.background
@@ -64,6 +70,8 @@ def command(
     json: bool,
     skip_bad: bool,
     background: str | None,
+    preview: Path | None,
+    curves: Path | None,
     force: bool,
     quiet: bool,
     verbose: bool,
@@ -78,27 +86,58 @@ def command(
     if lists:
         list_settings(name)
         return
-    if data is None or output is None:
-        raise click.UsageError("name a data set" if data is None else "name a folder for the model: -o FOLDER")
+    if data is None:
+        raise click.UsageError("name a data set")
+    if output is None and (preview is None or curves is not None or how["resume"]):
+        raise click.UsageError("name a folder for the model: -o FOLDER")
     from imgtool.classifiers.storage import check_place
-    from imgtool.classifiers.training import create_to_train, require_other_places, train
+    from imgtool.classifiers.training import create_to_train, require_other_places
     from imgtool.datasets.formats import load_dataset
     from imgtool.datasets.survey import checked
+    from imgtool.evaluation.training_pictures import CurvesFile, PreviewFile, check_pictures
+
+    pictures = {"preview": preview, "curves": curves}
+    renew = force or how["resume"]  # who goes on has the pictures of before
+    model = create_to_train(name, augment=how["augment"], **settings)  # wrong usage is told before data are looked for
+    check_pictures(model, output, **pictures, overwrite=renew)
+    if output is not None:
+        check_place(output, overwrite=force)
+    parts = load_dataset(data, skip_bad=skip_bad, background=background)
+    require_other_places(output, parts, how["init"], pictures=pictures)
+    with CurvesFile(curves, title=f"{name}, {data}", overwrite=renew) if curves else nullcontext() as drawn:
+        with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose, epochs=True) as events:
+            parts = checked(parts, skip_bad=skip_bad, events=events)
+            if not quiet:
+                tell_parts(str(data), parts, verbose=verbose)
+            shown = PreviewFile(preview, parts.train.classes, overwrite=renew) if preview else None
+            how |= {**settings, "events": to_all(events, drawn, shown)}
+            if output is None:
+                _preview(parts, name, **how)
+            else:
+                model = _train(parts, name, output, overwrite=force, **how)
+        if output is not None:
+            _report(model, parts, data, output, json=json, quiet=quiet)
+        elif json or not quiet:
+            emit(json_line({"path": str(data), "model": name, "preview": str(preview)}) if json else f"{preview}\n")
+
+
+def _train(parts: Parts, name: str, output: Path, **how: Any) -> Trainable:
+    """Train a model, and measure it on the held-out part, if any."""
+    from imgtool.classifiers.training import train
     from imgtool.evaluation.measuring import measure
 
-    create_to_train(name, augment=how["augment"], **settings)  # wrong usage is told before a data set is looked for
-    check_place(output, overwrite=force)
-    parts = load_dataset(data, skip_bad=skip_bad, background=background)
-    require_other_places(output, parts, how["init"])
-    with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose, epochs=True) as events:
-        parts = checked(parts, skip_bad=skip_bad, events=events)
-        if not quiet:
-            tell_parts(str(data), parts, verbose=verbose)
-        model = train(parts, name, output=output, overwrite=force, events=events, **how, **settings)
-        if parts.test is not None:
-            model.provenance = measure(model, parts.test)
-            model.save(output, overwrite=True)
-    _report(model, parts, data, output, json=json, quiet=quiet)
+    model = train(parts, name, output=output, **how)
+    if parts.test is not None:
+        model.provenance = measure(model, parts.test)
+        model.save(output, overwrite=True)
+    return model
+
+
+def _preview(parts: Parts, name: str, *, threads: int | None, resume: bool, **how: Any) -> None:
+    """Go as far as the first batch, which is written when it comes."""
+    from imgtool.evaluation.training_pictures import training_preview
+
+    training_preview(parts, name, **how)
 
 
 def _report(model: Trainable, parts: Parts, data: Path, output: Path, *, json: bool, quiet: bool) -> None:
