@@ -43,11 +43,11 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], jobs:
     from imgtool.batch.library_threads import one_library_thread
 
     with one_library_thread():
-        yield from map(function, items) if jobs <= 1 else _map_in_threads(function, items, jobs)
+        yield from map(function, items) if jobs <= 1 else map_in_threads(function, items, jobs)
 
 
-def _map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
-    """Yield function(item) for each item, in order."""
+def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
+    """Yield function(item) for each item, in order, as `ordered_map` does, without regard to libraries' own threads."""
     from concurrent.futures import ThreadPoolExecutor
 
     executor = ThreadPoolExecutor(jobs)

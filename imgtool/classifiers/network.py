@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from imgtool.batch.pool import ordered_map, processors
 from imgtool.classifiers.protocol import Trainable, softmax
 from imgtool.classifiers.settings import Groups
+from imgtool.classifiers.squares import are_gray, prepared, stack_of, without_colors
 from imgtool.classifiers.storage import ModelData
 from imgtool.classifiers.threshold import THRESHOLD, validated_threshold
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.folders import same_name
 from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
-from imgtool.events import Events, Progress
+from imgtool.events import Events
 from imgtool.networks.catalogue import CATALOGUE, Architecture
 from imgtool.networks.cut import up_to
 from imgtool.networks.declaration import Sequence as NetworkSequence
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from imgtool.networks.samples import Samples
 
 CHUNK_IMAGES = 32  # that pass a network at once
-STACK_IMAGES = 4096  # that are prepared at once, where they lie in one array
 TIMES = {"seconds", "images_per_second"}  # in the rows of a history
 Arrays = Mapping[str, np.ndarray]
 
@@ -163,7 +162,8 @@ class NetworkClassifier(Trainable):
         if not self.architecture.by_hand:
             _require_torch(f"training {self.name}")
         device = resolve(device)
-        samples = self.samples(dataset, events)
+        folder = None if resume is None else resume.parent
+        samples = self.samples(dataset, events, folder)
         network = self.network(len(dataset.classes))
         arrays = {**draw_arrays(network, seed, self.input_shape), **self._start}
         require_arrays(network.arrays(), arrays)
@@ -203,7 +203,9 @@ class NetworkClassifier(Trainable):
         validation = None
         if self.validation is not None:
             labels = self.validation.labels.astype(np.int64)
-            validation = replace(samples, images=self._squares(self.validation, events), labels=labels)
+            folder = None if checkpoint is None else checkpoint.parent
+            images = prepared(self.validation, self.preprocessing, folder=folder, events=events)
+            validation = replace(samples, images=images, labels=labels)
         history = train(
             module, samples, self.recipe, self.augmentation, seed=seed, device=device, validation=validation,
             checkpoint=checkpoint, threads=self.threads, multiply_adds=network.multiply_adds(self.input_shape),
@@ -211,8 +213,10 @@ class NetworkClassifier(Trainable):
         )  # fmt: skip
         return arrays_of(module), history
 
-    def samples(self, dataset: Dataset, events: Events | None = None) -> Samples:
+    def samples(self, dataset: Dataset, events: Events | None = None, folder: Path | None = None) -> Samples:
         """Return all images, preprocessed, after choosing the settings that depend on the data.
+
+        folder: of the file in which they lie where they are too many for memory, as `prepared` has it.
 
         Unless chosen otherwise, gray images are trained with one channel, and characters are not mirrored. Mean and
         deviation of each channel are those of the images, unless initial weights came with theirs.
@@ -227,9 +231,9 @@ class NetworkClassifier(Trainable):
         stack = stack_of(dataset)
         if may_be_gray and stack is not None and stack.ndim == 3:
             self._take_gray()
-        squares = self._squares(dataset, events)
+        squares = prepared(dataset, self.preprocessing, folder=folder, events=events)
         if may_be_gray and squares.shape[3] == 3 and are_gray(squares):
-            squares = np.ascontiguousarray(squares[..., :1])
+            squares = without_colors(squares)
             self._take_gray()
         seen = self.preprocessing
         if not self._start:
@@ -242,20 +246,6 @@ class NetworkClassifier(Trainable):
         """See one channel."""
         seen = self.preprocessing
         self.change("preprocessing", replace(seen, channels=1, mean=seen.mean[:1], deviation=seen.deviation[:1]))
-
-    def _squares(self, dataset: Dataset, events: Events | None) -> np.ndarray:
-        """Return all images prepared."""
-        if (stack := stack_of(dataset)) is not None:
-            parts = (stack[begin : begin + STACK_IMAGES] for begin in range(0, len(stack), STACK_IMAGES))
-            return np.concatenate([self.preprocessing.prepare_stack(part) for part in parts])
-        side = self.preprocessing.side
-        squares = np.empty((len(dataset), side, side, self.preprocessing.channels), np.uint8)
-        prepared = ordered_map(lambda index: self.prepare(dataset.image(index)), range(len(dataset)), processors())
-        for index, square in enumerate(prepared):
-            squares[index] = square
-            if events:
-                events(Progress(index + 1, len(dataset), "reading images"))
-        return squares
 
     def start_from(self, other: NetworkClassifier, classes: Sequence[str]) -> None:
         """Start training from another model's weights and settings; for other classes, with a new last layer.
@@ -330,21 +320,9 @@ class NetworkClassifier(Trainable):
         return groups
 
 
-def stack_of(dataset: Dataset) -> np.ndarray | None:
-    """Return the images of a data set as one uint8 array (n, height, width[, 3]), None where they are none."""
-    items = dataset.items
-    is_stack = isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.shape[3:] in ((), (3,))
-    return items if is_stack and items.ndim > 2 else None  # type: ignore[union-attr,return-value]
-
-
 def are_characters(classes: Sequence[str]) -> bool:
     """Tell whether the classes are digits or letters, which mean something else when they are mirrored."""
     return all(len(name) == 1 and name.isalnum() for name in classes)
-
-
-def are_gray(squares: np.ndarray) -> bool:
-    """Tell whether all images (n, rows, columns, 3) are gray."""
-    return bool((squares[..., 0] == squares[..., 1]).all() and (squares[..., 0] == squares[..., 2]).all())
 
 
 def with_factors(network: NetworkSequence, arrays: Arrays) -> dict[str, np.ndarray]:

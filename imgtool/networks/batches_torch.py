@@ -24,8 +24,9 @@ def epoch_batches(
     order = np.random.default_rng([seed, epoch]).permutation(len(samples.labels))
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
     axes = samples.color_axes if augmentation.pca_color else None
-    for indices in np.array_split(order, steps_of_epoch(len(order), recipe.batch)):
-        images = batch(samples, indices, device)
+    parts = np.array_split(order, steps_of_epoch(len(order), recipe.batch))
+    for indices, pixels in zip(parts, samples.batches(parts), strict=True):
+        images = as_images(pixels, device)
         labels = torch.from_numpy(samples.labels[indices]).to(device)
         yield augment(images, augmentation, generator, recipe.training_side, axes), labels
 
@@ -35,10 +36,9 @@ def steps_of_epoch(images: int, batch: int) -> int:
     return max(1, math.ceil(images / batch))
 
 
-def batch(samples: Samples, indices: np.ndarray, device: str = "cpu") -> torch.Tensor:
-    """Return some of the images as (n, channels, height, width) float32 in 0..1; they reach the device as uint8."""
-    images = torch.from_numpy(np.ascontiguousarray(samples.images[indices])).to(device)
-    return images.permute(0, 3, 1, 2).float().div_(255)
+def as_images(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
+    """Return (n, height, width, channels) uint8, which reach the device so, as (n, channels, ...) float32 in 0..1."""
+    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(255)
 
 
 def layout(channels_last: bool) -> torch.memory_format:

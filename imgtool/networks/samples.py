@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
 import numpy as np
 
+from imgtool.batch.pool import map_in_threads
+
+HASHED_IMAGES = 1024  # at once
+READING_THREADS = 2  # each with a batch under way and one that waits to be taken
 LEVELS = 256  # of uint8
 COLOR_PIXELS = 2**18  # whose products are added up at once, in float64, which holds them exactly
 HISTOGRAM_PIXELS = 2**22  # counted at once: OpenCV gives counts as float32, exact up to 2**24
@@ -18,7 +22,10 @@ MIN_VARIANCE = 1e-6  # of images of one color, so that nothing is divided by zer
 
 @dataclass(frozen=True)
 class Samples:
-    """Images (n, height, width, channels) uint8, labels (n,) int64; mean and deviation of each channel in 0..1."""
+    """Images (n, height, width, channels) uint8, labels (n,) int64; mean and deviation of each channel in 0..1.
+
+    Images that are too many for memory lie in a file (`numpy.memmap`) and are read when they are needed.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -28,9 +35,19 @@ class Samples:
     def digest(self) -> str:
         """Return a hash of images and labels."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
+        for begin in range(0, len(self.images), HASHED_IMAGES):
+            digest.update(np.ascontiguousarray(self.images[begin : begin + HASHED_IMAGES]).data)
         digest.update(np.ascontiguousarray(self.labels, np.int64).data)
         return digest.hexdigest()
+
+    def batches(self, parts: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the images of each part, which holds indices; those in a file are read ahead of their use."""
+
+        def read(indices: np.ndarray) -> np.ndarray:
+            return np.ascontiguousarray(self.images[indices])
+
+        is_file = isinstance(self.images, np.memmap)
+        return map_in_threads(read, parts, READING_THREADS) if is_file else map(read, parts)
 
     @cached_property
     def color_axes(self) -> np.ndarray:

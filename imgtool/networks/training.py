@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from imgtool.errors import TrainingError
 from imgtool.events import Epoch, Events, FirstBatch, SmallerBatch, Step
-from imgtool.networks.batches_torch import Normalization, batch, epoch_batches, layout, steps_of_epoch
+from imgtool.networks.batches_torch import Normalization, as_images, epoch_batches, layout, steps_of_epoch
 from imgtool.networks.checkpoint import Checkpoint, describe, load, save
 from imgtool.networks.optimizers_torch import make_optimizer
 from imgtool.networks.recipe import Augmentation, Recipe
@@ -335,7 +335,8 @@ def predict(
     count = len(samples.labels)
     parts = np.array_split(np.arange(count), steps_of_epoch(count, images))
     normalize = Normalization(samples, device)
-    return np.concatenate([module(normalize(batch(samples, part, device))).float().cpu().numpy() for part in parts])
+    batches = (normalize(as_images(pixels, device)) for pixels in samples.batches(parts))
+    return np.concatenate([module(images).float().cpu().numpy() for images in batches])
 
 
 def loss_and_error(

@@ -64,3 +64,27 @@ def test_color_axes_are_those_of_the_covariance(channels, pixels, monkeypatch):
 
 def test_images_of_one_color_have_axes_of_no_length():
     assert np.abs(color_axes(np.full((2, 3, 3, 3), 9, np.uint8))).max() < 1e-6
+
+
+@pytest.mark.parametrize("place", ["memory", "file"])
+def test_batches_are_the_images_of_each_part_in_order(place, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (50, 4, 5, 3), np.uint8)
+    if place == "file":
+        images.tofile(tmp_path / "images")
+        images = np.memmap(tmp_path / "images", np.uint8, "r", shape=images.shape)
+    parts = np.array_split(np.random.default_rng(1).permutation(50), 9)
+    for shown in (images, images[..., :1]):
+        found = list(Samples(shown, np.zeros(50, int), (0.5,), (0.5,)).batches(parts))
+        assert len(found) == 9
+        for part, batch in zip(parts, found, strict=True):
+            np.testing.assert_array_equal(batch, np.asarray(shown)[part])
+            assert batch.flags.c_contiguous
+
+
+@pytest.mark.parametrize("count", [1, 1024, 1025, 2500])
+def test_the_digest_does_not_depend_on_how_much_is_hashed_at_once(count, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (count, 2, 2, 1), np.uint8)
+    known = Samples(images, np.zeros(count, int), (0.5,), (0.5,))
+    first = known.digest()
+    monkeypatch.setattr(samples, "HASHED_IMAGES", 10**9)
+    assert known.digest() == first

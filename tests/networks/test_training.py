@@ -17,7 +17,7 @@ from trainings import CHANGES, RECIPE, STILL, KilledError, samples  # noqa: E402
 
 from imgtool.errors import DataError, TrainingError  # noqa: E402
 from imgtool.events import Epoch, FirstBatch, Step  # noqa: E402
-from imgtool.networks.batches_torch import Normalization, batch  # noqa: E402
+from imgtool.networks.batches_torch import Normalization, as_images  # noqa: E402
 from imgtool.networks.declaration import Sequence  # noqa: E402
 from imgtool.networks.layers import Dropout, Flatten, Linear, ReLU  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
@@ -451,6 +451,6 @@ def test_other_errors_of_pytorch_are_not_taken_for_exhausted_memory():
 
 def test_samples_are_normalized():
     few = samples()
-    inputs = Normalization(few)(batch(few, np.arange(4)))
+    inputs = Normalization(few)(as_images(few.images[:4]))
     expected = (few.images[:4, :, :, 0] / 255 - 0.4) / 0.3
     np.testing.assert_allclose(inputs[:, 0].numpy(), expected, atol=1e-5)
