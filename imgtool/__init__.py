@@ -50,6 +50,7 @@ _MODULES = {
     "Dictionary": "imgtool.features.codebook",
     "embed": "imgtool.classifiers.embedding",
     "open_model": "imgtool.classifiers.registry",
+    "grad_cam": "imgtool.classifiers.grad_cam",
     "train": "imgtool.classifiers.training",
     "training_preview": "imgtool.evaluation.training_pictures",
     "training_curves": "imgtool.evaluation.curves",
@@ -76,6 +77,7 @@ TYPE_CHECKING = False  # as type checkers take it; importing `typing` takes long
 if TYPE_CHECKING:
     from imgtool.batch.image_files import write
     from imgtool.classifiers.embedding import embed
+    from imgtool.classifiers.grad_cam import grad_cam
     from imgtool.classifiers.registry import open_model
     from imgtool.classifiers.training import train
     from imgtool.datasets.formats import load_dataset
@@ -150,6 +152,7 @@ __all__ = [
     "fit_codebook",
     "flatten",
     "gist",
+    "grad_cam",
     "gradient",
     "hog",
     "kernel",

@@ -37,7 +37,8 @@ class Destination:
     """The place for each input's result.
 
     spec: what `-o` was given (a file, a template, a folder, `-`) or None; what: the operation's name, for names
-    made up on a terminal; suffix: of a file whose name is made up; reads: files that are read beside the inputs.
+    made up on a terminal; suffix: of a file whose name is made up; reads: files that are read beside the inputs;
+    parameter: that was given the spec, for messages.
     Raises ParameterError for results that are one of these, or one another.
     """
 
@@ -50,9 +51,10 @@ class Destination:
         suffix: str,
         force: bool = False,
         reads: Iterable[str] = (),
+        parameter: str = "output",
     ) -> None:
         self.force = force
-        self._paths = _destinations(spec, inputs, what=what, suffix=suffix)
+        self._paths = _destinations(spec, inputs, what=what, suffix=suffix, parameter=parameter)
         if self.is_stream and len(inputs) > 1:
             raise ParameterError("several images do not fit on standard output", hint="several")
         _refuse_collisions(self._paths, inputs)
@@ -111,7 +113,7 @@ def _write_standard_output(data: bytes) -> None:
         raise OutputError(reason).within("standard output") from None
 
 
-def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffix: str) -> list[str]:
+def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffix: str, parameter: str) -> list[str]:
     """Return one path (or `-`) for each input, following the rules of `-o`."""
     if spec is None:
         if not sys.stdout.isatty():
@@ -120,11 +122,10 @@ def _destinations(spec: str | None, inputs: Sequence[Input], *, what: str, suffi
     if spec == STANDARD_OUTPUT:
         return [STANDARD_OUTPUT] * len(inputs)
     if "{" in spec:
-        return [_fill(spec, each, index) for index, each in enumerate(inputs)]
+        return [_fill(spec, each, index, parameter) for index, each in enumerate(inputs)]
     if spec.endswith(("/", os.sep)) or os.path.isdir(spec) or len(inputs) > 1:
-        if os.path.lexists(spec) and not os.path.isdir(spec):
-            text = f"output {spec}: several images need a folder, and this is a file"
-            raise ParameterError(text, parameters=("output",))
+        if os.path.lexists(spec.rstrip("/" + os.sep)) and not os.path.isdir(spec):
+            raise _spec_error(parameter, spec, "several images need a folder, and this is a file")
         return [os.path.join(spec, os.path.splitext(each.relative)[0] + suffix) for each in inputs]
     return [spec]
 
@@ -137,17 +138,17 @@ def fitting_name(stem: str, ending: str) -> str:
     return stem + ending
 
 
-def _fill(template: str, source: Input, index: int) -> str:
+def _fill(template: str, source: Input, index: int, parameter: str) -> str:
     """Fill in a template such as `out/{stem}.png`."""
     import string
 
     try:
         fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
     except ValueError as error:
-        raise _template_error(template, error) from None
+        raise _spec_error(parameter, template, error) from None
     if unknown := fields - set(TEMPLATE_FIELDS):
         known = ", ".join(f"{{{field}}}" for field in TEMPLATE_FIELDS)
-        raise _template_error(template, f"no field {{{min(unknown)}}}; there are {known}")
+        raise _spec_error(parameter, template, f"no field {{{min(unknown)}}}; there are {known}")
     folder, name = os.path.split("stdin" if source.path == STANDARD_INPUT else source.path)
     values = {
         "stem": source.stem,
@@ -160,12 +161,12 @@ def _fill(template: str, source: Input, index: int) -> str:
     try:
         return template.format(**values)
     except (ValueError, IndexError) as error:
-        raise _template_error(template, error) from None
+        raise _spec_error(parameter, template, error) from None
 
 
-def _template_error(template: str, reason: object) -> ParameterError:
-    """Return the error for a template that cannot be filled in."""
-    return ParameterError(f"output {template}: {reason}", parameters=("output",))
+def _spec_error(parameter: str, spec: str, reason: object) -> ParameterError:
+    """Return the error for a place that cannot be."""
+    return ParameterError(f"{parameter} {spec}: {reason}", parameters=(parameter,))
 
 
 def _refuse_collisions(paths: Sequence[str], inputs: Sequence[Input]) -> None:

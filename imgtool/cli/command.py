@@ -22,7 +22,7 @@ HEADINGS = {
     },
     "Output": {
         "--output", "--to", "--force", "--skip-existing", "--quality", "--compression", "--strip", "--json", "--format",
-        "--visualize", "--report", "--resume", "--curves", "--preview", "--sort",
+        "--visualize", "--report", "--resume", "--curves", "--preview", "--sort", "--cam", "--maps",
     },
     "More": {
         "--jobs", "--device", "--backend", "--threads", "--cluster", "--isolate", "--quiet", "--verbose", "-h",

@@ -109,7 +109,7 @@ def fit_crop(image: np.ndarray, short: int, crop: int) -> np.ndarray:
 
     The long side is truncated to a whole number, the offsets are rounded half to even, as torchvision does.
     """
-    height, width, window = _fitted(image.shape[0], image.shape[1], short, crop)
+    height, width, window = fitted(image.shape[0], image.shape[1], short, crop)
     return np.ascontiguousarray(resize(image, height, width)[window])
 
 
@@ -118,7 +118,7 @@ def fit_crops(image: np.ndarray, short: int, crop: int) -> np.ndarray:
 
     The four corners, the square of `fit_crop`, and these five mirrored left to right.
     """
-    height, width, center = _fitted(image.shape[0], image.shape[1], short, crop)
+    height, width, center = fitted(image.shape[0], image.shape[1], short, crop)
     resized = resize(image, height, width)
     corners = [resized[top:, left:][:crop, :crop] for top in (0, height - crop) for left in (0, width - crop)]
     five = np.stack([*corners, resized[center]])
@@ -131,7 +131,7 @@ def fit_crop_stack(images: np.ndarray, short: int, crop: int) -> np.ndarray:
     Pillow's two passes go over all images at once: along rows, with the images below each other, and along columns,
     which are rows of the transposed images. It rounds to 8 bits between them in any case, so the bits are the same.
     """
-    height, width, (rows, columns) = _fitted(images.shape[1], images.shape[2], short, crop)
+    height, width, (rows, columns) = fitted(images.shape[1], images.shape[2], short, crop)
     rows_first = _takes_rows_first(images.shape[1:], height, width)
     if rows_first is None:
         return np.stack([fit_crop(image, short, crop) for image in images])
@@ -163,8 +163,8 @@ def _resize_rows(images: np.ndarray, width: int) -> np.ndarray:
     return tall.reshape(n, height, width, *rest[1:])
 
 
-def _fitted(rows: int, columns: int, short: int, crop: int) -> tuple[int, int, tuple[slice, slice]]:
-    """Return height and width after the shorter side is `short`, and where the centered square lies."""
+def fitted(rows: int, columns: int, short: int, crop: int) -> tuple[int, int, tuple[slice, slice]]:
+    """Return height and width after the shorter side was brought to `short`, and where the centered square lies."""
     if crop > short:
         raise ParameterError(f"cannot crop {crop} pixels out of {short}")
     if rows <= columns:

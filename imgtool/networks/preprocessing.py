@@ -54,6 +54,17 @@ class Preprocessing(Parameters):
         squares = fit_crops(self._planes(image), self.resize or self.side, self.side)
         return squares.reshape(len(squares), self.side, self.side, -1)
 
+    def window(self, rows: int, columns: int) -> tuple[slice, slice]:
+        """Return the pixels, of an image of so many rows and columns, that `prepare` takes."""
+        from imgtool.image.resize import fitted
+
+        height, width, crop = fitted(rows, columns, self.resize or self.side, self.side)
+        down, across = (
+            slice(round(side * each.start / resized), max(round(side * each.stop / resized), 1))
+            for side, each, resized in zip((rows, columns), crop, (height, width), strict=True)
+        )
+        return down, across
+
     def _planes(self, image: np.ndarray) -> np.ndarray:
         """Return an image of any depth and color in 8 bits, gray or color."""
         import numpy as np

@@ -7,14 +7,16 @@ import functools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imgtool.arrays import real_number, whole_number
 from imgtool.batch.destinations import without_results
 from imgtool.batch.inputs import path_text
 from imgtool.batch.pool import job_count
+from imgtool.batch.sorted_links import SortedLinks
 from imgtool.errors import ParameterError
+from imgtool.pipelines.label_pictures import Pictures, pictures_of
 from imgtool.pipelines.mapping import attempt
 from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.predict import Prediction, predict
@@ -24,7 +26,6 @@ from imgtool.remarks import Remark
 if TYPE_CHECKING:
     import numpy as np
 
-    from imgtool.batch.sorted_links import SortedLinks
     from imgtool.classifiers.protocol import Classifier
 
 UNSURE = "unsure"
@@ -41,6 +42,9 @@ def classify_images(
     threshold: float | None = None,
     crops: int = 1,
     sort: str | os.PathLike[str] | None = None,
+    cam: str | os.PathLike[str] | None = None,
+    maps: tuple[str, str | os.PathLike[str]] | None = None,
+    overwrite: bool = False,
     device: str = "auto",
     backend: str = "auto",
     jobs: int | None = None,
@@ -69,6 +73,12 @@ def classify_images(
     sort : path, optional
         A folder that gets a folder for each label, with relative links to the images (copies where links fail);
         "unsure" takes those that are not sure. What is there is kept. One model only.
+    cam : path, optional
+        File, folder or template for a picture of each image beside the part that speaks for the label; see `grad_cam`.
+    maps : (str, path), optional
+        A layer of the network, and a folder for a sheet of its feature maps of each image.
+    overwrite : bool
+        Replace existing pictures.
     device : str
         "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one.
     backend : str
@@ -119,15 +129,15 @@ def classify_images(
     ).flat()  # fmt: skip
     top, jobs = whole_number(top, "top"), job_count(jobs)
     threshold = None if threshold is None else real_number(threshold, "threshold")
-    models = _cropped(opened(model, device, backend), crops)
-    links = None
-    if sort is not None:
-        links = _links(path_text(sort, "sort"), source, models)
+    models = opened(model, device, backend)
+    beside = {name: value for name, value in (("sort", sort), ("cam", cam), ("maps", maps)) if value is not None}
+    work = _Beside.of(source, models, beside, overwrite) if beside else _Beside()
     more = {} if crops == 1 else {"crops": crops}
     labels = [
-        _Labels(name, each, {"weights": _weights(name, each), **more}, top, threshold) for name, each in models.items()
+        _Labels(name, each, {"weights": _weights(name, each), **more}, top, threshold)
+        for name, each in _cropped(models, crops).items()
     ]
-    return (watch or iter)(_outcomes(source, labels, links, jobs))
+    return (watch or iter)(_outcomes(source, labels, work, jobs))
 
 
 def opened(model: Any, device: str = "auto", backend: str = "auto") -> dict[str, Classifier]:
@@ -164,56 +174,67 @@ def _weights(name: str, model: Classifier) -> str:
     return f"{name} {model.weights_hash[:12]}".strip()
 
 
-def _links(folder: str, source: Source, models: Mapping[str, Classifier]) -> SortedLinks:
-    """Return the folder that images are sorted into, and leave out those that an earlier run put there."""
-    from imgtool.batch.sorted_links import SortedLinks
-    from imgtool.classifiers.registry import model_files
+@dataclass(frozen=True)
+class _Beside:
+    """What is done with each image beside labeling it."""
 
-    if len(models) > 1:
-        raise ParameterError(f"sort takes one model, got {len(models)}", parameters=("sort",))
-    if isinstance(source, ArraySource):
-        raise ParameterError("arrays have no files that links could lead to; give paths")
-    ((_, model),) = models.items()
-    source.inputs = without_results(source.inputs, folder)
-    return SortedLinks(folder, model.classes, source.inputs, (*source.also_read, *model_files(*models)))
+    links: SortedLinks | None = None
+    pictures: Pictures = field(default_factory=Pictures)
+
+    @classmethod
+    def of(cls, source: Source, models: Mapping[str, Classifier], wanted: dict[str, Any], overwrite: bool) -> _Beside:
+        """Return what is wanted: sort, cam, maps. What earlier runs left in folders of images is left out of these.
+
+        Raises ParameterError and OutputError, before any work, for what cannot be done.
+        """
+        from imgtool.classifiers.registry import model_files
+
+        name = next(iter(wanted))
+        if len(models) > 1:
+            raise ParameterError(f"{name} takes one model, got {len(models)}", parameters=(name,))
+        if isinstance(source, ArraySource):
+            raise ParameterError(f"{name}: arrays have no names that files could be named after; give paths")
+        sort, cam = (None if wanted.get(each) is None else path_text(wanted[each], each) for each in ("sort", "cam"))
+        maps = (wanted["maps"][0], path_text(wanted["maps"][1], "maps")) if "maps" in wanted else None
+        for folder in (sort, cam, maps and maps[1]):
+            source.inputs = without_results(source.inputs, folder)
+        reads = (*source.also_read, *model_files(*models))
+        (model,) = models.values()
+        pictures = pictures_of(model, cam, maps, source.inputs, overwrite=overwrite, reads=reads, links=sort)
+        return cls(None if sort is None else SortedLinks(sort, model.classes, source.inputs, reads), pictures)
+
+    def finish(self, index: int, path: str, kept: list[Any], scores: np.ndarray, row: Row) -> None:
+        """Do it with one image. Raises OutputError."""
+        self.pictures.draw(index, kept, scores)
+        if self.links is not None:
+            self.links.add(path, row["label"] if row["sure"] else None)
 
 
-def _outcomes(
-    source: Source, labels: Sequence[_Labels], links: SortedLinks | None, jobs: int
-) -> Iterator[Outcome[list[Row]]]:
+def _outcomes(source: Source, labels: Sequence[_Labels], beside: _Beside, jobs: int) -> Iterator[Outcome[list[Row]]]:
     """Yield what the models say of each image, or why it has no labels. Raises what no other image could help."""
     from imgtool.image.levels import as_levels
 
     remarks: defaultdict[int, list[Remark]] = defaultdict(list)
+    kept: dict[int, list[Any]] = {}
 
     def read(index: int) -> np.ndarray:
-        return as_levels(source.read(index, remarks[index]), remarks[index])
+        image = as_levels(source.read(index, remarks[index]), remarks[index])
+        kept[index] = beside.pictures.keep(image)
+        return image
+
+    def finish(found: Prediction, index: int, noted: list[Remark]) -> list[Row]:
+        noted += remarks.pop(index, [])
+        own = kept.pop(index, [])
+        if found.error is not None:
+            raise found.error
+        rows = [one.row(scores) for one, scores in zip(labels, found.scores, strict=True) if scores is not None]
+        if found.scores[0] is not None:
+            beside.finish(index, source.input(index).path, own, found.scores[0], rows[0])
+        return rows
 
     count = sum(1 for _ in source.indexes())  # of arrays, this makes each ready to be read
     for each in predict([one.model for one in labels], count, read, jobs=jobs):
-        noted = remarks.pop(each.index, ())
-        yield attempt(
-            functools.partial(_finish, labels, links, source, each, noted), each.index, source.input(each.index)
-        )
-
-
-def _finish(
-    labels: Sequence[_Labels],
-    links: SortedLinks | None,
-    source: Source,
-    found: Prediction,
-    noted: Sequence[Remark],
-    _index: int,
-    remarks: list[Remark],
-) -> list[Row]:
-    """Return the rows of one image, and put it into its folder. Raises what went wrong with it."""
-    if found.error is not None:
-        raise found.error
-    remarks += noted
-    rows = [one.row(scores) for one, scores in zip(labels, found.scores, strict=True) if scores is not None]
-    if links is not None:
-        links.add(source.input(found.index).path, rows[0]["label"] if rows[0]["sure"] else None)
-    return rows
+        yield attempt(functools.partial(finish, each), each.index, source.input(each.index))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     from imgtool.pipelines.device_batches import DeviceBatch
-    from imgtool.pipelines.drawings import Draw
+    from imgtool.pipelines.drawings import Drawing
 
 IMAGES_PER_WORKER = 100  # that are worth starting a process for
 
@@ -165,7 +165,7 @@ def _drawing(
     overwrite: bool,
     reads: tuple[str, ...],
     beside: str | None,
-) -> Draw:
+) -> Drawing:
     """Return the function that draws an image's descriptor and writes the picture."""
     from imgtool.datasets.feature_file.resumable import companions
     from imgtool.pipelines.drawings import drawing_of
@@ -210,7 +210,7 @@ class Work:
     meta: dict[str, Any]
     cluster: str | None
     jobs: int
-    draw: Draw | None
+    draw: Drawing | None
 
     def outcomes(self, first: int = 0) -> Iterator[Outcome[Any]]:
         """Yield an outcome for each image from `first` on: its descriptor, or an error."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imgtool.batch.conflicts import refuse_same
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from imgtool.features.sift import Descriptors
 
 Picture = Callable[["np.ndarray", Any], "np.ndarray"]
-Draw = Callable[[int, "np.ndarray", Any], None]
 
 
 def drawing_of(
@@ -32,7 +32,7 @@ def drawing_of(
     overwrite: bool,
     reads: Iterable[str] = (),
     beside: Iterable[str] = (),
-) -> Draw:
+) -> Drawing:
     """Return the function that draws one image's descriptor and writes it: (index, image, descriptor) -> None.
 
     output: a file, folder or template; reads: files that are read beside the inputs; beside: the feature file that is
@@ -42,7 +42,8 @@ def drawing_of(
     if name not in _PICTURES or (name == "sift" and "keypoints" not in parameters):
         raise ParameterError(f"nothing draws {name}", parameters=("visualize",))
     picture = functools.partial(_PICTURES[name], parameters)
-    return writer_of(picture, output, inputs, what=name, overwrite=overwrite, reads=reads, beside=beside)
+    others = [("output", path) for path in beside]
+    return writer_of(picture, output, inputs, what=name, overwrite=overwrite, reads=reads, beside=others)
 
 
 def writer_of(
@@ -53,25 +54,40 @@ def writer_of(
     what: str,
     overwrite: bool,
     reads: Iterable[str] = (),
-    beside: Iterable[str] = (),
-) -> Draw:
+    parameter: str = "visualize",
+    beside: Iterable[tuple[str, str]] = (),
+) -> Drawing:
     """Return what draws and writes a picture of (index, image, what was found in it).
 
-    what: for names that are made up. Refuses pictures that have no place.
+    what: for names that are made up; parameter: that says where pictures go; beside: other files that are written,
+    each with the parameter that names it. Refuses pictures that have no place.
     """
-    from imgtool.image.write import encode
-
-    destination = Destination(output, inputs, what=what, suffix=".png", force=overwrite, reads=reads)
+    destination = Destination(
+        output, inputs, what=what, suffix=".png", force=overwrite, reads=reads, parameter=parameter
+    )
     indexes = range(0 if destination.is_stream else len(inputs))
-    refuse_same([*(("output", path) for path in beside), *(("visualize", destination.path(each)) for each in indexes)])
+    drawing = Drawing(picture, destination, [(parameter, destination.path(each)) for each in indexes])
+    refuse_same([*beside, *drawing.files])
     for index in indexes:
         format_name(destination, index)
         destination.check(index)
+    return drawing
 
-    def draw(index: int, image: np.ndarray, values: Any) -> None:
-        destination.write(index, encode(picture(image, values), format_name(destination, index)))
 
-    return draw
+@dataclass(frozen=True)
+class Drawing:
+    """Draws and writes the pictures of images. files: that are written, each with the parameter that names it."""
+
+    picture: Picture
+    destination: Destination
+    files: Sequence[tuple[str, str]]
+
+    def __call__(self, index: int, image: np.ndarray, values: Any) -> None:
+        """Draw one image's picture and write it."""
+        from imgtool.image.write import encode
+
+        pixels = self.picture(image, values)
+        self.destination.write(index, encode(pixels, format_name(self.destination, index)))
 
 
 def format_name(destination: Destination, index: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
+from imgtool.classifiers.crops import TenCrops
 from imgtool.classifiers.storage import load_model, save_model
 from imgtool.cli.main import execute
 from imgtool.image import read
@@ -270,3 +271,11 @@ def test_ten_crops_are_for_networks(run):
     assert (done.status, done.out) == (2, "")
     assert done.err == "imgtool: --crops: sift-fv-svm is no network, it sees the whole image\n"
     assert run("classify", "-q", "--crops", 5, CAT).status == 2
+
+
+def test_ten_crops_of_several_images_are_told_apart():
+    model = registry.open_model("lenet@cifar10")
+    crops, images = TenCrops(model), [read(path) for path in sorted(SAMPLES.glob("textures/*/*_00.png"))]
+    for image, scores in zip(images, crops.scores(images), strict=True):
+        expected = model.decide(model.features(list(model.preprocessing.ten_crops(image)))).mean(axis=0)
+        np.testing.assert_allclose(scores, expected, atol=1e-6)

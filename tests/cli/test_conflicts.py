@@ -20,7 +20,7 @@ from locations import IMGTOOL, SAMPLES
 
 # Options and arguments that name files. One that is not here fails the test below, and so does an output or an input
 # without an entry in the tables that follow.
-OUTPUTS = {"output", "visualize", "show", "report", "sort", "curves", "preview"}
+OUTPUTS = {"output", "visualize", "show", "report", "sort", "curves", "preview", "cam", "maps"}
 INPUTS = {"paths", "files_from", "kernel_file", "codebook", "other", "file", "files", "query", "data", "init"}
 INPUTS |= {"name", "names", "model"}
 PLACES = {"FILE", "FOLDER", "DIR", "DATA", "IMAGE", "OTHER"}  # in a metavar
@@ -38,8 +38,8 @@ READS = {
     ("sift", "other"): (["--match", "photos/b.png", "photos/a.png"], "photos/b.png"),
     **{("embed", name): (["--model", "lenet@cifar10", *more], path) for name, (more, path) in IMAGES.items()},
     ("embed", "model"): (["--model", "./model", "photos/a.png"], "model/model.json"),
-    **{("classify", name): (["--model", "./model", *more], path) for name, (more, path) in IMAGES.items()},
-    ("classify", "names"): (["--model", "./model", "photos/a.png"], "model/model.json"),
+    **{("classify", name): (["--model", "./first", *more], path) for name, (more, path) in IMAGES.items()},
+    ("classify", "names"): (["--model", "./first", "photos/a.png"], "first/model.json"),
     ("fisher", "codebook"): (["--codebook", "book.safetensors", "photos/a.png"], "book.safetensors"),
     ("features convert", "file"): (["f.npz"], "f.npz"),
     ("features merge", "files"): (["f.npz", "g.npz"], "g.npz"),
@@ -63,6 +63,8 @@ WRITES = {
     ("features fit", "output"): ("-o", ".safetensors"),
     ("features search", "show"): ("--show", ".png"),
     ("classify", "sort"): ("--sort", ""),
+    ("classify", "cam"): ("--cam", ".png"),
+    ("classify", "maps"): ("--maps=pool1=", ""),
     ("compare", "report"): ("--report", ".html"),
     ("train", "curves"): ("--curves", ".png"),
     ("train", "preview"): ("--preview", ".png"),

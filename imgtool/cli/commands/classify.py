@@ -10,6 +10,7 @@ from imgtool.cli import options
 from imgtool.cli.images import Images, Rows
 from imgtool.cli.messages import note
 from imgtool.cli.tables import Row, default_format
+from imgtool.errors import ParameterError
 
 UNSURE = "unsure"  # a label below a threshold that was asked for
 MARK = "?"  # behind a label that is not sure
@@ -30,6 +31,16 @@ def model_names() -> Iterable[str]:
     return [name for name in DEFAULT_WEIGHTS if f"{name}@{DEFAULT_WEIGHTS[name]}" in there] + there
 
 
+def _layer_and_folder(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    """Return the two halves of LAYER=DIR."""
+    if value is None:
+        return None
+    layer, equals, folder = value.partition("=")
+    if not (layer and equals and folder):
+        raise click.BadParameter(f"{value!r} is not LAYER=DIR")
+    return layer, folder
+
+
 @options.command("classify", examples=EXAMPLES)
 @click.option(
     "--model", "names", multiple=True, default=["alexnet"], show_default=True, metavar="NAME|FOLDER",
@@ -45,6 +56,11 @@ def model_names() -> Iterable[str]:
     help="Parts of each image that a network sees: 1, or 10 whose scores are averaged.  [1]",
 )  # fmt: skip
 @click.option("--sort", metavar="DIR", help="Folder that gets a folder of links to the images for each label.")
+@click.option("--cam", metavar="OUT", help="Draw what speaks for the label: file, folder or template ({stem}).")
+@click.option(
+    "--maps", metavar="LAYER=DIR", callback=_layer_and_folder, help="Draw a layer's feature maps of each image."
+)
+@options.force
 @options.device
 @options.backend
 @options.rows
@@ -57,6 +73,9 @@ def command(
     threshold: float | None,
     crops: str,
     sort: str | None,
+    cam: str | None,
+    maps: tuple[str, str] | None,
+    force: bool,
     device: str,
     backend: str,
 ) -> None:
@@ -65,13 +84,15 @@ def command(
     A model knows only its own classes; the table says how many they are. A label that is not sure, its score being
     below the model's threshold, is marked with a question mark in a table, and "sure": false in rows.
     """
+    if "-" in (cam, sort, maps and maps[1]):
+        raise ParameterError("standard output carries the rows: name a file or folder")
     from imgtool.pipelines.classify_images import TOP, classify_images, opened
 
     models = opened(list(names), device, backend)
     is_table = (rows.format or default_format()) == "table"
     outcomes = classify_images(
         images.source, models, top=top or (SHOWN if is_table else TOP), threshold=threshold,
-        crops=int(crops), sort=sort,
+        crops=int(crops), sort=sort, cam=cam, maps=maps, overwrite=force,
         jobs=images.jobs, watch=images.report,
     )  # fmt: skip
     for name, model in models.items():
