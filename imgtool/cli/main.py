@@ -194,9 +194,12 @@ def say_what_is_left() -> None:
     """Take the progress bar off the terminal, and say what can be gone on with: a feature file, a training."""
     if progress := sys.modules.get("imgtool.cli.progress"):
         progress.clear()
-    for name in ("imgtool.datasets.feature_file.resumable", "imgtool.networks.checkpoint"):
-        for line in sys.modules[name].interruption_lines() if name in sys.modules else ():
+    if files := sys.modules.get("imgtool.datasets.feature_file.resumable"):
+        for line in files.interruption_lines():
             complain(f"{line}; {ADVICE['resume']}")
+    if interruptions := sys.modules.get("imgtool.cli.interruptions"):
+        for line in interruptions.interruption_lines():
+            complain(line)
 
 
 def leave(status: int) -> NoReturn:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -328,19 +329,51 @@ def test_what_keeps_no_checkpoint_cannot_be_resumed_and_leaves_those_of_others(m
     assert [path.read_bytes() for path in tmp_path.iterdir()] == ([] if left is None else [left])
 
 
-def test_F8_an_interrupted_training_says_how_to_go_on(tmp_path):
-    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-    options = ["--model", "lenet", "--epochs", "500", "-q"]
-    command = [*IMGTOOL, "train", str(TEXTURES), "-o", str(tmp_path / "cut"), *options]
-    checkpoint = tmp_path / "cut.checkpoint"
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    while process.poll() is None and not checkpoint.exists():
+def interrupt(command, ready, folder):
+    """Run a training in a folder until it is ready for Ctrl-C; return its status, what it said, and after how long."""
+    process = subprocess.Popen([*IMGTOOL, *command], cwd=folder, stderr=subprocess.PIPE)
+    while process.poll() is None and not ready():
         time.sleep(0.01)
+    begin = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
-    assert process.returncode == 130
-    assert re.fullmatch(rb"imgtool: \S+/cut\.checkpoint: \d+ of 500 epochs are done; --resume goes on\n", errors)
-    assert [path.name for path in tmp_path.iterdir()] == ["cut.checkpoint"]
+    return process.returncode, errors.decode(), time.monotonic() - begin
+
+
+@pytest.mark.parametrize("more", [[], ["--force", "--resume"]])
+def test_F8_an_interrupted_training_says_the_command_that_goes_on_and_it_does(more, tmp_path, assert_within):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    folder = tmp_path / "with a blank"
+    folder.mkdir()
+    command = ["train", str(TEXTURES), "-o", "a model", "--model", "lenet", "--epochs", "60", "-q", *more]
+    checkpoint = folder / "a model.checkpoint"
+    status, errors, seconds = interrupt(command, checkpoint.exists, folder)
+    assert status == 130
+    assert_within(seconds, 1)
+    kept = re.fullmatch(r"imgtool: a model\.checkpoint: (\d+) of 60 epochs are done; to go on: (.*)\n", errors)
+    program, *arguments = shlex.split(kept[2])
+    assert program == "imgtool"
+    assert arguments == [each for each in command if each != "--resume"] + ["--resume"]
+    assert [path.name for path in folder.iterdir()] == ["a model.checkpoint"]
+    subprocess.run([*IMGTOOL, *arguments], cwd=folder, check=True)
+    assert train(tmp_path / "whole", "--model", "lenet", "--epochs", "60", "-q") == 0
+    cut, whole = (next(path.glob("weights-*")).read_bytes() for path in (folder / "a model", tmp_path / "whole"))
+    assert cut == whole
+    assert [row["epoch"] for row in metrics_of(folder / "a model")] == list(range(1, 61))
+
+
+def test_F8_an_interrupted_training_of_which_nothing_is_kept_says_so(tmp_path, assert_within):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    for model, more, reason in (
+        ("two-layer", ["--epochs", "1000000"], "two-layer keeps no checkpoint"),
+        ("alexnet", ["--batch", "1"], "no epoch is done"),
+    ):
+        sheet = tmp_path / f"{model}.png"
+        command = ["train", str(TEXTURES), "-o", "m", "--model", model, *more, "--preview", str(sheet), "-q"]
+        status, errors, seconds = interrupt(command, sheet.exists, tmp_path)
+        assert (status, errors) == (130, f"imgtool: m: nothing is kept: {reason}\n")
+        assert_within(seconds, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alexnet.png", "two-layer.png"]
 
 
 def test_a_model_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch, capsys):

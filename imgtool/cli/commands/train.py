@@ -11,6 +11,7 @@ import click
 
 from imgtool.cli import options
 from imgtool.cli.data_sets import naming_bad_files, tell_parts
+from imgtool.cli.interruptions import command_to_go_on, telling
 from imgtool.cli.messages import complain
 from imgtool.cli.progress import event_listener, to_all
 from imgtool.cli.tables import emit, json_line, write_rows
@@ -126,11 +127,27 @@ def _train(parts: Parts, name: str, output: Path, **how: Any) -> Trainable:
     from imgtool.classifiers.training import train
     from imgtool.evaluation.measuring import measure
 
-    model = train(parts, name, output=output, **how)
+    with telling(lambda: _left(name, output)):
+        model = train(parts, name, output=output, **how)
     if parts.test is not None:
         model.provenance = measure(model, parts.test)
         model.save(output, overwrite=True)
     return model
+
+
+def _left(name: str, output: Path) -> str:
+    """Return what is kept of a training that is interrupted, and how to go on with it."""
+    from imgtool.classifiers.registry import create
+    from imgtool.classifiers.training import checkpoint_of
+    from imgtool.networks.checkpoint import interruption_lines
+
+    if not create(name).keeps_checkpoints:
+        return f"{output}: nothing is kept: {name} keeps no checkpoint"
+    checkpoint = checkpoint_of(output)
+    if not checkpoint.exists():
+        return f"{output}: nothing is kept: no epoch is done"
+    done = next(iter(interruption_lines()), f"{checkpoint}: is as it was")
+    return f"{done}; to go on: {command_to_go_on()}"
 
 
 def _preview(parts: Parts, name: str, *, threads: int | None, resume: bool, **how: Any) -> None:
