@@ -161,6 +161,7 @@ class NetworkClassifier(Trainable):
         """
         if not self.architecture.by_hand:
             _require_torch(f"training {self.name}")
+        self.require_start(bool(self._start))
         device = resolve(device)
         folder = None if resume is None else resume.parent
         samples = self.samples(dataset, events, folder)
@@ -200,6 +201,10 @@ class NetworkClassifier(Trainable):
         from imgtool.networks.training import train
 
         module = module_with(network, arrays)
+        if self.recipe.freeze == "all-but-last":
+            head, _ = network.head()
+            for name, parameter in module.named_parameters():
+                parameter.requires_grad_(name.startswith(f"{head}."))
         validation = None
         if self.validation is not None:
             labels = self.validation.labels.astype(np.int64)
@@ -246,6 +251,12 @@ class NetworkClassifier(Trainable):
         """See one channel."""
         seen = self.preprocessing
         self.change("preprocessing", replace(seen, channels=1, mean=seen.mean[:1], deviation=seen.deviation[:1]))
+
+    def require_start(self, has_start: bool) -> None:
+        """Raise ParameterError where layers are to stay as they are that nobody has trained."""
+        if getattr(self.recipe, "freeze", "none") != "none" and not has_start:
+            text = f"freeze={self.recipe.freeze} needs weights to start from: init names a trained network"
+            raise ParameterError(text, parameters=("init",))
 
     def start_from(self, other: NetworkClassifier, classes: Sequence[str]) -> None:
         """Start training from another model's weights and settings; for other classes, with a new last layer.

@@ -71,7 +71,7 @@ def train(
         cross-validation instead.
     init : str or Path, optional
         A trained network of the same architecture to start from. If the classes differ, the last layer is initialized
-        at random.
+        at random. With ``freeze="all-but-last"`` only the last layer learns.
     augment : bool
         Change the training images of a network at random, as its settings say; False: never.
     seed : int
@@ -117,7 +117,7 @@ def train(
     """
     seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
-    trainable = create_to_train(model, augment=augment, **settings)
+    trainable = create_to_train(model, augment=augment, init=init, **settings)
     place = Path(path_text(output, "output")) if output is not None else None
     parts = open_parts(dataset, skip_bad=skip_bad, background=background)
     training_parts(parts, trainable, validation_share, seed)  # wrong usage, and a model that is there, are told before
@@ -149,12 +149,14 @@ def train(
     return trainable
 
 
-def create_to_train(model: str, *, augment: bool = True, **settings: Any) -> Trainable:
+def create_to_train(model: str, *, augment: bool = True, init: str | Path | None = None, **settings: Any) -> Trainable:
     """Return an unfitted model by its architecture. Raises ParameterError, with the way out, for trained weights."""
     if not isinstance(model, str) or not is_trained(model):
         trainable = create(model, **settings)
         if not augment:
             turn_changes_off(trainable)
+        if isinstance(trainable, NetworkClassifier):
+            trainable.require_start(init is not None)
         return trainable
     if "@" in model:
         locate(model)  # weights that are nowhere are an unknown name, not a trained model

@@ -67,7 +67,7 @@ def training_preview(
     >>> imgtool.training_preview("sample_images/textures", "two-layer").shape
     (488, 840, 3)
     """
-    require_network("preview", create_to_train(model, augment=augment, **settings))
+    require_network("preview", create_to_train(model, augment=augment, init=init, **settings))
     parts = open_parts(dataset, skip_bad=skip_bad)
     found: list[np.ndarray] = []
 

@@ -22,7 +22,7 @@ import numpy as np
 from imgtool.batch.outputs import new_file
 from imgtool.errors import DataError
 from imgtool.files import open_regular
-from imgtool.networks.recipe import OPTIMIZERS, SCHEDULES
+from imgtool.networks.recipe import FREEZE, OPTIMIZERS, SCHEDULES
 
 FORMAT = 2
 MAX_HEADER_BYTES = 64_000_000
@@ -208,7 +208,7 @@ def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
 
 def _is_shown(value: Any) -> bool:
     """Tell whether a value stands in a message: a number or a choice, no hash."""
-    return isinstance(value, int | float) or value in OPTIMIZERS + SCHEDULES
+    return isinstance(value, int | float) or value in OPTIMIZERS + SCHEDULES + FREEZE
 
 
 def _check_history(history: list[Any], identity: Mapping[str, Any]) -> None:

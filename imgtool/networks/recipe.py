@@ -9,6 +9,7 @@ from imgtool.parameters import Parameters, parameter
 MAX_ITEMS = 1_000_000  # epochs, or images in a batch
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("one-cycle", "cosine", "step")
+FREEZE = ("none", "all-but-last")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Recipe(Parameters):
     drop_epochs: int = parameter(10, "Epochs after which the schedule step drops the rate.", low=1, high=MAX_ITEMS)
     drop_factor: float = parameter(0.1, "By what the schedule step multiplies the rate.", low=1e-6, high=1)
     label_smoothing: float = parameter(0.0, "Share of each label that is spread over all classes.", low=0, high=1)
+    freeze: str = parameter("none", "Layers that stay as they were before training.", choices=FREEZE)
     bf16: bool = parameter(False, "Compute matrix products in bfloat16 instead of float32.")
     channels_last: bool = parameter(True, "Keep a pixel's channels side by side in memory, which is faster.")
     training_side: int = parameter(0, "Pixels of a side of the training images; 0: as prepared.", low=0, high=1024)

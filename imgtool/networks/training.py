@@ -56,6 +56,7 @@ def train(
     step), images_per_second (in training) and seconds (validation included); with validation images also
     validation_loss and validation_error, and the module then ends with the weights of the `best_epoch`.
 
+    Parameters that need no gradient stay as they are, and so do the statistics of their layers; dropout is off then.
     Where memory is exhausted the epoch begins again, and training goes on, with half the batch; rows then hold batch.
 
     checkpoint: a file written after every epoch; when it exists, training goes on from it and, on the CPU, ends with
@@ -96,6 +97,16 @@ def train(
 
 class _NotFiniteError(TrainingError):
     """The loss or its gradient is not finite."""
+
+
+def train_what_learns(module: torch.nn.Module) -> None:
+    """Put a module into the mode of training; where some of it does not learn, only the layers that do."""
+    module.train()
+    if all(parameter.requires_grad for parameter in module.parameters()):
+        return
+    for layer in module.modules():
+        if not any(parameter.requires_grad for parameter in layer.parameters()):
+            layer.eval()
 
 
 def best_epoch(history: Sequence[dict[str, float]]) -> int:
@@ -249,7 +260,7 @@ class _Run:
 
     def _steps(self, epoch: int) -> dict[str, float]:
         """Take the steps of an epoch; return mean loss and error, and the learning rate of the last step."""
-        self.module.train()
+        train_what_learns(self.module)
         torch.manual_seed(self.seed * 100_003 + epoch)  # dropout has no generator argument
         loss_sum, wrong, seen = 0.0, 0.0, 0
         normalize = Normalization(self.samples, self.device, channels_last=self.recipe.channels_last)

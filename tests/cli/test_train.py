@@ -420,3 +420,21 @@ def test_N4_exhausted_memory_is_told_in_one_line_and_remembered(quiet, tmp_path,
     provenance = registry.open_model(str(tmp_path / "model")).provenance
     assert provenance["recipe"]["batch"] == 16
     assert [row["batch"] for row in provenance["history"]] == [8, 8]
+
+
+def test_frozen_layers_are_those_of_the_network_that_training_starts_from(tmp_path, capsys):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    options = ["--model", "lenet", "--epochs", "2", "--set", "freeze=all-but-last", "-q"]
+    assert train(tmp_path / "model", *options) == 2
+    needed = "imgtool: freeze=all-but-last needs weights to start from: --init names a trained network\n"
+    assert capsys.readouterr().err == needed
+    assert train(tmp_path / "model", *options, "--init", "lenet@mnist") == 0
+    found, before = registry.open_model(str(tmp_path / "model")), registry.open_model("lenet@mnist")
+    for name, array in before.arrays().items():
+        same = array.shape == found.arrays()[name].shape and (array == found.arrays()[name]).all()
+        assert same == (not name.startswith("fc3."))
+    assert found.provenance["init"]["name"] == "lenet@mnist" or found.provenance["init"]["name"] == "lenet"
+    # More epochs for a trained model the same way, its last layer included.
+    assert train(tmp_path / "more", *options, "--init", str(tmp_path / "model"), "--set", "learning_rate=1e-9") == 0
+    more = registry.open_model(str(tmp_path / "more")).arrays()
+    np.testing.assert_allclose(more["fc3.weight"], found.arrays()["fc3.weight"], atol=1e-5)

@@ -99,7 +99,8 @@ def command(
 
     pictures = {"preview": preview, "curves": curves}
     renew = force or how["resume"]  # who goes on has the pictures of before
-    model = create_to_train(name, augment=how["augment"], **settings)  # wrong usage is told before data are looked for
+    # Wrong usage is told before data are looked for.
+    model = create_to_train(name, augment=how["augment"], init=how["init"], **settings)
     check_pictures(model, output, **pictures, overwrite=renew)
     if output is not None:
         check_place(output, overwrite=force)
