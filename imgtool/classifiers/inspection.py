@@ -1,4 +1,4 @@
-"""A network by name, trained or not, to look at: its layers, and whether their gradients are right."""
+"""A network by name, trained or not, to look at: its layers, its first kernels, whether its gradients are right."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.registry import DEFAULT_WEIGHTS, create, is_trained, open_model
 from imgtool.errors import ParameterError
 from imgtool.networks.gradcheck import gradient_check
 from imgtool.networks.initialization import draw_arrays
+from imgtool.networks.layers import Conv, Linear
 from imgtool.networks.summary import summary
 
 UNTRAINED_CLASSES = 10  # of an architecture, unless told otherwise
@@ -49,6 +52,21 @@ def layers(
         model.change("preprocessing", seen)
     network = model.network(classes or len(model.classes) or UNTRAINED_CLASSES)
     return summary(network, shape or model.input_shape)
+
+
+def first_kernels(name: str | Path) -> np.ndarray:
+    """Return what the first layer of a trained network looks for: (n, 1 or 3 channels, rows, columns).
+
+    Of a convolution these are its kernels; of a layer that takes the whole image at once, the weights of its pixels.
+    Raises ParameterError for a network without weights.
+    """
+    model = open_network(name)
+    if not model.classes:
+        raise ParameterError(f"{name} is an architecture without weights, so it has no kernels yet", hint="train")
+    layers = model.network().shapes(model.input_shape)
+    first, layer, _, _ = next(each for each in layers if isinstance(each[1], Conv | Linear))
+    weights = model.arrays()[f"{first}.weight"]
+    return weights if isinstance(layer, Conv) else weights.reshape(-1, *model.input_shape)
 
 
 def gradients(name: str | Path, *, seed: int = 0) -> Iterator[dict[str, Any]]:

@@ -49,6 +49,7 @@ READS = {
     ("train", "init"): (["data", "--model", "lenet", "--init", "./first"], "first"),
     ("compare", "data"): (["data", "--model", "two-layer", "--epochs", "1"], "data/brick/0.png"),
     ("compare", "names"): (["data", "--model", "./model"], "model/model.json"),
+    ("models filters", "name"): (["./first"], "first/model.json"),
     ("models export", "name"): (["./model"], "model"),
     ("models export", "names"): (["./model", "--names", "names.txt"], "names.txt"),
     ("models export", "data"): (["./model", "--measure", "data"], "data/brick/0.png"),
@@ -63,6 +64,7 @@ WRITES = {
     ("features fit", "output"): ("-o", ".safetensors"),
     ("features search", "show"): ("--show", ".png"),
     ("classify", "sort"): ("--sort", ""),
+    ("models filters", "output"): ("-o", ".png"),
     ("classify", "cam"): ("--cam", ".png"),
     ("classify", "maps"): ("--maps=pool1=", ""),
     ("compare", "report"): ("--report", ".html"),
@@ -219,8 +221,8 @@ def _check(run, here, command, output, arguments, victim, way):
     name = _link(way, victim, suffix)
     before = tree(here)
     arguments = [each.format(spare="spare") for each in arguments]
-    force = ["--force"] if any(each.name == "force" for each in commands()[command].params) else []
-    done = run(*command.split(), *arguments, *NEEDED.get((command, output), []), option, name, *force)
+    given = [option + name] if option.endswith("=") else [option, name]
+    done = run(*command.split(), *arguments, *NEEDED.get((command, output), []), *given, "--force")
     assert (done.status, done.err.count("\n")) in ((1, 1), (2, 1)), done.err
     if suffix or os.path.isdir(name):
         assert "is an input" in done.err

@@ -1,16 +1,21 @@
 """`imgtool models`."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
+from imgtool.classifiers.inspection import first_kernels
 from imgtool.classifiers.storage import ModelData, save_model
+from imgtool.classifiers.training import train
 from imgtool.cli.main import execute
 from imgtool.image import read
-from locations import SAMPLES
+from locations import IMGTOOL, SAMPLES
 
 SHIPPED = registry.shipped()
 
@@ -204,3 +209,64 @@ def test_show_of_a_card_that_is_a_link_no_text_or_holds_escapes(tmp_path, capsys
     assert execute(["models", "show", name]) == 1
     done = capsys.readouterr()
     assert (done.out, done.err) == ("", f"imgtool: {name}: CARD.md is a link, and is not followed\n")
+
+
+@pytest.mark.parametrize(("name", "shape"), [("alexnet", (64, 3, 11, 11)), ("lenet@mnist", (6, 1, 5, 5))])
+def test_filters_draws_the_first_layers_kernels(name, shape, tmp_path, run):
+    assert run("models", "filters", name, "-o", tmp_path / "f.png").status == 0
+    picture, kernels = read(tmp_path / "f.png"), first_kernels(name)
+    assert kernels.shape == shape
+    first = {"alexnet": "features.0.weight", "lenet@mnist": "conv1.weight"}[name]
+    np.testing.assert_array_equal(kernels, registry.open_model(name).arrays()[first])
+    zoom = (picture.shape[1] - 2) // (8 if shape[0] == 64 else 2) // shape[3]
+    tile = picture[2::zoom, 2::zoom][: shape[2], : shape[3]]
+    darker, brighter = kernels[0].transpose(1, 2, 0) < -0.01, kernels[0].transpose(1, 2, 0) > 0.01
+    assert (np.broadcast_to(darker, tile.shape) <= (tile < 128)).all()
+    assert (np.broadcast_to(brighter, tile.shape) <= (tile > 127)).all()
+    done = run("models", "filters", name, "-o", tmp_path / "f.png")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "--force" in done.err
+
+
+def test_filters_of_other_networks(trained, tmp_path, run):
+    assert first_kernels(trained).shape == (20, 1, 32, 32)  # what each unit weighs the pixels with
+    assert run("models", "filters", f"{trained}/", "-o", f"{tmp_path}/").status == 0
+    assert read(tmp_path / "model.png").shape == (5 * 130 + 2, 4 * 130 + 2, 3)
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    options = {"epochs": 1, "side": 33, "batch": 24}
+    train(SAMPLES / "textures", "resnet18", output=tmp_path / "resnet", **options)
+    assert first_kernels(tmp_path / "resnet").shape[2:] == (7, 7)
+    assert run("models", "filters", tmp_path / "resnet", "-o", tmp_path / "r.png").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["resnet18"], 2, "resnet18 is an architecture without weights, so it has no kernels yet; imgtool train"),
+        (["sift-fv-svm"], 2, "sift-fv-svm is no network"),
+        (["alexnett"], 2, "did you mean alexnet"),
+        (["alexnet", "-o", "x.xyz"], 2, ".xyz"),
+    ],
+)
+def test_filters_that_are_not_there_are_one_line(arguments, status, message, tmp_path, run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("models", "filters", *arguments)
+    assert (done.status, done.out, done.err.count("\n")) == (status, "", 1)
+    assert message in done.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
+def test_filters_are_named_on_a_terminal_and_go_through_a_pipe(tmp_path, imgtool):
+    import pty
+
+    done = imgtool("models", "filters", "lenet", cwd=tmp_path)
+    assert done.stdout.startswith(b"\x89PNG")
+    child, terminal = pty.openpty()
+    command = [*IMGTOOL, "models", "filters", "lenet"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal)
+    assert process.wait(60) == 0
+    os.close(terminal)
+    assert os.read(child, 1000).decode().strip() == "lenet.filters.png"
+    os.close(child)
+    assert (tmp_path / "lenet.filters.png").read_bytes() == done.stdout

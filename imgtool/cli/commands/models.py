@@ -45,6 +45,7 @@ def command() -> None:
       imgtool models list
       imgtool models show alexnet
       imgtool models layers lenet
+      imgtool models filters alexnet -o filters.png
       imgtool models gradcheck lenet
       imgtool models verify my-model/
       imgtool models export my-model/ --quantize -o my-small-model
@@ -102,6 +103,36 @@ def layers(name: str, shape: tuple[int, int, int] | None, classes: int | None, f
     from imgtool.classifiers.inspection import layers as layer_rows
 
     write_rows(layer_rows(name, shape, classes), format=format, columns=LAYER_COLUMNS)
+
+
+@command.command("filters")
+@click.argument("name", metavar="NAME|FOLDER")
+@click.option("-o", "--output", metavar="OUT", help="Picture: file, folder or '-'.")
+@options.force
+def filters(name: str, output: str | None, force: bool) -> None:
+    """Draw the kernels of a trained network's first layer.
+
+    \b
+      imgtool models filters alexnet -o filters.png
+
+    All kernels have one scale, mid-gray being 0. A network whose first layer takes the whole image has an image of
+    weights for each unit.
+    """
+    from imgtool.batch.destinations import Destination
+    from imgtool.batch.inputs import Input
+    from imgtool.classifiers.inspection import first_kernels
+    from imgtool.classifiers.registry import model_files
+    from imgtool.image.write import encode
+    from imgtool.networks.drawing import kernels_picture
+    from imgtool.pipelines.drawings import format_name
+
+    named = [Input(name.rstrip("/") or name)]
+    place = Destination(output, named, what="filters", suffix=".png", force=force, reads=model_files(name))
+    format = format_name(place, 0)
+    place.check(0)
+    place.write(0, encode(kernels_picture(first_kernels(name)), format))
+    if output is None and not place.is_stream:
+        emit(f"{printable(place.path(0))}\n")
 
 
 @command.command("gradcheck")
