@@ -24,7 +24,7 @@ from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events, Progress
 from imgtool.features.codebook import TENSORS, Codebook
 from imgtool.features.encoding import LocalSettings, encode, fit_to_images, length
-from imgtool.features.gist import MARGIN_PIXELS, gist, require_parameters
+from imgtool.features.gist import gist, require_parameters
 from imgtool.features.hog import hog
 from imgtool.features.pyramid import parse_levels
 from imgtool.image.color import to_gray, to_rgb
@@ -37,7 +37,6 @@ SIZE_SAMPLE_IMAGES = 200  # whose sizes say how large the images of a data set a
 MAX_ASPECT = 4  # longer to shorter side; thinner images are squeezed
 # What settings may ask for, of one image: they come from a file, too.
 MAX_VECTOR_NUMBERS = 1 << 24
-MAX_FILTER_NUMBERS = 1 << 28
 MAX_DESCRIPTORS = 1 << 22
 
 
@@ -231,12 +230,10 @@ class GistSvm(VectorSvm):
         return gist(image, size=own.size, orientations=own.orientations, blocks=own.blocks, prefilter=own.prefilter)
 
     def check_sizes(self) -> None:
-        """Refuse more windows than pixels, and too many filters or numbers."""
+        """Refuse more windows than pixels, and too many numbers."""
         own = self.parameters
         require_parameters(own.size, own.orientations, own.blocks, own.prefilter)
         _require_most("numbers", self.length(), MAX_VECTOR_NUMBERS)
-        side = own.size + 2 * MARGIN_PIXELS
-        _require_most("numbers of filters", sum(own.orientations) * side**2, MAX_FILTER_NUMBERS)
 
     def length(self) -> int:
         """Return how many numbers describe an image: filters, windows."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array
-from imgtool.errors import DataError, ImgtoolError, ParameterError
+from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
 from imgtool.features.codebook import Codebook, Dictionary, fit_codebook
 from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, unit, vlad
 from imgtool.features.phow import COLORS, phow
@@ -31,6 +31,7 @@ ENCODINGS: dict[str, Callable[[np.ndarray, Codebook], np.ndarray]] = {
     "bow": lambda data, book: signed_root(bag_of_words(data, book.means)),
 }
 SOLVERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"feature-sign": sparse_codes, "llc": llc_codes}
+MAX_DESCRIPTORS = 1 << 24  # of an image: a codebook's settings come from a file
 PER_COMPONENT = 500  # descriptors at least; a mixture fitted to fewer describes the images it was fitted to, not others
 
 
@@ -57,7 +58,11 @@ class LocalSettings:
             raise unknown_name("color", self.color, COLORS)
 
     def describe(self, image: ArrayLike) -> Descriptors:
-        """Return the image's descriptors that have contrast."""
+        """Return the image's descriptors that have contrast. Raises ImageError where there would be too many."""
+        height, width = np.shape(image)[:2]
+        count = -(-height // self.step) * -(-width // self.step) * len(self.bins)
+        if count > MAX_DESCRIPTORS:
+            raise ImageError(f"has {count} places for descriptors; there may be {MAX_DESCRIPTORS}")
         found = phow(image, step=self.step, sizes=self.bins, window=self.window, contrast=CONTRAST, color=self.color)
         kept = found.norms >= CONTRAST
         values = found.values[kept]

@@ -37,6 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 MARGIN_PIXELS = 32  # pixels around the image while it is filtered with the Gabor bank
 MAX_SIZE_PIXELS = 2048  # the bank grows with its square
+MAX_FILTER_NUMBERS = 1 << 28  # of the bank
 
 FLAT_SHARE = 1e-12  # of the largest value: differences below are rounding
 _MIN_WAVE_SHARE = 1e-16  # of a wave: what passes of it is below rounding
@@ -109,11 +110,14 @@ def gist(
 
 
 def require_parameters(size: int, orientations: Sequence[int], blocks: int, prefilter: float) -> None:
-    """Raise ParameterError for settings that mean nothing."""
+    """Raise ParameterError for settings that mean nothing, or ask for too much: they come from files, too."""
     if not orientations or min(orientations) < 1:
         raise ParameterError(f"orientations must be at least 1 at each scale, got {tuple(orientations)}")
     if not 1 <= blocks <= size or size > MAX_SIZE_PIXELS:
         raise ParameterError(f"blocks must be 1 to size and size up to {MAX_SIZE_PIXELS}, got {blocks} and {size}")
+    numbers = sum(orientations) * (size + 2 * MARGIN_PIXELS) ** 2
+    if numbers > MAX_FILTER_NUMBERS:
+        raise ParameterError(f"the settings ask for {numbers} numbers of filters; there may be {MAX_FILTER_NUMBERS}")
     if not 0 < prefilter < math.inf:
         raise ParameterError(f"prefilter must be positive and finite, got {prefilter}")
 

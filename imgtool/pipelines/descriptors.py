@@ -348,7 +348,7 @@ def _encoder(
     from imgtool.features.pyramid import parse_levels
 
     parse_levels(pyramid)
-    book, prepare = _open_codebook(place)
+    book, prepare = open_codebook(place)
     LocalSettings.of(book)
     if isinstance(book, Codebook):
         if encoding == SPARSE:
@@ -360,7 +360,7 @@ def _encoder(
     return lambda image: encode_sparsely(image, book, solver=solver, levels=pyramid)
 
 
-def _open_codebook(path: str | None) -> tuple[Codebook | Dictionary, Callable[[np.ndarray], np.ndarray]]:
+def open_codebook(path: str | None) -> tuple[Codebook | Dictionary, Callable[[np.ndarray], np.ndarray]]:
     """Return a codebook and the preprocessing of images: none for a file, the model's for the included codebook."""
     if path is not None:
         from imgtool.features.codebook import load_codebook

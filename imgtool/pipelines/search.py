@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from imgtool.batch.inputs import STANDARD_INPUT, Input
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.pipelines.descriptors import descriptor_of
+from imgtool.pipelines.lengths import require_length
+from imgtool.pipelines.sizes import parse_size, sides_in
 from imgtool.pipelines.source import Reading
 from imgtool.remarks import Remark
 
@@ -120,7 +122,7 @@ def query_vector(table: FeatureTable, query: Any, read: Callable[[str], np.ndarr
         return row
     describe = _descriptor_of(table)
     try:
-        return _apply(describe, read(path) if read else read_image(path, reading_of(table)))
+        return _apply(table, describe, read(path) if read else read_image(path, reading_of(table)))
     except DataError:
         raise
     except ImgtoolError as error:
@@ -144,7 +146,7 @@ def reading_of(table: FeatureTable) -> Reading:
 
 def _describe(table: FeatureTable, image: np.ndarray) -> np.ndarray:
     """Return an image's vector."""
-    return _apply(_descriptor_of(table), image)
+    return _apply(table, _descriptor_of(table), image)
 
 
 def _descriptor_of(table: FeatureTable) -> Callable[[np.ndarray], Any]:
@@ -155,12 +157,21 @@ def _descriptor_of(table: FeatureTable) -> Callable[[np.ndarray], Any]:
         raise DataError("does not say how its images were described, so a query cannot be") from None
 
 
-def _apply(describe: Callable[[np.ndarray], Any], image: np.ndarray) -> np.ndarray:
+def _apply(table: FeatureTable, describe: Callable[[np.ndarray], Any], image: np.ndarray) -> np.ndarray:
     """Apply the file's descriptor to an image. Raises DataError if its meta does not fit."""
     try:
+        _require_length(table, image.shape)
         vector: np.ndarray = describe(image).reshape(-1)
         return vector
     except ImgtoolError:
         raise
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, LookupError, ArithmeticError, ValueError):
         raise DataError("holds settings that its descriptor does not take") from None
+
+
+def _require_length(table: FeatureTable, shape: tuple[int, ...]) -> None:
+    """Raise DataError where the file's settings give an image of this shape another vector than its rows are."""
+    parameters = table.meta["parameters"]
+    if size := parameters.get("resize"):
+        shape = sides_in(parse_size("resize", str(size)), shape)
+    require_length(table.meta["descriptor"], parameters, shape, table.features.shape[1])

@@ -52,6 +52,13 @@ def parse_crop(parameter: str, text: str) -> Crop:
     return Crop(*map(int, found.groups()))
 
 
+def sides_in(size: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width of an image of this shape in a size (width, height); a side of 0 keeps the ratio."""
+    width, height = size
+    width = width or max(1, round(shape[1] * height / shape[0]))
+    return height or max(1, round(shape[0] * width / shape[1])), width
+
+
 def resize_to(image: np.ndarray, size: tuple[int, int], resample: str = "bilinear") -> np.ndarray:
     """Return the image in a size (width, height), antialiased; a side of 0 keeps the ratio.
 
@@ -62,9 +69,7 @@ def resize_to(image: np.ndarray, size: tuple[int, int], resample: str = "bilinea
     from imgtool.image.codecs.header import MAX_PIXELS
     from imgtool.image.resize import resize
 
-    width, height = size
-    width = width or max(1, round(image.shape[1] * height / image.shape[0]))
-    height = height or max(1, round(image.shape[0] * width / image.shape[1]))
+    height, width = sides_in(size, image.shape)
     if width * height > max(MAX_PIXELS, image.shape[0] * image.shape[1]):
         raise ImageError(f"would be {width}x{height} pixels, more than the {MAX_PIXELS} that imgtool makes of it")
     return resize(image, height, width, resample=resample)
