@@ -147,7 +147,7 @@ def _left(name: str, output: Path) -> str:
     checkpoint = checkpoint_of(output)
     if not checkpoint.exists():
         return f"{output}: nothing is kept: no epoch is done"
-    done = next(iter(interruption_lines()), f"{checkpoint}: is as it was")
+    done = next(iter(interruption_lines()), f"{checkpoint}: is kept")
     return f"{done}; to go on: {command_to_go_on()}"
 
 
