@@ -60,7 +60,7 @@ class Preprocessing(Parameters):
 
         height, width, crop = fitted(rows, columns, self.resize or self.side, self.side)
         down, across = (
-            slice(round(side * each.start / resized), max(round(side * each.stop / resized), 1))
+            _pixels(each.start * side / resized, each.stop * side / resized)
             for side, each, resized in zip((rows, columns), crop, (height, width), strict=True)
         )
         return down, across
@@ -98,3 +98,9 @@ class Preprocessing(Parameters):
         mean, deviation = (np.array(each, np.float32) for each in (self.mean, self.deviation))
         images = (np.stack(list(squares)).astype(np.float32) / np.float32(255) - mean) / deviation
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def _pixels(begin: float, end: float) -> slice:
+    """Return the pixels between two places, one at least."""
+    first = int(begin) if round(begin) >= round(end) else round(begin)
+    return slice(first, max(round(end), first + 1))

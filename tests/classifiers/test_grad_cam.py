@@ -78,12 +78,24 @@ def test_the_heat_is_that_of_the_label(label):
     np.testing.assert_array_equal(heat, imgtool.grad_cam(image, model="alexnet", label=label))
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3, 4), (7, 90, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
+def test_every_image_has_heat(shape, dtype):
+    values = np.random.default_rng(0).random(shape)
+    image = (values * 255).astype(dtype) if np.issubdtype(dtype, np.integer) else values.astype(dtype)
+    heat = imgtool.grad_cam(image, model="lenet")
+    assert heat.shape == shape[:2]
+    assert 0 <= heat.min() <= heat.max() <= 1
+
+
 def test_where_nothing_speaks_for_a_label_there_is_no_heat(trained):
     cam = GradCam(trained)
     assert not cam.spread(np.zeros((10, 10), np.float32), 40, 60).any()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (31, 97), (640, 480), (32, 32)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 500), (500, 1), (2, 333), (3, 200), (200, 3), (31, 97), (640, 480), (32, 32)]
+)
 @pytest.mark.parametrize(("side", "resized"), [(32, 0), (28, 32), (224, 256)])
 def test_the_window_is_the_square_that_is_prepared(shape, side, resized):
     seen = Preprocessing(side=side, resize=resized)
