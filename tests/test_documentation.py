@@ -116,6 +116,8 @@ def test_examples_print_what_the_page_says(page, tmp_path):
             if re.search(r"train|compare|features fit", command):
                 pytest.importorskip("sklearn", reason=f"{page.name} has examples that need the extra 'classic'")
                 pytest.importorskip("torch", reason=f"{page.name} has examples that need the extra 'torch'")
+            if "--curves" in command:
+                pytest.importorskip("matplotlib", reason=f"{page.name} has examples that need the extra 'report'")
             actual = run(command, folder)
             assert matches(command, expected, actual), (
                 f"$ {command}\n--- the page says\n{expected}\n--- it prints\n{actual}"
