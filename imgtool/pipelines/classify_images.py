@@ -15,6 +15,7 @@ from imgtool.batch.destinations import without_results
 from imgtool.batch.inputs import path_text
 from imgtool.batch.pool import job_count
 from imgtool.batch.sorted_links import SortedLinks
+from imgtool.classifiers.shipped import DEFAULT_NETWORK
 from imgtool.errors import ParameterError
 from imgtool.pipelines.label_pictures import Pictures, pictures_of
 from imgtool.pipelines.mapping import attempt
@@ -36,7 +37,7 @@ Watch = Callable[[Iterator[Outcome[Any]]], Iterator[Outcome[Any]]]
 
 def classify_images(
     images: Any,
-    model: Any = "alexnet",
+    model: Any = DEFAULT_NETWORK,
     *,
     top: int = TOP,
     threshold: float | None = None,

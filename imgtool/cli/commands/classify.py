@@ -14,7 +14,7 @@ from imgtool.errors import ParameterError
 
 UNSURE = "unsure"  # a label below a threshold that was asked for
 MARK = "?"  # behind a label that is not sure
-NOTED = 12  # classes of a model that are named before it is used
+NAMED = 12  # classes, of a model that has no more
 SHOWN = 3  # labels in a table, unless a number is asked for
 EXAMPLES = """
 imgtool classify photo.jpg
@@ -98,8 +98,8 @@ def command(
     )  # fmt: skip
     for name, model in models.items():
         if not images.quiet:
-            shown = [*model.classes[:NOTED], *(["..."] if len(model.classes) > NOTED else [])]
-            note(f"{name}: one of {len(model.classes)} classes: {', '.join(shown)}")
+            named = f": {', '.join(model.classes)}" if len(model.classes) <= NAMED else ""
+            note(f"{name}: one of {len(model.classes)} classes{named}")
     columns = ["model", "classes", "label", "score", *([] if is_table else ["sure"])]
     if (top or SHOWN) > 1 and (is_table or top):
         columns.append("runners-up" if is_table else "top")
