@@ -3,13 +3,15 @@
     python benchmarks/scenes.py SCENES --work FOLDER [--splits 0,1,2,3,4]
     OPENBLAS_NUM_THREADS=1 python benchmarks/scenes.py SCENES --work FOLDER --time
     python benchmarks/scenes.py SCENES --work FOLDER --why
+    python benchmarks/scenes.py SCENES --work FOLDER --networks efficientnet-lite0@imagenet,alexnet@imagenette
 
 SCENES holds one folder of images for each of the 15 classes (Lazebnik, Schmid and Ponce, CVPR 2006). In each split 100
 images of each class train and the others test. Codebooks are fitted to the training images of their split; so is the
 SVM, whose cost is chosen by cross-validation among them. Every result is a line of FOLDER/results.jsonl; a run that
 was cut off goes on from there. The table: accuracy (the mean over the classes; mean and deviation over the splits),
 average precision, and numbers an image. `--time` measures how long it takes to describe one, with the codebooks of
-split 0; `--why` adds rows that explain others.
+split 0; `--why` adds rows that explain others; `--networks` judges features of networks, and nothing else. These are
+computed once for all images, by `describe_images`, and used in every split.
 
 ScSPM and LLC have one dictionary, and so one vector of each image, for all splits of a FOLDER: sparse coding takes ten
 minutes. It is learned from the training images of the split that comes first; some of them test in the other splits.
@@ -22,7 +24,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +32,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import average_precision_score
 
+from imgtool.classifiers.cnn_svm import CnnSvmParameters
 from imgtool.classifiers.svm import fit_svm
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.feature_file import load
 from imgtool.datasets.formats import load_dataset
 from imgtool.features.codebook import Codebook, fit_codebook, fit_mixture, load_codebook, save_codebook
 from imgtool.features.encoding import LocalSettings, encode_sparsely, fit_dictionary
@@ -41,6 +45,7 @@ from imgtool.features.hog import hog
 from imgtool.features.pyramid import cells, places
 from imgtool.features.sift import quantize, root
 from imgtool.image.resize import resize
+from imgtool.pipelines.describe import describe_images
 
 OUTDOOR = ("coast", "forest", "highway", "insidecity", "mountain", "opencountry", "street", "tallbuilding")
 TRAINING = 100  # images of each class
@@ -208,12 +213,19 @@ def main() -> None:
     parser.add_argument("--splits", default="0,1,2,3,4", metavar="SEEDS")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--why", action="store_true")
+    parser.add_argument("--networks", default="", metavar="NAMES")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     dataset = load_dataset(arguments.scenes).train
     results = Results(arguments.work / "results.jsonl")
+    splits = [int(seed) for seed in arguments.splits.split(",")]
+    if arguments.networks:
+        for name in arguments.networks.split(","):
+            embeddings(dataset, name, splits, arguments.work, results)
+        results.table()
+        return
     local = local_descriptors(dataset, arguments.work)
-    for seed in map(int, arguments.splits.split(",")):
+    for seed in splits:
         task = Task(local, chosen(dataset.labels, seed), seed, arguments.work)
         if arguments.time:
             times(dataset, task)
@@ -248,6 +260,28 @@ def whole_images(dataset: Dataset, task: Task, results: Results) -> None:
             _, labels = np.unique(dataset.labels[kept], return_inverse=True)
             judged = judge(features, labels, task.train[kept], task.seed, standardize=describe is gist)
             results.add(name, task.seed, features.shape[1], judged)
+
+
+def embeddings(dataset: Dataset, network: str, splits: list[int], work: Path, results: Results) -> None:
+    """Judge the features of a network: with the costs of all rows here, and as cnn-svm chooses its own."""
+    path = work / f"{network}.npz"
+    if not path.exists():
+        describe_images(dataset.items, "embed", model=network, output=path, resume=True)
+    features = load(path).features
+    rooted = unit(signed_root(features))
+    own = CnnSvmParameters()
+    variants = {
+        f"{network}, as cnn-svm": (rooted, {"costs": own.costs, "folds": own.folds}),
+        network: (rooted, {}),
+        f"{network}, without square root": (unit(features), {}),
+        f"{network}, without length 1": (signed_root(features), {}),
+        f"{network}, without both": (features, {}),
+    }
+    for seed in splits:
+        train = chosen(dataset.labels, seed)
+        for name, (vectors, settings) in variants.items():
+            if not results.has(name, seed):
+                results.add(name, seed, vectors.shape[1], judge(vectors, dataset.labels, train, seed, **settings))
 
 
 def sparse_codes(dataset: Dataset, task: Task, results: Results) -> None:
@@ -347,7 +381,14 @@ def times(dataset: Dataset, task: Task) -> None:
 
 
 def judge(
-    features: np.ndarray, labels: np.ndarray, train: np.ndarray, seed: int, *, standardize: bool = False
+    features: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    seed: int,
+    *,
+    standardize: bool = False,
+    costs: Sequence[float] = COSTS,
+    folds: int = FOLDS,
 ) -> dict[str, float]:
     """Return means over the classes of accuracy and average precision on the test images, and the cost that was chosen.
 
@@ -357,7 +398,7 @@ def judge(
         features = (features - features[train].mean(axis=0)) / features[train].std(axis=0)
     features = in_span(features / np.linalg.norm(features[train], axis=1).mean(), train)
     machine, found, _ = fit_svm(
-        features[train], labels[train], int(labels.max()) + 1, costs=COSTS, folds=FOLDS, seed=seed
+        features[train], labels[train], int(labels.max()) + 1, costs=costs, folds=folds, seed=seed
     )
     margins, truth = machine.margins(features[~train]), labels[~train]
     classes = range(margins.shape[1])
