@@ -25,11 +25,14 @@ from imgtool.events import Events
 from imgtool.features.fisher import signed_root, unit
 from imgtool.parameters import parameter
 
+COSTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # the vectors have length 1, so that the best lies among few
+
 
 @dataclass(frozen=True)
 class CnnSvmParameters(SvmParameters):
     """What cnn-svm can vary. weights: the hash of the network's, which fitting sets."""
 
+    costs: tuple[float, ...] = parameter(COSTS, "Costs of an error that cross-validation tries.", low=1e-9, high=1e9)
     network: str = parameter(DEFAULT_NETWORK, "Included network whose last layer but one describes images.")
     weights: str = parameter("", "")
 
