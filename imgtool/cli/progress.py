@@ -187,13 +187,12 @@ def smaller_batch_text(event: SmallerBatch) -> str:
     return f"{model}memory is exhausted; training goes on, from the beginning of epoch {event.epoch}, with {images}"
 
 
-def to_all(*listeners: Events | None) -> Events:
-    """Return what passes an event on to each listener; None is none."""
+def to_all(*listeners: Events) -> Events:
+    """Return what passes an event on to each listener."""
 
     def tell(event: Event) -> None:
         for listener in listeners:
-            if listener is not None:
-                listener(event)
+            listener(event)
 
     return tell
 

@@ -19,7 +19,7 @@ from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.training import create_to_train, train
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import Parts, open_parts
-from imgtool.errors import OutputError, ParameterError
+from imgtool.errors import OutputError, ParameterError, TrainingError
 from imgtool.evaluation.curves import require_matplotlib, training_curves
 from imgtool.events import Epoch, Event, Events, FirstBatch
 from imgtool.image.sheet import captioned_sheet
@@ -96,32 +96,53 @@ def preview_sheet(batch: FirstBatch, classes: Sequence[str]) -> np.ndarray:
     return captioned_sheet(images, [classes[label] for label in batch.labels[:PREVIEW_IMAGES]])
 
 
-class PreviewFile:
-    """A listener that writes the first batch of a training as a sheet."""
+class PictureFile:
+    """A listener that draws into a file. Where training fails a new file goes: it would stand in the next one's way."""
 
-    def __init__(self, path: Path, classes: Sequence[str], *, overwrite: bool = False) -> None:
-        self.path, self.classes, self.overwrite = path, classes, overwrite
-
-    def __call__(self, event: Event) -> None:
-        """Write the first batch when it comes."""
-        if isinstance(event, FirstBatch):
-            write(self.path, preview_sheet(event, self.classes), overwrite=self.overwrite)
-
-
-class CurvesFile:
-    """A listener that draws the curves of a training into a file: while it goes on, and when its context is left."""
-
-    def __init__(self, path: Path, *, title: str = "", overwrite: bool = False) -> None:
-        self.path, self.title, self.overwrite = path, title, overwrite
-        self._rows: list[dict[str, Any]] = []
-        self._drawn_at = time.monotonic()
+    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+        self.path, self.overwrite = path, overwrite
+        self._is_new = not os.path.lexists(path)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, TrainingError) and self._is_new:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+    def write(self, picture: np.ndarray) -> None:
+        """Write the picture, over the last one of this training."""
+        write(self.path, picture, overwrite=self.overwrite)
+        self.overwrite = True
+
+
+class PreviewFile(PictureFile):
+    """Writes the first batch of a training as a sheet."""
+
+    def __init__(self, path: Path, classes: Sequence[str], *, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite=overwrite)
+        self.classes = classes
+
+    def __call__(self, event: Event) -> None:
+        """Write the first batch when it comes."""
+        if isinstance(event, FirstBatch):
+            self.write(preview_sheet(event, self.classes))
+
+
+class CurvesFile(PictureFile):
+    """Draws the curves of a training: while it goes on, and when its context is left."""
+
+    def __init__(self, path: Path, *, title: str = "", overwrite: bool = False) -> None:
+        super().__init__(path, overwrite=overwrite)
+        self.title = title
+        self._rows: list[dict[str, Any]] = []
+        self._drawn_at = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._rows:
             self._draw()
+        super().__exit__(kind)
 
     def __call__(self, event: Event) -> None:
         """Take an epoch; draw where the last drawing was long ago. No picture is worth a training: it may fail."""
@@ -134,8 +155,7 @@ class CurvesFile:
 
     def _draw(self) -> None:
         """Draw the epochs so far."""
-        write(self.path, training_curves(self._rows, title=self.title), overwrite=self.overwrite)
-        self.overwrite = True
+        self.write(training_curves(self._rows, title=self.title))
 
 
 def check_pictures(

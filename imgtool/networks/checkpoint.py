@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from imgtool.batch.outputs import new_file
-from imgtool.errors import DataError
+from imgtool.errors import DataError, OutputError
 from imgtool.files import open_regular
 from imgtool.networks.recipe import FREEZE, OPTIMIZERS, SCHEDULES
 
@@ -78,9 +78,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     header = bytes(data[:end]).replace(_NUMBERS_DIGEST, _NUMBERS_DIGEST.replace(_ZEROS.encode(), numbers.encode()), 1)
     place = _require(_DIGEST.search(header))
     digest = hashlib.sha256(header).hexdigest().encode()
-    with new_file(path, overwrite=True) as file:
-        file.write(header[: place.start(1)] + digest + header[place.end(1) :])
-        file.write(data[end:])
+    try:
+        with new_file(path, overwrite=True) as file:
+            file.write(header[: place.start(1)] + digest + header[place.end(1) :])
+            file.write(data[end:])
+    except OutputError as error:
+        error.hint = "resume" if path.exists() else ""  # from the older one
+        raise
     _epochs[path] = len(checkpoint.history), checkpoint.identity["recipe"]["epochs"]
 
 

@@ -329,6 +329,39 @@ def test_what_keeps_no_checkpoint_cannot_be_resumed_and_leaves_those_of_others(m
     assert [path.read_bytes() for path in tmp_path.iterdir()] == ([] if left is None else [left])
 
 
+@pytest.mark.parametrize(
+    ("failing", "place", "advice", "more"),
+    [(1, "m.checkpoint", "", []), (4, "m.checkpoint", "; --resume goes on", ["--resume"]), (7, "m", "", ["--resume"]),
+     (8, "m", "", ["--resume"]), (9, "m/metrics.jsonl", "", ["--resume", "--force"])],
+)  # fmt: skip
+def test_N4_a_full_disk_is_one_line_and_the_last_checkpoint_goes_on(
+    failing, place, advice, more, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    calls, real = [], os.fsync  # one for each checkpoint of six, then weights, description and metrics
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) >= failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    options = ["--model", "lenet", "--epochs", "6", "-q"]
+    assert train(tmp_path / "whole", *options) == 0
+    monkeypatch.setattr(os, "fsync", full)
+    assert train(tmp_path / "m", *options) == 1
+    monkeypatch.undo()
+    told = f"imgtool: {tmp_path / place}: cannot be written: no space left on device{advice}\n"
+    assert re.sub(r"weights-\w+\.safetensors|model\.json", "", capsys.readouterr().err).replace("m/:", "m:") == told
+    kept = {"whole"} | ({"m.checkpoint"} if failing > 1 else set()) | ({"m"} if failing == 9 else set())
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    assert train(tmp_path / "m", *options, *more) == 0
+    cut, whole = (next((tmp_path / name).glob("weights-*")).read_bytes() for name in ("m", "whole"))
+    assert cut == whole
+    assert [row["epoch"] for row in metrics_of(tmp_path / "m")] == [1, 2, 3, 4, 5, 6]
+    assert {path.name for path in tmp_path.iterdir()} == {"m", "whole"}
+
+
 def interrupt(command, ready, folder):
     """Run a training in a folder until it is ready for Ctrl-C; return its status, what it said, and after how long."""
     process = subprocess.Popen([*IMGTOOL, *command], cwd=folder, stderr=subprocess.PIPE)

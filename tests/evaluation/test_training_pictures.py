@@ -150,16 +150,27 @@ def test_curves_of_any_history_are_a_picture(history):
         imgtool.training_curves([])
 
 
-def test_curves_are_drawn_when_it_ends_however_that_comes(tmp_path, capsys):
+def test_curves_are_drawn_when_it_ends(tmp_path):
     pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
     assert train("--model", "two-layer", "--epochs", 3, "-o", tmp_path / "m", "--curves", tmp_path / "a.png", "-q") == 0
-    title = f"two-layer, {TEXTURES}"
     rows = [json.loads(line) for line in (tmp_path / "m" / "metrics.jsonl").read_text().splitlines()]
-    expected = imgtool.training_curves(rows, title=title)
+    expected = imgtool.training_curves(rows, title=f"two-layer, {TEXTURES}")
     np.testing.assert_array_equal(imgtool.read(tmp_path / "a.png"), expected)
-    assert train("--model", "two-layer", "--lr", "30", "-o", tmp_path / "n", "--curves", tmp_path / "b.png", "-q") == 1
+
+
+def test_N9_pictures_of_a_training_that_failed_do_not_block_the_next(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
+    line = ["--model", "two-layer", "-o", tmp_path / "m", "-q", "--epochs", "9"]
+    line += ["--curves", tmp_path / "a.png", "--preview", tmp_path / "b.png"]
+    assert train(*line, "--lr", "1e6") == 1
     assert "not finite" in capsys.readouterr().err
-    assert imgtool.read(tmp_path / "b.png").shape == expected.shape
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a.png").write_text("mine")  # what was there, and may be overwritten, stays or is overwritten
+    assert train(*line, "--lr", "1e6", "--force") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    (tmp_path / "a.png").unlink()
+    assert train(*line) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "m"]
 
 
 def test_a_training_that_goes_on_draws_all_its_epochs_over_the_curves_of_before(tmp_path):

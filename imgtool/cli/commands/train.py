@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from imgtool.cli.tables import emit, json_line, write_rows
 if TYPE_CHECKING:
     from imgtool.classifiers.protocol import Trainable
     from imgtool.datasets.formats import Parts
+    from imgtool.events import Events
 
 EXAMPLES = """
 imgtool train photos/ --model hog-svm -o photos-hog
@@ -106,13 +107,17 @@ def command(
         check_place(output, overwrite=force)
     parts = load_dataset(data, skip_bad=skip_bad, background=background)
     require_other_places(output, parts, how["init"], pictures=pictures)
-    with CurvesFile(curves, title=f"{name}, {data}", overwrite=renew) if curves else nullcontext() as drawn:
+    with ExitStack() as stack:
+        heard: list[Events] = []
+        if curves:
+            heard.append(stack.enter_context(CurvesFile(curves, title=f"{name}, {data}", overwrite=renew)))
         with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose, epochs=True) as events:
             parts = checked(parts, skip_bad=skip_bad, events=events)
             if not quiet:
                 tell_parts(str(data), parts, verbose=verbose)
-            shown = PreviewFile(preview, parts.train.classes, overwrite=renew) if preview else None
-            how |= {**settings, "events": to_all(events, drawn, shown)}
+            if preview:
+                heard.append(stack.enter_context(PreviewFile(preview, parts.train.classes, overwrite=renew)))
+            how |= {**settings, "events": to_all(*heard, *([events] if events else []))}
             if output is None:
                 _preview(parts, name, **how)
             else:
