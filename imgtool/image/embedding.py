@@ -1,7 +1,8 @@
 """Put metadata into an encoded file that holds none yet; its pixels' bytes stay as they are.
 
 Sources: W3C PNG, sections 11.3 and 13.4; ITU-T T.871 (JFIF); ICC.1:2022, section B; Google, "WebP Container
-Specification"; ISO/IEC 15444-1, annex I (JPEG 2000).
+Specification"; ISO/IEC 15444-1, annex I (JPEG 2000); of its boxes for XMP and EXIF, Adobe, "XMP Specification, Part
+3", and ExifTool.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import BinaryIO
 
 from imgtool.errors import ImageError
 from imgtool.image import marks
+from imgtool.image.codecs.boxes import box, boxes
 from imgtool.image.exif import resolution_tags, resolved_block, tags_for_tiff
 from imgtool.image.ifd import BYTE, UNDEFINED, FileContent, Tree, Value, with_tags
 from imgtool.image.metadata import Metadata
@@ -119,15 +121,20 @@ def _in_bmp(data: bytes, metadata: Metadata) -> bytes:
 
 
 def _in_jp2(data: bytes, metadata: Metadata) -> bytes:
-    """Put a resolution box at the end of the header box."""
+    """Put the profile in the place of the color space, the resolution behind it, and the rest behind the header box."""
     begin = data.find(b"jp2h") - 4
-    if not metadata.resolution or begin < 0:
+    if begin < 0:
         return data
-    (x, x_power), (y, y_power) = map(_with_power, metadata.resolution.per("meter"))
-    box = struct.pack(">I4sI4sHHHHbb", 26, b"res ", 18, b"resc", y, 1, x, 1, y_power, x_power)
-    (length,) = struct.unpack_from(">I", data, begin)
-    end = begin + length
-    return data[:begin] + struct.pack(">I", length + len(box)) + data[begin + 4 : end] + box + data[end:]
+    end = begin + int.from_bytes(data[begin : begin + 4], "big")
+    header = list(boxes(data[begin + 8 : end]))
+    if metadata.profile:
+        header = [(name, marks.JP2_PROFILE + metadata.profile if name == b"colr" else body) for name, body in header]
+    if metadata.resolution:
+        (x, x_power), (y, y_power) = map(_with_power, metadata.resolution.per("meter"))
+        header.append((b"res ", box(b"resc", struct.pack(">HHHHbb", y, 1, x, 1, y_power, x_power))))
+    others = ((marks.JP2_EXIF, metadata.exif), (marks.JP2_XMP, metadata.xmp))
+    behind = b"".join(box(b"uuid", mark + body) for mark, body in others if body)
+    return data[:begin] + box(b"jp2h", b"".join(box(*each) for each in header)) + behind + data[end:]
 
 
 def _with_power(ratio: tuple[int, int]) -> tuple[int, int]:

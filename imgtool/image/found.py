@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from imgtool.image import marks
+from imgtool.image.profiles import is_profile
 from imgtool.remarks import Remark
 
 if TYPE_CHECKING:
     from imgtool.image.metadata import Metadata
     from imgtool.image.resolution import Ratio, Resolution
-
-_TAGS = 128  # where, behind its header, a profile says how many tags it has
 
 
 class Found:
@@ -104,14 +102,3 @@ class Found:
             return True
         self.leave_out(name, "it is too large")
         return False
-
-
-def is_profile(data: bytes) -> bool:
-    """Tell whether an ICC profile has its signature and the tags that it says it has (ICC.1:2022, section 7)."""
-    if len(data) < _TAGS + 4 or data[36:40] != b"acsp" or int.from_bytes(data[:4], "big") > len(data):
-        return False
-    end = _TAGS + 4 + 12 * int.from_bytes(data[_TAGS : _TAGS + 4], "big")
-    if end > len(data):
-        return False
-    tags = struct.iter_unpack(">4sII", data[_TAGS + 4 : end])
-    return all(begin + size <= len(data) for _, begin, size in tags)

@@ -14,6 +14,7 @@ import numpy as np
 
 from imgtool.image.exif import MAX_JPEG_BYTES as MAX_EXIF_BYTES
 from imgtool.image.exif import block_has_maker_note, sized_block
+from imgtool.image.profiles import is_of_matrix
 from imgtool.image.resolution import Resolution, jfif_density
 from imgtool.image.xmp import MAX_JPEG_BYTES as MAX_XMP_BYTES
 from imgtool.image.xmp import sized_packet
@@ -44,10 +45,10 @@ class Place(NamedTuple):
 
 
 PLACES = {
-    "profile": Place("ICC profile", ("png", "jpeg", "webp", "tiff")),
+    "profile": Place("ICC profile", ("png", "jpeg", "webp", "tiff", "jp2")),
     "color": Place("color chunk", ("png",)),
-    "exif": Place("EXIF", ("png", "jpeg", "webp", "tiff")),
-    "xmp": Place("XMP", ("png", "jpeg", "webp", "tiff")),
+    "exif": Place("EXIF", ("png", "jpeg", "webp", "tiff", "jp2")),
+    "xmp": Place("XMP", ("png", "jpeg", "webp", "tiff", "jp2")),
     "resolution": Place("resolution", ("png", "jpeg", "webp", "tiff", "bmp", "jp2")),
     "texts": Place("text chunks", ("png",)),
     "comments": Place("comment", ("jpeg", "png")),
@@ -111,7 +112,8 @@ def held(metadata: Metadata, format: str, shape: tuple[int, ...], dtype: np.dtyp
     label = _LABELS.get(format, format.upper())
     lost = [field for field, place in PLACES.items() if format not in place.formats]
     for field in lost:
-        why = f"{label} has no place for it" if format != "jp2" else f"it is not written to {label}"
+        is_elsewhere = format == "jp2" and field == "georeference"  # as a TIFF file within, which is not written
+        why = f"it is not written to {label}" if is_elsewhere else f"{label} has no place for it"
         _leave_out(metadata, field, why, remarks)
     kept = without(metadata, *lost)
     for field, (why, by_rule) in _misfits(kept, format, shape, dtype).items():
@@ -129,6 +131,8 @@ def _misfits(metadata: Metadata, format: str, shape: tuple[int, ...], dtype: np.
     found = {}
     if metadata.profile and not _fits(metadata.profile, shape, dtype):
         found["profile"] = "it is of other colors than these pixels", True
+    elif metadata.profile and format == "jp2" and not is_of_matrix(metadata.profile):
+        found["profile"] = "JPEG 2000 holds profiles of curves and a matrix only", False
     resolution = metadata.resolution
     if resolution and not resolution.unit and format in ("bmp", "jp2"):
         found["resolution"] = "it is a ratio without a unit", False

@@ -269,7 +269,7 @@ def test_standard_input_and_output_are_no_exception(how, tmp_path):
 
 
 NO_PLACE = {
-    "bmp": ["ICC profile", "EXIF", "XMP"], "jp2": ["ICC profile", "EXIF", "XMP"],
+    "bmp": ["ICC profile", "EXIF", "XMP"],
     "ppm": ["ICC profile", "EXIF", "XMP", "resolution"], "pam": ["ICC profile", "EXIF", "XMP", "resolution"],
     "npy": ["ICC profile", "EXIF", "XMP", "resolution"],
 }  # fmt: skip
@@ -283,7 +283,7 @@ def test_F18_what_a_format_has_no_place_for_is_said(target, tmp_path, capfd):
     for name in NO_PLACE[target]:
         assert f"{name}: " in err
     assert err.count("\n") == 1
-    if target in ("bmp", "jp2"):
+    if target == "bmp":
         assert imgtool.read_metadata(tmp_path / f"out.{target}").resolution.per("inch")[0][0] > 0
 
 
@@ -295,6 +295,68 @@ def test_F18_what_is_dropped_by_rule_is_in_the_record_and_told_to_who_asks(tmp_p
     assert "metadata" not in err
     command(data, "png", "filter", "--kernel", "sobel-x", "-v", tmp_path=tmp_path)
     assert "ICC profile: the numbers no longer mean what it says" in capfd.readouterr().err
+
+
+def boxes_of(data, inside=()):
+    """Return (name, content) of each box, those in the header box, too."""
+    found, place = [], 0
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 4], "big") or len(data) - place
+        name, content = data[place + 4 : place + 8], data[place + 8 : place + length]
+        found += boxes_of(content) if name in (b"jp2h", b"res ") else [(name, content)]
+        place += length
+    assert place == len(data)
+    return found
+
+
+@pytest.mark.parametrize(
+    "pixels", [PIXELS, PIXELS[:, :, 0], np.dstack([PIXELS, PIXELS[:, :, :1]])], ids=["rgb", "gray", "rgba"]
+)
+def test_jpeg_2000_holds_profile_exif_xmp_and_resolution_where_others_look_for_them(pixels, tmp_path):
+    profile = PROFILE if pixels.ndim == 3 else gray_profile()
+    given = save("PNG", pixels, profile=profile, exif=exif_block(), xmp=XMP % 1, dpi=(300, 150))
+    data = command(given, "jp2", "convert", "--json", tmp_path=tmp_path)
+    found = boxes_of(data)
+    names = [name for name, _ in found]
+    assert names[:3] == [b"jP  ", b"ftyp", b"ihdr"]
+    assert names.index(b"colr") < names.index(b"resc") < names.index(b"uuid") < names.index(b"jp2c")
+    assert [content for name, content in found if name == b"colr"] == [b"\2\0\0" + profile]
+    exif, xmp = (content for name, content in found if name == b"uuid")
+    assert exif[:16] == b"JpgTiffExif->JP2"  # as ExifTool writes it
+    tags = Image.Exif()
+    tags.load(exif[16:])
+    assert (tags[MAKE], tags[ORIENTATION], tags.get_ifd(EXIF)[40962]) == ("Cam", 1, 30)
+    assert xmp == bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + XMP % 1  # as Adobe has it
+    with Image.open(io.BytesIO(data)) as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+        assert tuple(round(each) for each in image.info["dpi"]) == (300, 150)
+    import cv2
+
+    seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(seen if pixels.ndim == 2 else seen[:, :, [2, 1, 0, 3][: pixels.shape[2]]], pixels)
+    again = imgtool.read_metadata(data)
+    assert again == imgtool.read_metadata(imgtool.encode(pixels, "jp2", metadata=again))
+    assert (again.profile, again.xmp) == (profile, XMP % 1)
+
+
+def gray_profile():
+    """Return a gray profile of gamma 2.2."""
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(2.2 * 256)) + bytes(2)
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    tags = struct.pack(">I4sII4sII", 2, b"kTRC", 156, 14, b"wtpt", 172, 20)
+    body = tags + curve + white
+    head = bytearray(128)
+    head[:4], head[8:24], head[36:40] = struct.pack(">I", 128 + len(body)), b"\2\x10\0\0mntrGRAYXYZ ", b"acsp"
+    return bytes(head) + body
+
+
+def test_F18_jpeg_2000_holds_no_profile_of_tables(tmp_path, capfd):
+    table = PROFILE.replace(b"rTRC", b"A2B0")
+    result = command(save("PNG", profile=table), "jp2", "convert", "--json", tmp_path=tmp_path)
+    assert imgtool.read_metadata(result).profile is None
+    out, err = capfd.readouterr()
+    assert '"left_out": {"metadata": 1}' in out
+    assert "ICC profile: JPEG 2000 holds profiles of curves and a matrix only" in err
 
 
 def with_chunks(*chunks):
@@ -407,7 +469,7 @@ def test_F18_what_is_written_is_read_again_and_the_rest_is_told(metadata, format
         elif name == "resolution" and given_piece:
             for a, b in zip(given_piece.per("inch"), piece.per("inch"), strict=True):
                 assert abs(a[0] / a[1] - b[0] / b[1]) <= 0.02 + 0.01 * a[0] / a[1]
-        elif name == "exif" and given_piece:
+        elif name == "exif" and given_piece and format != "jp2":
             assert as_pillow_sees(data)["tags"] == as_pillow_sees(save("PNG", exif=given_piece))["tags"]
         else:
             assert piece == given_piece

@@ -30,6 +30,11 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position = end
 
 
+def box(name: bytes, content: bytes) -> bytes:
+    """Return a box."""
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
 def described(data: bytes) -> Iterator[bytes]:
     """Yield the content of each outermost box up to one that is damaged, but not what is coded."""
     with contextlib.suppress(ImageError):

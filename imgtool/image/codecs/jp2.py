@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imgtool.errors import ImageError
+from imgtool.image import marks
 from imgtool.image.codecs import pillow
 from imgtool.image.codecs.boxes import boxes
 from imgtool.image.codecs.header import Header
@@ -33,8 +34,6 @@ _PROFILE_HEAD = 128  # bytes of a profile's header
 _OPACITY, _PREMULTIPLIED = 1, 2
 _FOLDERS = {b"jp2h", b"res "}
 _RESOLUTIONS = {b"resc", b"resd"}  # as captured, and as to be displayed
-_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_EXIF = b"JpgTiffExif->JP2"
 _GEO = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 
 
@@ -129,7 +128,7 @@ def metadata(data: Content, found: Found) -> None:
             y, y_bottom, x, x_bottom, y_power, x_power = struct.unpack(">HHHHbb", body)
             found.resolution(_times(x, x_bottom, x_power), _times(y, y_bottom, y_power), "meter")
         elif name == b"uuid":
-            take = {_XMP: found.xmp, _EXIF: found.exif}.get(body[:16])
+            take = {marks.JP2_XMP: found.xmp, marks.JP2_EXIF: found.exif}.get(body[:16])
             if take:
                 take(body[16:])
             else:
