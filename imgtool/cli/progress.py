@@ -198,7 +198,7 @@ def to_all(*listeners: Events) -> Events:
 
 
 class EpochLines:
-    """Puts an epoch of a training into a line, with the time that the others will take."""
+    """Puts an epoch of a training into a line of about 80 characters, with the time that the others will take."""
 
     def __init__(self) -> None:
         self._seconds: list[float] = []  # of the epochs so far, of this training
@@ -211,9 +211,9 @@ class EpochLines:
         parts = [f"epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}", f"loss {event.loss:.3f}"]
         error = event.error
         if event.validation_loss is not None and event.validation_error is not None:
-            parts.append(f"validation loss {event.validation_loss:.3f}")
+            parts.append(f"validation {event.validation_loss:.3f}")
             error = event.validation_error
-        parts += [f"error {100 * error:.1f} %", f"{event.images_per_second:.0f} images/s"]
+        parts += [f"error {100 * error:.1f}%", f"{event.images_per_second:.0f} images/s"]
         if left := event.epochs - event.epoch:
             parts.append(f"{time_text(left * sum(self._seconds) / len(self._seconds))} left")
         return (f"{event.model}: " if event.model else "") + "  ".join(parts)

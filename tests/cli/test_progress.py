@@ -14,12 +14,12 @@ from imgtool.events import Epoch
 from locations import IMGTOOL, SAMPLES
 
 TEXTURES = str(SAMPLES / "textures")
-LINE = r"epoch +{epoch}/{epochs}  loss \d\.\d{{3}}  {validation}error \d+\.\d %  \d+ images/s{left}"
+LINE = r"epoch +{epoch}/{epochs}  loss \d\.\d{{3}}  {validation}error \d+\.\d%  \d+ images/s{left}"
 
 
 def line(epoch, epochs, *, watched=True):
     """The form of an epoch's line."""
-    validation, left = r"validation loss \d\.\d{3}  " if watched else "", r"  \d+ s left" if epoch < epochs else ""
+    validation, left = r"validation \d\.\d{3}  " if watched else "", r"  \d+ s left" if epoch < epochs else ""
     return LINE.format(epoch=epoch, epochs=epochs, validation=validation, left=left)
 
 
@@ -109,11 +109,11 @@ def test_time_left_is_that_of_the_mean_epoch_and_starts_anew_with_each_training(
     def told(epoch, seconds, **more):
         return lines.line(Epoch(epoch, 10, 0.5, 0.25, 0.1, 1234.5, seconds, **more))
 
-    assert told(1, 20.0) == "epoch  1/10  loss 0.500  error 25.0 %  1234 images/s  180 s left".replace("180 s", "3 min")
+    assert told(1, 20.0) == "epoch  1/10  loss 0.500  error 25.0%  1234 images/s  180 s left".replace("180 s", "3 min")
     assert told(2, 4.0).endswith("  96 s left")
     assert told(1, 1.0, model="a").endswith("  9 s left")
     watched = told(10, 1.0, validation_loss=0.25, validation_error=0.125, model="a")
-    assert watched == "a: epoch 10/10  loss 0.500  validation loss 0.250  error 12.5 %  1234 images/s"
+    assert watched == "a: epoch 10/10  loss 0.500  validation 0.250  error 12.5%  1234 images/s"
 
 
 @pytest.mark.parametrize(
