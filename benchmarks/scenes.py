@@ -24,7 +24,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from imgtool.classifiers.cnn_svm import CnnSvmParameters
+from imgtool.classifiers.embedding import Embedding
 from imgtool.classifiers.svm import fit_svm
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.feature_file import load
@@ -220,7 +221,11 @@ def main() -> None:
     results = Results(arguments.work / "results.jsonl")
     splits = [int(seed) for seed in arguments.splits.split(",")]
     if arguments.networks:
-        for name in arguments.networks.split(","):
+        names = arguments.networks.split(",")
+        if arguments.time:
+            print_times(dataset, {name: Embedding.of(name) for name in names})
+            return
+        for name in names:
             embeddings(dataset, name, splits, arguments.work, results)
         results.table()
         return
@@ -358,8 +363,7 @@ def encodings(
 
 
 def times(dataset: Dataset, task: Task) -> None:
-    """Print the median milliseconds of processor time to describe an image, everything included but reading it."""
-    images = [dataset.image(image) for image in range(0, len(dataset), len(dataset) // 50)]
+    """Print how long each descriptor takes that needs no network."""
 
     def by(encode: Encoder) -> Callable[[np.ndarray], Any]:
         def describe(image: np.ndarray) -> Vectors:
@@ -370,6 +374,12 @@ def times(dataset: Dataset, task: Task) -> None:
 
     everything = {"HoG": hog_of, "GIST": gist, "dense SIFT alone": LOCAL.describe}
     everything |= {name: by(encode) for name, encode in encoders(task).items()} | sparse_encoders(dataset, task)
+    print_times(dataset, everything)
+
+
+def print_times(dataset: Dataset, everything: Mapping[str, Callable[[np.ndarray], Any]]) -> None:
+    """Print the median milliseconds of processor time to describe an image, everything included but reading it."""
+    images = [dataset.image(image) for image in range(0, len(dataset), len(dataset) // 50)]
     for name, describe in everything.items():
         describe(images[0])
         seconds = []
