@@ -32,6 +32,7 @@ BOOK = imgtool.Codebook(
     np.array([0.5, 0.5]),
     {"sift": {"step": 4, "bins": [4], "window": "flat", "root": True}},
 )
+LENET = imgtool.open_model("lenet@cifar10")
 DICTIONARY = imgtool.Dictionary(np.eye(3, 128), BOOK.meta)
 
 
@@ -211,6 +212,17 @@ def test_every_public_function_of_arrays_is_tried_here():
     assert [name for name in of_arrays if f"imgtool.{name}" not in source] == []
 
 
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("native", "a list")])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int64", "float16", "float32", "float64"])
+def test_networks_see_what_the_array_holds(layout, dtype):
+    for shape in ((40, 36), (40, 36, 3)):
+        image = image_of(dtype, shape, 1 if dtype[0] == "f" else None)
+        expected = imgtool.embed(image, model=LENET)
+        np.testing.assert_array_equal(imgtool.embed(LAYOUTS[layout](image), model=LENET), expected)
+        if dtype == "float64":
+            np.testing.assert_array_equal(imgtool.embed(image.tolist(), model=LENET), expected)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 def test_files_hold_what_the_array_holds(layout, dtype, tmp_path):
@@ -242,7 +254,8 @@ REFUSED = {
 }
 EMPTY = {"no rows": (0, 36), "no columns": (40, 0), "no channels": (40, 36, 0)}
 WRITERS = {"encode": lambda image: imgtool.encode(image, "tiff"), "write": lambda image: imgtool.write("a.tif", image)}
-IMAGES = {**OF_NUMBERS, **OF_TYPE, **WRITERS}
+MODELS = {"embed": lambda image: imgtool.embed(image, model=LENET)}
+IMAGES = {**OF_NUMBERS, **OF_TYPE, **WRITERS, **MODELS}
 
 
 @pytest.mark.parametrize("kind", REFUSED)

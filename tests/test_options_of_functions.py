@@ -9,7 +9,8 @@ import imgtool
 from imgtool.errors import ImgtoolError, ParameterError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
-FUNCTIONS = ["hog", "dalal_triggs", "uoctti", "gist", "dense_sift", "phow", "filter_image", "gradient", "convert_depth"]
+FUNCTIONS = ["hog", "dalal_triggs", "uoctti", "gist", "dense_sift", "phow", "embed"]
+FUNCTIONS += ["filter_image", "gradient", "convert_depth"]
 ODD = [[], [1], {}, 2**70, np.array([1, 2]), object(), b"x", (1, 2, 3)]
 
 

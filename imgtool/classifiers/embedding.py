@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from imgtool.arrays import image_array
 from imgtool.classifiers.network import NetworkClassifier
+from imgtool.classifiers.protocol import Classifier
 from imgtool.classifiers.registry import open_model
 from imgtool.classifiers.shipped import DEFAULT_NETWORK
 from imgtool.errors import DataError, ParameterError
 from imgtool.image.levels import as_levels
-
-if TYPE_CHECKING:
-    from imgtool.classifiers.protocol import Classifier
 
 
 class Embedding:
@@ -29,7 +28,10 @@ class Embedding:
     def __init__(self, model: Classifier, layer: str | None = None) -> None:
         """Raise ParameterError for a model that is no network, or has no such layer."""
         if not isinstance(model, NetworkClassifier):
-            raise ParameterError(f"{model.name} is no network, so it has no layers that describe images")
+            name = model.name if isinstance(model, Classifier) else repr(model)[:60]
+            raise ParameterError(f"{name} is no network, so it has no layers that describe images")
+        if not isinstance(layer, str | None):
+            raise ParameterError(f"layer must be a name, got {layer!r}"[:100])
         self.model = model
         self._runner = None if layer is None else model.runner_up_to(layer)
 
@@ -105,4 +107,4 @@ def embed(
     (84,)
     """
     opened = open_model(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
-    return Embedding(opened, layer)(np.asarray(image))
+    return Embedding(opened, layer)(image_array(image))
