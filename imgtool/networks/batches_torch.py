@@ -12,23 +12,36 @@ from imgtool.networks.augment import augment
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples
 
+GPU_SHARE = 4  # all images take at most one such part of a GPU's free memory
+COPIED_IMAGES = 1024  # to a GPU at once
+
 
 def epoch_batches(
-    samples: Samples, recipe: Recipe, augmentation: Augmentation, *, seed: int, epoch: int, device: str = "cpu"
+    samples: Samples,
+    recipe: Recipe,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    device: str = "cpu",
+    pixels: torch.Tensor | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the batches of an epoch (from 0) as the network sees them but for normalization: images, labels.
 
     Images are (n, channels, side, side) float32 in 0..1. Every epoch draws from generators of its own, so that a
-    resumed training sees the same numbers.
+    resumed training sees the same numbers. pixels: all images where they are on the device already (`all_on`).
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(samples.labels))
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
     axes = samples.color_axes if augmentation.pca_color else None
     parts = np.array_split(order, steps_of_epoch(len(order), recipe.batch))
-    for indices, pixels in zip(parts, samples.batches(parts), strict=True):
-        images = as_images(pixels, device)
+    if pixels is None:
+        found = (torch.from_numpy(part).to(device) for part in samples.batches(parts))
+    else:
+        found = (pixels[torch.from_numpy(indices).to(device)] for indices in parts)
+    for indices, some in zip(parts, found, strict=True):
         labels = torch.from_numpy(samples.labels[indices]).to(device)
-        yield augment(images, augmentation, generator, recipe.training_side, axes), labels
+        yield augment(as_images(some), augmentation, generator, recipe.training_side, axes), labels
 
 
 def steps_of_epoch(images: int, batch: int) -> int:
@@ -36,9 +49,25 @@ def steps_of_epoch(images: int, batch: int) -> int:
     return max(1, math.ceil(images / batch))
 
 
-def as_images(pixels: np.ndarray, device: str = "cpu") -> torch.Tensor:
-    """Return (n, height, width, channels) uint8, which reach the device so, as (n, channels, ...) float32 in 0..1."""
-    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(255)
+def all_on(device: str, images: np.ndarray, free_bytes: int | None = None) -> torch.Tensor | None:
+    """Return all images on a GPU, (n, height, width, channels) uint8; None where they would fill it, or there is none.
+
+    Batches are then put together where they are used. free_bytes: of the device's memory, by default those of a GPU.
+    """
+    place = torch.device(device)
+    if free_bytes is None:
+        free_bytes = torch.cuda.mem_get_info(place)[0] if place.type == "cuda" else 0
+    if images.nbytes > free_bytes // GPU_SHARE:
+        return None
+    pixels = torch.empty(images.shape, dtype=torch.uint8, device=place)
+    for begin in range(0, len(images), COPIED_IMAGES):
+        pixels[begin : begin + COPIED_IMAGES] = torch.from_numpy(np.array(images[begin : begin + COPIED_IMAGES]))
+    return pixels
+
+
+def as_images(pixels: torch.Tensor) -> torch.Tensor:
+    """Return (n, height, width, channels) uint8 as (n, channels, height, width) float32 in 0..1."""
+    return pixels.permute(0, 3, 1, 2).float().div_(255)
 
 
 def layout(channels_last: bool) -> torch.memory_format:

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from imgtool.errors import TrainingError
 from imgtool.events import Epoch, Events, FirstBatch, SmallerBatch, Step
-from imgtool.networks.batches_torch import Normalization, as_images, epoch_batches, layout, steps_of_epoch
+from imgtool.networks.batches_torch import Normalization, all_on, as_images, epoch_batches, layout, steps_of_epoch
 from imgtool.networks.checkpoint import Checkpoint, describe, load, save
 from imgtool.networks.optimizers_torch import make_optimizer
 from imgtool.networks.recipe import Augmentation, Recipe
@@ -148,6 +148,7 @@ class _Run:
         self.module, self.samples, self.recipe, self.augmentation = module, samples, recipe, augmentation
         self.seed, self.device, self.validation, self.events = seed, device, validation, events
         self.batch = recipe.batch  # which exhausted memory makes smaller
+        self.pixels = all_on(device, samples.images)
         self.optimizer = make_optimizer(module, recipe)
         self.best: dict[str, torch.Tensor] = {}  # with validation images, the tensors of the best epoch
         self._has_shown = False
@@ -281,8 +282,10 @@ class _Run:
 
     def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield images and labels of the epoch's steps."""
-        recipe = replace(self.recipe, batch=self.batch)
-        return epoch_batches(self.samples, recipe, self.augmentation, seed=self.seed, epoch=epoch, device=self.device)
+        return epoch_batches(
+            self.samples, replace(self.recipe, batch=self.batch), self.augmentation, seed=self.seed, epoch=epoch,
+            device=self.device, pixels=self.pixels,
+        )  # fmt: skip
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> tuple[float, float]:
         """Take one step; return the loss and how many images were wrong. Not finite: no step, and NaN."""
@@ -346,7 +349,7 @@ def predict(
     count = len(samples.labels)
     parts = np.array_split(np.arange(count), steps_of_epoch(count, images))
     normalize = Normalization(samples, device)
-    batches = (normalize(as_images(pixels, device)) for pixels in samples.batches(parts))
+    batches = (normalize(as_images(torch.from_numpy(part).to(device))) for part in samples.batches(parts))
     return np.concatenate([module(images).float().cpu().numpy() for images in batches])
 
 

@@ -451,6 +451,6 @@ def test_other_errors_of_pytorch_are_not_taken_for_exhausted_memory():
 
 def test_samples_are_normalized():
     few = samples()
-    inputs = Normalization(few)(as_images(few.images[:4]))
+    inputs = Normalization(few)(as_images(torch.from_numpy(few.images[:4])))
     expected = (few.images[:4, :, :, 0] / 255 - 0.4) / 0.3
     np.testing.assert_allclose(inputs[:, 0].numpy(), expected, atol=1e-5)
