@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,12 @@ def test_show_prints_the_card_and_the_description(name, capsys):
     description = json.loads(capsys.readouterr().out)
     assert len(description["classes"]) == 10
     assert description == json.loads((registry.SHIPPED_FOLDER / name / "model.json").read_text())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_card_says_how_the_threshold_was_chosen(name):
+    card = (registry.SHIPPED_FOLDER / name / "CARD.md").read_text("utf-8")
+    assert re.search(rf"[Tt]hreshold[^.0-9]* {registry.open_model(name).threshold:g}\b", card)
 
 
 def test_show_of_a_trained_model_says_what_it_is(tmp_path, capsys):
