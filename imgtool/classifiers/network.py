@@ -24,11 +24,11 @@ from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.events import Events
 from imgtool.networks.catalogue import CATALOGUE, Architecture
+from imgtool.networks.channels_last import NumpyRunner
 from imgtool.networks.cut import up_to
 from imgtool.networks.declaration import Sequence as NetworkSequence
 from imgtool.networks.declaration import require_arrays
 from imgtool.networks.initialization import draw_arrays
-from imgtool.networks.numpy_backend import NumpyRunner
 from imgtool.networks.preprocessing import Preprocessing
 from imgtool.parameters import Parameters
 

@@ -7,6 +7,7 @@ also learns from a data set, and is stored as a folder of plain data.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -207,8 +208,8 @@ class Trainable(Classifier):
 def labels_of(classes: Sequence[tuple[str, str | None]]) -> tuple[str, ...]:
     """Return the classes' names; a repeated name is given with its identifier, `crane (n02012849)`."""
     names = [name for name, _ in classes]
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    return tuple(f"{name} ({key})" if name in twice else name for name, key in classes)
+    counts = Counter(names)
+    return tuple(f"{name} ({key})" if counts[name] > 1 else name for name, key in classes)
 
 
 def stored_name(label: str, key: str | None) -> str:

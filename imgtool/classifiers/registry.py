@@ -32,13 +32,21 @@ ARCHITECTURES = {
     "lenet": _NETWORK,
     "alexnet": _NETWORK,
     "resnet18": _NETWORK,
+    "efficientnet-lite0": _NETWORK,
+    "efficientnet-lite1": _NETWORK,
+    "efficientnet-lite2": _NETWORK,
     "hog-svm": "imgtool.classifiers.classic:HogSvm",
     "gist-svm": "imgtool.classifiers.classic:GistSvm",
     "sift-fv-svm": "imgtool.classifiers.classic:SiftFisherSvm",
     "cnn-svm": "imgtool.classifiers.cnn_svm:CnnSvm",
 }
 # Which weights an architecture's bare name opens.
-DEFAULT_WEIGHTS = {"alexnet": "imagenette", "lenet": "cifar10", "sift-fv-svm": "imagenette"}
+DEFAULT_WEIGHTS = {
+    "alexnet": "imagenette",
+    "efficientnet-lite0": "imagenet",
+    "lenet": "cifar10",
+    "sift-fv-svm": "imagenette",
+}
 
 
 def names() -> list[str]:

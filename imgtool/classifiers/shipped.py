@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-DEFAULT_NETWORK = "alexnet@imagenette"  # whose features describe images, unless another is named
+DEFAULT_NETWORK = "efficientnet-lite0@imagenet"  # which labels and describes images, unless another is named
 SHIPPED_FOLDER = Path(__file__).parent / "models"
 
 

@@ -104,62 +104,62 @@ def _resize_with_alpha(planes: list[np.ndarray], height: int, width: int, resamp
     return [*(np.divide(c, weight, out=np.zeros_like(weight), where=visible) for c in weighted), weight]
 
 
-def fit_crop(image: np.ndarray, short: int, crop: int) -> np.ndarray:
+def fit_crop(image: np.ndarray, short: int, crop: int, *, resample: str = "bilinear") -> np.ndarray:
     """Return a centered square of crop x crop pixels after the shorter side was resized to `short`.
 
     The long side is truncated to a whole number, the offsets are rounded half to even, as torchvision does.
     """
     height, width, window = fitted(image.shape[0], image.shape[1], short, crop)
-    return np.ascontiguousarray(resize(image, height, width)[window])
+    return np.ascontiguousarray(resize(image, height, width, resample=resample)[window])
 
 
-def fit_crops(image: np.ndarray, short: int, crop: int) -> np.ndarray:
+def fit_crops(image: np.ndarray, short: int, crop: int, *, resample: str = "bilinear") -> np.ndarray:
     """Return ten squares of crop x crop pixels after the shorter side was resized to `short`, (10, crop, crop[, 3]).
 
     The four corners, the square of `fit_crop`, and these five mirrored left to right.
     """
     height, width, center = fitted(image.shape[0], image.shape[1], short, crop)
-    resized = resize(image, height, width)
+    resized = resize(image, height, width, resample=resample)
     corners = [resized[top:, left:][:crop, :crop] for top in (0, height - crop) for left in (0, width - crop)]
     five = np.stack([*corners, resized[center]])
     return np.concatenate([five, five[:, :, ::-1]])
 
 
-def fit_crop_stack(images: np.ndarray, short: int, crop: int) -> np.ndarray:
+def fit_crop_stack(images: np.ndarray, short: int, crop: int, *, resample: str = "bilinear") -> np.ndarray:
     """Return what `fit_crop` gives for each of many uint8 images (n, height, width[, 3]) of one size, in less time.
 
     Pillow's two passes go over all images at once: along rows, with the images below each other, and along columns,
     which are rows of the transposed images. It rounds to 8 bits between them in any case, so the bits are the same.
     """
     height, width, (rows, columns) = fitted(images.shape[1], images.shape[2], short, crop)
-    rows_first = _takes_rows_first(images.shape[1:], height, width)
+    rows_first = _takes_rows_first(images.shape[1:], height, width, resample)
     if rows_first is None:
-        return np.stack([fit_crop(image, short, crop) for image in images])
-    return np.ascontiguousarray(_resize_stack(images, height, width, rows_first=rows_first)[:, rows, columns])
+        return np.stack([fit_crop(image, short, crop, resample=resample) for image in images])
+    return np.ascontiguousarray(_resize_stack(images, height, width, resample, rows_first=rows_first)[:, rows, columns])
 
 
 @functools.lru_cache(maxsize=16)
-def _takes_rows_first(shape: tuple[int, ...], height: int, width: int) -> bool | None:
+def _takes_rows_first(shape: tuple[int, ...], height: int, width: int, resample: str) -> bool | None:
     """Return which axis Pillow resizes first, found on random images: versions differ. None: neither gives its bits."""
     probes = np.random.default_rng(0).integers(0, 256, (PROBE_IMAGES, *shape), dtype=np.uint8)
-    expected = np.stack([resize(probe, height, width) for probe in probes])
+    expected = np.stack([resize(probe, height, width, resample=resample) for probe in probes])
     for rows_first in (True, False):
-        if np.array_equal(_resize_stack(probes, height, width, rows_first=rows_first), expected):
+        if np.array_equal(_resize_stack(probes, height, width, resample, rows_first=rows_first), expected):
             return rows_first
     return None
 
 
-def _resize_stack(images: np.ndarray, height: int, width: int, *, rows_first: bool) -> np.ndarray:
+def _resize_stack(images: np.ndarray, height: int, width: int, resample: str, *, rows_first: bool) -> np.ndarray:
     """Return many images resized along both axes."""
     if rows_first:
-        return _resize_rows(_resize_rows(images, width).swapaxes(1, 2), height).swapaxes(1, 2)
-    return _resize_rows(_resize_rows(images.swapaxes(1, 2), height).swapaxes(1, 2), width)
+        return _resize_rows(_resize_rows(images, width, resample).swapaxes(1, 2), height, resample).swapaxes(1, 2)
+    return _resize_rows(_resize_rows(images.swapaxes(1, 2), height, resample).swapaxes(1, 2), width, resample)
 
 
-def _resize_rows(images: np.ndarray, width: int) -> np.ndarray:
+def _resize_rows(images: np.ndarray, width: int, resample: str) -> np.ndarray:
     """Return many images (n, height, width[, channels]) with their rows resized."""
     n, height, *rest = images.shape
-    tall = resize(np.ascontiguousarray(images).reshape(n * height, *rest), n * height, width)
+    tall = resize(np.ascontiguousarray(images).reshape(n * height, *rest), n * height, width, resample=resample)
     return tall.reshape(n, height, width, *rest[1:])
 
 

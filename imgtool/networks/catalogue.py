@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from imgtool.errors import ParameterError
 from imgtool.networks.alexnet import alexnet
 from imgtool.networks.declaration import Sequence
+from imgtool.networks.efficientnet_lite import efficientnet_lite
 from imgtool.networks.layers import ACTIVATIONS
 from imgtool.networks.lenet import lenet
 from imgtool.networks.preprocessing import MAX_SIDE, Preprocessing
@@ -50,6 +51,14 @@ class AlexNetParameters(Parameters):
 @dataclass(frozen=True)
 class ResNetParameters(Parameters):
     """What ResNet-18 can vary: nothing."""
+
+
+@dataclass(frozen=True)
+class EfficientNetLiteParameters(Parameters):
+    """What EfficientNet-Lite can vary."""
+
+    dropout: float = parameter(0.2, "Probability that a unit before the last layer is dropped.", low=0, high=0.99)
+    batch_norm: bool = parameter(True, "Normalize batches; false for weights into which this is folded.")
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,23 @@ def _resnet18(classes: int, _: Parameters, __: Preprocessing) -> Sequence:
     return resnet18(classes)
 
 
+def _efficientnet_lite(side: int, width: float, depth: float, dropout: float) -> Architecture:
+    """Return one of the family, its margins of 32 pixels those of its published evaluation."""
+
+    def declare(classes: int, own: Parameters, _: Preprocessing) -> Sequence:
+        assert isinstance(own, EfficientNetLiteParameters)
+        return efficientnet_lite(classes, width=width, depth=depth, dropout=own.dropout, batch_norm=own.batch_norm)
+
+    return Architecture(
+        declare=declare,
+        parameters=EfficientNetLiteParameters(dropout=dropout),
+        preprocessing=Preprocessing(side=side, resize=side + 32, resample="bicubic"),
+        recipe=Recipe(label_smoothing=0.1),
+        augmentation=Augmentation(min_crop_area=0.35, max_aspect_ratio=4 / 3, color_jitter=0.3),
+        channels=(3,),
+    )
+
+
 CATALOGUE = {
     "two-layer": Architecture(
         declare=_two_layer,
@@ -158,4 +184,7 @@ CATALOGUE = {
         sides=(33, MAX_SIDE),  # below, its last maps are one pixel, of which alone there is no variance
         channels=(3,),
     ),
+    "efficientnet-lite0": _efficientnet_lite(224, 1.0, 1.0, 0.2),
+    "efficientnet-lite1": _efficientnet_lite(240, 1.0, 1.1, 0.2),
+    "efficientnet-lite2": _efficientnet_lite(260, 1.1, 1.2, 0.3),
 }

@@ -227,6 +227,12 @@ class AvgPool(_Pool):
 
     count_padding: bool = True
 
+    def counts(self, side: int) -> list[int]:
+        """Return over how many values of an axis of this length each window's mean is taken; past the padding none."""
+        margin = self.padding if self.count_padding else 0
+        begins = [i * self.step - self.padding for i in range(self.windows(side))]
+        return [min(begin + self.size, side + margin) - max(begin, -margin) for begin in begins]
+
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool(Layer):
@@ -237,6 +243,10 @@ class AdaptiveAvgPool(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Return (channels, size, size)."""
         return (_image(shape)[0], self.size, self.size)
+
+    def windows(self, side: int) -> list[tuple[int, int]]:
+        """Return where each window of an axis of this length begins and ends."""
+        return [(i * side // self.size, -((i + 1) * side // -self.size)) for i in range(self.size)]
 
 
 @dataclass(frozen=True)

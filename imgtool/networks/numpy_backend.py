@@ -69,24 +69,3 @@ class NumpyNetwork:
         leaf = LAYERS[type(layer)](layer, {key: self._arrays[prefix + key] for key in layer.arrays()})
         self._leaves.append((prefix, leaf))
         return leaf
-
-
-class NumpyRunner:
-    """A network that predicts in NumPy; threads may share it."""
-
-    def __init__(self, network: declared.Sequence, arrays: Mapping[str, np.ndarray]) -> None:
-        """Build trunk and head. Raises as NumpyNetwork does."""
-        require_arrays(network.arrays(), arrays)
-        trunk, (name, head) = network.trunk(), network.head()
-        self._trunk = NumpyNetwork(trunk, {key: arrays[key] for key in trunk.arrays()})
-        self._head = NumpyNetwork(
-            declared.Sequence(head), {f"0.{key}": arrays[f"{name}.{key}"] for key in head.arrays()}
-        )
-
-    def features(self, images: np.ndarray) -> np.ndarray:
-        """Map images (n, channels, rows, columns) float32 to what the last layer sees, (n, D) float32."""
-        return self._trunk.predict(images)
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Map (n, D) to logits (n, classes) float32."""
-        return self._head.predict(features)

@@ -131,12 +131,7 @@ class AvgPool(Layer):
 
     def _counts(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return how many values each window's sum is divided by: the padding's count or not, what is past it never."""
-        layer, counts = self.declared, []
-        margin = layer.padding if layer.count_padding else 0
-        for side in shape[2:]:
-            begin = np.arange(layer.windows(side)) * layer.step - layer.padding
-            counts.append(np.minimum(begin + layer.size, side + margin) - np.maximum(begin, -margin))
-        return np.outer(*counts)
+        return np.outer(*map(self.declared.counts, shape[2:]))
 
 
 @lru_cache(maxsize=64)
@@ -173,7 +168,6 @@ class AdaptiveAvgPool(Layer):
 def _means(side: int, size: int, dtype: Any) -> np.ndarray:
     """Return the (size, side) matrix of means; window i runs from floor(i side / size) to ceil((i + 1) side / size)."""
     matrix = np.zeros((size, side), dtype)
-    for i in range(size):
-        begin, end = i * side // size, -((i + 1) * side // -size)
+    for i, (begin, end) in enumerate(declared.AdaptiveAvgPool(size).windows(side)):
         matrix[i, begin:end] = 1.0 / (end - begin)
     return matrix

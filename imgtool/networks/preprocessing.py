@@ -20,13 +20,14 @@ MAX_MEAN = 1e3
 class Preprocessing(Parameters):
     """The shorter side brought to `resize` pixels, then the centered square of `side`, then mean and deviation removed.
 
-    Resizing is bilinear with antialiasing, as Pillow's. mean and deviation are those of values from 0 to 1.
+    Resizing antialiases, as Pillow's. mean and deviation are those of values from 0 to 1.
     """
 
     side: int = parameter(32, "Pixels of the square that the network sees.", low=1, high=MAX_SIDE)
     resize: int = parameter(
         0, "Pixels that the shorter side is brought to before the center is cut out; 0: as side.", low=0, high=MAX_SIDE
     )
+    resample: str = parameter("bilinear", "Filter that resizes.", choices=("bilinear", "bicubic"), later=True)
     channels: int = parameter(3, "1 for gray, 3 for color.", choices=(1, 3))
     mean: tuple[float, ...] = parameter((0.5,), "", low=-MAX_MEAN, high=MAX_MEAN)
     deviation: tuple[float, ...] = parameter((0.5,), "", low=1e-6, high=MAX_MEAN)
@@ -44,14 +45,14 @@ class Preprocessing(Parameters):
         """Return the centered square (side, side, channels) uint8 of an image of any size, depth and color."""
         from imgtool.image.resize import fit_crop
 
-        square = fit_crop(self._planes(image), self.resize or self.side, self.side)
+        square = fit_crop(self._planes(image), self.resize or self.side, self.side, resample=self.resample)
         return square.reshape(self.side, self.side, -1)
 
     def ten_crops(self, image: np.ndarray) -> np.ndarray:
         """Return corners and center of the resized image, and their mirrors, (10, side, side, channels) uint8."""
         from imgtool.image.resize import fit_crops
 
-        squares = fit_crops(self._planes(image), self.resize or self.side, self.side)
+        squares = fit_crops(self._planes(image), self.resize or self.side, self.side, resample=self.resample)
         return squares.reshape(len(squares), self.side, self.side, -1)
 
     def window(self, rows: int, columns: int) -> tuple[slice, slice]:
@@ -86,7 +87,7 @@ class Preprocessing(Parameters):
         if self.channels == 1 and images.ndim == 4:
             n, height, *rest = images.shape  # gray is a matter of each pixel: the images may lie below each other
             images = to_gray(images.reshape(n * height, *rest)).reshape(n, height, rest[0])
-        squares = fit_crop_stack(images, self.resize or self.side, self.side)
+        squares = fit_crop_stack(images, self.resize or self.side, self.side, resample=self.resample)
         if squares.ndim == 3:
             squares = np.repeat(squares[..., None], self.channels, axis=3)
         return squares

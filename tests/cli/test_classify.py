@@ -32,18 +32,19 @@ def test_rows_say_what_produced_them(capsys):
     captured = capsys.readouterr()
     row = json.loads(captured.out)
     assert list(row) == ["path", "model", "classes", "label", "id", "score", "sure", "top", "weights"]
-    assert (row["path"], row["model"], row["classes"]) == (CAT, "alexnet", 10)
-    folder = registry.locate("alexnet")
-    digest = json.loads((folder / "model.json").read_text())["weights"]["sha256"]
-    assert row["weights"] == f"alexnet@imagenette {digest[:12]}"
+    name = "efficientnet-lite0@imagenet"
+    assert (row["path"], row["model"], row["classes"]) == (CAT, name, 1000)
+    assert (row["label"], row["id"]) == ("tiger cat", "n02123159")
+    digest = json.loads((registry.locate(name) / "model.json").read_text())["weights"]["sha256"]
+    assert row["weights"] == f"{name} {digest[:12]}"
     assert [each["score"] for each in row["top"]] == sorted((each["score"] for each in row["top"]), reverse=True)
     assert {"label": row["label"], "id": row["id"], "score": row["score"]} == row["top"][0]
     assert len(row["top"]) == 5
-    assert "one of 10 classes" in captured.err
+    assert "one of 1000 classes" in captured.err
 
 
 def test_scores_are_the_librarys(capsys):
-    assert execute(["classify", "-q", "--top", "10", CAT]) == 0
+    assert execute(["classify", "-q", "--model", "alexnet", "--top", "10", CAT]) == 0
     found = {each["label"]: each["score"] for each in rows(capsys)[0]["top"]}
     model = registry.open_model("alexnet")
     expected = dict(zip(model.classes, model.scores([read(CAT)])[0].tolist(), strict=True))
@@ -143,7 +144,7 @@ def test_a_bad_image_stops_nothing(capsys, tmp_path):
 @pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.glob("*.*g")))
 def test_every_kind_of_sample_image_is_labelled(name, capsys):
     assert execute(["classify", "-q", str(SAMPLES / name)]) == 0
-    assert rows(capsys)[0]["classes"] == 10
+    assert rows(capsys)[0]["classes"] == 1000
 
 
 @pytest.mark.parametrize(("top", "others"), [((), 2), (("--top", "1"), 0), (("--top", "2"), 1), (("--top", "10"), 9)])

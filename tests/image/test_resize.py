@@ -91,12 +91,13 @@ def test_wrong_sizes_are_refused():
         fit_crop(np.zeros((4, 4)), 4, 5)
 
 
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic"])
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(1, 40), st.integers(0, 9))
-def test_many_images_of_one_size_are_fitted_as_each_alone(n, height, width, is_color, crop, margin):
+def test_many_images_of_one_size_are_fitted_as_each_alone(resample, n, height, width, is_color, crop, margin):
     shape = (n, height, width, 3) if is_color else (n, height, width)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    expected = np.stack([fit_crop(image, crop + margin, crop) for image in images])
-    np.testing.assert_array_equal(fit_crop_stack(images, crop + margin, crop), expected)
+    expected = np.stack([fit_crop(image, crop + margin, crop, resample=resample) for image in images])
+    np.testing.assert_array_equal(fit_crop_stack(images, crop + margin, crop, resample=resample), expected)
 
 
 @pytest.mark.parametrize("resample", RESAMPLE)

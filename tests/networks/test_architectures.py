@@ -7,9 +7,9 @@ import pytest
 
 from imgtool.errors import ParameterError
 from imgtool.networks.alexnet import alexnet
+from imgtool.networks.channels_last import NumpyRunner
 from imgtool.networks.densenet import densenet121
 from imgtool.networks.initialization import draw_arrays
-from imgtool.networks.numpy_backend import NumpyRunner
 from imgtool.networks.resnet import resnet18
 from imgtool.networks.summary import summary
 from locations import REFERENCE

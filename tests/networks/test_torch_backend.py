@@ -12,10 +12,10 @@ from torch import nn  # noqa: E402
 
 from imgtool.errors import DataError  # noqa: E402
 from imgtool.networks.alexnet import alexnet  # noqa: E402
+from imgtool.networks.channels_last import NumpyRunner  # noqa: E402
 from imgtool.networks.declaration import BatchNorm, Concat, Conv, Dropout, Identity, Linear, ReLU, Sequence, Sum  # noqa: E402
 from imgtool.networks.initialization import draw_arrays  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
-from imgtool.networks.numpy_backend import NumpyRunner  # noqa: E402
 from imgtool.networks.torch_backend import TorchRunner, arrays_of, build, module_with  # noqa: E402
 
 

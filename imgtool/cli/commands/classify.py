@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import click
 
+from imgtool.classifiers.shipped import DEFAULT_NETWORK
 from imgtool.cli import options
 from imgtool.cli.images import Images, Rows
 from imgtool.cli.messages import note
@@ -44,7 +45,7 @@ def _layer_and_folder(_ctx: click.Context, _parameter: click.Parameter, value: s
 
 @options.command("classify", examples=EXAMPLES)
 @click.option(
-    "--model", "names", multiple=True, default=["alexnet"], show_default=True, metavar="NAME|FOLDER",
+    "--model", "names", multiple=True, default=[DEFAULT_NETWORK], show_default=True, metavar="NAME|FOLDER",
     shell_complete=options.completer(model_names), help="Model name or folder; may be repeated.",
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(1), metavar="N", help=f"Number of labels.  [{SHOWN} in a table, else 5]")
