@@ -116,7 +116,7 @@ class Drawn:
 def clear() -> None:
     """Take a bar off the terminal without waiting for whoever draws it; called when the process ends early."""
     for bar in _bars:
-        terminal = bar.console.file  # rich puts itself in the place of sys.stderr
+        terminal = sys.stderr = bar.console.file  # rich had put itself in the place of sys.stderr
         bar.console.file = open(os.devnull, "w")  # noqa: SIM115 - nothing is to be drawn behind this
         terminal.write(CLEAR)
         terminal.flush()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -76,31 +77,46 @@ def test_a_comparison_tells_of_epochs_by_model_and_only_with_v(capsys):
     ]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
-def test_on_a_terminal_lines_stand_above_the_bar_which_goes_in_the_end(tmp_path):
+def on_a_terminal(arguments, *, interrupt_at=None):
+    """Run a command whose standard error is a terminal, with Ctrl-C at a text; return its status and what is there."""
     import pty
 
     child, terminal = pty.openpty()
-    command = [*IMGTOOL, "train", TEXTURES, "--model", "two-layer", "--epochs", "100", "--set", "hidden=300"]
-    process = subprocess.Popen(
-        [*command, "-o", str(tmp_path / "m"), "--set", "side=64"],
-        stdout=subprocess.DEVNULL,
-        stderr=terminal,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "110"},
-    )
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    process = subprocess.Popen([*IMGTOOL, *arguments], stdout=subprocess.DEVNULL, stderr=terminal, env=environment)
     os.close(terminal)
-    seen = b""
+    seen, is_sent = b"", False
     with contextlib.suppress(OSError):  # Linux says so when the other end is closed
         while data := os.read(child, 1 << 16):
             seen += data
+            if interrupt_at and interrupt_at in seen and not is_sent:
+                process.send_signal(signal.SIGINT)
+                is_sent = True
     os.close(child)
-    assert process.wait(60) == 0
-    text = re.sub(r"\x1b\[[\d;]*[mK]", "", seen.decode())
+    return process.wait(60), seen.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
+def test_on_a_terminal_lines_stand_above_the_bar_which_goes_in_the_end(tmp_path):
+    slow = ["--model", "two-layer", "--epochs", "100", "--set", "hidden=300", "--set", "side=64"]
+    status, seen = on_a_terminal(["train", TEXTURES, *slow, "-o", str(tmp_path / "m")])
+    assert status == 0
+    text = re.sub(r"\x1b\[[\d;]*[mK]", "", seen)
     assert re.search(r"━ +\d+/200 .*epoch \d+ loss", text)
     assert not re.search(r"\d/100 +\d", text)  # steps are counted throughout
     epochs = re.findall(r"epoch +(\d+)/100  loss .*? images/s", text)
     assert list(map(int, epochs)) == list(range(1, 101))
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is shown again
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
+def test_F8_what_an_interrupted_training_leaves_is_told_below_the_bar_that_is_gone(tmp_path):
+    slow = ["--model", "two-layer", "--epochs", "100000", "--set", "hidden=300", "--set", "side=64"]
+    status, seen = on_a_terminal(["train", TEXTURES, *slow, "-o", str(tmp_path / "m")], interrupt_at="━".encode())
+    assert status == 130
+    assert (
+        seen.split("\x1b[?25h")[-1] == f"imgtool: {tmp_path / 'm'}: nothing is kept: two-layer keeps no checkpoint\r\n"
+    )
 
 
 def test_time_left_is_that_of_the_mean_epoch_and_starts_anew_with_each_training():
