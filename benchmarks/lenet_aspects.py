@@ -75,7 +75,7 @@ def trained(parts, seed: int, epochs: int, settings: dict) -> dict:
     """Train one variant; return what its row holds."""
     import imgtool
     from imgtool.evaluation.measuring import measure
-    from imgtool.networks.training import best_epoch
+    from imgtool.networks.history import best_epoch
 
     model = imgtool.train(parts, "lenet", seed=seed, threads=1, device="cpu", epochs=epochs, **ALL_ON, **settings)
     history = model.provenance["history"]

@@ -102,10 +102,12 @@ class MissingExtraError(ImgtoolError):
 
     exit_status = 2
 
-    def __init__(self, extra: str, purpose: str, *, parameters: Sequence[str] = ()) -> None:
+    def __init__(self, extra: str, purpose: str, *, hint: str = "", parameters: Sequence[str] = ()) -> None:
         self.extra, self.purpose = extra, purpose
         packages = " ".join(f'"{each}"' for each in EXTRAS[extra])
-        super().__init__(f"{purpose} needs the extra '{extra}': pip install {packages}", parameters=parameters)
+        super().__init__(
+            f"{purpose} needs the extra '{extra}': pip install {packages}", hint=hint, parameters=parameters
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.extra, self.purpose), self.__dict__

@@ -1,7 +1,7 @@
 """Networks as classifiers: a declaration with weights, what it does to an image first, and how it is trained.
 
 Predicting runs in NumPy without PyTorch (backend `numpy`), or in PyTorch (backend `torch`); `auto` takes NumPy on the
-CPU. Training runs in PyTorch, for `two-layer` by hand in NumPy.
+CPU. Training runs in PyTorch, or by hand in NumPy: `auto` takes what the catalogue has first, on a GPU PyTorch.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from imgtool.networks.cut import up_to
 from imgtool.networks.declaration import Sequence as NetworkSequence
 from imgtool.networks.declaration import require_arrays
 from imgtool.networks.initialization import draw_arrays
+from imgtool.networks.low_rank import with_factors
 from imgtool.networks.preprocessing import Preprocessing
 from imgtool.parameters import Parameters
 
@@ -77,6 +78,7 @@ class NetworkClassifier(Trainable):
         self._make_runner: Callable[[NetworkSequence, Arrays], Runner] = NumpyRunner
         self._start: Arrays = {}
         self._origin: dict[str, Any] = {}
+        self.trainer = "auto"
         self.threads: int | None = None
         self.validation: Dataset | None = None
 
@@ -88,7 +90,25 @@ class NetworkClassifier(Trainable):
     @property
     def keeps_checkpoints(self) -> bool:  # type: ignore[override]
         """Whether `fit` writes to and goes on from a checkpoint."""
-        return not self.architecture.by_hand
+        return self.trainer_on("cpu") == "torch"
+
+    def trainer_on(self, device: str) -> str:
+        """Return the backend that trains on a device. Raises ParameterError where it cannot."""
+        known = self.architecture.trainers
+        found = self.trainer if self.trainer != "auto" else known[0] if device == "cpu" else "torch"
+        if found not in known:
+            raise ParameterError(f"{self.name} is not trained by backend {found}, but by {' or '.join(known)}")
+        if found == "numpy" and device != "cpu":
+            raise ParameterError(f"backend numpy runs on the CPU, not on {device}")
+        return found
+
+    def require_trainer(self, device: str) -> str:
+        """Return what `trainer_on` does. Raises MissingExtraError where it is not installed."""
+        found = self.trainer_on(device)
+        if found == "torch":
+            hint = "by-hand" if "numpy" in self.architecture.trainers else ""
+            _require_torch(f"training {self.name}", hint=hint)
+        return found
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -159,16 +179,15 @@ class NetworkClassifier(Trainable):
 
         Raises MissingExtraError without PyTorch, TrainingError where the loss is not finite.
         """
-        if not self.architecture.by_hand:
-            _require_torch(f"training {self.name}")
         self.require_start(bool(self._start))
         device = resolve(device)
+        trainer = self.require_trainer(device)
         folder = None if resume is None else resume.parent
         samples = self.samples(dataset, events, folder)
         network = self.network(len(dataset.classes))
         arrays = {**draw_arrays(network, seed, self.input_shape), **self._start}
         require_arrays(network.arrays(), arrays)
-        if self.architecture.by_hand:
+        if trainer == "numpy":
             trained, history = self._fit_by_hand(network, arrays, samples, seed, events)
         else:
             trained, history = self._fit_in_torch(network, arrays, samples, seed, device, resume, events)
@@ -185,7 +204,10 @@ class NetworkClassifier(Trainable):
     ) -> tuple[Arrays, list[dict[str, Any]]]:
         from imgtool.networks.numpy_training import train_by_hand
 
-        return train_by_hand(network, arrays, samples, self.recipe, self.augmentation, seed=seed, events=events)
+        return train_by_hand(
+            network, arrays, samples, self.recipe, self.augmentation, seed=seed,
+            validation=self._validation_like(samples, events), events=events,
+        )  # fmt: skip
 
     def _fit_in_torch(
         self,
@@ -200,23 +222,29 @@ class NetworkClassifier(Trainable):
         from imgtool.networks.torch_backend import arrays_of, module_with
         from imgtool.networks.training import train
 
+        if side := self.recipe.training_side:
+            network.output_shape((self.preprocessing.channels, side, side))  # raises what PyTorch would not say so well
         module = module_with(network, arrays)
         if self.recipe.freeze == "all-but-last":
             head, _ = network.head()
             for name, parameter in module.named_parameters():
                 parameter.requires_grad_(name.startswith(f"{head}."))
-        validation = None
-        if self.validation is not None:
-            labels = self.validation.labels.astype(np.int64)
-            folder = None if checkpoint is None else checkpoint.parent
-            images = prepared(self.validation, self.preprocessing, folder=folder, events=events)
-            validation = replace(samples, images=images, labels=labels)
         history = train(
-            module, samples, self.recipe, self.augmentation, seed=seed, device=device, validation=validation,
-            checkpoint=checkpoint, threads=self.threads, multiply_adds=network.multiply_adds(self.input_shape),
-            events=events,
+            module, samples, self.recipe, self.augmentation, seed=seed, device=device,
+            validation=self._validation_like(samples, events, checkpoint), checkpoint=checkpoint, threads=self.threads,
+            multiply_adds=network.multiply_adds(self.input_shape), events=events,
         )  # fmt: skip
         return arrays_of(module), history
+
+    def _validation_like(
+        self, samples: Samples, events: Events | None, checkpoint: Path | None = None
+    ) -> Samples | None:
+        """Return the validation images, seen as the training images are; None where there are none."""
+        if self.validation is None:
+            return None
+        folder = None if checkpoint is None else checkpoint.parent
+        images = prepared(self.validation, self.preprocessing, folder=folder, events=events)
+        return replace(samples, images=images, labels=self.validation.labels.astype(np.int64))
 
     def samples(self, dataset: Dataset, events: Events | None = None, folder: Path | None = None) -> Samples:
         """Return all images, preprocessed, after choosing the settings that depend on the data.
@@ -336,41 +364,12 @@ def are_characters(classes: Sequence[str]) -> bool:
     return all(len(name) == 1 and name.isalnum() for name in classes)
 
 
-def with_factors(network: NetworkSequence, arrays: Arrays) -> dict[str, np.ndarray]:
-    """Return arrays with full matrices, or factors of another rank, as the network has them: factors or full.
-
-    Each is the best product of two matrices of that rank (Eckart and Young, 1936), the singular values shared.
-    """
-    result, wanted = dict(arrays), network.tensors()
-    for name, array in arrays.items():
-        base, _, kind = name.rpartition(".")
-        if kind == "left" and wanted.get(name) != array.shape:
-            result[f"{base}.weight"] = result.pop(name) @ result.pop(f"{base}.right")
-    for name in list(result):
-        base, _, kind = name.rpartition(".")
-        if kind == "weight" and f"{base}.left" in wanted:
-            left, right = factors(result.pop(name), wanted[f"{base}.left"][1])
-            result |= {f"{base}.left": left, f"{base}.right": right}
-    return result
-
-
-def factors(weight: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return left (outputs, rank) and right (rank, inputs) float32 whose product is nearest to the weight."""
-    if rank >= min(weight.shape):
-        raise ParameterError(f"rank must be below {min(weight.shape)} for a matrix of {weight.shape}, got {rank}")
-    from scipy.sparse.linalg import svds
-
-    u, s, v = svds(weight.astype(np.float32), k=rank, v0=np.ones(min(weight.shape), np.float32))
-    root = np.sqrt(s)
-    return np.ascontiguousarray(u * root, np.float32), np.ascontiguousarray(root[:, None] * v, np.float32)
-
-
-def _require_torch(purpose: str) -> None:
+def _require_torch(purpose: str, hint: str = "") -> None:
     """Raise MissingExtraError where PyTorch is not installed."""
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("torch", purpose)
+        raise MissingExtraError("torch", purpose, hint=hint)
 
 
 def _torch_runner(name: str, device: str) -> Callable[[NetworkSequence, Arrays], Runner]:

@@ -28,8 +28,10 @@ from imgtool.device import resolve
 from imgtool.errors import OutputError, ParameterError
 from imgtool.events import Events
 from imgtool.image.alpha import Color
+from imgtool.names import unknown_name
 from imgtool.networks.catalogue import CATALOGUE
 from imgtool.networks.checkpoint import MAX_THREADS, is_checkpoint
+from imgtool.networks.numpy_training import require_known
 
 VALIDATION_SHARE = 0.1
 MAX_SEED = 2**32 - 1  # that PyTorch and scikit-learn both take
@@ -46,6 +48,7 @@ def train(
     augment: bool = True,
     seed: int = 0,
     device: str = "auto",
+    backend: str = "auto",
     threads: int | None = None,
     resume: bool = False,
     skip_bad: bool = False,
@@ -78,6 +81,8 @@ def train(
         Random seed.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
+    backend : str
+        "torch", "numpy" (by hand: two-layer and lenet), or "auto": on the CPU two-layer by hand, all else in PyTorch.
     threads : int, optional
         CPU threads; the default depends only on the network's size.
     resume : bool
@@ -117,7 +122,8 @@ def train(
     """
     seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
-    trainable = create_to_train(model, augment=augment, init=init, **settings)
+    trainable = create_to_train(model, augment=augment, init=init, backend=backend, **settings)
+    device = "cpu" if backend == "numpy" and device == "auto" else resolve(device)
     place = Path(path_text(output, "output")) if output is not None else None
     parts = open_parts(dataset, skip_bad=skip_bad, background=background)
     training_parts(parts, trainable, validation_share, seed)  # wrong usage, and a model that is there, are told before
@@ -127,13 +133,13 @@ def train(
     parts = checked(parts, skip_bad=skip_bad, events=events)
     training, validation = training_parts(parts, trainable, validation_share, seed)
     if isinstance(trainable, NetworkClassifier):
-        trainable.validation, trainable.threads = validation, threads
+        trainable.validation, trainable.threads, trainable.trainer = validation, threads, trainable.trainer_on(device)
         if init is not None:
             trainable.start_from(_network(init), training.classes)
     elif init is not None or threads is not None:
         raise ParameterError(f"{model} is no network: it has no weights to start from and no threads to set")
     checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume)
-    trainable.fit(training, seed=seed, device=resolve(device), resume=checkpoint, events=events)
+    trainable.fit(training, seed=seed, device=device, resume=checkpoint, events=events)
     trainable.doubt = doubt_of(trainable, training.labels, None if validation is None else validation.labels)
     if validation is not None:
         watched = {"images": len(validation), "sha256": validation.digest()}
@@ -149,10 +155,13 @@ def train(
     return trainable
 
 
-def create_to_train(model: str, *, augment: bool = True, init: str | Path | None = None, **settings: Any) -> Trainable:
+def create_to_train(
+    model: str, *, augment: bool = True, init: str | Path | None = None, backend: str = "auto", **settings: Any
+) -> Trainable:
     """Return an unfitted model by its architecture. Raises ParameterError, with the way out, for trained weights."""
     if not isinstance(model, str) or not is_trained(model):
         trainable = create(model, **settings)
+        choose_trainer(trainable, backend)
         if not augment:
             turn_changes_off(trainable)
         if isinstance(trainable, NetworkClassifier):
@@ -165,6 +174,18 @@ def create_to_train(model: str, *, augment: bool = True, init: str | Path | None
     if architecture in CATALOGUE:
         raise ParameterError(f"{text}{architecture}; init {model} starts from its weights", parameters=("init",))
     raise ParameterError(text + (architecture if architecture in names() else ", ".join(names())))
+
+
+def choose_trainer(model: Trainable, backend: str) -> None:
+    """Have a backend train a network. Raises ParameterError for one that does not."""
+    if backend not in NetworkClassifier.backends:
+        raise unknown_name("backend", backend, NetworkClassifier.backends)
+    if isinstance(model, NetworkClassifier):
+        model.trainer = backend
+        if model.require_trainer("cpu") == "numpy":
+            require_known(model.recipe, model.augmentation)
+    elif backend != "auto":
+        raise ParameterError(f"backend: {model.name} is no network, and has none to choose", parameters=("backend",))
 
 
 def turn_changes_off(model: Trainable) -> None:
@@ -182,7 +203,7 @@ def turn_changes_off(model: Trainable) -> None:
 def training_parts(parts: Parts, model: Trainable, share: float | None, seed: int) -> tuple[Dataset, Dataset | None]:
     """Return the training images, and the validation images of a network (None for none)."""
     parts.require_training()
-    if not isinstance(model, NetworkClassifier) or model.architecture.by_hand:
+    if not isinstance(model, NetworkClassifier):
         if share:
             raise ParameterError(f"{model.name} is not watched while it is fitted: it takes no validation images")
         return parts.train, None

@@ -39,6 +39,7 @@ ADVICE = {
     "size": "or imgtool convert --size makes it smaller",
     "lossless": "leave out --quality, or convert with --depth 8",
     "method": "use --method direct or fft",
+    "by-hand": "--backend numpy trains it by hand, without",
     "train": "imgtool train makes others, named by their folders",
     "skip-bad": "--skip-bad goes on without them",
     "levels": "imgtool convert --depth 8 --range stretch brings them there",

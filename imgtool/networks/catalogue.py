@@ -62,29 +62,11 @@ class EfficientNetLiteParameters(Parameters):
 
 
 @dataclass(frozen=True)
-class HandRecipe(Parameters):
-    """Gradient descent by hand, in NumPy: a constant learning rate and momentum."""
-
-    epochs: int = parameter(30, "Passes over the training images.", low=1, high=1_000_000)
-    batch: int = parameter(32, "Images in one step of gradient descent.", low=1, high=1_000_000)
-    learning_rate: float = parameter(0.01, "Learning rate.", low=1e-12, high=1_000_000)
-    momentum: float = parameter(0.9, "Share of the last step that the next one keeps.", low=0, high=0.9999)
-    weight_decay: float = parameter(1e-3, "L2 penalty: this times each weight is added to its gradient.", low=0, high=1)
-
-
-@dataclass(frozen=True)
-class HandAugmentation(Parameters):
-    """Random changes that training by hand makes."""
-
-    horizontal_flip: bool = parameter(True, "Mirror half of the images left to right.")
-
-
-@dataclass(frozen=True)
 class Architecture:
     """A network by name.
 
     declare: from (classes, parameters, preprocessing) to the network. sides, channels: of the images that it can take,
-    both ends included. by_hand: trained in NumPy, without PyTorch.
+    both ends included. trainers: the backends that train it, first the one that is taken on the CPU.
     """
 
     declare: Callable[[int, Parameters, Preprocessing], Sequence]
@@ -94,7 +76,7 @@ class Architecture:
     augmentation: Parameters
     sides: tuple[int, int] = (1, MAX_SIDE)
     channels: tuple[int, ...] = (1, 3)
-    by_hand: bool = False
+    trainers: tuple[str, ...] = ("torch",)
 
     def ranges(self) -> dict[str, str]:
         """Return what this network narrows: the sides and channels of its images."""
@@ -154,9 +136,9 @@ CATALOGUE = {
         declare=_two_layer,
         parameters=TwoLayerParameters(),
         preprocessing=Preprocessing(side=32),
-        recipe=HandRecipe(),
-        augmentation=HandAugmentation(),
-        by_hand=True,
+        recipe=Recipe(weight_decay=1e-3),
+        augmentation=Augmentation(),
+        trainers=("numpy", "torch"),
     ),
     "lenet": Architecture(
         declare=_lenet,
@@ -165,6 +147,7 @@ CATALOGUE = {
         recipe=Recipe(),
         augmentation=Augmentation(shift=0.1),
         sides=(32, 35),  # fc1 has 5 x 5 x 16 inputs
+        trainers=("torch", "numpy"),
     ),
     "alexnet": Architecture(
         declare=_alexnet,

@@ -11,9 +11,8 @@ from abc import ABC, abstractmethod
 
 import torch
 
-from imgtool.networks.recipe import Recipe
+from imgtool.networks.recipe import MAX_GRADIENT_NORM, Recipe
 
-MAX_GRADIENT_NORM = 5.0  # of all gradients together; larger ones are scaled down to it
 SQUARES_SHARE = 0.999  # of AdamW's mean of squared gradients that the next step keeps
 EPSILON = 1e-8  # added to AdamW's root of that mean
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from imgtool.parameters import Parameters, parameter
 
 MAX_ITEMS = 1_000_000  # epochs, or images in a batch
+MAX_GRADIENT_NORM = 5.0  # of all gradients together; larger ones are scaled down to it
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("one-cycle", "cosine", "step")
 FREEZE = ("none", "all-but-last")

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,11 @@ from imgtool.errors import TrainingError
 from imgtool.events import Epoch, Events, FirstBatch, SmallerBatch, Step
 from imgtool.networks.batches_torch import Normalization, all_on, as_images, epoch_batches, layout, steps_of_epoch
 from imgtool.networks.checkpoint import Checkpoint, describe, load, save
+from imgtool.networks.history import History, best_epoch
 from imgtool.networks.optimizers_torch import make_optimizer
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples
 from imgtool.networks.schedules import rate_after
-
-History = list[dict[str, float]]
 
 MULTIPLY_ADDS_PER_THREAD = 250_000_000  # in one step, below which another thread costs more than it gives
 MAX_THREADS = 4  # on two cores AlexNet takes 1.07 times as long with 4 threads as with 2, and 1.2 times with 8
@@ -107,17 +106,6 @@ def train_what_learns(module: torch.nn.Module) -> None:
     for layer in module.modules():
         if not any(parameter.requires_grad for parameter in layer.parameters()):
             layer.eval()
-
-
-def best_epoch(history: Sequence[dict[str, float]]) -> int:
-    """Return the number of the epoch whose weights are kept.
-
-    The one of least error on the validation images, of equal ones that of the least loss, of these the first; without
-    validation images the last.
-    """
-    if "validation_error" not in history[-1]:
-        return len(history)
-    return int(min(history, key=lambda row: (row["validation_error"], row["validation_loss"]))["epoch"])
 
 
 def default_threads(multiply_adds: int) -> int:

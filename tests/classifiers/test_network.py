@@ -6,15 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imgtool.classifiers import network, registry
+from imgtool.classifiers import registry
+from imgtool.classifiers.training import train
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load_dataset
 from imgtool.errors import DataError, DeviceError, MissingExtraError, ParameterError, TrainingError
+from imgtool.evaluation.intervals import wilson
 from imgtool.events import Epoch, Progress
 from imgtool.image.resize import fit_crop
 from imgtool.networks.declaration import Linear, ReLU, Sequence
 from imgtool.networks.initialization import draw_arrays
-from locations import SAMPLES
+from imgtool.networks.low_rank import factors, with_factors
+from locations import SAMPLES, SHARED
 
 NETWORKS = ("two-layer", "lenet", "alexnet")
 
@@ -187,11 +190,70 @@ def test_a_checkpoint_of_other_images_or_another_network_is_refused(other, textu
         registry.create("lenet", **own).fit(Dataset(items, labels, textures.classes), resume=checkpoint)
 
 
-@pytest.mark.parametrize("name", ["lenet", "alexnet"])
-def test_training_without_pytorch_says_what_to_install(name, textures, monkeypatch):
+@pytest.mark.parametrize(("name", "hint"), [("lenet", "by-hand"), ("alexnet", "")])
+def test_training_without_pytorch_says_what_to_install(name, hint, textures, monkeypatch):
     without_torch(monkeypatch)
-    with pytest.raises(MissingExtraError, match="needs the extra 'torch'"):
+    with pytest.raises(MissingExtraError, match="needs the extra 'torch'") as caught:
         registry.create(name).fit(textures)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "device", "trainer"),
+    [("two-layer", "auto", "cpu", "numpy"), ("two-layer", "auto", "cuda", "torch"),
+     ("two-layer", "torch", "cpu", "torch"), ("lenet", "auto", "cpu", "torch"), ("lenet", "numpy", "cpu", "numpy"),
+     ("alexnet", "auto", "cuda:1", "torch"),
+     ("alexnet", "numpy", "cpu", "alexnet is not trained by backend numpy, but by torch"),
+     ("lenet", "numpy", "cuda", "backend numpy runs on the CPU, not on cuda")],
+)  # fmt: skip
+def test_which_backend_trains(name, backend, device, trainer):
+    model = registry.create(name)
+    model.trainer = backend
+    if " " in trainer:
+        with pytest.raises(ParameterError, match=trainer):
+            model.trainer_on(device)
+    else:
+        assert model.trainer_on(device) == trainer
+
+
+def test_lenet_is_trained_by_hand_without_pytorch_and_two_layer_in_pytorch(textures, monkeypatch, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    kinds = {}
+    for name, backend in (("two-layer", "numpy"), ("two-layer", "torch"), ("lenet", "torch"), ("lenet", "numpy")):
+        if (name, backend) == ("lenet", "numpy"):
+            without_torch(monkeypatch)
+        how = {"backend": backend, "epochs": 4, "batch": 9, "augment": False, "seed": 2}
+        model = train(textures, name, output=tmp_path / name / backend, **how)
+        kinds[name, backend] = model.provenance["history"]
+    for name in ("two-layer", "lenet"):
+        losses = [[row["validation_loss"] for row in kinds[name, backend]] for backend in ("numpy", "torch")]
+        np.testing.assert_allclose(*losses, rtol=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "data").exists(), reason="MNIST's files are not beside this checkout")
+@pytest.mark.parametrize(("name", "epochs"), [("two-layer", 10), ("lenet", 5)])
+def test_by_hand_and_in_pytorch_mnist_is_learned_equally_well(name, epochs):
+    """Of 10,000 images as many are right as the 95 % intervals allow, after the same training on 3,000."""
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    data, right = load_dataset(SHARED / "data"), {}
+    images = [data.test.image(index) for index in range(len(data.test))]
+    for backend in ("numpy", "torch"):
+        model = train(data.train.subset(np.arange(3000)), name, epochs=epochs, backend=backend)
+        right[backend] = int((model.scores(images).argmax(1) == data.test.labels).sum())
+    for one, other in (("numpy", "torch"), ("torch", "numpy")):
+        low, high = wilson(right[one], len(images))
+        assert low <= right[other] / len(images) <= high, right
+    assert min(right.values()) > (9000 if name == "two-layer" else 9500)
+
+
+def test_a_backend_that_does_not_train_a_model_is_refused_before_its_images_are_read():
+    for name, backend, reason in (
+        ("hog-svm", "numpy", "hog-svm is no network"), ("alexnet", "numpy", "not trained by backend numpy"),
+        ("lenet", "jax", "no backend 'jax'"),
+    ):  # fmt: skip
+        with pytest.raises(ParameterError, match=reason):
+            train("no such data", name, backend=backend)
 
 
 def test_two_layer_needs_no_pytorch(textures, monkeypatch):
@@ -244,13 +306,13 @@ def test_one_channel_of_gray_data_is_what_gray_preparation_gives():
 def test_low_rank_factors_are_the_nearest_product():
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((30, 20)).astype(np.float32)
-    left, right = network.factors(weight, 5)
+    left, right = factors(weight, 5)
     u, s, v = np.linalg.svd(weight.astype(np.float64))
     np.testing.assert_allclose(left @ right, u[:, :5] * s[:5] @ v[:5], atol=1e-4)
     assert (left.shape, right.shape) == ((30, 5), (5, 20))
     np.testing.assert_allclose(np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1), rtol=1e-4)
     with pytest.raises(ParameterError, match="rank must be below 20"):
-        network.factors(weight, 20)
+        factors(weight, 20)
 
 
 def test_training_starts_from_given_weights(fitted, textures):
@@ -280,9 +342,9 @@ def test_whole_matrices_become_factors_where_a_network_has_them():
     small = Sequence(fc1=Linear(20, 30, rank=5), relu=ReLU(), fc2=Linear(30, 3))
     arrays = {"fc1.weight": rng.standard_normal((30, 20)).astype(np.float32), "fc1.bias": np.ones(30, np.float32)}
     arrays |= {"fc2.weight": np.ones((3, 30), np.float32), "fc2.bias": np.ones(3, np.float32)}
-    found = network.with_factors(small, arrays)
+    found = with_factors(small, arrays)
     assert {name: array.shape for name, array in found.items()} == small.arrays()
-    left, right = network.factors(arrays["fc1.weight"], 5)
+    left, right = factors(arrays["fc1.weight"], 5)
     np.testing.assert_array_equal(found["fc1.left"] @ found["fc1.right"], left @ right)
     np.testing.assert_array_equal(found["fc2.weight"], arrays["fc2.weight"])
 
@@ -293,7 +355,7 @@ def test_factors_become_whole_matrices_or_factors_of_another_rank():
     arrays = {"fc1.left": left, "fc1.right": right, "fc1.bias": np.ones(30, np.float32)}
     for rank in (None, 3, 4, 6):
         layers = Sequence(fc1=Linear(20, 30, rank=rank))
-        found = network.with_factors(layers, arrays)
+        found = with_factors(layers, arrays)
         assert {name: array.shape for name, array in found.items()} == layers.arrays()
         product = found["fc1.left"] @ found["fc1.right"] if rank else found["fc1.weight"]
         assert rank == 3 or np.allclose(product, left @ right, atol=1e-4)

@@ -3,6 +3,7 @@
 Every key of `messages.ADVICE` is here, and advice that stands in the messages of commands.
 """
 
+import importlib.util
 import os
 import shlex
 import signal
@@ -113,6 +114,12 @@ CASES = {
         "embed --model lenet --layer pol1 a.png",
         "no layer 'pol1', perhaps pool1; imgtool models layers",
         ("models layers lenet", "embed --model lenet --layer pool1 a.png"),
+        2,
+    ),
+    "by-hand": Case(
+        "train classes --model lenet --epochs 1 -o by-hand",
+        "--backend numpy trains it by hand, without",
+        ("{wrong} --backend numpy",),
         2,
     ),
     # advice in the words of commands and the library
@@ -257,12 +264,17 @@ def test_every_advice_is_followed_somewhere():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_F25_advice_that_is_followed_succeeds(name, capsys):
+def test_F25_advice_that_is_followed_succeeds(name, capsys, monkeypatch):
     case = CASES[name]
     if name in TORCH:
         pytest.importorskip("torch", reason="needs the extra 'torch'")
     if name in CLASSIC:
         pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    if name == "by-hand":
+        real = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else real(name, *rest)
+        )
     if name in ("unfinished", "other-run"):
         leave_a_run("left.npz")
         capsys.readouterr()

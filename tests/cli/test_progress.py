@@ -36,7 +36,7 @@ def test_training_tells_of_each_epoch_in_a_line(model, tmp_path, capsys):
     data, *lines = capsys.readouterr().err.splitlines()[:13]
     assert data.endswith("48 images of 3 classes")
     for number, found in enumerate(lines, start=1):
-        assert re.fullmatch(line(number, 12, watched=model == "lenet"), found), found
+        assert re.fullmatch(line(number, 12), found), found
     train(tmp_path, "--model", model, "--epochs", "12", "-q")
     assert "epoch" not in capsys.readouterr().err
 

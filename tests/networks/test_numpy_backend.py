@@ -16,7 +16,7 @@ from imgtool.networks.channels_last import NumpyRunner
 from imgtool.networks.declaration import AvgPool, BatchNorm, Concat, Conv, Identity, MaxPool, ReLU, Sequence, Sum
 from imgtool.networks.lenet import lenet
 from imgtool.networks.numpy_backend import NumpyNetwork
-from imgtool.networks.numpy_training import Momentum, cross_entropy
+from imgtool.networks.numpy_training import Nesterov, cross_entropy
 from imgtool.networks.recipe import Recipe
 from imgtool.networks.two_layer import two_layer
 
@@ -237,12 +237,12 @@ def test_networks_learn_by_hand(network):
     x = rng.standard_normal((90, 1, 4, 4)) * 0.3
     x[np.arange(90), 0, labels, 1] += 2
     arrays = arrays_for(network, 0)
-    model, sgd = NumpyNetwork(network, arrays), Momentum(arrays, Recipe(learning_rate=0.05, weight_decay=0.0))
+    model, sgd = NumpyNetwork(network, arrays), Nesterov(arrays, Recipe(weight_decay=0.0))
     losses = []
     for _ in range(120):
         loss, gradient = cross_entropy(model.forward(x, training=True), labels)
         model.backward(gradient)
-        sgd.step(model.gradients())
+        sgd.step(model.gradients(), 0.05)
         losses.append(loss)
     assert losses[-1] < 0.05 < losses[0]
     assert (model.predict(x).argmax(1) == labels).all()

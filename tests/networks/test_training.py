@@ -19,6 +19,7 @@ from imgtool.errors import DataError, TrainingError  # noqa: E402
 from imgtool.events import Epoch, FirstBatch, Step  # noqa: E402
 from imgtool.networks.batches_torch import Normalization, as_images  # noqa: E402
 from imgtool.networks.declaration import Sequence  # noqa: E402
+from imgtool.networks.history import best_epoch  # noqa: E402
 from imgtool.networks.layers import Dropout, Flatten, Linear, ReLU  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
 from imgtool.networks.recipe import Recipe  # noqa: E402
@@ -26,7 +27,6 @@ from imgtool.networks.samples import Samples  # noqa: E402
 from imgtool.networks.schedules import one_cycle  # noqa: E402
 from imgtool.networks.torch_backend import arrays_of, build  # noqa: E402
 from imgtool.networks.training import (  # noqa: E402
-    best_epoch,
     default_threads,
     epoch_batches,
     loss_and_error,

@@ -26,6 +26,7 @@ imgtool train photos/ --model hog-svm -o photos-hog
 imgtool train photos/ --model lenet --epochs 20 --seed 1 -o photos-lenet
 imgtool train photos/ --model lenet --init lenet@cifar10 --lr 0.003 -o tuned
 imgtool train photos/ --model alexnet --preview crops.png
+imgtool train photos/ --model lenet --backend numpy -o by-hand
 imgtool train --model lenet --settings
 """
 SETTING_COLUMNS = ("setting", "of", "default", "range", "meaning")
@@ -51,6 +52,7 @@ def list_settings(name: str) -> None:
               help="Change no training images at random (networks).")  # fmt: skip
 @options.seed
 @options.device
+@options.backend
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [by the network's size]")
 @click.option("--preview", type=click.Path(path_type=Path), metavar="FILE",
               help="Write the images that a network sees first; without -o, end then.")  # fmt: skip
@@ -101,7 +103,7 @@ def command(
     pictures = {"preview": preview, "curves": curves}
     renew = force or how["resume"]  # who goes on has the pictures of before
     # Wrong usage is told before data are looked for.
-    model = create_to_train(name, augment=how["augment"], init=how["init"], **settings)
+    model = create_to_train(name, augment=how["augment"], init=how["init"], backend=how["backend"], **settings)
     check_pictures(model, output, **pictures, overwrite=renew)
     if output is not None:
         check_place(output, overwrite=force)
