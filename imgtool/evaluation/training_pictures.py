@@ -65,7 +65,7 @@ def training_preview(
     --------
     >>> import imgtool
     >>> imgtool.training_preview("sample_images/textures", "two-layer").shape
-    (488, 840, 3)
+    (368, 840, 3)
     """
     require_network("preview", create_to_train(model, augment=augment, init=init, **settings))
     parts = open_parts(dataset, skip_bad=skip_bad)
