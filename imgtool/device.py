@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 import re
 import sys
 
@@ -21,7 +20,7 @@ def resolve(name: str) -> str:
     if name == "cpu":
         return "cpu"
     if name == "auto":
-        return "cuda" if torch_build() not in (None, "cpu") and cuda_devices() else "cpu"
+        return "cuda" if cuda_devices() and torch_build() not in (None, "cpu") else "cpu"
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
     if not match:
         raise ParameterError(f"no device {name!r}; there are auto, cpu, cuda and cuda:N")
@@ -39,6 +38,8 @@ def resolve(name: str) -> str:
 
 def torch_build() -> str | None:
     """Return what PyTorch is built for ("cpu", "cu126", ...; "default" when it does not say), None without it."""
+    import importlib.metadata  # which takes longer than asking the driver
+
     try:
         version = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:

@@ -28,7 +28,6 @@ from imgtool.networks.channels_last import NumpyRunner
 from imgtool.networks.cut import up_to
 from imgtool.networks.declaration import Sequence as NetworkSequence
 from imgtool.networks.declaration import require_arrays
-from imgtool.networks.initialization import draw_arrays
 from imgtool.networks.low_rank import with_factors
 from imgtool.networks.preprocessing import Preprocessing
 from imgtool.parameters import Parameters
@@ -179,6 +178,8 @@ class NetworkClassifier(Trainable):
 
         Raises MissingExtraError without PyTorch, TrainingError where the loss is not finite.
         """
+        from imgtool.networks.initialization import draw_arrays  # which predicting does without
+
         self.require_start(bool(self._start))
         device = resolve(device)
         trainer = self.require_trainer(device)

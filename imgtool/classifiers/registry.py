@@ -186,7 +186,7 @@ def open_model(name: str | Path, *, device: str = "cpu", backend: str = "auto") 
 
 def _kind_of(folder: Path, data: ModelData, backend: str) -> type[Trainable]:
     """Return the class of a stored model. Raises ParameterError if it does not have the backend."""
-    if data.name not in names():
+    if data.name not in ARCHITECTURES and data.name not in _entry_points():
         raise DataError(f"{folder}: is a model of the unknown kind {data.name!r}")
     kind = _class_of(data.name)
     if backend not in kind.backends:

@@ -7,7 +7,7 @@ import functools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imgtool.arrays import real_number, whole_number
@@ -17,7 +17,6 @@ from imgtool.batch.pool import job_count
 from imgtool.batch.sorted_links import SortedLinks
 from imgtool.classifiers.shipped import DEFAULT_NETWORK
 from imgtool.errors import ParameterError
-from imgtool.pipelines.label_pictures import Pictures, pictures_of
 from imgtool.pipelines.mapping import attempt
 from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.predict import Prediction, predict
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from imgtool.classifiers.protocol import Classifier
+    from imgtool.pipelines.label_pictures import Pictures
 
 UNSURE = "unsure"
 TOP = 5
@@ -180,7 +180,7 @@ class _Beside:
     """What is done with each image beside labeling it."""
 
     links: SortedLinks | None = None
-    pictures: Pictures = field(default_factory=Pictures)
+    pictures: Pictures | None = None
 
     @classmethod
     def of(cls, source: Source, models: Mapping[str, Classifier], wanted: dict[str, Any], overwrite: bool) -> _Beside:
@@ -189,6 +189,7 @@ class _Beside:
         Raises ParameterError and OutputError, before any work, for what cannot be done.
         """
         from imgtool.classifiers.registry import model_files
+        from imgtool.pipelines.label_pictures import pictures_of
 
         name = next(iter(wanted))
         if len(models) > 1:
@@ -206,7 +207,8 @@ class _Beside:
 
     def finish(self, index: int, path: str, kept: list[Any], scores: np.ndarray, row: Row) -> None:
         """Do it with one image. Raises OutputError."""
-        self.pictures.draw(index, kept, scores)
+        if self.pictures is not None:
+            self.pictures.draw(index, kept, scores)
         if self.links is not None:
             self.links.add(path, row["label"] if row["sure"] else None)
 
@@ -220,7 +222,8 @@ def _outcomes(source: Source, labels: Sequence[_Labels], beside: _Beside, jobs: 
 
     def read(index: int) -> np.ndarray:
         image = as_levels(source.read(index, remarks[index]), remarks[index])
-        kept[index] = beside.pictures.keep(image)
+        if beside.pictures is not None:
+            kept[index] = beside.pictures.keep(image)
         return image
 
     def finish(found: Prediction, index: int, noted: list[Remark]) -> list[Row]:
