@@ -1,11 +1,11 @@
 """What each aspect of training is worth: LeNet on CIFAR-10 with one of them changed at a time.
 
-    python benchmarks/lenet_aspects.py CIFAR10 RESULTS.csv [--seeds 0 1 2] [--epochs 30]
+    python benchmarks/lenet_aspects.py CIFAR10 RESULTS.csv [--seeds 0 1 2] [--epochs 30] [--variant=NAME ...]
 
 CIFAR10 is a data set with a training and a test part, such as a folder with train/ and test/. Every training runs on
 one thread and keeps the epoch of fewest errors on a tenth of the training images; its model then labels the test part
 once. A row is written to RESULTS.csv as soon as it is known, and a run goes on from the rows that are there; several
-runs with different seeds may share the file. At the end the table of all rows is printed.
+runs with different seeds or variants may share the file. At the end the table of all rows is printed.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--variant", action="append", choices=list(VARIANTS), help="may be repeated; default: all")
     arguments = parser.parse_args()
     train_all(arguments)
     print("python benchmarks/lenet_aspects.py", *sys.argv[1:])
@@ -46,12 +47,12 @@ def train_all(arguments: argparse.Namespace) -> None:
     """Train what has no row yet."""
     parts = None
     for seed in arguments.seeds:
-        for variant, settings in VARIANTS.items():
+        for variant in arguments.variant or VARIANTS:
             key = (variant, str(seed), str(arguments.epochs))
             if any((row["variant"], row["seed"], row["epochs"]) == key for row in rows_of(arguments.results)):
                 continue
             parts = parts or in_memory(arguments.cifar10)
-            row = trained(parts, seed, arguments.epochs, settings)
+            row = trained(parts, seed, arguments.epochs, VARIANTS[variant])
             write(arguments.results, {"variant": variant, "seed": seed, "epochs": arguments.epochs, **row})
 
 
