@@ -93,7 +93,7 @@ def train(
         The color that transparent images are shown on, as for `flatten`. Default: white. The model does not remember
         it: what it is measured on and classifies is shown on a color of its own.
     events : callable, optional
-        Called with `imgtool.events.Step`, `Epoch` and `Progress` during training.
+        Called during training with what `imgtool.events` defines: `Step`, `Epoch`, `SmallerBatch` and others.
     **settings
         Settings of the model, such as ``epochs=5``; `open_model(...).settings` and `imgtool train` list them.
 
