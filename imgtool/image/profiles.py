@@ -23,6 +23,8 @@ def is_profile(data: bytes) -> bool:
 
 def is_of_matrix(profile: bytes) -> bool:
     """Tell whether a profile has curves and, of color, a matrix, and no table: "restricted" in ISO/IEC 15444-1."""
+    if not is_profile(profile):
+        return False
     end = _TAGS + 4 + 12 * int.from_bytes(profile[_TAGS : _TAGS + 4], "big")
     tags = {name for name, _, _ in struct.iter_unpack(">4sII", profile[_TAGS + 4 : end])}
     needed = {b"kTRC"} if profile[16:20] == b"GRAY" else {b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"}

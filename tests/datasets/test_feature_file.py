@@ -5,8 +5,10 @@ import importlib.util
 import io
 import json
 import pickle
+import threading
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +21,7 @@ from imgtool.datasets import formats
 from imgtool.datasets.feature_file import (
     FeatureTable,
     check_suffix,
+    digests,
     load,
     merge,
     numpy_files,
@@ -625,3 +628,34 @@ def test_checksum_of_two_parts_is_that_of_both(first, length):
     second = bytes(range(256)) * (length // 256 + 1)
     second = second[:length]
     assert crc_of_concatenation(zlib.crc32(first), zlib.crc32(second), length) == zlib.crc32(first + second)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+def test_D6_large_blocks_are_hashed_beside_reading_and_writing_to_the_same_digest(suffix, tmp_path, monkeypatch):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow", reason="needs the extra 'parquet'")
+    values = np.random.default_rng(0).random((3000, 512), np.float32)
+    table = FeatureTable(values, [f"{index}.png" for index in range(3000)], [""] * 3000, {"a": 1})
+    contents, threads = [], []
+    update = ThreadPoolExecutor.submit
+    monkeypatch.setattr(
+        ThreadPoolExecutor, "submit", lambda *given: (threads.append(given[2].nbytes), update(*given))[1]
+    )
+    for least in (digests.BESIDE_BYTES, 1 << 40, 1):
+        monkeypatch.setattr(digests, "BESIDE_BYTES", least)
+        place = tmp_path / f"{least}.{suffix}"
+        save(place, table)
+        contents.append(place.read_bytes())
+        np.testing.assert_array_equal(load(place).features, values)
+    assert contents[0] == contents[1] == contents[2]
+    assert sum(threads) >= 2 * values.nbytes  # written and read
+    meta = json.loads(str(np.load(tmp_path / f"1.{suffix}")["meta"])) if suffix == "npz" else None
+    assert meta is None or meta["digest"]["features"] == hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def test_a_reader_that_stops_early_leaves_no_thread_behind(tmp_path):
+    blocks = digests.hashed((np.zeros((512, 1024), np.float32) for _ in range(9)), hashlib.sha256())
+    next(blocks)
+    before = threading.active_count()
+    blocks.close()
+    assert threading.active_count() < before

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +22,29 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 NUMBERS = ("features", "frames")
+BESIDE_BYTES = 1 << 20  # of a block that a thread pays for
 _DAMAGED = "is damaged: {} changed since they were written"
 
 
 def hashed(blocks: Iterable[np.ndarray], digest: _Hash) -> Iterator[np.ndarray]:
-    """Yield blocks of numbers, each added to a digest."""
-    for block in blocks:
-        digest.update(np.ascontiguousarray(block, "<f4").data.cast("B") if block.size else b"")
-        yield block
+    """Yield blocks of numbers, each added to a digest: a large one in a thread, beside whoever reads or writes it.
+
+    Nobody may change a block before the next one is asked for.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        waiting: Future[None] | None = None
+        for block in blocks:
+            data = np.ascontiguousarray(block, "<f4").data.cast("B") if block.size else memoryview(b"")
+            if waiting:
+                waiting.result()
+                waiting = None
+            if data.nbytes >= BESIDE_BYTES:
+                waiting = beside.submit(digest.update, data)
+            else:
+                digest.update(data)
+            yield block
+        if waiting:
+            waiting.result()
 
 
 def hash_of(blocks: Iterable[np.ndarray]) -> str:
