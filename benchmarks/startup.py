@@ -31,6 +31,7 @@ BARE = (
 )
 CONVERT = next((name for name in ("magick", "convert-im6.q16", "convert") if shutil.which(name)), "convert")
 IMPORT_CLICK, OPENCV = "python -c 'import click'", "bare OpenCV script, GaussianBlur sigma 2"
+ALEXNET = "imgtool classify --model alexnet cat.jpg"
 VIPS, MAGICK = "vips gaussblur 2", "ImageMagick convert -blur 0x2"
 
 
@@ -56,7 +57,8 @@ COMMANDS = {
     "imgtool filter to ImageMagick": Command((*IMGTOOL, *BLUR), MAGICK),
     "imgtool hog cat.jpg": Command((*IMGTOOL, "hog", CAT)),
     "imgtool gist cat.jpg": Command((*IMGTOOL, "gist", CAT)),
-    "imgtool classify cat.jpg": Command((*IMGTOOL, "classify", "-q", CAT)),
+    ALEXNET: Command((*IMGTOOL, "classify", "-q", "--model", "alexnet", CAT)),
+    "imgtool classify cat.jpg": Command((*IMGTOOL, "classify", "-q", CAT), ALEXNET, 1.2),
     "imgtool classify --model sift-fv-svm cat.jpg": Command(
         (*IMGTOOL, "classify", "-q", "--model", "sift-fv-svm", CAT)
     ),
