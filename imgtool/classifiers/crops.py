@@ -27,6 +27,7 @@ class TenCrops(Classifier):
         self.name, self.classes, self.identifiers = model.name, model.classes, model.identifiers
         self.threshold, self.provenance = model.threshold, model.provenance
         self.weights_hash, self.weights_bytes = model.weights_hash, model.weights_bytes
+        self.device, self.precision = model.device, model.precision
         self._model = model
 
     def prepare(self, image: np.ndarray) -> np.ndarray:

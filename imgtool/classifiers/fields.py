@@ -132,6 +132,8 @@ _PROVENANCE: dict[str, dict[str, tuple[Callable[[Any], bool], bool]]] = {
         "seen": (is_kept_prefixes, True),
         "background": (_is_text, True),  # of transparent images, where it was not white
         "seed": (is_whole, False),
+        "device": (_is_text, True),  # that a network was trained on, and by which backend
+        "backend": (_is_text, True),
         "recipe": (_is_object, False),
         "history": (_is_history, False),
         "accuracy": (is_accuracy, True),

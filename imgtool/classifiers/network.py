@@ -58,6 +58,7 @@ class NetworkClassifier(Trainable):
     """
 
     backends = ("auto", "numpy", "torch")
+    precisions = ("float32", "bf16")
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         own = CATALOGUE[name]
@@ -196,7 +197,7 @@ class NetworkClassifier(Trainable):
         self.metrics = history
         # Without its times: equal trainings are stored as equal bytes.
         rows = [{key: value for key, value in row.items() if key not in TIMES} for row in history]
-        self.record_training(dataset, seed=seed, history=rows, **self._origin)
+        self.record_training(dataset, seed=seed, history=rows, device=device, backend=trainer, **self._origin)
         self.threshold = THRESHOLD if self.validation is None else validated_threshold(self.scores, self.validation)
         return self
 
@@ -325,14 +326,17 @@ class NetworkClassifier(Trainable):
         self._take(self.network(), arrays)
 
     @classmethod
-    def from_data(cls, data: ModelData, *, backend: str = "auto", device: str = "cpu") -> Self:
-        """Return the network that a folder holds, to run on a backend and device."""
+    def from_data(
+        cls, data: ModelData, *, backend: str = "auto", device: str = "cpu", precision: str = "float32"
+    ) -> Self:
+        """Return the network that a folder holds, to run on a backend and device, in a precision."""
         try:
             model = cls(data.name, cls.groups_from(data))
         except ParameterError as error:
             raise DataError(f"preprocessing in model.json: {error}") from None
-        if backend == "torch" or device != "cpu":
-            model._make_runner = _torch_runner(data.name, device)
+        if backend == "torch" or (device, precision) != ("cpu", "float32"):
+            model._make_runner = _torch_runner(data.name, device, precision)
+        model.device, model.precision = device, precision
         model.describe_by(data)
         model.restore(data.arrays)
         return model
@@ -373,9 +377,9 @@ def _require_torch(purpose: str, hint: str = "") -> None:
         raise MissingExtraError("torch", purpose, hint=hint)
 
 
-def _torch_runner(name: str, device: str) -> Callable[[NetworkSequence, Arrays], Runner]:
+def _torch_runner(name: str, device: str, precision: str) -> Callable[[NetworkSequence, Arrays], Runner]:
     """Return what makes a runner in PyTorch."""
     _require_torch(f"running {name} in PyTorch")
     from imgtool.networks.torch_backend import TorchRunner
 
-    return lambda network, arrays: TorchRunner(network, arrays, device=device)
+    return lambda network, arrays: TorchRunner(network, arrays, device=device, precision=precision)

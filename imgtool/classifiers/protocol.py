@@ -36,6 +36,7 @@ class Classifier(ABC):
     name: of the architecture. classes: in the order of the scores, all different; identifiers: of each class, None
     where it has none. threshold: the score from which on the best label is sure. provenance: where the weights come
     from, as `model.json` has it. weights_hash, weights_bytes: of the stored weights, "" and 0 where nothing is stored.
+    device, precision: on which and in which it computes.
     """
 
     name: str = ""
@@ -46,6 +47,8 @@ class Classifier(ABC):
     settings: Mapping[str, Any] = {}
     weights_hash: str = ""
     weights_bytes: int = 0
+    device: str = "cpu"
+    precision: str = "float32"
 
     @abstractmethod
     def prepare(self, image: np.ndarray) -> np.ndarray:
@@ -90,6 +93,7 @@ class Trainable(Classifier):
 
     groups: Groups = {}  # noqa: RUF012
     backends: ClassVar[tuple[str, ...]] = ("auto",)
+    precisions: ClassVar[tuple[str, ...]] = ("float32",)
     keeps_checkpoints: ClassVar[bool] = False  # does `fit` write to and go on from `resume`?
     doubt: str = ""
     metrics: Sequence[Mapping[str, Any]] = ()

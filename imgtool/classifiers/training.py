@@ -122,8 +122,8 @@ def train(
     """
     seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
-    trainable = create_to_train(model, augment=augment, init=init, backend=backend, **settings)
-    device = "cpu" if backend == "numpy" and device == "auto" else resolve(device)
+    device = training_device(device, backend)
+    trainable = create_to_train(model, augment=augment, init=init, backend=backend, device=device, **settings)
     place = Path(path_text(output, "output")) if output is not None else None
     parts = open_parts(dataset, skip_bad=skip_bad, background=background)
     training_parts(parts, trainable, validation_share, seed)  # wrong usage, and a model that is there, are told before
@@ -133,7 +133,7 @@ def train(
     parts = checked(parts, skip_bad=skip_bad, events=events)
     training, validation = training_parts(parts, trainable, validation_share, seed)
     if isinstance(trainable, NetworkClassifier):
-        trainable.validation, trainable.threads, trainable.trainer = validation, threads, trainable.trainer_on(device)
+        trainable.validation, trainable.threads = validation, threads
         if init is not None:
             trainable.start_from(_network(init), training.classes)
     elif init is not None or threads is not None:
@@ -155,13 +155,24 @@ def train(
     return trainable
 
 
+def training_device(device: str, backend: str) -> str:
+    """Return the device on which a backend trains; by hand that is the CPU, unless another is asked for."""
+    return "cpu" if backend == "numpy" and device == "auto" else resolve(device)
+
+
 def create_to_train(
-    model: str, *, augment: bool = True, init: str | Path | None = None, backend: str = "auto", **settings: Any
+    model: str,
+    *,
+    augment: bool = True,
+    init: str | Path | None = None,
+    backend: str = "auto",
+    device: str = "cpu",
+    **settings: Any,
 ) -> Trainable:
     """Return an unfitted model by its architecture. Raises ParameterError, with the way out, for trained weights."""
     if not isinstance(model, str) or not is_trained(model):
         trainable = create(model, **settings)
-        choose_trainer(trainable, backend)
+        choose_trainer(trainable, backend, device)
         if not augment:
             turn_changes_off(trainable)
         if isinstance(trainable, NetworkClassifier):
@@ -176,13 +187,14 @@ def create_to_train(
     raise ParameterError(text + (architecture if architecture in names() else ", ".join(names())))
 
 
-def choose_trainer(model: Trainable, backend: str) -> None:
-    """Have a backend train a network. Raises ParameterError for one that does not."""
+def choose_trainer(model: Trainable, backend: str, device: str) -> None:
+    """Have a backend train a network on a device. Raises ParameterError for one that does not."""
     if backend not in NetworkClassifier.backends:
         raise unknown_name("backend", backend, NetworkClassifier.backends)
     if isinstance(model, NetworkClassifier):
         model.trainer = backend
-        if model.require_trainer("cpu") == "numpy":
+        model.trainer = model.require_trainer(device)
+        if model.trainer == "numpy":
             require_known(model.recipe, model.augmentation)
     elif backend != "auto":
         raise ParameterError(f"backend: {model.name} is no network, and has none to choose", parameters=("backend",))

@@ -25,8 +25,8 @@ HEADINGS = {
         "--visualize", "--report", "--resume", "--curves", "--preview", "--sort", "--cam", "--maps",
     },
     "More": {
-        "--jobs", "--device", "--backend", "--threads", "--cluster", "--isolate", "--quiet", "--verbose", "-h",
-        "--help",
+        "--jobs", "--device", "--backend", "--precision", "--threads", "--cluster", "--isolate", "--quiet", "--verbose",
+        "-h", "--help",
     },
 }  # fmt: skip
 COMPUTES = "What it computes"

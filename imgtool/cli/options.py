@@ -371,6 +371,13 @@ among = click.option(
     "--among", type=click.Choice(["model", "data"]), default="model", metavar="WHAT",
     help="Classes whose scores count: all of the 'model', or those of the 'data'.  [model]",
 )  # fmt: skip
+precision = click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="Numbers of networks; bf16 needs PyTorch.",
+)
 backend = click.option(
     "--backend",
     type=click.Choice(["auto", "numpy", "torch"]),

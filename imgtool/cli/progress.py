@@ -34,6 +34,11 @@ def track(outcomes: Iterator[Outcome[Value]], total: int, *, quiet: bool) -> Ite
             draw(outcome.index + 1, total, "")
 
 
+def tell_device(device: str) -> None:
+    """Write which device is taken."""
+    note(f"imgtool: device {device}")
+
+
 @contextmanager
 def draw_events(*, quiet: bool) -> Iterator[Events | None]:
     """Give what draws the progress of one long task, where there is a terminal."""

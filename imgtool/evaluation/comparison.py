@@ -265,7 +265,7 @@ def compare(
     _require_among(among)
     parts = checked(open_parts(data, skip_bad=skip_bad, background=background), skip_bad=skip_bad, events=events)
     split = holdout(parts, test_share, seed)
-    runner = Runner(split, _store(work, models, parts), seed, device, settings, jobs, events)
+    runner = Runner(split, _store(work, models, parts), seed, device, settings=settings, jobs=jobs, events=events)
     facts = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
     return _comparison(parts, split, runner.run(models), facts, data, among)
 
@@ -275,6 +275,7 @@ def evaluate(
     data: Data,
     *,
     device: str = "cpu",
+    precision: str = "float32",
     among: str = AMONG[0],
     skip_bad: bool = False,
     background: Color | None = None,
@@ -291,6 +292,9 @@ def evaluate(
     data : path, Parts or Dataset
         What `load_dataset` takes or returns. The held-out part is used if there is one, else all images.
     device : str
+        As for `compare`.
+    precision : str
+        "float32", or "bf16" in PyTorch, which is faster on processors that have it; for networks.
     among : str
     skip_bad : bool
     background : str or (int, int, int), optional
@@ -327,8 +331,10 @@ def evaluate(
     measured = replace(parts, train=split.test) if parts.test is None else replace(parts, test=split.test)
     parts = replace(measured, remarks=(*parts.remarks, *remarks))
     models = _as_list(models)
-    results = Runner(split, _store(work, models, parts), device=device, jobs=jobs, events=events).run(models)
-    return _comparison(parts, split, results, {"device": device}, data, among)
+    store = _store(work, models, parts)
+    results = Runner(split, store, device=device, precision=precision, jobs=jobs, events=events).run(models)
+    facts = {"device": device} | ({} if precision == "float32" else {"precision": precision})
+    return _comparison(parts, split, results, facts, data, among)
 
 
 def _require_among(among: str) -> None:

@@ -52,6 +52,7 @@ class Runner:
     store: Store = field(default_factory=Store)
     seed: int = 0
     device: str = "cpu"
+    precision: str = "float32"
     settings: Mapping[str, Any] = field(default_factory=dict)
     jobs: int | None = None
     events: Events | None = None
@@ -80,10 +81,14 @@ class Runner:
 
     def _open(self, given: Model) -> Classifier:
         """Return a trained model."""
-        model = registry.open_model(given, device=self.device) if isinstance(given, str) else given
+        model = self._opened(given) if isinstance(given, str) else given
         if not model.classes:
             raise ParameterError(f"{model.name} is not trained")
         return model
+
+    def _opened(self, name: str) -> Classifier:
+        """Return a trained model by its name."""
+        return registry.open_model(name, device=self.device, precision=self.precision)
 
     def _fit(self, given: Model, train: Dataset) -> tuple[Classifier, float]:
         """Return a model fitted to the training part, and how many seconds that took."""

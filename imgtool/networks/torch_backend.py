@@ -5,9 +5,11 @@ Imported late: importing this module imports PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -214,27 +216,49 @@ def arrays_of(module: nn.Module) -> dict[str, np.ndarray]:
 class TorchRunner:
     """A network that predicts in PyTorch; threads may share it."""
 
-    def __init__(self, network: Sequence, arrays: Mapping[str, np.ndarray], device: str = "cpu") -> None:
-        """Build trunk and head on the device. Raises DataError when names or shapes are not the network's."""
+    def __init__(
+        self, network: Sequence, arrays: Mapping[str, np.ndarray], device: str = "cpu", precision: str = "float32"
+    ) -> None:
+        """Build trunk and head on the device; with bf16 the trunk computes in bfloat16, with channels last.
+
+        Raises DataError when names or shapes are not the network's.
+        """
         require_arrays(network.arrays(), arrays)
         trunk, (name, head) = network.trunk(), network.head()
         own = {f"0.{key}": arrays[f"{name}.{key}"] for key in head.arrays()}
-        self.device, self._computing = device, Lock()
-        self._trunk = module_with(trunk, {key: arrays[key] for key in trunk.arrays()}).eval().to(device)
-        self._head = module_with(Sequence(head), own).eval().to(device)
+        self._computing = Lock()
+        self._form: dict[str, Any] = {"device": device}
+        self._head = module_with(Sequence(head), own).eval().to(**self._form)
+        if precision == "bf16":
+            self._form |= {"dtype": torch.bfloat16, "memory_format": torch.channels_last}
+        self._trunk = module_with(trunk, {key: arrays[key] for key in trunk.arrays()}).eval().to(**self._form)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Map images (n, channels, rows, columns) float32 to what the last layer sees, (n, D) float32."""
-        return self._run(self._trunk, images)
+        return self._run(self._trunk, torch.from_numpy(images).to(**self._form))
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Map (n, D) to logits (n, classes) float32."""
-        return self._run(self._head, features)
+        return self._run(self._head, torch.from_numpy(features).to(self._form["device"]))
 
-    def _run(self, module: nn.Module, batch: np.ndarray) -> np.ndarray:
-        with self._computing, torch.inference_mode():  # one batch takes all cores
-            result: np.ndarray = module(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
+    def _run(self, module: nn.Module, batch: torch.Tensor) -> np.ndarray:
+        with self._computing, torch.inference_mode(), without_tf32(batch.device):  # one batch takes all cores
+            result: np.ndarray = module(batch).float().cpu().numpy()
         return result
+
+
+@contextmanager
+def without_tf32(device: torch.device) -> Iterator[None]:
+    """Have a GPU compute products of float32 numbers in float32, whatever else the process computes."""
+    places: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul) if device.type == "cuda" else ()
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = False
+        yield
+    finally:
+        for place, allowed in zip(places, before, strict=True):
+            place.allow_tf32 = allowed
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

@@ -48,6 +48,7 @@ def classify_images(
     overwrite: bool = False,
     device: str = "auto",
     backend: str = "auto",
+    precision: str = "float32",
     jobs: int | None = None,
     max_pixels: int = MAX_PIXELS,
     allow_truncated: bool = False,
@@ -84,6 +85,8 @@ def classify_images(
         "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one.
     backend : str
         "numpy", "torch", or "auto": NumPy on the CPU, PyTorch on a GPU.
+    precision : str
+        "float32", or "bf16" in PyTorch, which is faster on processors that have it.
     jobs : int
         Batches at once; default: the number of processors. Does not change results.
     max_pixels : int
@@ -105,7 +108,8 @@ def classify_images(
     -------
     iterator of Outcome
         For each image, in order: `source.path`, and `value` or `error`. The value is a list of a dictionary for each
-        model: model, classes, label, id (where the class has one), score, sure, top, weights; crops unless 1.
+        model: model, classes, label, id (where the class has one), score, sure, top, weights, device; crops unless 1,
+        precision unless float32.
 
     Raises
     ------
@@ -130,29 +134,29 @@ def classify_images(
     ).flat()  # fmt: skip
     top, jobs = whole_number(top, "top"), job_count(jobs)
     threshold = None if threshold is None else real_number(threshold, "threshold")
-    models = opened(model, device, backend)
+    models = opened(model, device, backend, precision)
     beside = {name: value for name, value in (("sort", sort), ("cam", cam), ("maps", maps)) if value is not None}
     work = _Beside.of(source, models, beside, overwrite) if beside else _Beside()
     more = {} if crops == 1 else {"crops": crops}
     labels = [
-        _Labels(name, each, {"weights": _weights(name, each), **more}, top, threshold)
+        _Labels(name, each, {**_origin(name, each), **more}, top, threshold)
         for name, each in _cropped(models, crops).items()
     ]
     return (watch or iter)(_outcomes(source, labels, work, jobs))
 
 
-def opened(model: Any, device: str = "auto", backend: str = "auto") -> dict[str, Classifier]:
+def opened(
+    model: Any, device: str = "auto", backend: str = "auto", precision: str = "float32"
+) -> dict[str, Classifier]:
     """Return models, some of which may be open already, by what rows call them."""
     from imgtool.classifiers.protocol import Classifier
     from imgtool.classifiers.registry import open_model
 
+    how = {"device": device, "backend": backend, "precision": precision}
     if not isinstance(model, Mapping):
         several = model if isinstance(model, list | tuple) else [model]
         model = {each.name if isinstance(each, Classifier) else str(each): each for each in several}
-    return {
-        name: each if isinstance(each, Classifier) else open_model(each, device=device, backend=backend)
-        for name, each in model.items()
-    }
+    return {name: each if isinstance(each, Classifier) else open_model(each, **how) for name, each in model.items()}
 
 
 def _cropped(models: dict[str, Classifier], crops: int) -> dict[str, Classifier]:
@@ -164,6 +168,12 @@ def _cropped(models: dict[str, Classifier], crops: int) -> dict[str, Classifier]
     if crops != CROPS:
         raise ParameterError(f"crops must be 1 or {CROPS}, got {crops}")
     return {name: TenCrops(model) for name, model in models.items()}
+
+
+def _origin(name: str, model: Classifier) -> dict[str, Any]:
+    """Return what rows say of where a model's labels come from."""
+    precision = {} if model.precision == "float32" else {"precision": model.precision}
+    return {"weights": _weights(name, model), "device": model.device, **precision}
 
 
 def _weights(name: str, model: Classifier) -> str:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,7 +32,7 @@ def test_rows_say_what_produced_them(capsys):
     assert execute(["classify", CAT]) == 0
     captured = capsys.readouterr()
     row = json.loads(captured.out)
-    assert list(row) == ["path", "model", "classes", "label", "id", "score", "sure", "top", "weights"]
+    assert list(row) == ["path", "model", "classes", "label", "id", "score", "sure", "top", "weights", "device"]
     name = "efficientnet-lite0@imagenet"
     assert (row["path"], row["model"], row["classes"]) == (CAT, name, 1000)
     assert (row["label"], row["id"]) == ("tiger cat", "n02123159")
@@ -189,6 +190,8 @@ def test_csv_has_names_and_tsv_has_none(capsys):
         (["--backend", "jax"], "jax"),
         (["--backend", "torch", "--model", "sift-fv-svm"], "no backend torch"),
         (["--device", "gpu"], "gpu"),
+        (["--precision", "bf16", "--backend", "numpy"], "backend numpy computes in float32, not in bf16"),
+        (["--precision", "bf16", "--model", "sift-fv-svm"], "--precision: sift-fv-svm computes in float32 only"),
         (["--model", "lenet@imagenette"], "lenet@cifar10"),
     ],
 )
@@ -280,3 +283,35 @@ def test_ten_crops_of_several_images_are_told_apart():
     for image, scores in zip(images, crops.scores(images), strict=True):
         expected = model.decide(model.features(list(model.preprocessing.ten_crops(image)))).mean(axis=0)
         np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_device_and_precision_stand_in_rows_and_in_the_record_of_an_evaluation(rows_of, run, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    (exact,), (rounded,) = (rows_of("classify", "-q", CAT, *more) for more in ((), ("--precision", "bf16")))
+    assert (exact["device"], rounded["device"], rounded["precision"]) == ("cpu", "cpu", "bf16")
+    assert "precision" not in exact
+    assert 0 < abs(exact["score"] - rounded["score"]) < 0.02
+    assert exact["label"] == rounded["label"]
+    done = run("classify", "-v", "--precision", "bf16", CAT)
+    assert "device cpu, precision bf16" in done.err
+    for name in ("tench", "church"):
+        (tmp_path / name).mkdir()
+        shutil.copy(CAT, tmp_path / name)
+    line = ("evaluate", tmp_path, "--model", "alexnet", "--format", "json", "-q")
+    exact, rounded = (json.loads(run(*line, *more).out) for more in ((), ("--precision", "bf16")))
+    assert (exact["device"], rounded["device"], rounded["precision"]) == ("cpu", "cpu", "bf16")
+    assert "precision" not in exact
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["classify --device cuda {}", "train --model lenet -o m --device cuda {}", "compare --model lenet --device cuda {}",
+     "evaluate --model alexnet --device cuda {}", "train --model two-layer -o m --device cuda {}"],
+)  # fmt: skip
+def test_N6_a_device_that_is_not_there_is_one_line_before_any_work(line, run, monkeypatch):
+    monkeypatch.setattr("imgtool.device.torch_build", lambda: "cu126")
+    monkeypatch.setattr("imgtool.device.cuda_devices", lambda: 0)
+    monkeypatch.setattr("imgtool.datasets.formats.load_dataset", lambda *_, **__: pytest.fail("images were looked for"))
+    done = run(*line.format(SAMPLES / "textures").split())
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "imgtool: --device cuda: this machine has no CUDA devices\n"

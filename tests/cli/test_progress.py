@@ -47,6 +47,7 @@ def test_with_v_it_tells_of_stages_and_never_of_each_image_or_step(tmp_path, cap
     train(tmp_path, "--model", "two-layer", "--epochs", "2", "--batch", "1", "-v")
     told = capsys.readouterr().err.splitlines()
     assert [each for each in told if "epoch" not in each] == [
+        "imgtool: device cpu",
         "imgtool: looking at images",
         *plain[:1],
         "imgtool: reading images",
@@ -57,10 +58,16 @@ def test_with_v_it_tells_of_stages_and_never_of_each_image_or_step(tmp_path, cap
 def test_a_machines_cross_validation_is_a_few_lines(tmp_path, capsys):
     pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
     train(tmp_path, "--model", "hog-svm", "-v", "--set", "costs=0.1,1")
-    stages = ["looking at images", "describing images", "cross-validation, cost 0.1", "cross-validation, cost 1"]
+    stages = [
+        "device cpu",
+        "looking at images",
+        "describing images",
+        "cross-validation, cost 0.1",
+        "cross-validation, cost 1",
+    ]
     told = [each for each in capsys.readouterr().err.splitlines() if "images of" not in each]
-    assert told[:4] == [f"imgtool: {each}" for each in stages]
-    assert len(told) == 5
+    assert told[:5] == [f"imgtool: {each}" for each in stages]
+    assert len(told) == 6
 
 
 def test_a_comparison_tells_of_epochs_by_model_and_only_with_v(capsys):
@@ -69,8 +76,9 @@ def test_a_comparison_tells_of_epochs_by_model_and_only_with_v(capsys):
     assert "epoch" not in capsys.readouterr().err
     assert execute([*compare, "-v"]) == 0
     told = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(f"two-layer: {line(2, 2, watched=False)}", told[3])
-    assert [each for each in told if "epoch" not in each][:3] == [
+    assert re.fullmatch(f"two-layer: {line(2, 2, watched=False)}", told[4])
+    assert [each for each in told if "epoch" not in each][:4] == [
+        "imgtool: device cpu",
         "imgtool: looking at images",
         "imgtool: two-layer: reading images",
         "imgtool: two-layer: labeling images",

@@ -40,6 +40,7 @@ def test_options_and_settings_reach_the_model(capsys, tmp_path):
         "momentum": 0.9, "weight_decay": 1e-3, "horizontal_flip": False,
     }.items()  # fmt: skip
     assert (record["images"], record["seed"], record["classes"]) == (42, 5, ["brick", "grass", "gravel"])
+    assert (record["device"], record["backend"]) == ("cpu", "numpy")
     model = registry.open_model(str(tmp_path / "model"))
     assert model.settings == record["settings"]
     assert model.provenance["seed"] == 5

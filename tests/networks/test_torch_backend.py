@@ -16,7 +16,8 @@ from imgtool.networks.channels_last import NumpyRunner  # noqa: E402
 from imgtool.networks.declaration import BatchNorm, Concat, Conv, Dropout, Identity, Linear, ReLU, Sequence, Sum  # noqa: E402
 from imgtool.networks.initialization import draw_arrays  # noqa: E402
 from imgtool.networks.lenet import lenet  # noqa: E402
-from imgtool.networks.torch_backend import TorchRunner, arrays_of, build, module_with  # noqa: E402
+from imgtool.networks.torch_backend import TorchRunner, arrays_of, build, module_with, without_tf32  # noqa: E402
+from imgtool.networks.two_layer import two_layer  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -140,3 +141,31 @@ def test_a_runner_refuses_arrays_that_do_not_fit():
     del arrays["fc3.bias"]
     with pytest.raises(DataError, match=r"fc3\.bias is missing"):
         TorchRunner(lenet(), arrays)
+
+
+@pytest.mark.parametrize("network", [lenet(5), two_layer(5)], ids=["lenet", "two-layer"])
+def test_bf16_differs_by_rounding_to_eight_bits_and_its_last_layer_is_exact(network):
+    arrays = draw_arrays(network, 0)
+    x = np.random.default_rng(0).standard_normal((6, 3, 32, 32), np.float32)
+    exact, rounded = TorchRunner(network, arrays), TorchRunner(network, arrays, precision="bf16")
+    features, others = exact.features(x), rounded.features(x)
+    assert others.dtype == np.float32
+    apart = abs(others - features).max() / abs(features).max()
+    assert 1e-5 < apart < 2e-2
+    np.testing.assert_array_equal(rounded.logits(features), exact.logits(features))
+
+
+def test_tf32_is_off_on_a_gpu_while_it_computes_and_as_before_afterwards():
+    places = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = True
+        with without_tf32(torch.device("cpu")):
+            assert all(place.allow_tf32 for place in places)
+        with without_tf32(torch.device("cuda:1")):
+            assert not any(place.allow_tf32 for place in places)
+        assert all(place.allow_tf32 for place in places)
+    finally:
+        for place, allowed in zip(places, before, strict=True):
+            place.allow_tf32 = allowed

@@ -65,6 +65,7 @@ def _layer_and_folder(_ctx: click.Context, _parameter: click.Parameter, value: s
 @options.force
 @options.device
 @options.backend
+@options.precision
 @options.rows
 @options.images
 def command(
@@ -80,6 +81,7 @@ def command(
     force: bool,
     device: str,
     backend: str,
+    precision: str,
 ) -> None:
     """Label images with networks and classic models.
 
@@ -90,7 +92,7 @@ def command(
         raise ParameterError("standard output carries the rows: name a file or folder")
     from imgtool.pipelines.classify_images import TOP, classify_images, opened
 
-    models = opened(list(names), device, backend)
+    models = opened(list(names), device, backend, precision)
     is_table = (rows.format or default_format()) == "table"
     outcomes = classify_images(
         images.source, models, top=top or (SHOWN if is_table else TOP), threshold=threshold,
@@ -101,6 +103,8 @@ def command(
         if not images.quiet:
             named = f": {', '.join(model.classes)}" if len(model.classes) <= NAMED else ""
             note(f"{name}: one of {len(model.classes)} classes{named}")
+        if images.verbose:
+            note(f"{name}: device {model.device}, precision {model.precision}")
     columns = ["model", "classes", "label", "score", *([] if is_table else ["sure"])]
     if (top or SHOWN) > 1 and (is_table or top):
         columns.append("runners-up" if is_table else "top")

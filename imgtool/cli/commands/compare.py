@@ -11,7 +11,7 @@ import click
 from imgtool.cli import options
 from imgtool.cli.comparisons import SHOWN, print_comparison
 from imgtool.cli.data_sets import naming_bad_files
-from imgtool.cli.progress import event_listener
+from imgtool.cli.progress import event_listener, tell_device
 
 EXAMPLES = """
 imgtool compare photos/ --model sift-fv-svm --model alexnet --report r.html
@@ -63,8 +63,12 @@ def command(
     from imgtool.batch.outputs import check_free, write_file
     from imgtool.classifiers.registry import model_files
     from imgtool.datasets.files import files_of
+    from imgtool.device import resolve
     from imgtool.evaluation.comparison import compare
 
+    device = resolve(device)
+    if verbose:
+        tell_device(device)
     if report is not None:
         refuse_inputs([str(report)], chain(model_files(*names), files_of(data, skip_bad=skip_bad)))
         check_free(str(report), overwrite=force)

@@ -24,6 +24,7 @@ imgtool evaluate imagenette/ --model alexnet@imagenette --format json
 @options.skip_bad
 @options.background
 @options.device
+@options.precision
 @options.jobs
 @click.option("--format", type=click.Choice(SHOWN), help="Output format [default: table on a terminal, else json].")
 @options.quiet
@@ -34,6 +35,7 @@ def command(
     skip_bad: bool,
     background: str | None,
     device: str,
+    precision: str,
     jobs: int | None,
     format: str | None,
     quiet: bool,
@@ -47,6 +49,7 @@ def command(
 
     with naming_bad_files(), event_listener(quiet=quiet) as events:
         comparison = evaluate(
-            names, data, among=among, skip_bad=skip_bad, background=background, device=device, jobs=jobs, events=events
-        )
+            names, data, among=among, skip_bad=skip_bad, background=background, device=device,
+            precision=precision, jobs=jobs, events=events,
+        )  # fmt: skip
     print_comparison(comparison, format, quiet=quiet)

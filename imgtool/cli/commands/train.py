@@ -13,7 +13,7 @@ from imgtool.cli import options
 from imgtool.cli.data_sets import naming_bad_files, tell_parts
 from imgtool.cli.interruptions import command_to_go_on, telling
 from imgtool.cli.messages import complain
-from imgtool.cli.progress import event_listener, to_all
+from imgtool.cli.progress import event_listener, tell_device, to_all
 from imgtool.cli.tables import emit, json_line, write_rows
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def command(
     if output is None and (preview is None or curves is not None or how["resume"]):
         raise click.UsageError("name a folder for the model: -o FOLDER")
     from imgtool.classifiers.storage import check_place
-    from imgtool.classifiers.training import create_to_train, require_other_places
+    from imgtool.classifiers.training import create_to_train, require_other_places, training_device
     from imgtool.datasets.formats import load_dataset
     from imgtool.datasets.survey import checked
     from imgtool.evaluation.training_pictures import CurvesFile, PreviewFile, check_pictures
@@ -103,7 +103,9 @@ def command(
     pictures = {"preview": preview, "curves": curves}
     renew = force or how["resume"]  # who goes on has the pictures of before
     # Wrong usage is told before data are looked for.
-    model = create_to_train(name, augment=how["augment"], init=how["init"], backend=how["backend"], **settings)
+    device = how["device"] = training_device(how["device"], how["backend"])
+    chosen = {key: how[key] for key in ("augment", "init", "backend", "device")}
+    model = create_to_train(name, **chosen, **settings)
     check_pictures(model, output, **pictures, overwrite=renew)
     if output is not None:
         check_place(output, overwrite=force)
@@ -114,6 +116,8 @@ def command(
         if curves:
             heard.append(stack.enter_context(CurvesFile(curves, title=f"{name}, {data}", overwrite=renew)))
         with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose, epochs=True) as events:
+            if verbose:
+                tell_device(device)
             parts = checked(parts, skip_bad=skip_bad, events=events)
             if not quiet:
                 tell_parts(str(data), parts, verbose=verbose)
@@ -123,34 +127,33 @@ def command(
             if output is None:
                 _preview(parts, name, **how)
             else:
-                model = _train(parts, name, output, overwrite=force, **how)
+                model = _train(parts, model, output, overwrite=force, **how)
         if output is not None:
             _report(model, parts, data, output, json=json, quiet=quiet)
         elif json or not quiet:
             emit(json_line({"path": str(data), "model": name, "preview": str(preview)}) if json else f"{preview}\n")
 
 
-def _train(parts: Parts, name: str, output: Path, **how: Any) -> Trainable:
-    """Train a model, and measure it on the held-out part, if any."""
+def _train(parts: Parts, planned: Trainable, output: Path, **how: Any) -> Trainable:
+    """Train a model as planned, and measure it on the held-out part, if any."""
     from imgtool.classifiers.training import train
     from imgtool.evaluation.measuring import measure
 
-    with telling(lambda: _left(name, output)):
-        model = train(parts, name, output=output, **how)
+    with telling(lambda: _left(planned, output)):
+        model = train(parts, planned.name, output=output, **how)
     if parts.test is not None:
         model.provenance = measure(model, parts.test)
         model.save(output, overwrite=True)
     return model
 
 
-def _left(name: str, output: Path) -> str:
+def _left(planned: Trainable, output: Path) -> str:
     """Return what is kept of a training that is interrupted, and how to go on with it."""
-    from imgtool.classifiers.registry import create
     from imgtool.classifiers.training import checkpoint_of
     from imgtool.networks.checkpoint import interruption_lines
 
-    if not create(name).keeps_checkpoints:
-        return f"{output}: nothing is kept: {name} keeps no checkpoint"
+    if not planned.keeps_checkpoints:
+        return f"{output}: nothing is kept: {planned.name} keeps no checkpoint"
     checkpoint = checkpoint_of(output)
     if not checkpoint.exists():
         return f"{output}: nothing is kept: no epoch is done"
@@ -173,6 +176,7 @@ def _report(model: Trainable, parts: Parts, data: Path, output: Path, *, json: b
     images = model.provenance["data"]["images"]
     if json:
         record = {"path": str(data), "output": str(output), "model": model.name, "images": images}
+        record |= {key: model.provenance[key] for key in ("device", "backend") if key in model.provenance}
         record |= {"seed": model.provenance["seed"], "classes": list(model.classes), "settings": model.settings}
         record |= {"background": parts.train.background} if parts.train.background else {}
         record |= {"left_out": parts.left_out()} if parts.remarks else {}
