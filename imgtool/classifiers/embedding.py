@@ -84,7 +84,7 @@ def embed(
     Returns
     -------
     ndarray, (D,), float32
-        What the layer gives: of AlexNet 4,096 numbers, not below 0.
+        What the layer gives: of EfficientNet-Lite0 1,280 numbers, not below 0.
 
     Raises
     ------

@@ -35,7 +35,7 @@ def network_names() -> Iterable[str]:
 @options.command("embed", examples=EXAMPLES)
 @click.option(
     "--model", metavar="NAME|FOLDER", shell_complete=options.completer(network_names),
-    help="Network, by its name or folder.  [alexnet]",
+    help="Network, by its name or folder.  [efficientnet-lite0]",
 )  # fmt: skip
 @click.option("--layer", metavar="NAME", help="Layer, as 'imgtool models layers' names it.  [the last but one]")
 @options.batch_device
