@@ -23,7 +23,7 @@ import imgtool
 from imgtool.cli import memory
 from imgtool.cli.command import Group
 from imgtool.cli.messages import ADVICE, complain, explain, one_line
-from imgtool.errors import ImgtoolError, is_out_of_memory
+from imgtool.errors import ImgtoolError
 
 # Name -> what `imgtool --help` says of it; the command itself is `command` in imgtool/cli/commands/NAME.py. The
 # lines stand here so that help imports no command; a test holds that each equals its command's own first line.
@@ -146,7 +146,7 @@ def run() -> NoReturn:
 
 def end_of(error: Exception) -> NoReturn:
     """Say in one line why nothing can go on, and end."""
-    if is_out_of_memory(error):
+    if memory.is_short(error):
         memory.end(tidy_up)
     if isinstance(error, OSError):
         closed = error.errno == errno.EBADF

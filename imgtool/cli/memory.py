@@ -25,7 +25,7 @@ def watch(tidy_up: Callable[[], None]) -> None:
     """
 
     def end_if_short(args: threading.ExceptHookArgs | sys.UnraisableHookArgs) -> bool:
-        if args.exc_value is not None and is_out_of_memory(args.exc_value):
+        if args.exc_value is not None and is_short(args.exc_value):
             end(tidy_up)
         return False
 
@@ -34,6 +34,11 @@ def watch(tidy_up: Callable[[], None]) -> None:
     sys.unraisablehook = lambda args: end_if_short(args) or unraisable(args)
     if is_limited():
         _speak_at_sudden_end(tidy_up)
+
+
+def is_short(error: BaseException) -> bool:
+    """Tell whether an error means that memory is short; where it is limited, also one of C code that gave no reason."""
+    return is_out_of_memory(error) or (isinstance(error, SystemError) and is_limited())
 
 
 def end(tidy_up: Callable[[], None]) -> NoReturn:

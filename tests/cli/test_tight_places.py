@@ -60,6 +60,21 @@ def test_memory_is_short_whatever_a_library_calls_it(error, short):
     assert is_out_of_memory(later) == short
 
 
+@pytest.mark.parametrize("limited", [False, True])
+def test_F26_c_code_that_fails_without_a_reason_is_out_of_memory_where_that_is_limited(limited, tmp_path):
+    program = (
+        "import imgtool.cli.main as main\n"
+        "def fail(arguments): raise SystemError('error return without exception set')\n"
+        "main.execute = fail\n"
+        "main.run()\n"
+    )
+    line = f'{"ulimit -v 4000000; " if limited else ""}exec {sys.executable} -c "$0"'
+    done = subprocess.run(["bash", "-c", line, program], capture_output=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert (done.stderr == LINE) == limited
+    assert (b"internal error" in done.stderr) != limited
+
+
 def test_an_import_that_fails_is_no_missing_extra_unless_it_is_missing():
     purpose = "fitting"
     assert isinstance(failed_import("classic", purpose, ModuleNotFoundError("sklearn")), MissingExtraError)
