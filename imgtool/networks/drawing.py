@@ -57,8 +57,11 @@ def maps_picture(maps: np.ndarray) -> np.ndarray:
 
 
 def kernels_picture(kernels: np.ndarray) -> np.ndarray:
-    """Return kernels (n, 1 or 3, rows, columns) in rows of tiles, in gray or color, on one scale; 0 is mid-gray."""
-    return tiled(_shades(kernels, signed=True).transpose(0, 2, 3, 1))
+    """Return kernels (n, 1 or 3, rows, columns) in rows of tiles, in gray or color, 0 as mid-gray.
+
+    Each has a scale of its own: where batch normalization is folded in, some are a hundred times as large as others.
+    """
+    return tiled(np.stack([_shades(kernel, signed=True) for kernel in kernels]).transpose(0, 2, 3, 1))
 
 
 def tiled(tiles: np.ndarray) -> np.ndarray:

@@ -156,7 +156,7 @@ def test_signs_are_seen():
     maps[1, 0, 0] = -3
     assert set(np.unique(maps_picture(maps))) == {0, 128, 255}
     kernels = np.zeros((2, 3, 5, 5), np.float32)
-    kernels[0, 0, 2, 2], kernels[1, 2, 2, 2] = 1, -1
+    kernels[0, 0, 2, 2], kernels[1, 2, 2, 2] = 1, -0.01  # each has a scale of its own
     picture = kernels_picture(kernels)
     colors = {tuple(color) for color in picture.reshape(-1, 3).tolist()}
     assert colors == {(255, 255, 255), (128, 128, 128), (255, 128, 128), (128, 128, 0)}

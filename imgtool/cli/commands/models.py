@@ -115,8 +115,8 @@ def filters(name: str, output: str | None, force: bool) -> None:
     \b
       imgtool models filters alexnet -o filters.png
 
-    All kernels have one scale, mid-gray being 0. A network whose first layer takes the whole image has an image of
-    weights for each unit.
+    Each kernel has a scale of its own, mid-gray being 0. A network whose first
+    layer takes the whole image has an image of weights for each unit.
     """
     from imgtool.batch.destinations import Destination
     from imgtool.batch.inputs import Input
