@@ -163,7 +163,7 @@ MUTATIONS = {
 @pytest.mark.parametrize(
     ("field", "value"), [(field, value) for field, values in MUTATIONS.items() for value in values]
 )
-def test_a_model_folder_with_a_wrong_field_is_refused_in_one_line(field, value, textures, tmp_path):
+def test_N5_a_model_folder_with_a_wrong_field_is_refused_in_one_line(field, value, textures, tmp_path):
     model = registry.create("two-layer", epochs=1, hidden=5).fit(textures)
     model.save(tmp_path / "model")
     path = tmp_path / "model" / "model.json"
