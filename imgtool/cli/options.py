@@ -176,6 +176,10 @@ device = click.option(
     shell_complete=_devices,
     help="Device: auto, cpu, cuda or cuda:N.  [auto]",
 )
+devices = click.option(
+    "--device", "devices", multiple=True, default=["cpu"], metavar="NAME", shell_complete=_devices,
+    help="Device: cpu, cuda, cuda:N or auto; may be repeated.  [cpu]",
+)  # fmt: skip
 batch_device = click.option(
     "--device", metavar="NAME", shell_complete=_devices, help="Device: cpu, cuda, cuda:N or auto.  [cpu]"
 )

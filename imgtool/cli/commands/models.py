@@ -19,6 +19,7 @@ LAYER_COLUMNS = (
     "layer", "kind", "output", "kernel", "stride", "padding", *("parameters", "multiply-adds", "memory"),
     "receptive-field",
 )  # fmt: skip
+BENCH_COLUMNS = ("model", "input", "batch", "device", "processor", "backend", "inference", "training")
 GRADIENT_COLUMNS = ("layer", "kind", "tensor", "difference", "ok")
 MAX_CLASSES = 1_000_000
 
@@ -47,6 +48,7 @@ def command() -> None:
       imgtool models layers lenet
       imgtool models filters alexnet -o filters.png
       imgtool models gradcheck lenet
+      imgtool models bench alexnet
       imgtool models verify my-model/
       imgtool models export my-model/ --quantize -o my-small-model
     """
@@ -161,6 +163,26 @@ def gradcheck(name: str, seed: int, format: str | None, quiet: bool) -> None:
     if wrong := [f"{row['layer']} {row['tensor']}" for row in rows if not row["ok"]]:
         complain(f"{name}: derived and numeric gradients differ: {', '.join(wrong)}")
         raise click.exceptions.Exit(1)
+
+
+@command.command("bench")
+@click.argument("name", metavar="NAME|FOLDER")
+@options.devices
+@click.option("--batch", type=click.IntRange(1), default=32, metavar="N", help="Images at once.  [32]")
+@options.row_format
+def bench(name: str, devices: tuple[str, ...], batch: int, format: str | None) -> None:
+    """Measure a network's speed: images a second in inference and in training.
+
+    \b
+      imgtool models bench alexnet
+      imgtool models bench resnet18 --device cpu --device cuda --batch 256
+
+    On the CPU in NumPy and, where it is installed, in PyTorch; on a GPU in PyTorch. Images are random and stay on the
+    device: the network alone is timed, for a second each.
+    """
+    from imgtool.classifiers.bench import bench as measured
+
+    write_rows(measured(name, devices, batch=batch), format=format, columns=BENCH_COLUMNS)
 
 
 @command.command("show")
