@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imgtool import convolve, filter_image, gradient, kernel, phase
-from imgtool.filters.borders import BORDERS
+from imgtool.filters.borders import BORDERS, pad
+from imgtool.filters.engine.flat import _flat_windows
 from imgtool.filters.gradient import OPERATORS, noise_floor
 from imgtool.filters.kernels import KERNELS, is_derivative
 from imgtool.filters.strip_filter import merge_extremes
@@ -122,3 +125,31 @@ def test_the_largest_pixel_is_that_of_the_whole_image_in_strips_too(show, monkey
     np.testing.assert_array_equal(made, whole.pixels)
     if show == "picture":
         assert not made[:60].any()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "uint32", "float32", "float64"])
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40)
+def test_flat_windows_are_those_of_one_value_and_no_others(dtype, seed):
+    rng = np.random.default_rng(seed)
+    rows, columns, channels = rng.integers(1, 6), rng.integers(1, 6), rng.integers(1, 4)
+    shape = (rows + rng.integers(0, 9), columns + rng.integers(0, 9), channels)[: 2 + (channels > 1)]
+    block = (rng.random(shape) < rng.choice([0.02, 0.1, 0.5])).astype(dtype)
+    windows = np.lib.stride_tricks.sliding_window_view(block, (rows, columns), axis=(0, 1))
+    expected = windows.min(axis=(-2, -1)) == windows.max(axis=(-2, -1))
+    np.testing.assert_array_equal(_flat_windows(block, rows, columns) > 0, expected)
+
+
+@given(seed=st.integers(0, 2**32 - 1), sigma=st.sampled_from([0.4, 0.8, 1.5]), border=st.sampled_from(FLAT_BORDERS))
+@settings(max_examples=60)
+def test_no_flat_window_is_missed_and_nothing_else_becomes_0(seed, sigma, border):
+    rng = np.random.default_rng(seed)
+    image, taps = rng.random(rng.integers(1, 40, 2)), kernel("gaussian-x", sigma=sigma)
+    y, x, side = rng.integers(0, image.shape[0]), rng.integers(0, image.shape[1]), rng.integers(1, 20)
+    image[y : y + side, x : x + side] = 0.3
+    reach = len(taps) // 2
+    windows = np.lib.stride_tricks.sliding_window_view(pad(image, (reach, reach), (reach, reach), border), taps.shape)
+    flat = windows.min(axis=(-2, -1)) == windows.max(axis=(-2, -1))
+    found = convolve(image, taps, border=border)
+    assert not found[flat].any()
+    np.testing.assert_allclose(found, (windows[..., ::-1, ::-1] * taps).sum(axis=(-2, -1)), atol=1e-14)

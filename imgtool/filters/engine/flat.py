@@ -5,30 +5,26 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from imgtool.filters.engine.nonfinite import any_nonfinite
 from imgtool.filters.engine.padded_view import PaddedView
 from imgtool.filters.engine.strips import Fill, fill_by_strips, strip_rows
 
 STRIP_ROWS = 64  # rows at least: more would not stay in the cache
-SMALL_EPS = 64  # times eps, sum of |taps| and the largest pixel: no rounding of a sum of equal pixels is larger
+_COMPARED_BY_OPENCV = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
 
 
-def zero_flat_windows(view: PaddedView, result: np.ndarray, taps_size: float, threads: int) -> None:
-    """Set results to 0 where all pixels that the kernel reaches are equal and finite, in each channel by itself.
-
-    taps_size: the sum of absolute taps.
-    """
+def zero_flat_windows(view: PaddedView, result: np.ndarray, threads: int) -> None:
+    """Set results to 0 where all pixels that the kernel reaches are equal and finite, in each channel by itself."""
     sides = sum(view.rows) + 1, sum(view.columns) + 1
     if not _may_hold_flat_windows(view, *sides):
         return
-    small = SMALL_EPS * float(np.finfo(result.dtype).eps) * taps_size * _peak(view.array)
 
     def fill(begin: int, end: int) -> None:
-        lines = result[begin:end]
-        near = np.asarray(cv2.inRange(lines.reshape(len(lines), -1), -small, small))
-        if cv2.countNonZero(near):
-            flat = _flat_windows(view.block(begin, end), near.reshape(lines.shape) > 0, *sides)
-            if flat is not None:
-                lines[flat] = 0
+        block, lines = view.block(begin, end), result[begin:end]
+        flat = _flat_windows(block, *sides) > 0
+        if block.dtype.kind == "f" and any_nonfinite(block.reshape(len(block), -1)):  # equal infinities are not flat
+            flat &= np.isfinite(block[: len(lines), : lines.shape[1]])
+        lines[flat] = 0
 
     def make() -> Fill:
         return fill
@@ -46,42 +42,37 @@ def _may_hold_flat_windows(view: PaddedView, rows: int, columns: int) -> bool:
     down, across = rows - max(view.rows), columns - max(view.columns)
     if not (2 <= down <= height and 2 <= across <= width):
         return True
-    y, x = np.arange(0, height, down), np.arange(0, width - 1, across - 1)
-    here, above, below = (array[each][:, x] for each in (y, np.maximum(y - 1, 0), np.minimum(y + 1, height - 1)))
-    equal = (here == array[y][:, x + 1]) & ((here == above) | (here == below))
-    return bool(equal.any())
+    step = across - 1
+    here = array[::down, :-1:step]
+    equal = here == array[::down, 1::step]
+    if not equal.any():
+        return False
+    above, below = array[down - 1 :: down, :-1:step], array[1::down, :-1:step]  # of the rows but the first or last
+    like_above, like_below = np.ones_like(equal), np.ones_like(equal)
+    like_above[1:] = here[1:] == above[: len(here) - 1]
+    like_below[: len(below)] = here[: len(below)] == below
+    return bool((equal & (like_above | like_below)).any())
 
 
-def _peak(array: np.ndarray) -> float:
-    """Return the largest magnitude of a pixel, infinity where there is none."""
-    if array.dtype.kind != "f":
-        limits = np.iinfo(array.dtype)
-        return float(max(limits.max, -int(limits.min)))
-    peak = float(cv2.norm(array.reshape(len(array), -1), cv2.NORM_INF))
-    return peak if np.isfinite(peak) else np.inf
+def _flat_windows(block: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Return 255 at each pixel at which a window begins that holds one value, else 0.
 
-
-def _flat_windows(block: np.ndarray, near: np.ndarray, rows: int, columns: int) -> np.ndarray | None:
-    """Return which windows of a block hold one value, among those of results near 0; None where none does."""
-    height, width = near.shape[:2]
-    first = block[:height, :width]
-    for corner in (block[rows - 1 :, columns - 1 :], block[rows - 1 :, :width], block[:height, columns - 1 :]):
-        near &= first == corner
-    if not near.any():  # as in most photographs: all of a window need not be looked at
-        return None
-    changes = _changes(block, rows, columns)
-    size = max(columns - 1, 1), max(rows - 1, 1)
-    counts = cv2.boxFilter(changes, cv2.CV_32S, size, anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    near &= np.asarray(counts).reshape(changes.shape)[:height, :width] == 0
-    return near & np.isfinite(first) if block.dtype.kind == "f" else near
-
-
-def _changes(block: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Return, as 0 and 1, where a pixel differs from the next one in the directions in which windows extend."""
-    height, width = block.shape[0] - (rows > 1), block.shape[1] - (columns > 1)
-    changes = np.zeros((height, width, *block.shape[2:]), bool)
+    Each pixel but the last of a window is compared with the next one beside and below, the last one with the first.
+    """
+    equal = np.full(block.shape, 255, np.uint8)
     if columns > 1:
-        changes |= block[:height, 1:] != block[:height, :-1]
+        equal[:, :-1] = _equal(block[:, 1:], block[:, :-1])
     if rows > 1:
-        changes |= block[1:, :width] != block[:-1, :width]
-    return changes.view(np.uint8)
+        equal[:-1] &= _equal(block[1:], block[:-1])
+    window = np.ones((max(rows - 1, 1), max(columns - 1, 1)), np.uint8)
+    flat = np.asarray(cv2.erode(equal, window, anchor=(0, 0))).reshape(block.shape)
+    height, width = block.shape[0] - rows + 1, block.shape[1] - columns + 1
+    last = block[rows - 1 :, columns - 1 :]
+    return np.asarray(flat[:height, :width] & _equal(block[:height, :width], last))
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return 255 where two arrays are equal, else 0."""
+    if one.dtype.name in _COMPARED_BY_OPENCV:
+        return np.asarray(cv2.compare(one, other, cv2.CMP_EQ)).reshape(one.shape)
+    return np.where(one == other, np.uint8(255), np.uint8(0))

@@ -85,7 +85,7 @@ class Plan:
         """Return the result; derivatives of flat areas are 0."""
         result = self.sums(view)
         if self.zeroes_flat:
-            zero_flat_windows(view, result, float(np.abs(self.taps).sum()), self.threads)
+            zero_flat_windows(view, result, self.threads)
         return result
 
     def sums(self, view: PaddedView) -> np.ndarray:
