@@ -1,6 +1,8 @@
-"""An epoch of LeNet on MNIST against a bare PyTorch loop, and what surrounds the loop.
+"""Training against bare PyTorch loops: LeNet on MNIST and what surrounds its loop, AlexNet, images in a file.
 
     python benchmarks/training.py MNIST [--images N] [--rounds N] [--threads 1 2] [--clock wall|processor]
+    python benchmarks/training.py --alexnet SIDE [SIDE ...] [--steps N] [--rounds N]
+    python benchmarks/training.py --reading SIDE [--steps N]
 
 MNIST is a folder with its four IDX files. The bare loop has the same batch, augmentation and schedule: `affine_grid`
 and `grid_sample`, channels_last, the fused SGD of torch.optim with Nesterov's momentum, no sum of losses until the
@@ -9,11 +11,18 @@ one process, and the table gives medians of an epoch and of the ratios of neighb
 of the processor instead, which other programs disturb less; it says nothing of two threads.
 
 Then the seconds of what surrounds the loop, each in a process of its own, the median of five.
+
+--alexnet: steps of AlexNet on random images, with bf16 and channels_last here, and in plain eager float32 by
+torch.optim.SGD there; both on one thread, in turns, by the processor's time; medians of the ratios of neighbors.
+
+--reading: AlexNet on images of 2 GB in a file that the system has dropped from memory; how long training waits for
+them, as a share of the time of all steps.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
@@ -26,6 +35,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 BATCH, RATE, MOMENTUM, DECAY, SHIFT, WARM_UP = 64, 0.01, 0.9, 5e-4, 0.1, 0.05
 IMAGES = "import numpy as np; images = np.random.default_rng(0).integers(0, 256, (60000, 32, 32, 1), np.uint8)"
+ALEXNET_BATCH = 32
+FILE_BYTES = 2 * 10**9
 START_UPS = 5  # of processes
 SURROUNDINGS = {
     "import of PyTorch": ("", "import torch"),
@@ -50,12 +61,21 @@ SURROUNDINGS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mnist", type=Path)
+    parser.add_argument("mnist", type=Path, nargs="?")
+    parser.add_argument("--alexnet", type=int, nargs="+", metavar="SIDE")
+    parser.add_argument("--reading", type=int, metavar="SIDE")
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--clock", choices=["wall", "processor"], default="wall")
     arguments = parser.parse_args()
+    if arguments.alexnet or arguments.reading:
+        print("python", os.path.relpath(__file__), *sys.argv[1:])
+        compare_alexnets(arguments) if arguments.alexnet else measure_reading(arguments)
+        return
+    if arguments.mnist is None:
+        parser.error("name the folder of MNIST, --alexnet or --reading")
     if not any(arguments.mnist.glob("train-images*")):
         print(f"{arguments.mnist}: holds no MNIST (train-images-idx3-ubyte.gz and the others): nothing is measured")
         return
@@ -154,6 +174,110 @@ def bare_epoch(module, samples) -> float:
         optimizer.step()
         total += loss.detach()
     return total.item() / len(batches)
+
+
+def random_samples(count: int, side: int):
+    """Return random color images of ten classes."""
+    import numpy as np
+
+    from imgtool.networks.samples import Samples
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, side, side, 3), np.uint8)
+    return Samples(images, rng.integers(0, 10, count), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def compare_alexnets(arguments: argparse.Namespace) -> None:
+    """Print a row for each side of the images."""
+    import torch
+
+    from imgtool.networks.alexnet import alexnet
+    from imgtool.networks.recipe import Augmentation, Recipe
+    from imgtool.networks.torch_backend import build
+    from imgtool.networks.training import train
+
+    print(f"PyTorch {torch.__version__}, batches of {ALEXNET_BATCH}, {arguments.steps} steps, processor time")
+    print("side   plain float32  bf16, channels_last    ratio   lowest  highest")
+    recipe = Recipe(1, ALEXNET_BATCH, learning_rate=1e-4, bf16=True, channels_last=True)
+    for side in arguments.alexnet:
+        samples = random_samples(ALEXNET_BATCH * arguments.steps, side)
+        ours, plain = build(alexnet(10)), build(alexnet(10))
+        optimizer = torch.optim.SGD(plain.parameters(), 1e-4, MOMENTUM, weight_decay=DECAY, nesterov=True)
+        runs = (
+            lambda _, ours=ours, samples=samples: train(
+                ours, samples, recipe, Augmentation(horizontal_flip=False), threads=1
+            ),
+            lambda _, plain=plain, samples=samples, optimizer=optimizer: plain_epoch(plain, samples, optimizer),
+        )
+        pairs = []
+        for turn in range(arguments.rounds + 1):
+            taken = {run: seconds(run, 1, time.process_time) for run in (runs if turn % 2 else runs[::-1])}
+            pairs.append((taken[runs[0]], taken[runs[1]]))
+        ratios = sorted(other / own for own, other in pairs[1:])
+        own, other = (statistics.median(each) / arguments.steps for each in zip(*pairs[1:], strict=True))
+        middle = statistics.median(ratios)
+        print(f"{side:4} {other:9.3f} s/step {own:13.3f} s/step {middle:8.2f} {ratios[0]:8.2f} {ratios[-1]:8.2f}")
+
+
+def plain_epoch(module, samples, optimizer) -> None:
+    """Go through the images as one would who thinks of nothing but the network."""
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(1)
+    module.train()
+    images, labels = torch.from_numpy(samples.images).permute(0, 3, 1, 2), torch.from_numpy(samples.labels)
+    for indices in torch.randperm(len(labels)).split(ALEXNET_BATCH):
+        batch = (images[indices].float() / 255 - 0.5) / 0.25
+        loss = functional.cross_entropy(module(batch), labels[indices])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def measure_reading(arguments: argparse.Namespace) -> None:
+    """Print how long training waits for images in a file."""
+    import tempfile
+    from dataclasses import replace
+
+    import numpy as np
+
+    from imgtool.networks.alexnet import alexnet
+    from imgtool.networks.recipe import Augmentation, Recipe
+    from imgtool.networks.samples import Samples
+    from imgtool.networks.torch_backend import build
+    from imgtool.networks.training import train
+
+    side, waits = arguments.reading, []
+    count = FILE_BYTES // (side**2 * 3)
+
+    class Timed(Samples):
+        def batches(self, parts):
+            few = super().batches(parts[: arguments.steps])
+            while True:
+                start = time.perf_counter()
+                if (found := next(few, None)) is None:
+                    return
+                waits.append(time.perf_counter() - start)
+                yield found
+
+    with tempfile.TemporaryFile(dir=".") as file:
+        chunk = np.random.default_rng(0).integers(0, 256, 1 << 24, np.uint8).tobytes()
+        for begin in range(0, count * side**2 * 3, len(chunk)):
+            file.write(chunk[: count * side**2 * 3 - begin])
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        images = np.memmap(file, np.uint8, "r", shape=(count, side, side, 3))
+        known = replace(random_samples(1, side), images=images, labels=np.arange(count) % 10)
+        samples = Timed(known.images, known.labels, known.mean, known.deviation)
+        module, start = build(alexnet(10)), time.perf_counter()
+        recipe = Recipe(1, ALEXNET_BATCH, learning_rate=1e-4, bf16=True)
+        steps = arguments.steps
+        with contextlib.suppress(ValueError):  # the epoch ends after so many steps
+            train(module, samples, recipe, Augmentation(), threads=1)
+        total = time.perf_counter() - start
+    print(f"{count} images of {side} pixels, {FILE_BYTES / 1e9:.1f} GB; batches of {ALEXNET_BATCH}, {steps} steps")
+    print(f"{total / steps:.3f} s a step; waiting {sum(waits) / total:.2%} of the time, the first batch included")
 
 
 def seconds_alone(setup: str, statement: str) -> float:
