@@ -217,8 +217,9 @@ def test_every_public_function_of_arrays_is_tried_here():
 def test_networks_see_what_the_array_holds(layout, dtype):
     for shape in ((40, 36), (40, 36, 3)):
         image = image_of(dtype, shape, 1 if dtype[0] == "f" else None)
+        for seen in (imgtool.embed, imgtool.grad_cam):
+            np.testing.assert_array_equal(seen(LAYOUTS[layout](image), model=LENET), seen(image, model=LENET))
         expected = imgtool.embed(image, model=LENET)
-        np.testing.assert_array_equal(imgtool.embed(LAYOUTS[layout](image), model=LENET), expected)
         if dtype == "float64":
             np.testing.assert_array_equal(imgtool.embed(image.tolist(), model=LENET), expected)
 
@@ -254,7 +255,10 @@ REFUSED = {
 }
 EMPTY = {"no rows": (0, 36), "no columns": (40, 0), "no channels": (40, 36, 0)}
 WRITERS = {"encode": lambda image: imgtool.encode(image, "tiff"), "write": lambda image: imgtool.write("a.tif", image)}
-MODELS = {"embed": lambda image: imgtool.embed(image, model=LENET)}
+MODELS = {
+    "embed": lambda image: imgtool.embed(image, model=LENET),
+    "grad_cam": lambda image: imgtool.grad_cam(image, model=LENET),
+}
 IMAGES = {**OF_NUMBERS, **OF_TYPE, **WRITERS, **MODELS}
 
 

@@ -42,7 +42,7 @@ COMMANDS = {
     "train": "Train a model on a data set.",
     "evaluate": "Measure trained models on a labeled data set.",
     "compare": "Split, train and compare models, with statistics.",
-    "models": "List, show, verify and export models.",
+    "models": "List, show, check and export models.",
     "doctor": "Report versions, extras and devices on this machine.",
     "completion": "Print a shell's completion script.",
     "help": "Show the help of a command.",
