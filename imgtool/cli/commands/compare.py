@@ -24,7 +24,7 @@ imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm
 @click.argument("data", type=click.Path(path_type=Path))
 @options.models
 @click.option("--test-share", type=options.FloatRange(0, 1, min_open=True, max_open=True), default=0.25,
-              help="Share of each class to hold out, if DATA has no test part.  [0.25]")  # fmt: skip
+              metavar="SHARE", help="Share of each class to hold out, if DATA has no test part.  [0.25]")  # fmt: skip
 @options.among
 @options.skip_bad
 @options.background
