@@ -357,7 +357,8 @@ def settings(function: Command) -> Command:
         click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch size."),
         click.option("--epochs", type=click.IntRange(1), metavar="N", help="Training epochs."),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_parse_settings,
-                     shell_complete=_complete_settings, help="Setting that a model has (see train --settings); may be repeated."),
+                     shell_complete=_complete_settings,
+                     help="Setting that a model has (see train --settings); may be repeated."),
     ):  # fmt: skip
         wrapped = option(wrapped)
     return wrapped
