@@ -288,11 +288,11 @@ class NetworkClassifier(Trainable):
             text = f"freeze={self.recipe.freeze} needs weights to start from: init names a trained network"
             raise ParameterError(text, parameters=("init",))
 
-    def start_from(self, other: NetworkClassifier, classes: Sequence[str]) -> None:
+    def start_from(self, other: NetworkClassifier, classes: Sequence[str], name: str | None = None) -> None:
         """Start training from another model's weights and settings; for other classes, with a new last layer.
 
-        What was chosen of architecture and preprocessing stays. For another rank, matrices are factored anew. Raises
-        DataError for weights that do not fit.
+        What was chosen of architecture and preprocessing stays. For another rank, matrices are factored anew. The weights
+        are remembered by `name`, or by their architecture's. Raises DataError for weights that do not fit.
         """
         if other.name != self.name:
             raise DataError(f"weights of {other.name} do not fit {self.name}")
@@ -307,7 +307,7 @@ class NetworkClassifier(Trainable):
             head, _ = network.head()
             arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{head}.")}
         self._start = arrays
-        self._origin = {"init": {"name": other.name, "sha256": other.weights_hash}}
+        self._origin = {"init": {"name": name or other.name, "sha256": other.weights_hash}}
         self.chosen |= {"channels"}  # which the weights have decided
 
     def _take(self, network: NetworkSequence, arrays: Arrays) -> None:

@@ -17,6 +17,7 @@ from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import create, is_trained, locate, model_files, names, open_model
+from imgtool.classifiers.shipped import SHIPPED_FOLDER
 from imgtool.classifiers.storage import check_place
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.files import files_of
@@ -135,7 +136,7 @@ def train(
     if isinstance(trainable, NetworkClassifier):
         trainable.validation, trainable.threads = validation, threads
         if init is not None:
-            trainable.start_from(_network(init), training.classes)
+            trainable.start_from(_network(init), training.classes, _included_name(init))
     elif init is not None or threads is not None:
         raise ParameterError(f"{model} is no network: it has no weights to start from and no threads to set")
     checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume)
@@ -278,3 +279,9 @@ def _network(name: str | Path) -> NetworkClassifier:
     if not isinstance(model, NetworkClassifier):
         raise ParameterError(f"{name} is no network, so nothing can start from its weights")
     return model
+
+
+def _included_name(name: str | Path) -> str | None:
+    """Return the whole name of an included model, `lenet@cifar10` for `lenet`; a folder of the user's has none."""
+    place = locate(str(name)).resolve()
+    return place.name if place.parent == SHIPPED_FOLDER.resolve() else None
