@@ -291,8 +291,8 @@ class NetworkClassifier(Trainable):
     def start_from(self, other: NetworkClassifier, classes: Sequence[str], name: str | None = None) -> None:
         """Start training from another model's weights and settings; for other classes, with a new last layer.
 
-        What was chosen of architecture and preprocessing stays. For another rank, matrices are factored anew. The weights
-        are remembered by `name`, or by their architecture's. Raises DataError for weights that do not fit.
+        What was chosen of architecture and preprocessing stays. For another rank, matrices are factored anew. The
+        weights are remembered by `name`, or by their architecture's. Raises DataError for weights that do not fit.
         """
         if other.name != self.name:
             raise DataError(f"weights of {other.name} do not fit {self.name}")

@@ -270,9 +270,9 @@ def test_the_runner_is_chosen_when_a_model_is_opened(backend, device, expected, 
     if expected == "TorchRunner":
         backend_module = pytest.importorskip("imgtool.networks.torch_backend", reason="needs the extra 'torch'")
         devices = []
-        monkeypatch.setattr(backend_module, "TorchRunner", lambda *_, device: devices.append(device) or object())
+        monkeypatch.setattr(backend_module, "TorchRunner", lambda *_, **how: devices.append(how) or object())
         type(fitted).from_data(fitted.to_data(), backend=backend, device=device)
-        assert devices == [device]
+        assert devices == [{"device": device, "precision": "float32"}]
     else:
         model = type(fitted).from_data(fitted.to_data(), backend=backend, device=device)
         assert type(model._runner).__name__ == expected
