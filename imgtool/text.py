@@ -40,6 +40,20 @@ def decode_text(content: bytes) -> str:
         raise ParameterError(f"is no text in UTF-8: byte {error.start + 1} is {content[error.start]:#04x}") from None
 
 
+def is_writable(text: str) -> bool:
+    """Tell whether text can be written: as UTF-8, but for bytes that stand for themselves in names of files.
+
+    JSON and NumPy files may hold halves of characters that no file name and no UTF-8 can have.
+
+    >>> is_writable("caf\\udce9"), is_writable("\\ud800")
+    (True, False)
+    """
+    try:
+        return text.isascii() or bool(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return False
+
+
 def read_table(text: str, *, header: Collection[str] = ()) -> list[list[str]]:
     """Return the rows of a table, cells stripped, blank lines left out; all have the same number of cells.
 

@@ -5,7 +5,7 @@ import codecs
 import pytest
 
 from imgtool.errors import ParameterError
-from imgtool.text import decode_text, is_wide, read_table
+from imgtool.text import decode_text, is_wide, is_writable, read_table
 
 WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32")
 
@@ -64,3 +64,13 @@ def test_rows_of_different_lengths_are_refused():
         read_table("a,b\nc,d\ne,f,g\n")
     with pytest.raises(ParameterError, match="row 2 has 1 cell where the first has 2, divided by commas"):
         read_table("a.png,cat\nb.png;dog\n")
+
+
+@pytest.mark.parametrize("text", ["", "a", "\x00\n", "日本", "\udcff"])
+def test_what_a_file_name_can_hold_is_writable(text):
+    assert is_writable(text)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udc7f", "\udd00b"])
+def test_halves_of_characters_are_not_writable(text):
+    assert not is_writable(text)

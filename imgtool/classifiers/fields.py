@@ -10,6 +10,7 @@ from typing import Any
 
 from imgtool.datasets.overlap import is_kept_prefixes
 from imgtool.errors import DataError
+from imgtool.text import is_writable
 
 MAX_CLASSES = 1_000_000
 MAX_DEPTH = 6  # of lists and objects in each other
@@ -50,7 +51,7 @@ def is_accuracy(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and value != "" and is_writable(value)
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:

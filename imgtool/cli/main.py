@@ -113,7 +113,6 @@ def execute(arguments: Sequence[str]) -> int:
         click.echo(error.format_message())
         return 2
     except click.exceptions.Exit as stop:
-        sys.stdout.flush()
         return stop.exit_code
     except click.ClickException as error:
         context_of = getattr(error, "ctx", None)
@@ -207,7 +206,11 @@ def leave(status: int) -> NoReturn:
 
     The interpreter's own end, which takes apart each module, is left out: it takes as long as a small image.
     """
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        if not status:  # else what could not be written was told, and still waits to be
+            raise
     atexit._run_exitfuncs()
     abandon(status)
 

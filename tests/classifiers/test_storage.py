@@ -99,6 +99,7 @@ WRONG = [
     ("architecture", [None, "lenet", {}, {"name": ""}, {"name": "lenet"}, {"name": 3, "parameters": {}},
                       {"name": "a", "parameters": []}, {"name": "a", "parameters": {}, "code": "x"}]),
     ("classes", [None, [], "ab", ["a"], [{"name": ""}], [{"name": "a"}, {"name": "a"}], [{"name": 1}], [{"id": "n01"}],
+                 [{"name": "\ud800"}], [{"name": "a", "id": "\udd00"}],
                  [{"name": "a", "id": "n01"}, {"name": "a"}], [{"name": "a", "more": "b"}],
                  [{"name": "a", "id": "n01"}, {"name": "a", "id": "n01"}]]),
     ("threshold", [None, -0.1, 1.1, "0.5", True]),

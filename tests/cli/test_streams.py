@@ -81,6 +81,15 @@ def test_F22_texts_for_closed_standard_output_are_one_line(tmp_path, arguments):
     assert run(tmp_path, CLOSED["all"], *arguments).returncode in (1, 2)
 
 
+@pytest.mark.parametrize("arguments", [["filter", "--kernel", "box", "small.pgm"], ["models", "filters", "lenet"]])
+def test_F22_a_picture_for_closed_standard_output_is_one_line(tmp_path, arguments):
+    (tmp_path / "small.pgm").write_bytes(b"P5 2 2 255 abcd")
+    done = run(tmp_path, CLOSED["output"], *arguments)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.endswith(b"standard output: is closed\n")
+
+
 def test_an_endless_stream_is_no_image(tmp_path):
     done = run(tmp_path, "</dev/zero", "info")
     assert done.returncode == 1

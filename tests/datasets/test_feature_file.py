@@ -458,6 +458,8 @@ def test_D3_a_directory_that_claims_more_than_the_file_is_refused(tmp_path):
         ("f.jsonl", '{"path": "a", "values": [NaN]}\n'),
         ("f.jsonl", '{"path": 1, "values": [1]}\n'),
         ("f.jsonl", '{"path": "a", "label": 1, "values": [1]}\n'),
+        ("f.jsonl", '{"path": "a\\ud800", "values": [1]}\n'),
+        ("f.jsonl", '{"path": "a", "label": "\\udd00", "values": [1]}\n'),
         ("f.npy", "x"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imgtool.errors import DataError
+from imgtool.text import is_writable
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ def check_parts(
         raise DataError(f"features must be (N, D) float32, D at least 1, got {features.shape} {features.dtype}")
     if len(paths) != len(labels):
         raise DataError(f"there are {len(paths)} paths and {len(labels)} labels")
+    if odd := next((each for each in itertools.chain(paths, labels) if not is_writable(each)), None):
+        raise DataError(f"holds a path or label that is no text, {odd!r}")
     if (frames is None) != (offsets is None):
         raise DataError("frames and offsets go together")
     rows = features.shape[0]
