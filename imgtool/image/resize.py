@@ -19,6 +19,8 @@ RESAMPLE = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 PROBE_IMAGES = 16
+LONGEST = 32  # times the short side that a resized image is long at most, if only a window of it is wanted
+Window = tuple[slice, slice]
 _PILLOW_CHANNELS = ((), (2,), (3,), (4,))  # of 8-bit images that Pillow resizes at once
 
 
@@ -110,7 +112,31 @@ def fit_crop(image: np.ndarray, short: int, crop: int, *, resample: str = "bilin
     The long side is truncated to a whole number, the offsets are rounded half to even, as torchvision does.
     """
     height, width, window = fitted(image.shape[0], image.shape[1], short, crop)
-    return np.ascontiguousarray(resize(image, height, width, resample=resample)[window])
+    return np.ascontiguousarray(_resized_window(image, height, width, window, resample))
+
+
+def _is_long(height: int, width: int) -> bool:
+    """Tell whether most of a resized image would be made in vain, as a square of it is wanted."""
+    return max(height, width) > LONGEST * min(height, width)
+
+
+def _resized_window(image: np.ndarray, height: int, width: int, window: Window, resample: str) -> np.ndarray:
+    """Return a window of a resized image; of one that would be very long, only the part around the window is resized.
+
+    The part is chosen so that its pixels lie where they would in the whole, but for the rounding of numbers.
+    """
+    if not _is_long(height, width) or image.dtype != np.uint8:
+        return resize(image, height, width, resample=resample)[window]
+    wide = width > height
+    size, count, each = (image.shape[1], width, window[1]) if wide else (image.shape[0], height, window[0])
+    begin, end = each.start * size / count, each.stop * size / count
+    margin = 2 * max(1, size / count) + 1  # the cubic reaches as far
+    first, last = max(0, int(begin - margin)), min(size, int(end + margin) + 1)
+    part = np.ascontiguousarray(image[:, first:last] if wide else image[first:last])
+    box = (begin - first, 0, end - first, len(part)) if wide else (0, begin - first, part.shape[1], end - first)
+    across = (each.stop - each.start, height) if wide else (width, each.stop - each.start)
+    resized = np.asarray(Image.fromarray(part).resize(across, RESAMPLE[resample], box=box))
+    return resized[window[0]] if wide else resized[:, window[1]]
 
 
 def fit_crops(image: np.ndarray, short: int, crop: int, *, resample: str = "bilinear") -> np.ndarray:
@@ -119,9 +145,9 @@ def fit_crops(image: np.ndarray, short: int, crop: int, *, resample: str = "bili
     The four corners, the square of `fit_crop`, and these five mirrored left to right.
     """
     height, width, center = fitted(image.shape[0], image.shape[1], short, crop)
-    resized = resize(image, height, width, resample=resample)
-    corners = [resized[top:, left:][:crop, :crop] for top in (0, height - crop) for left in (0, width - crop)]
-    five = np.stack([*corners, resized[center]])
+    edges = [(top, left) for top in (0, height - crop) for left in (0, width - crop)]
+    corners = [(slice(top, top + crop), slice(left, left + crop)) for top, left in edges]
+    five = np.stack([_resized_window(image, height, width, each, resample) for each in (*corners, center)])
     return np.concatenate([five, five[:, :, ::-1]])
 
 
@@ -132,7 +158,7 @@ def fit_crop_stack(images: np.ndarray, short: int, crop: int, *, resample: str =
     which are rows of the transposed images. It rounds to 8 bits between them in any case, so the bits are the same.
     """
     height, width, (rows, columns) = fitted(images.shape[1], images.shape[2], short, crop)
-    rows_first = _takes_rows_first(images.shape[1:], height, width, resample)
+    rows_first = None if _is_long(height, width) else _takes_rows_first(images.shape[1:], height, width, resample)
     if rows_first is None:
         return np.stack([fit_crop(image, short, crop, resample=resample) for image in images])
     return np.ascontiguousarray(_resize_stack(images, height, width, resample, rows_first=rows_first)[:, rows, columns])

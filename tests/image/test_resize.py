@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgtool.errors import ParameterError
-from imgtool.image.resize import RESAMPLE, fit_crop, fit_crop_stack, fit_crops, resize
+from imgtool.image.resize import RESAMPLE, fit_crop, fit_crop_stack, fit_crops, fitted, resize
 from locations import REFERENCE
 
 CROPS = np.load(REFERENCE / "preprocess.npz")
@@ -150,3 +150,22 @@ def test_ten_crops_are_corners_center_and_mirrors(shape, short):
         np.testing.assert_array_equal(crop, resized[top : top + 16 or None, left : left + 16 or None])
     np.testing.assert_array_equal(crops[4], fit_crop(image, short, 16))
     np.testing.assert_array_equal(crops[5:], crops[:5, :, ::-1])
+
+
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(1, 50), (3, 200, 3), (90, 2), (300, 5, 3), (40, 2000)])
+def test_a_square_of_a_long_image_is_that_of_the_whole(shape, resample):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    height, width, window = fitted(*shape[:2], 16, 12)
+    whole = resize(image, height, width, resample=resample)
+    assert np.abs(fit_crop(image, 16, 12, resample=resample).astype(int) - whole[window]).max() <= 1
+    corner = fit_crops(image, 16, 12, resample=resample)[3]
+    assert np.abs(corner.astype(int) - whole[-12:, -12:]).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000_000), (20_000_000, 1)])
+def test_F23_an_image_of_one_row_is_not_made_large(shape):
+    image = np.zeros(shape, np.uint8)
+    assert fit_crop(image, 256, 224).shape == (224, 224)
+    assert fit_crops(image, 256, 224).shape == (10, 224, 224)
+    assert fit_crop_stack(image[None], 256, 224).shape == (1, 224, 224)
