@@ -106,8 +106,7 @@ class NetworkClassifier(Trainable):
         """Return what `trainer_on` does. Raises MissingExtraError where it is not installed."""
         found = self.trainer_on(device)
         if found == "torch":
-            hint = "by-hand" if "numpy" in self.architecture.trainers else ""
-            _require_torch(f"training {self.name}", hint=hint)
+            _require_torch(f"training {self.name}", hint="by-hand" if "numpy" in self.architecture.trainers else "")
         return found
 
     @property

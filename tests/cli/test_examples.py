@@ -14,6 +14,7 @@ import pytest
 
 import site_pages
 from imgtool.cli.main import execute, program
+from imgtool.device import cuda_devices
 from locations import SAMPLES
 
 COMMANDS = [("imgtool", program), *site_pages.commands()]
@@ -112,6 +113,8 @@ def need_extras(line):
         pytest.importorskip("sklearn", reason="the example needs the extra 'classic'")
     if TORCH.search(line):
         pytest.importorskip("torch", reason="the example needs the extra 'torch'")
+    if "--device cuda" in line and not cuda_devices():
+        pytest.skip("the example needs a CUDA device")
     if "--report" in line:
         pytest.importorskip("matplotlib", reason="the example needs the extra 'report'")
 

@@ -413,7 +413,7 @@ def test_train_then_evaluate_then_classify(capsys, tmp_path):
     assert execute(["classify", "--model", model, "-q", f"{TEXTURES}/brick"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) == 16
-    assert {"path", "model", "classes", "label", "score", "sure", "top", "weights"} == rows[0].keys()
+    assert {"path", "model", "classes", "label", "score", "sure", "top", "weights", "device"} == rows[0].keys()
     assert rows[0]["classes"] == 3
     assert sum(each["score"] for each in rows[0]["top"]) == pytest.approx(1, abs=1e-3)
 
