@@ -29,5 +29,6 @@ def test_the_last_layer_of_the_network_of_a_thousand_classes_learns_others():
 
 @pytest.mark.parametrize("model", ["lenet", "efficientnet-lite0"])
 def test_what_nobody_has_trained_is_not_frozen(model):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     with pytest.raises(ParameterError, match="freeze=all-but-last needs weights to start from"):
         imgtool.train(SAMPLES / "textures", model, freeze="all-but-last")

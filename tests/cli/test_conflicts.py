@@ -213,8 +213,17 @@ def _link(way, victim, suffix):
     return name
 
 
+def _need_extras(*words):
+    """Skip where what a line needs is not installed: that is told before places are looked at."""
+    if "lenet" in words:
+        pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    if "curves" in words:
+        pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
+
+
 def _check(run, here, command, output, arguments, victim, way):
     """Run a command whose output is one of its inputs: it is refused, and nothing is touched."""
+    _need_extras(output, *arguments)
     option, suffix = WRITES[command, output]
     weights = next(path for path in os.listdir("model") if path.startswith("weights-"))
     victim = victim.format(weights=f"model/{weights}")
@@ -254,6 +263,7 @@ def test_F20_two_outputs_are_not_one_file(way, here, run):
 
 
 def test_F20_pictures_of_a_training_are_neither_each_other_nor_the_model(here, run):
+    _need_extras("curves")
     before, line = tree(here), ["train", "data", "--model", "two-layer", "--force"]
     for more, message in (
         (["-o", "new", "--curves", "a.png", "--preview", "./a.png"], "a.png: --preview and --curves are one file"),
@@ -320,6 +330,7 @@ PYTHON = {
 
 @pytest.mark.parametrize("name", PYTHON)
 def test_F20_nor_is_an_output_of_a_function(name, here):
+    _need_extras(*(["lenet"] if name == "train" else []))
     victim, suffix, function = PYTHON[name]
     os.symlink(victim, f"another{suffix}")
     before = tree(here)

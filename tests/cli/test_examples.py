@@ -27,7 +27,7 @@ QUICK = {
     "fit": ["--samples", "1500"],
 }
 CLASSIC = re.compile(r"features fit|svm|compare")
-TORCH = re.compile(r"--model (lenet|alexnet)\b.*-o|^imgtool compare .*--model alexnet( |$)")
+TORCH = re.compile(r"--model (lenet|alexnet)\b.*(-o|--preview)|^imgtool compare .*--model alexnet( |$)")
 # File -> the command line that makes it, where an example needs what another one wrote.
 RECIPES = {
     "gist.npz": "imgtool gist -q --size 32 photos/ -o gist.npz",

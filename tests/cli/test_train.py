@@ -70,6 +70,8 @@ def test_no_augment_shows_images_as_they_are(options, tmp_path):
      ("lenet", "--no-augment: is off, and shift=0.2 is set")],
 )  # fmt: skip
 def test_no_augment_where_it_contradicts_is_wrong_usage(model, message, tmp_path, capsys):
+    if model == "lenet":
+        pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     more = ["--set", "shift=0.2"] if model == "lenet" else []
     assert train(tmp_path / "model", "--model", model, "--no-augment", *more) == 2
     assert capsys.readouterr().err == f"imgtool: {message}\n"
@@ -286,6 +288,7 @@ def test_a_network_is_trained_into_the_current_folder(tmp_path, monkeypatch, cap
 
 
 def test_more_threads_than_can_be_started_are_wrong_usage(tmp_path, capsys):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     assert train(tmp_path / "model", "--model", "lenet", "--threads", "100000") == 2
     assert "threads must be 1 to 1024" in capsys.readouterr().err
 
@@ -313,6 +316,7 @@ def test_a_share_is_never_nan(run):
 
 @pytest.mark.parametrize("options", [[], ["--force"], ["--resume"], ["--resume", "--force"]])
 def test_a_file_of_the_checkpoints_name_that_is_none_stays(options, tmp_path, capsys):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     (tmp_path / "model.checkpoint").write_text("my notes")
     assert train(tmp_path / "model", "--model", "lenet", "--epochs", "1", "-q", *options) == 1
     assert "model.checkpoint: is no checkpoint" in capsys.readouterr().err
