@@ -79,7 +79,10 @@ def _share(client: Any, address: str, key: str, value: Any) -> None:
 def _results(
     client: Any, function: Callable[[list[Item]], list[Result]], chunk: list[Item], future: Any, address: str
 ) -> list[Result | None]:
-    """Wait for a task's results. When it has ended several workers, each item is tried alone."""
+    """Wait for a task's results. When it has ended several workers, each item is tried alone, one after the other.
+
+    Tasks that wait on a worker that dies are suspected with the one that ended it: no other item may wait there.
+    """
     from distributed.scheduler import KilledWorker
 
     try:
@@ -87,8 +90,11 @@ def _results(
     except KilledWorker:
         if len(chunk) == 1:
             return [None]
-        alone = [([item], client.submit(function, [item], pure=False)) for item in chunk]
-        return [result for each in alone for result in _results(client, function, *each, address)]
+        results: list[Result | None] = []
+        for item in chunk:
+            own = _results(client, function, [item], client.submit(function, [item], pure=False), address)
+            results.extend(own)
+        return results
     except ImgtoolError:
         raise
     except Exception as error:
