@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from imgtool.classifiers.cnn_svm import CnnSvmParameters
+from imgtool.classifiers.classic.cnn_svm import CnnSvmParameters
+from imgtool.classifiers.classic.svm import fit_svm
 from imgtool.classifiers.embedding import Embedding
-from imgtool.classifiers.svm import fit_svm
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.feature_file import load
 from imgtool.datasets.formats import load_dataset

@@ -55,8 +55,8 @@ _MODULES = {
     "training_preview": "imgtool.evaluation.training_pictures",
     "training_curves": "imgtool.evaluation.curves",
     "load_dataset": "imgtool.datasets.formats",
-    "evaluate": "imgtool.evaluation.comparison",
-    "compare": "imgtool.evaluation.comparison",
+    "evaluate": "imgtool.evaluation.comparing",
+    "compare": "imgtool.evaluation.comparing",
     "search": "imgtool.pipelines.search",
     "classify_images": "imgtool.pipelines.classify_images",
     "describe_images": "imgtool.pipelines.describe",
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
         ParameterError,
         TrainingError,
     )
-    from imgtool.evaluation.comparison import compare, evaluate
+    from imgtool.evaluation.comparing import compare, evaluate
     from imgtool.evaluation.curves import training_curves
     from imgtool.evaluation.training_pictures import training_preview
     from imgtool.features.codebook import Codebook, Dictionary, fit_codebook, load_codebook, save_codebook

@@ -36,10 +36,10 @@ ARCHITECTURES = {
     "efficientnet-lite0": _NETWORK,
     "efficientnet-lite1": _NETWORK,
     "efficientnet-lite2": _NETWORK,
-    "hog-svm": "imgtool.classifiers.classic:HogSvm",
-    "gist-svm": "imgtool.classifiers.classic:GistSvm",
-    "sift-fv-svm": "imgtool.classifiers.classic:SiftFisherSvm",
-    "cnn-svm": "imgtool.classifiers.cnn_svm:CnnSvm",
+    "hog-svm": "imgtool.classifiers.classic.hog_svm:HogSvm",
+    "gist-svm": "imgtool.classifiers.classic.gist_svm:GistSvm",
+    "sift-fv-svm": "imgtool.classifiers.classic.sift_svm:SiftFisherSvm",
+    "cnn-svm": "imgtool.classifiers.classic.cnn_svm:CnnSvm",
 }
 # Which weights an architecture's bare name opens.
 DEFAULT_WEIGHTS = {

@@ -366,7 +366,7 @@ def open_codebook(path: str | None) -> tuple[Codebook | Dictionary, Callable[[np
         from imgtool.features.codebook import load_codebook
 
         return load_codebook(path), lambda image: image
-    from imgtool.classifiers.classic import SiftFisherSvm
+    from imgtool.classifiers.classic.sift_svm import SiftFisherSvm
     from imgtool.classifiers.registry import open_model
 
     model = open_model(SHIPPED_CODEBOOK)

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from imgtool.classifiers import storage
-from imgtool.classifiers.classic import short_side
+from imgtool.classifiers.classic.vector_svm import short_side
 from imgtool.classifiers.registry import create, open_model
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError

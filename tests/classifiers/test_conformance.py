@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imgtool.classifiers import registry
-from imgtool.classifiers.classic import VectorSvm
+from imgtool.classifiers.classic.vector_svm import VectorSvm
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.storage import digest_of
 from imgtool.datasets.formats import load_dataset

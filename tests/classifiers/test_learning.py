@@ -10,7 +10,7 @@ from imgtool.classifiers.learning import doubt_of, doubt_of_share, is_like_guess
 from imgtool.cli.main import execute
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import Parts
-from imgtool.evaluation.comparison import compare
+from imgtool.evaluation.comparing import compare
 from imgtool.image.write import encode
 from locations import SAMPLES
 

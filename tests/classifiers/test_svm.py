@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgtool.classifiers.svm import LinearSVM, fit_svm
+from imgtool.classifiers.classic.svm import LinearSVM, fit_svm
 from imgtool.errors import DataError, MissingExtraError
 
 EXTRA = "needs the extra 'classic'"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgtool.classifiers import registry
-from imgtool.classifiers.svm import fit_svm
+from imgtool.classifiers.classic.svm import fit_svm
 from imgtool.classifiers.threshold import chosen_threshold
 from imgtool.classifiers.training import train
 from imgtool.datasets.formats import load_dataset

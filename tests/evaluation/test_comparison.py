@@ -24,7 +24,8 @@ from imgtool.datasets import cache
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import Parts, load_dataset
 from imgtool.errors import DataError, MissingExtraError, ParameterError
-from imgtool.evaluation.comparison import Comparison, compare, evaluate
+from imgtool.evaluation.comparing import compare, evaluate
+from imgtool.evaluation.comparison import Comparison
 from imgtool.evaluation.intervals import wilson
 from imgtool.evaluation.runner import Result
 from imgtool.evaluation.significance import mcnemar_exact

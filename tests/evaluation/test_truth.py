@@ -10,7 +10,7 @@ import pytest
 from imgtool.cli.main import execute
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import ParameterError
-from imgtool.evaluation.comparison import compare, evaluate
+from imgtool.evaluation.comparing import compare, evaluate
 from imgtool.image import read
 from imgtool.image.write import encode
 from locations import SAMPLES

@@ -64,7 +64,7 @@ def command(
     from imgtool.classifiers.registry import model_files
     from imgtool.datasets.files import files_of
     from imgtool.device import resolve
-    from imgtool.evaluation.comparison import compare
+    from imgtool.evaluation.comparing import compare
 
     device = resolve(device)
     if verbose:

@@ -45,7 +45,7 @@ def command(
     Uses the held-out part (test/, else val/) of DATA if there is one, else all images. An image is right when its
     class has the largest score of all classes of the model, as classify labels it.
     """
-    from imgtool.evaluation.comparison import evaluate
+    from imgtool.evaluation.comparing import evaluate
 
     with naming_bad_files(), event_listener(quiet=quiet) as events:
         comparison = evaluate(

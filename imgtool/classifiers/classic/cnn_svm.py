@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from imgtool.classifiers import fields
-from imgtool.classifiers.classic import SvmParameters, VectorSvm
+from imgtool.classifiers.classic.vector_svm import SvmParameters, VectorSvm
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.shipped import DEFAULT_NETWORK, SHIPPED_FOLDER, shipped_networks

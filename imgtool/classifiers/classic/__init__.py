@@ -1,0 +1,1 @@
+"""Classic classifiers: a vector for each image, and a support vector machine on top."""

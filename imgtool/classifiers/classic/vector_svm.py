@@ -1,0 +1,145 @@
+"""What all classic classifiers share: one vector for each image, and a linear support vector machine on top.
+
+Fitting needs scikit-learn, labeling does not.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+
+from imgtool.batch.pool import ordered_map, processors
+from imgtool.classifiers.classic.svm import COSTS, FOLDS, LinearSVM, fit_svm
+from imgtool.classifiers.protocol import Trainable
+from imgtool.classifiers.settings import Groups
+from imgtool.datasets.dataset import Dataset
+from imgtool.errors import DataError, ParameterError
+from imgtool.events import Events, Progress
+from imgtool.image.resize import resize
+from imgtool.parameters import Parameters, parameter
+
+MAX_ASPECT = 4  # longer to shorter side; thinner images are squeezed
+# What settings may ask for, of one image: they come from a file, too.
+MAX_VECTOR_NUMBERS = 1 << 24
+
+
+@dataclass(frozen=True)
+class SvmParameters(Parameters):
+    """How every support vector machine here is fitted."""
+
+    costs: tuple[float, ...] = parameter(COSTS, "Costs of an error that cross-validation tries.", low=1e-9, high=1e9)
+    folds: int = parameter(FOLDS, "Parts of cross-validation.", low=1, high=100)
+
+
+class VectorSvm(Trainable):
+    """One vector for each image, and a linear support vector machine. Subclasses say which vector."""
+
+    standardize: ClassVar[bool] = False
+
+    def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
+        super().__init__(name, groups, chosen=chosen)
+        self.check_sizes()
+        self.svm: LinearSVM | None = None
+
+    @abstractmethod
+    def check_sizes(self) -> None:
+        """Raise ParameterError for settings that no image fits, or by which one image would take all memory."""
+
+    @abstractmethod
+    def length(self) -> int:
+        """Return how many numbers describe an image, from the settings alone."""
+
+    @abstractmethod
+    def describe(self, image: np.ndarray) -> np.ndarray:
+        """Return the vector of one prepared image."""
+
+    def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
+        """Learn what `describe` needs, if it needs anything."""
+
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        resume: Path | None = None,
+        events: Events | None = None,
+    ) -> Self:
+        """Learn from a data set, on the CPU. An interrupted fit starts again (it takes seconds to minutes)."""
+        self.fit_descriptor(dataset, seed, events)
+        features = self._all_features(dataset, events)
+        self.svm, found, self.threshold = fit_svm(
+            features,
+            np.asarray(dataset.labels),
+            len(dataset.classes),
+            costs=self.parameters.costs,
+            folds=self.parameters.folds,
+            standardize=self.standardize,
+            seed=seed,
+            events=events,
+        )
+        self.record_training(dataset, seed=seed, history=[found])
+        return self
+
+    def _all_features(self, dataset: Dataset, events: Events | None) -> np.ndarray:
+        """Return the vectors of all images, several at once."""
+        count = len(dataset)
+        rows = ordered_map(lambda index: self._vector(dataset, index), range(count), processors())
+        table: np.ndarray | None = None
+        for index, row in enumerate(rows):
+            table = np.empty((count, len(row)), np.float32) if table is None else table
+            table[index] = row
+            if events:
+                events(Progress(index + 1, count, "describing images"))
+        if table is None:
+            raise DataError("the data set is empty")
+        return table
+
+    def _vector(self, dataset: Dataset, index: int) -> np.ndarray:
+        """Return the vector of one image. Raises ImageError, naming the file."""
+        image = dataset.image(index)
+        with dataset.naming(index):
+            return self.describe(self.prepare(image))
+
+    def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return one vector for each prepared image."""
+        return np.stack([self.describe(image) for image in batch]).astype(np.float32, copy=False)
+
+    def decide(self, features: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities."""
+        if self.svm is None:
+            raise DataError(f"{self.name} is not fitted")
+        return self.svm.probabilities(features)
+
+    def quantizable(self) -> list[str]:
+        """Return the machine's weights; those of a codebook are few, and much depends on them."""
+        return ["svm.weights"]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return weights, biases and slope."""
+        return self.svm.arrays() if self.svm else {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take weights, biases and slope."""
+        self.svm = LinearSVM.from_arrays(arrays, len(self.classes))
+        if self.svm.weights.shape[1] != self.length():
+            raise DataError(f"its weights are for {self.svm.weights.shape[1]} features, not {self.length()}")
+
+
+def require_most(what: str, numbers: int, most: int) -> None:
+    """Raise ParameterError for settings that ask for too much."""
+    if numbers > most:
+        raise ParameterError(f"the settings ask for {numbers} {what} an image; there may be {most}")
+
+
+def short_side(image: np.ndarray, size: int) -> np.ndarray:
+    """Return the image with its shorter side brought to `size` pixels, the longer one to at most four times that."""
+    rows, columns = image.shape[:2]
+    scale = size / min(rows, columns)
+    height, width = (min(max(round(side * scale), size), MAX_ASPECT * size) for side in (rows, columns))
+    return image if (height, width) == (rows, columns) else resize(image, height, width)
