@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from imgtool.classifiers.protocol import Classifier
 from imgtool.datasets.equal_images import across_line
 from imgtool.datasets.overlap import MOST_KEPT
 from imgtool.evaluation import table
@@ -31,7 +32,8 @@ class Comparison:
     there are none; duplicates: pairs of equal images in both parts; seen: models that were trained on the held-out
     images (the facts of each say on how many, `seen_images`); counts: images of each class in each part; facts: how the
     table came about; data: where the images lie; among: whether all classes of a model count, or the data set's only;
-    found: what the data set holds; left_out: how much of each kind it does not, with `notes` in words.
+    found: what the data set holds; left_out: how much of each kind it does not, with `notes` in words; images: gives
+    the held-out image of an index, where they are at hand, and paths their names; models: those at hand, by row name.
     """
 
     classes: tuple[str, ...]
@@ -46,6 +48,9 @@ class Comparison:
     found: str = ""
     notes: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    images: Callable[[int], np.ndarray] | None = None
+    paths: Sequence[str] = ()
+    models: Mapping[str, Classifier] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
