@@ -59,6 +59,18 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise OutputError("exists", hint="exists").within(path)
 
 
+def check_writable(path: Path, *, overwrite: bool) -> None:
+    """Raise OutputError, before long work, as `check_free` does, and where no file could be made in the folder."""
+    check_free(path, overwrite=overwrite)
+    path = os.fspath(path)
+    if not is_special(path):
+        folder = os.path.dirname(link_target(path)) or "."
+        with output_errors(path), folder_of_its_own(folder, keep=False):
+            sweep(folder)
+            with temporary(folder):
+                pass
+
+
 def make_folder(path: str) -> str:
     """Return the folder of a file; create it if necessary. Raises OutputError or OSError."""
     folder = os.path.dirname(path) or "."

@@ -130,12 +130,19 @@ def model_files(*names: object) -> list[str]:
 
 def is_trained(name: str) -> bool:
     """Tell whether a name is a trained model (a folder, NAME@WEIGHTS), not an architecture, which must be fitted."""
-    return "@" in name or "/" in name or _is_folder(name)
+    return _is_folder(name) or "@" in name or "/" in name
 
 
 def _is_folder(name: str) -> bool:
-    """Tell whether a model lies there; nothing does where no file can have that name."""
-    return os.path.isfile(os.path.join(name, "model.json"))
+    """Tell whether a model lies there; nothing does where no file can have that name.
+
+    Raises ParameterError where the name is one of imgtool's, too: the same command is to do the same everywhere.
+    """
+    if not os.path.isfile(os.path.join(name, "model.json")):
+        return False
+    if name in ARCHITECTURES or name in shipped():
+        raise ParameterError(f"{name} is a folder here and a model of imgtool: ./{name} is the folder; rename it")
+    return True
 
 
 def open_model(

@@ -247,7 +247,8 @@ def require_other_places(
 def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, resume: bool) -> Path | None:
     """Return the checkpoint's path, None for a model without one. Raises OutputError for an unusable output."""
     if resume and not model.keeps_checkpoints:
-        text = f"resume: {model.name} keeps no checkpoint to go on from; it is trained in one go"
+        by_hand = " by backend numpy" if isinstance(model, NetworkClassifier) else ""
+        text = f"resume: {model.name} keeps no checkpoint to go on from; it is trained in one go{by_hand}"
         raise ParameterError(text, parameters=("resume",))
     if output is None:
         return None

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from imgtool.batch.image_files import write
-from imgtool.batch.outputs import check_free
+from imgtool.batch.outputs import check_writable
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.training import create_to_train, train
@@ -171,7 +171,7 @@ def check_pictures(
             raise ParameterError(
                 f"{name} {path}: lies in the model's folder, which holds nothing else", parameters=(name,)
             )
-        check_free(path, overwrite=overwrite)
+        check_writable(path, overwrite=overwrite)
     if curves is not None:
         require_matplotlib()
 

@@ -111,6 +111,16 @@ def test_a_path_without_a_model_is_refused(name, tmp_path, monkeypatch):
         registry.open_model(name)
 
 
+@pytest.mark.parametrize("name", ["lenet", "two-layer", "lenet@mnist"])
+def test_a_name_of_a_folder_here_and_of_a_model_that_comes_along_is_refused(name, dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    registry.create("two-layer", epochs=1).fit(dataset).save(Path(name))
+    for use in (registry.open_model, registry.is_trained, registry.locate):
+        with pytest.raises(ParameterError, match=f"^{name} is a folder here and a model of imgtool: ./{name} is the"):
+            use(name)
+    assert registry.open_model(f"./{name}").name == registry.open_model(tmp_path / name).name == "two-layer"
+
+
 def test_a_folder_is_opened_with_and_without_a_slash(dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     registry.create("two-layer", epochs=1, side=4).fit(dataset).save(Path("mine"))

@@ -121,6 +121,28 @@ def test_a_model_without_identifiers_has_none_in_its_rows(rows_of):
 
 
 @pytest.mark.parametrize("name", ["alexnet", "lenet@mnist", "sift-fv-svm"])
+def test_a_models_batch_changes_nothing_that_can_be_seen(name, rows_of, monkeypatch):
+    files, sizes = sorted(SAMPLES.glob("textures/*/*.png"))[:7], []
+    features = type(registry.open_model(name)).features
+    monkeypatch.setattr(
+        type(registry.open_model(name)),
+        "features",
+        lambda self, batch: sizes.append(len(batch)) or features(self, batch),
+    )
+    found = [rows_of("classify", "-q", "-j", 1, "--model", name, "--batch", batch, *files) for batch in (1, 3, 4096)]
+    assert sizes == [1] * 7 + [3, 3, 1] + [7]
+    for rows in found[1:]:
+        assert [row["label"] for row in rows] == [row["label"] for row in found[0]]
+        assert [row["score"] for row in rows] == pytest.approx([row["score"] for row in found[0]], abs=1e-6)
+
+
+@pytest.mark.parametrize("batch", [0, 4097, "many"])
+def test_a_batch_that_cannot_be_is_wrong_usage(batch, run):
+    done = run("classify", "-q", "--batch", batch, CAT)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "lenet@mnist", "sift-fv-svm"])
 def test_the_number_of_jobs_changes_nothing(name, capsys):
     found, files = (
         [],

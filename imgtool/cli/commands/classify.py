@@ -65,6 +65,9 @@ def _layer_and_folder(_ctx: click.Context, _parameter: click.Parameter, value: s
 @options.device
 @options.backend
 @options.precision
+@click.option(
+    "--batch", type=click.IntRange(1, 4096), metavar="N", help="Images that a model looks at together.  [up to 32]"
+)
 @options.rows
 @options.images
 def command(
@@ -81,6 +84,7 @@ def command(
     device: str,
     backend: str,
     precision: str,
+    batch: int | None,
 ) -> None:
     """Label images with networks and classic models.
 
@@ -96,7 +100,7 @@ def command(
     outcomes = classify_images(
         images.source, models, top=top or (SHOWN if is_table else TOP), threshold=threshold,
         crops=int(crops), sort=sort, cam=cam, maps=maps, overwrite=force,
-        jobs=images.jobs, watch=images.report,
+        batch=batch, jobs=images.jobs, watch=images.report,
     )  # fmt: skip
     for name, model in models.items():
         if not images.quiet:

@@ -196,10 +196,10 @@ def convert(file: str, output: str, force: bool) -> None:
 def _check_new(output: str, files: Sequence[str], force: bool) -> None:
     """Refuse to overwrite what is read, or what is there."""
     from imgtool.batch.conflicts import refuse_inputs
-    from imgtool.batch.outputs import check_free
+    from imgtool.batch.outputs import check_writable
 
     refuse_inputs([output], files)
-    check_free(output, overwrite=force)
+    check_writable(output, overwrite=force)
 
 
 command.add_command(fit)

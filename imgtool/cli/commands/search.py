@@ -69,9 +69,9 @@ def command(
     if duplicates == (query is not None) or (show and query is None):
         raise ParameterError("name one: --query IMAGE, which --show draws, or --duplicates")
     if show:
-        from imgtool.batch.outputs import check_free
+        from imgtool.batch.outputs import check_writable
 
-        check_free(show, overwrite=force)
+        check_writable(show, overwrite=force)
     table, _ = open_table(file)
     if query is None:
         write_rows(_pairs(table, file, threshold), format=format, columns=PAIRS)

@@ -94,6 +94,8 @@ def command(
         raise click.UsageError("name a data set")
     if output is None and (preview is None or curves is not None or how["resume"]):
         raise click.UsageError("name a folder for the model: -o FOLDER")
+    if str(output) == "-":
+        raise click.UsageError("a model is a folder, which standard output cannot carry: -o FOLDER")
     from imgtool.classifiers.storage import check_place
     from imgtool.classifiers.training import create_to_train, require_other_places, training_device
     from imgtool.datasets.formats import load_dataset
