@@ -49,6 +49,8 @@ READS = {
     ("train", "init"): (["data", "--model", "lenet", "--init", "./first"], "first"),
     ("compare", "data"): (["data", "--model", "two-layer", "--epochs", "1"], "data/brick/0.png"),
     ("compare", "names"): (["data", "--model", "./model"], "model/model.json"),
+    ("evaluate", "data"): (["data", "--model", "./model"], "data/brick/0.png"),
+    ("evaluate", "names"): (["data", "--model", "./model"], "model/model.json"),
     ("models filters", "name"): (["./first"], "first/model.json"),
     ("models export", "name"): (["./model"], "model"),
     ("models export", "names"): (["./model", "--names", "names.txt"], "names.txt"),
@@ -68,6 +70,7 @@ WRITES = {
     ("classify", "cam"): ("--cam", ".png"),
     ("classify", "maps"): ("--maps=pool1=", ""),
     ("compare", "report"): ("--report", ".html"),
+    ("evaluate", "report"): ("--report", ".html"),
     ("train", "curves"): ("--curves", ".png"),
     ("train", "preview"): ("--preview", ".png"),
 }

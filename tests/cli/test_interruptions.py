@@ -118,6 +118,7 @@ FULL = [  # command, and the file or folder that cannot be written
     ("train textures --model two-layer --epochs 1 -q -o {out}", "model"),
     ("models export lenet -q -o {out}", "model"),
     ("compare textures --model two-layer --epochs 1 -q --report {out}", "report.html"),
+    ("evaluate textures --model lenet -q --report {out}", "report.html"),
     ("features convert {things}/hog.npz -o {out}", "hog.csv"),
     ("features merge {things}/hog.npz -o {out}", "hog.npy"),
     ("features search {things}/hog.npz --query camera.png --show {out}", "sheet.png"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
-from imgtool.cli import options
-from imgtool.cli.comparisons import SHOWN, print_comparison
+from imgtool.cli import comparisons, options
+from imgtool.cli.comparisons import Results
 from imgtool.cli.data_sets import naming_bad_files
 from imgtool.cli.progress import event_listener, tell_device
 
@@ -32,51 +31,23 @@ imgtool compare imagenette/ --model alexnet@imagenette --model sift-fv-svm
 @options.seed
 @options.device
 @options.jobs
-@click.option("--format", type=click.Choice(SHOWN), help="Output format [default: table on a terminal, else json].")
-@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write a page of HTML.")
-@options.force
-@options.quiet
+@comparisons.results
 @options.verbose
 def command(
-    data: Path,
-    names: tuple[str, ...],
-    test_share: float,
-    among: str,
-    skip_bad: bool,
-    background: str | None,
-    settings: dict[str, Any],
-    seed: int,
-    device: str,
-    jobs: int | None,
-    format: str | None,
-    report: Path | None,
-    force: bool,
-    quiet: bool,
-    verbose: bool,
+    data: Path, names: tuple[str, ...], device: str, skip_bad: bool, verbose: bool, results: Results, **how: Any
 ) -> None:
     """Split, train and compare models, with statistics.
 
     An architecture (alexnet) is trained on DATA; weights (alexnet@imagenette) or a folder are used as they are.
     p is McNemar's exact test against the best model; intervals are Wilson's.
     """
-    from imgtool.batch.conflicts import refuse_inputs
-    from imgtool.batch.outputs import check_free, write_file
-    from imgtool.classifiers.registry import model_files
-    from imgtool.datasets.files import files_of
     from imgtool.device import resolve
     from imgtool.evaluation.comparing import compare
 
     device = resolve(device)
     if verbose:
         tell_device(device)
-    if report is not None:
-        refuse_inputs([str(report)], chain(model_files(*names), files_of(data, skip_bad=skip_bad)))
-        check_free(str(report), overwrite=force)
-    with naming_bad_files(), event_listener(quiet=quiet, verbose=verbose) as events:
-        comparison = compare(
-            names, data, test_share=test_share, seed=seed, device=device, settings=settings, among=among,
-            skip_bad=skip_bad, background=background, jobs=jobs, events=events,
-        )  # fmt: skip
-    if report is not None:
-        write_file(report, comparison.to_html().encode("utf-8", "backslashreplace"), overwrite=force)
-    print_comparison(comparison, format, quiet=quiet)
+    results.check(names, data, skip_bad=skip_bad)
+    with naming_bad_files(), event_listener(quiet=results.quiet, verbose=verbose) as events:
+        comparison = compare(names, data, device=device, skip_bad=skip_bad, events=events, **how)
+    results.write(comparison)
