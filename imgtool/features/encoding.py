@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 from imgtool.arrays import image_array
 from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
 from imgtool.features.codebook import Codebook, Dictionary, fit_codebook
-from imgtool.features.fisher import bag_of_words, fisher_vector, signed_root, unit, vlad
+from imgtool.features.fisher import fisher_of_sums, fisher_sums, nearest_means, signed_root, unit, vlad
 from imgtool.features.phow import COLORS, phow
-from imgtool.features.pyramid import cells, parse_levels, places
+from imgtool.features.pyramid import count_cells, groups, places
 from imgtool.features.sift import WINDOWS, Descriptors, root
 from imgtool.features.sparse import LEVELS, learn_dictionary, llc_codes, max_pool, sparse_codes
 from imgtool.image.color import MAX_CHANNELS
@@ -25,10 +25,35 @@ from imgtool.names import unknown_name
 
 CONTRAST = 0.005  # of pixels in 0..1: flatter patches say nothing and are left out, as VLFeat's phow zeroes them
 WHOLE = ("1x1",)
-ENCODINGS: dict[str, Callable[[np.ndarray, Codebook], np.ndarray]] = {
-    "fisher": lambda data, book: fisher_vector(data, book.means, book.covariances, book.priors),
-    "vlad": lambda data, book: vlad(data, book.means, square_root=True),
-    "bow": lambda data, book: signed_root(bag_of_words(data, book.means)),
+
+
+class Encoding(NamedTuple):
+    """How the projected descriptors (N, D) of a cell become one vector.
+
+    sums: what adds up over descriptors. vector: what the sums of so many descriptors give. numbers: its length.
+    """
+
+    sums: Callable[[np.ndarray, Codebook], np.ndarray]
+    vector: Callable[[np.ndarray, int, Codebook], np.ndarray]
+    numbers: Callable[[Codebook], int]
+
+
+ENCODINGS = {
+    "fisher": Encoding(
+        lambda data, book: fisher_sums(data, *_mixture(book, data)),
+        lambda sums, count, book: unit(signed_root(fisher_of_sums(sums, count, *_mixture(book, sums)))),
+        lambda book: 2 * book.means.size,
+    ),
+    "vlad": Encoding(
+        lambda data, book: vlad(data, book.means, normalized=False),
+        lambda sums, _, book: unit(signed_root(sums)),
+        lambda book: book.means.size,
+    ),
+    "bow": Encoding(
+        lambda data, book: np.bincount(nearest_means(data, book.means), minlength=len(book.means)),
+        lambda sums, count, book: unit(np.sqrt(sums)).astype(np.float32),
+        lambda book: len(book.means),
+    ),
 }
 SOLVERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"feature-sign": sparse_codes, "llc": llc_codes}
 MAX_DESCRIPTORS = 1 << 24  # of an image: a codebook's settings come from a file
@@ -104,10 +129,21 @@ def encode(
     """
     _require(encoding, ENCODINGS, "encoding")
     found, where = _describe(image, codebook)
-    data, vector = codebook.project(found, where), ENCODINGS[encoding]
-    if tuple(levels) == WHOLE:
-        return vector(data, codebook)
-    return unit(np.concatenate([vector(data[inside], codebook) for inside in cells(where, levels)]))
+    data, kind = codebook.project(found, where), ENCODINGS[encoding]
+    sums, counts = [kind.sums(data[:0], codebook)] * count_cells(levels), np.zeros(count_cells(levels), int)
+    for rows, cells in groups(where, levels):
+        part = kind.sums(data[rows], codebook)
+        for cell in cells:
+            sums[cell] = sums[cell] + part
+            counts[cell] += len(rows)
+    vectors = [kind.vector(total, int(count), codebook) for total, count in zip(sums, counts, strict=True)]
+    return unit(np.concatenate(vectors)) if len(vectors) > 1 else vectors[0]
+
+
+def _mixture(codebook: Codebook, like: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means, variances and priors in the type of an array."""
+    parts = codebook.means, codebook.covariances, codebook.priors
+    return tuple(part.astype(like.dtype, copy=False) for part in parts)  # type: ignore[return-value]
 
 
 def encode_sparsely(
@@ -135,9 +171,9 @@ def _describe(image: ArrayLike, codebook: Codebook | Dictionary) -> tuple[np.nda
     return found.values, places(found.frames, *array.shape[:2])
 
 
-def length(codebook: Codebook, levels: Sequence[str] = WHOLE) -> int:
+def length(codebook: Codebook, levels: Sequence[str] = WHOLE, *, encoding: str = "fisher") -> int:
     """Return how many numbers `encode` gives."""
-    return 2 * codebook.means.size * sum(rows * columns for rows, columns in parse_levels(levels))
+    return ENCODINGS[encoding].numbers(codebook) * count_cells(levels)
 
 
 def fit_to_images(

@@ -90,9 +90,8 @@ def fisher_vector(
     [0.0, 0.566, -0.003, -0.002, -0.476, 0.0, -0.476, -0.476]
     """
     data, means, covariances, priors = mixture_arrays(data, means, covariances, priors)
-    by_mean, by_variance = _gradients(data, means, covariances, priors, fast=fast)
-    used = np.where(priors >= SMALLEST_POSTERIOR, priors, np.inf)[:, None] * max(len(data), 1) ** 2
-    vector = np.concatenate([by_mean / np.sqrt(used), by_variance / np.sqrt(2 * used)]).reshape(-1)
+    mixture = means, covariances, priors
+    vector = fisher_of_sums(fisher_sums(data, *mixture, fast=fast), len(data), *mixture)
     if square_root:
         vector = signed_root(vector)
     return unit(vector) if normalized else vector
@@ -225,26 +224,34 @@ def unit(values: np.ndarray) -> np.ndarray:
     return np.asarray(values / np.maximum(lengths, np.asarray(SMALLEST_NORM, values.dtype)))
 
 
-def _gradients(
-    data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray, *, fast: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sums of q z and q (z^2 - 1), each (K, D), over all rows, z being (x - m) / sigma.
+def fisher_sums(
+    data: np.ndarray, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray, *, fast: bool = False
+) -> np.ndarray:
+    """Return (K, 2D + 1): sums over all rows of q x^2, q x and q, x being counted from the mixture's middle.
 
-    With q's sums of x^2, x and 1 known, both follow without an array of N x K x D.
+    They are all that a Fisher vector needs of the rows, without an array of N x K x D, and add up over parts of them.
     """
-    middle, dimensions = means.mean(axis=0), means.shape[1]
     likely = priors >= SMALLEST_POSTERIOR
-    weights = _weights(means, covariances, priors)[likely]
+    weights, middle = _weights(means, covariances, priors)[likely], means.mean(axis=0)
     found = np.zeros_like(weights)
     for start in range(0, len(data), _BLOCK_ROWS):
         found += _sum_terms(_terms(data[start : start + _BLOCK_ROWS] - middle), weights, fast=fast)
-    sums = np.zeros((len(means), 2 * dimensions + 1), data.dtype)
+    sums = np.zeros((len(means), weights.shape[1]), data.dtype)
     sums[likely] = found
-    means = means - middle
+    return sums
+
+
+def fisher_of_sums(
+    sums: np.ndarray, count: int, means: np.ndarray, covariances: np.ndarray, priors: np.ndarray
+) -> np.ndarray:
+    """Return (2 K D,): the Fisher vector of `count` rows with these sums, without square roots, of any length."""
+    dimensions = means.shape[1]
+    means = means - means.mean(axis=0)
     second, first, mass = np.split(sums, [dimensions, 2 * dimensions], axis=1)
     by_mean = (first - mass * means) / np.sqrt(covariances)
     by_variance = (second - 2 * means * first + mass * means**2) / covariances - mass
-    return by_mean, by_variance
+    used = np.where(priors >= SMALLEST_POSTERIOR, priors, np.inf)[:, None] * max(count, 1) ** 2
+    return np.concatenate([by_mean / np.sqrt(used), by_variance / np.sqrt(2 * used)]).reshape(-1)
 
 
 def _sum_terms(terms: np.ndarray, weights: np.ndarray, *, fast: bool) -> np.ndarray:

@@ -6,6 +6,7 @@ Sources: Lazebnik, Schmid and Ponce, "Beyond bags of features", CVPR 2006 (cells
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -30,8 +31,35 @@ def parse_levels(levels: Sequence[str]) -> list[tuple[int, int]]:
 
 def cells(where: np.ndarray, levels: Sequence[str]) -> Iterator[np.ndarray]:
     """Yield for each cell of each level, row by row, which of the places (N, 2) lie in it, as N booleans."""
+    for size in parse_levels(levels):
+        inside = _cell_numbers(where, *size)
+        for number in range(math.prod(size)):
+            yield inside == number
+
+
+def groups(where: np.ndarray, levels: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the places (N, 2) that lie in the same cell of every level, as indices, and the numbers of these cells.
+
+    Cells are numbered as `cells` yields them, so that what adds up over places is computed once for all levels.
+    """
+    numbers, first, group = [], 0, np.zeros(len(where), np.int64)
     for rows, columns in parse_levels(levels):
-        row = np.clip((where[:, 1] + 0.5) * rows, 0, rows - 1).astype(int)
-        column = np.clip((where[:, 0] + 0.5) * columns, 0, columns - 1).astype(int)
-        for cell in np.ndindex(rows, columns):
-            yield (row == cell[0]) & (column == cell[1])
+        inside = _cell_numbers(where, rows, columns)
+        numbers.append(first + inside)
+        first += rows * columns
+        _, group = np.unique(group * (rows * columns) + inside, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    for indices in np.split(order, np.cumsum(np.bincount(group))[:-1]) if len(where) else ():
+        yield indices, np.array([each[indices[0]] for each in numbers])
+
+
+def count_cells(levels: Sequence[str]) -> int:
+    """Return how many cells the levels have together."""
+    return sum(rows * columns for rows, columns in parse_levels(levels))
+
+
+def _cell_numbers(where: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Return (N): in which cell of one level each place lies, row by row."""
+    row = np.clip((where[:, 1] + 0.5) * rows, 0, rows - 1).astype(np.int64)
+    column = np.clip((where[:, 0] + 0.5) * columns, 0, columns - 1).astype(np.int64)
+    return np.asarray(row * columns + column)

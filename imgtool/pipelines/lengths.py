@@ -6,13 +6,10 @@ Settings that come from a file may ask for any number; the rows of the same file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imgtool.errors import DataError
 from imgtool.pipelines.descriptors import ENCODINGS, SPARSE, codebook_place, open_codebook
-
-if TYPE_CHECKING:
-    from imgtool.features.codebook import Codebook, Dictionary
 
 Shape = tuple[int, ...]
 
@@ -50,20 +47,15 @@ def _encoded(encoding: str) -> Callable[[Mapping[str, Any], Shape], int]:
     """Return the length of an encoding: in each cell of the pyramid, numbers for each component or atom."""
 
     def length(parameters: Mapping[str, Any], shape: Shape) -> int:
-        from imgtool.features.pyramid import parse_levels
+        from imgtool.features.encoding import length as length_of
+        from imgtool.features.pyramid import count_cells
 
         book, _ = open_codebook(codebook_place(parameters["codebook"], ""))
-        return _of_cell(encoding, book) * sum(rows * columns for rows, columns in parse_levels(parameters["pyramid"]))
+        if encoding == SPARSE:
+            return len(book.atoms) * count_cells(parameters["pyramid"])  # type: ignore[union-attr]
+        return length_of(book, parameters["pyramid"], encoding=encoding)  # type: ignore[arg-type]
 
     return length
-
-
-def _of_cell(encoding: str, book: Codebook | Dictionary) -> int:
-    """Return how many numbers describe a cell."""
-    if encoding == SPARSE:
-        return len(book.atoms)  # type: ignore[union-attr]
-    each = {"fisher": 2 * book.dimensions, "vlad": book.dimensions, "bow": 1}[encoding]  # type: ignore[union-attr]
-    return each * book.components  # type: ignore[union-attr]
 
 
 LENGTHS: dict[str, Callable[[Mapping[str, Any], Shape], int]] = {

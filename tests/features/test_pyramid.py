@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgtool.errors import ParameterError
-from imgtool.features.pyramid import cells, parse_levels, places
+from imgtool.features.pyramid import cells, count_cells, groups, parse_levels, places
 
 
 def test_places_run_from_corner_to_corner():
@@ -29,6 +29,11 @@ def test_every_place_lies_in_one_cell_of_each_level(seed, levels):
     found = list(cells(where, names))
     assert len(found) == sum(rows * columns for rows, columns in levels)
     np.testing.assert_array_equal(np.sum(found, axis=0), len(levels))
+    assert len(found) == count_cells(names)
+    joined = np.zeros_like(found, int)
+    for indices, numbers in groups(where, names):
+        joined[np.ix_(numbers, indices)] += 1
+    np.testing.assert_array_equal(joined, found)
 
 
 @pytest.mark.parametrize("levels", [[], ["2"], ["0x1"], ["1x1", "x"], ["2x2x2"], ["10x1"], ["-1x1"]])
