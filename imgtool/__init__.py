@@ -62,6 +62,9 @@ _MODULES = {
     "describe_images": "imgtool.pipelines.describe",
     "filter_image": "imgtool.pipelines.filter_images",
     "filter_images": "imgtool.pipelines.filter_images",
+    "filter_sheet": "imgtool.pipelines.filter_sheet",
+    "gradient_sheet": "imgtool.pipelines.gradient_sheet",
+    "explain_filter": "imgtool.pipelines.explain_filter",
     "ImgtoolError": "imgtool.errors",
     "ImageError": "imgtool.errors",
     "OutputError": "imgtool.errors",
@@ -118,7 +121,10 @@ if TYPE_CHECKING:
     from imgtool.image.write import encode
     from imgtool.pipelines.classify_images import classify_images
     from imgtool.pipelines.describe import describe_images
+    from imgtool.pipelines.explain_filter import explain_filter
     from imgtool.pipelines.filter_images import filter_image, filter_images
+    from imgtool.pipelines.filter_sheet import filter_sheet
+    from imgtool.pipelines.gradient_sheet import gradient_sheet
     from imgtool.pipelines.search import search
 
 __all__ = [
@@ -146,14 +152,17 @@ __all__ = [
     "embed",
     "encode",
     "evaluate",
+    "explain_filter",
     "filter_image",
     "filter_images",
+    "filter_sheet",
     "fisher_vector",
     "fit_codebook",
     "flatten",
     "gist",
     "grad_cam",
     "gradient",
+    "gradient_sheet",
     "hog",
     "kernel",
     "load_codebook",

@@ -41,12 +41,12 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
 
 @dataclass(frozen=True)
 class Chosen:
-    """A kernel or neighborhood filter, by its name with parameters, or taps.
+    """A kernel or neighborhood filter, by its name with parameters, or taps; several by a list of names.
 
     said: what there is to say of how taps were read; file: where they were read, if from one.
     """
 
-    kernel: str | np.ndarray
+    kernel: str | list[str] | np.ndarray
     parameters: dict[str, Any]
     normalize: str
     said: str = ""
@@ -54,7 +54,7 @@ class Chosen:
 
 
 def choose(
-    name: str | None,
+    names: tuple[str, ...],
     kernel_file: str | None,
     matrix: str | None,
     size: int | tuple[int, int] | None,
@@ -70,17 +70,17 @@ def choose(
     normalize: str,
     print_kernel: bool,
 ) -> Chosen:
-    """Return the one that was asked for, by name, by file or inline. With --print-kernel print it and end."""
+    """Return what was asked for, by name, by file or inline. With --print-kernel print it and end."""
     values = {"size": size, "sigma": sigma, "truncate": truncate, "sigma_color": sigma_color,
               "wavelength": wavelength, "angle": angle, "aspect": aspect, "phase": phase,
               "percentile": percentile, "rank": rank}  # fmt: skip
     given = {key: value for key, value in values.items() if value is not None}
-    if sum(each is not None for each in (name, kernel_file, matrix)) != 1:
+    if sum(each is not None for each in (names or None, kernel_file, matrix)) != 1:
         raise ParameterError("name one kernel: --kernel NAME, --kernel-file FILE or --matrix ROWS (--list shows names)")
-    if name is None and given:
+    if not names and given:
         raise ParameterError(f"{option(min(given))} goes with --kernel: a matrix has its own size")
-    if name is not None:
-        chosen = Chosen(name, given, normalize)
+    if names:
+        chosen = Chosen(names[0] if len(names) == 1 else list(names), given, normalize)
     else:
         taps, said = _written(kernel_file, matrix)
         chosen = Chosen(taps, given, normalize, said, kernel_file)
@@ -110,6 +110,8 @@ def _print(chosen: Chosen) -> None:
     from imgtool.filters.kernel_files import matrix_text
     from imgtool.pipelines.kernel_filter import taps_of
 
+    if isinstance(chosen.kernel, list):
+        raise ParameterError(f"--print-kernel takes one kernel, got {len(chosen.kernel)}")
     taps = taps_of(chosen.kernel, chosen.normalize, chosen.parameters)
     if chosen.said:
         complain(chosen.said)
@@ -167,7 +169,8 @@ def _block(name: str, entry: Entry, width: int) -> Iterator[str]:
 kernel = bundle(
     "chosen",
     choose,
-    click.option("--kernel", "name", type=LateChoice("kernel", _names), help="Kernel name; --list shows all."),
+    click.option("--kernel", "names", multiple=True, type=LateChoice("kernel", _names),
+                 help="Kernel name; --list shows all. Several: a sheet of their results."),
     click.option("--kernel-file", metavar="FILE", help="Kernel from a txt, csv, npy or json file."),
     click.option("--matrix", metavar="ROWS", help='Kernel inline: "1 0 -1; 2 0 -2; 1 0 -1".'),
     click.option("--size", type=Pair("size", int, "x"), metavar="N|WxH",

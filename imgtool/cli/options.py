@@ -251,12 +251,17 @@ rows = bundle("rows", Rows, row_format)
 
 
 class BorderName(click.ParamType):  # type: ignore[type-arg]
-    """A border by our name, or by the one that another tool has for it."""
+    """A border by our name, or by the one that another tool has for it; where `more` are taken, one of these."""
 
     name = "border"
 
+    def __init__(self, *more: str) -> None:
+        self._more = more
+
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return our name."""
+        if value in self._more:
+            return value
         try:
             return border_named(value)
         except ParameterError as error:
@@ -264,7 +269,7 @@ class BorderName(click.ParamType):  # type: ignore[type-arg]
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Offer our names that begin so."""
-        return [CompletionItem(name) for name in BORDERS if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in (*BORDERS, *self._more) if name.startswith(incomplete)]
 
 
 border = click.option(
@@ -273,6 +278,13 @@ border = click.option(
     default="reflect",
     metavar="NAME",
     help="Border mode, see below.  [reflect]",
+)
+border_or_all = click.option(
+    "--border",
+    type=BorderName("all"),
+    default="reflect",
+    metavar="NAME",
+    help="Border mode, see below; all: a sheet of each.  [reflect]",
 )
 RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
 value_range = click.option(
@@ -290,6 +302,9 @@ depth = click.option(
     default="keep",
     metavar="NAME",
     help="Bit depth of the result: keep, 8, 16, float.  [keep]",
+)
+explain_pixel = click.option(
+    "--explain", type=Numbers(2), metavar="X,Y", help="Print how the number at column X, row Y (from 0) comes about."
 )
 visualize = click.option("--visualize", metavar="OUT", help="Draw the descriptor: file, folder or template ({stem}).")
 vectors = bundle(

@@ -57,6 +57,18 @@ class Pictures:
                 if outcome.value and outcome.value.shape:
                     self._print(outcome, outcome.value, {**record, **images.source.reading.meta})
 
+    def refuse_beside(self, name: str, **others: tuple[Any, Any]) -> None:
+        """Raise ParameterError where the option of this name, which prints numbers, stands beside one of images.
+
+        others: given and usual values of options that go with images only.
+        """
+        usual = Pictures(None, None, False, False, None, None, False, self.json)
+        own = {key: (value, getattr(usual, key)) for key, value in vars(self).items()}
+        for key, (given, default) in {**own, **others}.items():
+            if given != default:
+                spelled = "overwrite" if key == "force" else key
+                raise ParameterError(f"{spelled} does not go with {name}, which prints", parameters=(spelled, name))
+
     def _print(self, outcome: Outcome[Written], written: Written, record: dict[str, Any]) -> None:
         """Print the record that --json asks for, or a name that imgtool made up."""
         if self.json:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,16 @@ GAP_PIXELS = 8  # pixels between two panels
 CAPTION_PIXELS = 16  # below a panel, of which the text takes 12
 PANEL_PIXELS = 96  # that small images are enlarged to, at least, by a whole number
 FRAME_COLOR = (220, 40, 40)  # around the image that was looked for
+SHEET_PIXELS = 900  # that a sheet of panels is wide, so that its captions are still read on a page
+MAX_PANEL_PIXELS = 288  # of a panel's longer side
+LETTER_PIXELS = 12  # height of the letters in captions and pictures
+
+
+class Panel(NamedTuple):
+    """A picture, RGB uint8, and what stands below it, in one line or several."""
+
+    picture: np.ndarray
+    caption: str = ""
 
 
 def contact_sheet(images: Sequence[np.ndarray | None], side: int) -> np.ndarray:
@@ -61,11 +72,79 @@ def captioned_sheet(images: Sequence[np.ndarray], captions: Sequence[str], colum
     return sheet
 
 
+def panel_pixels(columns: int) -> int:
+    """Return the longer side of panels that stand in so many columns of a sheet."""
+    return min((SHEET_PIXELS - GAP_PIXELS) // columns - GAP_PIXELS, MAX_PANEL_PIXELS)
+
+
+def panel_sheet(rows: Sequence[Sequence[Panel | None]]) -> np.ndarray:
+    """Return rows of panels, each above its caption, in columns as wide as their widest; None leaves a place empty."""
+    count = max(map(len, rows))
+    shown = [[*row, *[None] * (count - len(row))] for row in rows]
+    widths = [max(each.picture.shape[1] if each else 0 for each in column) for column in zip(*shown, strict=True)]
+    return np.vstack(
+        [_white(GAP_PIXELS, sum(widths) + GAP_PIXELS * (count + 1)), *(_band(row, widths) for row in shown)]
+    )
+
+
+def _band(row: Sequence[Panel | None], widths: Sequence[int]) -> np.ndarray:
+    """Return one row of panels, their captions on one line, with a gap below."""
+    there = [each for each in row if each]
+    height = max((len(each.picture) for each in there), default=0)
+    lines = max((each.caption.count("\n") + 1 for each in there if each.caption), default=0)
+    band = _white(height + lines * CAPTION_PIXELS + GAP_PIXELS, sum(widths) + GAP_PIXELS * (len(widths) + 1))
+    left = GAP_PIXELS
+    for each, width in zip(row, widths, strict=True):
+        if each:
+            band[: len(each.picture), left : left + each.picture.shape[1]] = each.picture
+            for index, line in enumerate(each.caption.splitlines()):
+                top = height + index * CAPTION_PIXELS
+                band[top : top + CAPTION_PIXELS, left : left + width] = caption_picture(line, width)
+        left += width + GAP_PIXELS
+    return band
+
+
+def _white(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def fitted(image: np.ndarray, side: int) -> np.ndarray:
+    """Return an image (height, width, ...) uint8 whose longer side is about `side`.
+
+    A smaller one is magnified by a whole number, each pixel to a square, so that its pixels can be seen.
+    """
+    factor = side / max(image.shape[:2])
+    if factor < 1:
+        height, width = (max(1, round(factor * length)) for length in image.shape[:2])
+        return resize(image, height, width)
+    return image.repeat(int(factor), axis=0).repeat(int(factor), axis=1)
+
+
+def with_texts(picture: np.ndarray, texts: Iterable[tuple[float, float, str]]) -> np.ndarray:
+    """Return a picture with texts, each centered at a point (x, y), black where the picture is light, else white."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    drawn, font = Image.fromarray(picture), ImageFont.load_default(LETTER_PIXELS)
+    draw = ImageDraw.Draw(drawn)
+    for x, y, text in texts:
+        red, green, blue = picture[min(int(y), len(picture) - 1), min(int(x), picture.shape[1] - 1)].tolist()
+        light = 0.3 * red + 0.59 * green + 0.11 * blue > 110
+        draw.text((x, y), text, fill="black" if light else "white", font=font, anchor="mm")
+    return np.asarray(drawn)
+
+
+def text_width(text: str) -> float:
+    """Return how many pixels a text takes in pictures and captions."""
+    from PIL import ImageFont
+
+    return float(ImageFont.load_default(LETTER_PIXELS).getlength(text))
+
+
 def caption_picture(text: str, width: int) -> np.ndarray:
     """Return one line of text, black on white, as (CAPTION_PIXELS, width, 3); characters without a glyph as boxes."""
     from PIL import Image, ImageDraw, ImageFont
 
-    font = ImageFont.load_default(12)
+    font = ImageFont.load_default(LETTER_PIXELS)
     text = "".join(character if character.isprintable() else "?" for character in text)
     shown = text
     while len(shown) > 1 and font.getlength(shown) > width:

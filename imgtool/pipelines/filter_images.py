@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imgtool.batch.inputs import path_text
 from imgtool.errors import ImageError, ParameterError
 from imgtool.parameters import checks_options
+from imgtool.pipelines.filter_sheet import ALL, is_names, is_sheet, sheet_of, write_sheets
 from imgtool.pipelines.kernel_filter import filter_of, taps_of
 from imgtool.pipelines.outcomes import Outcome
 from imgtool.pipelines.pictures import ByFile, Writing, Written, write_pictures
@@ -65,13 +66,15 @@ def filter_images(
     ----------
     images : path or iterable of paths
         Files or folders; a folder stands for all images in it, in sorted order.
-    kernel : str or array_like, (rows, columns)
-        Name of a kernel or neighborhood filter, as `imgtool filter` takes it, or taps.
+    kernel : str, list of str, or array_like, (rows, columns)
+        Name of a kernel or neighborhood filter, as `imgtool filter` takes it, or taps. Of several names, each image
+        becomes a sheet that compares them; see `filter_sheet`.
     output : str or path
         A file, a folder (if it exists, ends in a slash, or there are several images), or a template with {stem},
         {name}, {ext}, {parent}, {dir}, {index}.
     border : str
-        What lies outside the image: "clip" (black, or `border_value`), "wrap", "copy", "reflect", "mirror".
+        What lies outside the image: "clip" (black, or `border_value`), "wrap", "copy", "reflect", "mirror"; "all": a
+        sheet that compares them.
     border_value : float
         Value of the pixels outside a "clip" border, in the image's own units.
     method : str
@@ -144,14 +147,20 @@ def filter_images(
         images, max_pixels=max_pixels, allow_truncated=allow_truncated, page=page, bands=bands, isolate=isolate,
         background=background,
     )  # fmt: skip
+    output = None if output is None else path_text(output, "output")
+    writing = Writing(output, format, overwrite, skip_existing, quality, compression, strip)
+    if is_sheet(kernel, border):
+        draw = sheet_of(kernel, border, border_value, correlate, normalize, range, parameters)
+        return write_sheets(
+            source, draw, writing, what="borders" if border == ALL else "kernels", jobs=jobs, events=events,
+            depth=(depth, "keep"), nodata=(nodata, None), method=(method, "auto"),
+        )  # fmt: skip
     make = functools.partial(
         filter_of, kernel, border, border_value, method, correlate, normalize, range, depth, **parameters
     )
     compute: Compute | ByFile = make(nodata=nodata_value(nodata))
     if nodata == "auto":
         compute = ByFile(lambda file, page: make(nodata=nodata_of(file, page)))
-    output = None if output is None else path_text(output, "output")
-    writing = Writing(output, format, overwrite, skip_existing, quality, compression, strip)
     raw = range == "raw" or depth == "float"
     same = keeps_meaning(taps_of(kernel, normalize, parameters), range)
     return write_pictures(
@@ -192,9 +201,9 @@ def nodata_of(file: bytes | str, page: int | None) -> float | None:
         raise ImageError(f"its GDAL_NODATA is no number: {text!r}") from None
 
 
-def label_of(kernel: Any) -> str:
-    """Return what a kernel is called in records and in names that are made up."""
-    return kernel if isinstance(kernel, str) else "kernel"
+def label_of(kernel: Any) -> Any:
+    """Return what a kernel is called in records and in names that are made up; several names as they are."""
+    return kernel if isinstance(kernel, str) or is_names(kernel) else "kernel"
 
 
 @checks_options

@@ -38,7 +38,8 @@ def gradient_images(
 ) -> Iterator[Outcome[Written]]:
     """Compute and write each image's gradient in the form `show`; transparent images are seen on a background.
 
-    show: x, y, magnitude, phase, or picture (of both); the rest as `imgtool.filters.gradient` takes it.
+    show: x, y, magnitude, phase, picture (of both), or all, a sheet of them; the rest as `imgtool.filters.gradient`
+    takes it.
     writing: the fields of `Writing`. Raises ParameterError for a combination that does not exist.
     """
     raw = range == "raw"
@@ -48,12 +49,40 @@ def gradient_images(
     if show == "picture" and (raw or channel == "each"):
         text = "show picture is 8-bit color of one gradient; it has no raw numbers or channels"
         raise ParameterError(text, parameters=("show",))
+    if show == "all":
+        return _write_sheets(
+            source, Writing(**writing), jobs, events, {"depth": (depth, "keep"), "range": (range, "auto")},
+            operator=operator, sigma=sigma, border=border, channel=channel, normalize=normalize,
+        )  # fmt: skip
     compute = gradient_filter(operator, show, sigma, border, channel, degrees, range, depth, normalize)
     raw, by_rule = raw or depth == "float", range == "auto" and depth == "keep"
     return write_pictures(
         source, compute, Writing(**writing), what=show, same_meaning=False, raw=raw, clips_by_rule=by_rule, jobs=jobs,
         events=events,
     )  # fmt: skip
+
+
+def _write_sheets(
+    source: Source,
+    writing: Writing,
+    jobs: int | None,
+    events: Events | None,
+    refused: dict[str, tuple[Any, Any]],
+    **settings: Any,
+) -> Iterator[Outcome[Written]]:
+    """Draw and write a sheet of each image's gradient. Raises ParameterError for what no image could help."""
+    from imgtool.filters.borders import BORDERS
+    from imgtool.filters.gradient import operator_kernels
+    from imgtool.names import unknown_name
+    from imgtool.pipelines.filter_sheet import write_sheets
+    from imgtool.pipelines.gradient_sheet import gradient_sheet, require_one_gradient
+
+    operator_kernels(settings["operator"], settings["sigma"], settings["normalize"])
+    require_one_gradient(settings["channel"])
+    if settings["border"] not in BORDERS:
+        raise unknown_name("border", settings["border"], BORDERS)
+    draw = functools.partial(gradient_sheet, **settings)
+    return write_sheets(source, draw, writing, what="gradient", jobs=jobs, events=events, **refused)
 
 
 def gradient_filter(

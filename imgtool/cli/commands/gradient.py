@@ -12,13 +12,14 @@ from imgtool.filters.borders import border_table
 EXAMPLES = """
 imgtool gradient photo.jpg
 imgtool gradient --operator gaussian --sigma 2 photos/ -o edges/
+imgtool gradient --show all photo.jpg -o sheet.png
 imgtool gradient --show phase --degrees --range raw photo.jpg -o phase.npy
 """
 
 # Stand here too, so that help imports no NumPy; a test holds that they are those of filters.gradient.
 OPERATORS = ("sobel", "scharr", "prewitt", "roberts", "central", "forward", "backward", "gaussian")
 CHANNELS = ("max", "mean", "each")
-SHOWN = ("x", "y", "magnitude", "phase", "picture")
+SHOWN = ("x", "y", "magnitude", "phase", "picture", "all")
 
 
 @options.command("gradient", examples=EXAMPLES, epilog=border_table())
@@ -34,7 +35,7 @@ SHOWN = ("x", "y", "magnitude", "phase", "picture")
     type=click.Choice(SHOWN),
     default="magnitude",
     metavar="WHAT",
-    help="x, y, magnitude, phase, or a picture of both.  [magnitude]",
+    help="x, y, magnitude, phase, a picture of both, or all: a sheet.  [magnitude]",
 )
 @click.option(
     "--sigma",

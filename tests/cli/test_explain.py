@@ -1,0 +1,117 @@
+"""What is explained in numbers, through the whole program: text, JSON, and what cannot be explained."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import imgtool
+from imgtool.cli.matrices import Matrix, beside, short
+from imgtool.image import encode, read
+from locations import SAMPLES
+
+TEXTBOOK = str(SAMPLES / "textbook_10x10.png")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, shape in (("a", (20, 30, 3)), ("b", (30, 20)), ("clear", (20, 20, 4))):
+        Path(f"{name}.png").write_bytes(encode(rng.integers(0, 256, shape, dtype=np.uint8), "png"))
+
+
+def numbers(text):
+    """Return the numbers in lines of text, brackets and other words left out."""
+    return [[float(each) for each in re.findall(r"-?\d+(?:\.\d+)?", line)] for line in text.splitlines()]
+
+
+def test_a_pixel_is_told_as_window_kernel_products_and_sum(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    done = run("filter", "--kernel", "sobel-x", "--explain", "3,2", TEXTBOOK)
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0] == f"{TEXTBOOK}: sobel-x at x=3, y=2"
+    assert lines[2].split("   ")[0].strip() == "window"
+    window, kernel, products = np.split(np.array(numbers("\n".join(lines[3:6]))), 3, axis=1)
+    image = read(TEXTBOOK)
+    np.testing.assert_array_equal(window, image[1:4, 2:5])
+    np.testing.assert_array_equal(kernel, imgtool.kernel("sobel-x")[::-1, ::-1])
+    np.testing.assert_array_equal(products, window * kernel)
+    total = int(products.sum())
+    pixel = int(imgtool.filter_image(image, "sobel-x")[2, 3])
+    assert lines[6] == f"gray: the sum is {total}, the pixel by --range auto {pixel}"
+    assert len(lines) == 7
+
+
+def test_what_lies_outside_stands_in_brackets(run):
+    done = run("filter", "--kernel", "box", "--explain", "0,0", "--border", "copy", "b.png")
+    corner = read("b.png")[0, 0]
+    assert done.out.count("[") == 5 + 1  # of a corner's window, and in the note
+    assert f"[{corner}] [{corner}]" in done.out
+    assert done.out.splitlines()[-1] == "[ ] lies outside the image; its value is that of --border copy"
+
+
+@pytest.mark.parametrize("settings", [
+    ("--kernel", "gaussian", "--sigma", "0.5"), ("--matrix", "1 2; 3 4", "--correlate", "--border", "wrap"),
+    ("--kernel", "sobel-y", "--range", "center", "--normalize", "abs"),
+])  # fmt: skip
+def test_json_holds_what_the_filter_gives(settings, run):
+    (row,) = run("filter", *settings, "--explain", "7,3", "--json", "a.png").rows
+    assert run("filter", *settings, "a.png", "-o", "out.png").status == 0
+    assert run("filter", *settings, "--range", "raw", "a.png", "-o", "out.npy").status == 0
+    assert [each["channel"] for each in row["channels"]] == ["red", "green", "blue"]
+    assert [each["pixel"] for each in row["channels"]] == read("out.png")[3, 7].tolist()
+    np.testing.assert_allclose([each["sum"] for each in row["channels"]], np.load("out.npy")[3, 7], rtol=1e-12)
+    for each in row["channels"]:
+        np.testing.assert_allclose(each["products"], np.multiply(each["window"], row["taps"]))
+    assert (row["path"], row["x"], row["y"]) == ("a.png", 7, 3)
+
+
+def test_several_images_are_explained_and_one_that_has_no_such_pixel_is_one_line(run):
+    done = run("filter", "--kernel", "box", "--explain", "25,0", "a.png", "b.png")
+    assert done.status == 1
+    assert done.out.startswith("a.png: box at x=25, y=0\n")
+    assert done.err == "imgtool: b.png: is 20x30 pixels; 25,0 lies outside (columns and rows count from 0)\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("filter --kernel median --explain 1,1 a.png", 2, "only convolutions are sums of products; median is none"),
+        ("filter --kernel box --explain 1,1 a.png -o x.png", 2, "-o does not go with --explain"),
+        ("filter --kernel box --explain 1,1 a.png --force", 2, "--force does not go with --explain"),
+        ("filter --kernel box --explain 1,1 a.png --nodata 3", 2, "--nodata does not go with --explain"),
+        ("filter --kernel box --explain 1,1 a.png --method fft", 2, "--method does not go with --explain"),
+        ("filter --kernel box --explain 1,1 a.png --border all", 2, "one kernel, at one border"),
+        ("filter --kernel box --kernel log --explain 1,1 a.png", 2, "one kernel, at one border"),
+        ("filter --kernel box --explain 1 a.png", 2, "'1' must be 2 numbers"),
+        ("filter --kernel box --explain 1,-1 a.png", 2, "below 0"),
+        ("filter --kernel box --explain 1,1 clear.png", 1, "an opaque image is explained; or --background COLOR"),
+    ],
+)
+def test_what_cannot_be_explained_is_one_line(line, status, said, run):
+    done = run(*line.split())
+    assert (done.status, done.err.count("\n"), done.out) == (status, 1, "")
+    assert said in done.err
+
+
+def test_the_advice_for_transparent_images_helps(run):
+    assert run("filter", "--kernel", "box", "--explain", "1,1", "clear.png", "--background", "red").status == 0
+
+
+def test_matrices_stand_side_by_side_where_they_fit(monkeypatch):
+    parts = [Matrix("one", [["1", "20"], ["300", "4"]]), Matrix("two", [["5"]])]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert beside(parts) == "one      two\n  1 20   5\n300  4\n"
+    monkeypatch.setenv("COLUMNS", "8")
+    assert beside(parts) == "one\n  1 20\n300  4\n\ntwo\n5\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(3.0, "3"), (-0.0, "0"), (0.00012345, "0.0001234"), (1e300, "1e+300"), (255, "255"), (float("nan"), "nan")],
+)
+def test_numbers_are_short(number, text):
+    assert short(number) == text
