@@ -82,14 +82,21 @@ for block in sys.argv[1:]:
     names.update(session.globs)
 sys.exit(failed)
 """
+CELLS = re.compile(r"\s{2,}|\s*\|\s*")
 TABLES_WITH_TIMES = ("imgtool compare", "imgtool evaluate")
 SPEED = re.compile(r"  \d+ images/s(  \d\S* (s|min|h) left)?$", re.MULTILINE)  # of an epoch of training
-TIME = re.compile(r"\b(s|ms)\b")  # names of columns such as "train s", "ms/image"
+# Names of columns such as "train s", "ms/image", and of others whose last digit is another on other machines.
+TIME = re.compile(r"\b(s|ms|peak)\b|log loss|ECE")
 
 
 def without_times(text):
-    """Return the cells of a table, without those of columns whose name says that they are times."""
-    lines = [[cell for cell in re.split(r"\s{2,}|\s*\|\s*", line.strip()) if cell] for line in text.splitlines()]
+    """Return the cells of tables, without those of columns whose name says that they are times."""
+    return [each for part in text.split("\n\n") for each in _part_without_times(part) if "much faster" not in each[0]]
+
+
+def _part_without_times(text):
+    """Return the cells of one table, which begins with its columns' names."""
+    lines = [cells for line in text.splitlines() if (cells := [c for c in CELLS.split(line.strip()) if c])]
     timed = {index for index, name in enumerate(lines[0] if lines else []) if TIME.search(name)}
     width = len(lines[0]) if lines else 0
     return [[cell for index, cell in enumerate(line) if len(line) != width or index not in timed] for line in lines]

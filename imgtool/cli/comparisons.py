@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imgtool.evaluation.comparison import Comparison
 
 SHOWN = ("table", "markdown", "csv", "json")
+WIDTH = 80  # characters of a line of words
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,24 @@ def check_outputs(
         check_free(path, overwrite=force)
 
 
+def readable(comparison: Comparison) -> str:
+    """Return what a terminal shows: the table in two blocks, errors and costs, and what they say in words."""
+    from textwrap import fill
+
+    from imgtool.evaluation.sentences import sentences
+    from imgtool.evaluation.table import blocks
+
+    tables = [align(*block) for block in blocks(comparison.rows())]
+    return "\n".join([*tables, "".join(f"{fill(line, WIDTH)}\n" for line in sentences(comparison))])
+
+
 def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool = False) -> None:
     """Print the table; say which models failed. Ends with exit status 1 when one did."""
-    from imgtool.evaluation.table import cells
-
     shown = format or ("table" if sys.stdout.isatty() else "json")
     if shown == "json":
         emit(json_line(comparison.to_record()))
     elif shown == "table":
-        emit(align(*cells(comparison.rows())))
+        emit(readable(comparison))
     else:
         emit(comparison.to_csv() if shown == "csv" else comparison.to_markdown())
     if shown == "table" and not quiet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,17 @@ from imgtool.classifiers.protocol import Classifier
 from imgtool.datasets.equal_images import across_line
 from imgtool.datasets.overlap import MOST_KEPT
 from imgtool.evaluation import table
-from imgtool.evaluation.intervals import wilson
-from imgtool.evaluation.metrics import among, class_accuracies, confusion, model_labels, top_k_hits
+from imgtool.evaluation.calibration import calibration_error
+from imgtool.evaluation.intervals import paired_bootstrap, wilson
+from imgtool.evaluation.metrics import class_accuracies
 from imgtool.evaluation.runner import Result
-from imgtool.evaluation.significance import mcnemar_exact
-from imgtool.evaluation.store import Predictions
+from imgtool.evaluation.scored import Pair, Scored, all_pairs, scored
+from imgtool.evaluation.sentences import decision
 from imgtool.image.alpha import WHITE
 
 TOP = 5  # classes of the second error, where there are more
 AMONG = ("model", "data")  # whose classes scores are compared among
+NOT_IN_ROWS = {"history"}  # facts of a model that fill pages
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,21 @@ class Comparison:
         """True when a model has no predictions."""
         return any(result.error for result in self.results)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the table, best model first: errors with 95 % Wilson intervals, McNemar's exact p against the best."""
+    @cached_property
+    def scored(self) -> list[Scored]:
+        """How the models that did not fail label the images: the best first, of equal errors the smaller log loss."""
         good = [result.predictions for result in self.results if result.predictions]
-        entries = [(each, self._hits(each)) for each in good]
-        entries.sort(key=lambda entry: -int(entry[1].sum()))
-        rows = [self._row(each, hits, entries[0][1]) for each, hits in entries]
+        entries = [scored(each, self.classes, self.labels, self.among) for each in good]
+        return sorted(entries, key=lambda each: (each.wrong, each.log_loss))
+
+    @cached_property
+    def pairs(self) -> Mapping[tuple[int, int], Pair]:
+        """How each two of them differ, by their places in `scored`."""
+        return all_pairs([each.hits for each in self.scored])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the table, best model first; the models that failed come last, with the reason."""
+        rows = [self._row(place, each) for place, each in enumerate(self.scored)]
         return rows + [{"model": result.model, "error": result.error} for result in self.results if result.error]
 
     def to_markdown(self) -> str:
@@ -89,6 +101,7 @@ class Comparison:
             "path": self.data,
             "images": len(self.labels),
             "classes": list(self.classes),
+            "decision": decision(self),
             "models": self.rows(),
             "duplicates": self.duplicates,
             "seen": self.seen,
@@ -132,35 +145,40 @@ class Comparison:
             if "weights" in each.facts and learned != shown and self.left_out.get("alpha"):
                 yield f"{each.model}: was trained with transparent images on {learned}; these are shown on {shown}"
 
-    def _scores(self, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-        """Return a model's probabilities, of the classes that count, and labels as indices into these."""
-        if self.among == "data":
-            return among(predictions.scores, predictions.classes, self.classes, self.labels)
-        return predictions.scores, model_labels(predictions.classes, self.classes, self.labels)
-
-    def _hits(self, predictions: Predictions, k: int = 1) -> np.ndarray:
-        """Return (n,) booleans: is the label among a model's k largest scores?"""
-        return top_k_hits(*self._scores(predictions), k)
-
-    def _row(self, predictions: Predictions, hits: np.ndarray, best: np.ndarray) -> dict[str, Any]:
+    def _row(self, place: int, each: Scored) -> dict[str, Any]:
         """Return one model's row."""
-        scores, labels = self._scores(predictions)
-        five = top_k_hits(scores, labels, TOP) if scores.shape[1] > TOP else None
-        accuracies = class_accuracies(confusion(scores, labels, scores.shape[1]))
+        five = each.ranks < TOP if len(each.classes) > TOP else None
+        facts = {key: value for key, value in each.predictions.facts.items() if key not in NOT_IN_ROWS}
         return {
-            "model": predictions.model,
-            "top1_error": float((~hits).mean()),
-            "top1_interval": _error_interval(hits),
+            "model": each.model,
+            "n": len(self.labels),
+            "top1_error": float((~each.hits).mean()),
+            "top1_interval": _error_interval(each.hits),
             "top5_error": None if five is None else float((~five).mean()),
             "top5_interval": None if five is None else _error_interval(five),
-            "n": len(self.labels),
-            "p": None if hits is best else mcnemar_exact(int((hits & ~best).sum()), int((best & ~hits).sum())),
-            "mean_class_accuracy": float(np.nanmean(accuracies)),
-            "train_seconds": predictions.train_seconds,
-            "ms_per_image": predictions.milliseconds,
-            "bytes": predictions.weights_bytes,
+            "mean_class_accuracy": float(np.nanmean(class_accuracies(each.hits, self.labels))),
+            **self._against_best(place),
+            "log_loss": each.log_loss,
+            "calibration_error": calibration_error(each.score, each.hits),
+            "train_seconds": each.predictions.train_seconds,
+            "ms_per_image": each.predictions.milliseconds,
+            **dict.fromkeys(("ms_per_image_p95", "images_per_second", "batch", "parameters")),
+            "bytes": each.predictions.weights_bytes,
+            **dict.fromkeys(("peak_bytes", "device")),
             "among": self.among,
-            **predictions.facts,
+            **facts,
+        }
+
+    def _against_best(self, place: int) -> dict[str, Any]:
+        """Return how a model differs from the best one; nulls for that."""
+        if place == 0:
+            return dict.fromkeys(("difference", "difference_interval", "p", "p_uncorrected"))
+        pair = self.pairs[0, place]
+        return {
+            "difference": pair.difference,
+            "difference_interval": list(paired_bootstrap(pair.only_first, pair.only_second, pair.n)),
+            "p": pair.p,
+            "p_uncorrected": pair.p_uncorrected,
         }
 
 

@@ -36,13 +36,15 @@ class Column:
     """One column.
 
     key: of the rows; heading: in tables for readers, empty where only plain forms have it; text: what readers see of a
-    value that is not None; names: of its cells in CSV, several where the value is a list.
+    value that is not None; names: of its cells in CSV, several where the value is a list; blocks: those tables of a
+    terminal in which it stands.
     """
 
     key: str
     heading: str = ""
     text: Callable[[Any], str] = str
     names: tuple[str, ...] = ()
+    blocks: tuple[int, ...] = ()
 
     def cell(self, row: Row) -> str:
         """Return what readers see of a row."""
@@ -61,34 +63,72 @@ class Column:
         return self.names or (self.key,)
 
 
+def difference(ends: Sequence[float]) -> str:
+    """Return an interval of a difference, which may begin below 0, in percent."""
+    return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+
+
+def millions(number: float) -> str:
+    """Return a number in millions: bytes in MB."""
+    return f"{number / 1e6:.2f}"
+
+
+# The first block holds what the decision is made by, the second one what it costs; the rest stands in whole tables.
 COLUMNS = (
-    Column("model", "model", visible),
-    Column("top1_error", "top-1 error", percent),
-    Column("top1_interval", "95 % CI", interval, ("top1_low", "top1_high")),
-    Column("top5_error", "top-5 error", percent),
+    Column("model", "model", visible, blocks=(1, 2)),
+    Column("top1_error", "top-1 error", percent, blocks=(1,)),
+    Column("top1_interval", "95 % CI", interval, ("top1_low", "top1_high"), blocks=(1,)),
+    Column("top5_error", "top-5 error", percent, blocks=(1,)),
     Column("top5_interval", "95 % CI", interval, ("top5_low", "top5_high")),
     Column("n"),
-    Column("p", "p", "{:.2g}".format),
-    Column("mean_class_accuracy"),
-    Column("train_seconds", "train s", "{:.1f}".format),
-    Column("ms_per_image", "ms/image", "{:.1f}".format),
-    Column("bytes", "MB", lambda size: f"{size / 1e6:.2f}"),
-    Column("error", "reason", visible, ("reason",)),
-    Column("among", "among", lambda among: "the data's classes" if among == "data" else "all classes"),
+    Column("difference", "worse by", percent, blocks=(1,)),
+    Column("difference_interval", "95 % CI", difference, ("difference_low", "difference_high"), blocks=(1,)),
+    Column("p", "p", "{:.2g}".format, blocks=(1,)),
+    Column("p_uncorrected"),
+    Column("mean_class_accuracy", "class acc.", percent, blocks=(2,)),
+    Column("log_loss", "log loss", "{:.2f}".format, blocks=(2,)),
+    Column("calibration_error", "ECE", percent, blocks=(2,)),
+    Column("train_seconds", "train s", "{:.1f}".format, blocks=(2,)),
+    Column("ms_per_image", "ms/image", "{:.1f}".format, blocks=(2,)),
+    Column("ms_per_image_p95", "p95 ms", "{:.1f}".format),
+    Column("images_per_second", "images/s", "{:.0f}".format, blocks=(2,)),
+    Column("batch", "batch"),
+    Column("parameters", "parameters", "{:,}".format),
+    Column("bytes", "MB", millions, blocks=(2,)),
+    Column("peak_bytes", "peak MB", lambda size: f"{size / 1e6:.0f}"),
+    Column("device", "device", visible),
+    Column("error", "reason", visible, ("reason",), blocks=(1,)),
+    Column("among", "among", lambda among: "the data's classes" if among == "data" else "all classes", blocks=(1,)),
 )
 
 
-def visible_columns(rows: Sequence[Row]) -> list[Column]:
-    """Return the columns for readers; reasons only where a model failed, `among` only where not all classes count."""
-    hidden = set() if any(row.get("error") for row in rows) else {"error"}
-    hidden |= set() if any(row.get("among") == "data" for row in rows) else {"among"}
-    return [column for column in COLUMNS if column.heading and column.key not in hidden]
+def visible_columns(rows: Sequence[Row], block: int | None = None) -> list[Column]:
+    """Return the columns for readers, or those of a block: where any row has something; `among` where not all count."""
+    return [
+        column
+        for column in COLUMNS
+        if column.heading
+        and (block is None or block in column.blocks)
+        and any(row.get(column.key) is not None for row in rows)
+        and (column.key != "among" or any(row.get("among") == "data" for row in rows))
+    ]
+
+
+def blocks(rows: Sequence[Row]) -> list[tuple[list[str], list[list[str]]]]:
+    """Return headings and lines of the tables for a terminal, which is narrow: errors, then costs."""
+    good = [row for row in rows if not row.get("error")]
+    tables = [_cells(rows, visible_columns(rows, 1)), _cells(good, visible_columns(good, 2))]
+    return tables if good else tables[:1]
+
+
+def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+    """Return headings and lines of some columns."""
+    return [column.heading for column in columns], [[column.cell(row) for column in columns] for row in rows]
 
 
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return headings and the lines of the table, as readers see them."""
-    columns = visible_columns(rows)
-    return [column.heading for column in columns], [[column.cell(row) for column in columns] for row in rows]
+    return _cells(rows, visible_columns(rows))
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

@@ -309,9 +309,8 @@ def test_compare_prints_every_format_and_failures_as_rows(format, capsys, tmp_pa
         assert [bool(row["reason"]) for row in rows] == [False, True]
         assert float(rows[0]["top1_low"]) <= float(rows[0]["top1_error"]) <= float(rows[0]["top1_high"])
     else:
-        assert len(whole.splitlines()) == (2 if format == "table" else 3)
-        line = captured.out.splitlines()[-1]
-        assert line.lstrip("| ").startswith(f"{broken}/")
+        assert len(whole.splitlines()) == (7 if format == "table" else 3)
+        (line,) = (line for line in captured.out.splitlines() if line.lstrip("| ").startswith(f"{broken}/"))
         assert "model.json" in line
     if format == "markdown":
         assert re.match(r"\| model \|.*\n\| --- \|", whole)

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 from results import one_hot, result
 
+from imgtool.cli.tables import align
 from imgtool.evaluation.comparison import Comparison
 from imgtool.evaluation.runner import Result
-from imgtool.evaluation.table import COLUMNS, cells, to_csv, to_html, to_markdown
+from imgtool.evaluation.table import COLUMNS, blocks, cells, to_csv, to_html, to_markdown
 
 LABELS = np.arange(60) % 6
+MEASURED = {
+    "settings": {"k": 1}, "ms_per_image": 4.0, "ms_per_image_p95": 5.5, "images_per_second": 812.4, "batch": 64,
+    "parameters": 1_234_567, "peak_bytes": 98_700_000, "device": "cpu", "history": [{"epoch": 1}],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def comparison():
     seconds = {"read": 9.0, "prepare": 0.03, "features": 0.06, "decide": 0.06}
     results = [
         result("a|b", one_hot(LABELS, 6), train_seconds=1.25, weights_bytes=3_456_789, seconds=seconds),
-        result("second", one_hot(wrong, 6), weights_bytes=120_000, facts={"settings": {"k": 1}}),
+        result("second", one_hot(wrong, 6), weights_bytes=120_000, facts=MEASURED),
         Result("gone", "needs <the> extra 'torch'"),
     ]
     return Comparison(tuple("abcdef"), LABELS, results)
@@ -46,20 +51,21 @@ def test_each_form_shows_the_same_numbers(comparison):
     assert [markdown[0], *markdown[2:]] == [headings, *lines]
     html = re.findall(r"<tr>(.*?)</tr>", to_html(rows))
     shown = [[unescape(cell) for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", line)] for line in html]
-    assert shown == [headings[:-1], *(line[:-1] for line in lines[:2])]
+    place = headings.index("reason")
+    assert shown == [[*each[:place], *each[place + 1 :]] for each in (headings, *lines[:2])]
     plain = list(csv.DictReader(io.StringIO(to_csv(rows))))
     for row, each, line in zip(json.loads(comparison.to_json())["models"], plain, lines, strict=True):
         assert (row["model"], row.get("error") or "") == (each["model"], each["reason"])
         if row.get("error"):
-            assert set(line[1:-1]) == {"-"}
+            assert set(line[1:]) == {"-", row["error"]}
             continue
-        numbers = {key: float(each[key]) for key in each if each[key] and key not in ("model", "reason", "among")}
-        for key in ("top1", "top5"):
+        words = ("model", "reason", "among", "device")
+        numbers = {key: float(each[key]) for key in each if each[key] and key not in words}
+        for key in ("top1", "top5", *(["difference"] if row["difference"] is not None else [])):
             assert [numbers.pop(f"{key}_low"), numbers.pop(f"{key}_high")] == row[f"{key}_interval"]
         assert numbers == {key: row[key] for key in numbers}
-        assert {key for key, value in row.items() if value is None} == {key for key in each if not each[key]} - {
-            "reason"
-        }
+        empty = {re.sub("_(low|high)$", "_interval", key) for key in each if not each[key]} - {"reason"}
+        assert {key for key, value in row.items() if value is None} == empty
         text = dict(zip(headings, line, strict=True))
         assert text["top-1 error"] == f"{100 * row['top1_error']:.1f}%"
         assert text["ms/image"] == f"{row['ms_per_image']:.1f}"
@@ -68,11 +74,31 @@ def test_each_form_shows_the_same_numbers(comparison):
 
 def test_the_table_as_it_is_read(comparison):
     assert to_markdown(comparison.rows()[:2]) == (
-        "| model | top-1 error | 95 % CI | top-5 error | 95 % CI | p | train s | ms/image | MB |\n"
-        "| --- | --: | --: | --: | --: | --: | --: | --: | --: |\n"
-        "| a\\|b | 0.0% | 0.0-6.0 | 0.0% | 0.0-6.0 | - | 1.2 | 2.5 | 3.46 |\n"
-        "| second | 20.0% | 11.8-31.8 | 6.7% | 2.6-15.9 | 0.00049 | - | 0.0 | 0.12 |\n"
+        "| model | top-1 error | 95 % CI | top-5 error | 95 % CI | worse by | 95 % CI | p | class acc. "
+        "| log loss | ECE | train s | ms/image | p95 ms | images/s | batch | parameters | MB | peak MB | device |\n"
+        f"| --- |{' --: |' * 19}\n"
+        "| a\\|b | 0.0% | 0.0-6.0 | 0.0% | 0.0-6.0 | - | - | - | 100.0% | 0.09 | 8.3% "
+        "| 1.2 | 2.5 | - | - | - | - | 3.46 | - | - |\n"
+        "| second | 20.0% | 11.8-31.8 | 6.7% | 2.6-15.9 | 20.0% | 9.7 to 30.6 | 0.00049 | 80.0% | 0.89 | 11.7% "
+        "| - | 4.0 | 5.5 | 812 | 64 | 1,234,567 | 0.12 | 99 | cpu |\n"
     )
+
+
+def test_a_terminal_shows_errors_and_then_costs_within_80_columns(comparison):
+    (errors, lines), (costs, more) = blocks(comparison.rows())
+    assert errors == ["model", "top-1 error", "95 % CI", "top-5 error", "worse by", "95 % CI", "p", "reason"]
+    assert costs == ["model", "class acc.", "log loss", "ECE", "train s", "ms/image", "images/s", "MB"]
+    assert [line[0] for line in lines] == ["a|b", "second", "gone"]
+    assert [line[0] for line in more] == ["a|b", "second"]
+    assert len(blocks(comparison.rows()[2:])) == 1
+    for table in blocks([{**row, "model": "two-layer"} for row in comparison.rows()[:2]]):
+        assert max(map(len, align(*table).splitlines())) <= 80
+
+
+def test_columns_where_no_row_has_anything_are_left_out(comparison):
+    first = comparison.rows()[0]
+    assert not {"worse by", "p", "batch", "reason", "among"} & set(cells([first])[0])
+    assert "among" in cells([{**first, "among": "data"}])[0]
 
 
 def test_names_cannot_break_out_of_a_line():
