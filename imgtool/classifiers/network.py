@@ -128,8 +128,11 @@ class NetworkClassifier(Trainable):
 
     def network(self, classes: int | None = None) -> NetworkSequence:
         """Return the declaration for these settings and so many classes, by default its own."""
-        count = len(self.classes) if classes is None else classes
-        return self.architecture.declare(count, self.parameters, self.preprocessing)
+        return self._training_network(len(self.classes) if classes is None else classes).without_auxiliary()
+
+    def _training_network(self, classes: int) -> NetworkSequence:
+        """Return the declaration with what only training sees."""
+        return self.architecture.declare(classes, self.parameters, self.preprocessing)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -185,14 +188,16 @@ class NetworkClassifier(Trainable):
         trainer = self.require_trainer(device)
         folder = None if resume is None else resume.parent
         samples = self.samples(dataset, events, folder)
-        network = self.network(len(dataset.classes))
-        arrays = {**draw_arrays(network, seed, self.input_shape), **self._start}
+        network = self._training_network(len(dataset.classes))
+        first = draw_arrays(network, seed, self.input_shape, **self.architecture.first)
+        arrays = {**first, **self._start}
         require_arrays(network.arrays(), arrays)
         if trainer == "numpy":
             trained, history = self._fit_by_hand(network, arrays, samples, seed, events)
         else:
             trained, history = self._fit_in_torch(network, arrays, samples, seed, device, resume, events)
-        self._take(network, trained)
+        predicting = network.without_auxiliary()
+        self._take(predicting, {name: trained[name] for name in predicting.arrays()})
         self.metrics = history
         # Without its times: equal trainings are stored as equal bytes.
         rows = [{key: value for key, value in row.items() if key not in TIMES} for row in history]
@@ -227,7 +232,7 @@ class NetworkClassifier(Trainable):
             network.output_shape((self.preprocessing.channels, side, side))  # raises what PyTorch would not say so well
         module = module_with(network, arrays)
         if self.recipe.freeze == "all-but-last":
-            head, _ = network.head()
+            head = network.last_learned()
             for name, parameter in module.named_parameters():
                 parameter.requires_grad_(name.startswith(f"{head}."))
         history = train(
@@ -303,7 +308,7 @@ class NetworkClassifier(Trainable):
         network = self.network(len(classes))
         arrays = with_factors(network, other.arrays())
         if tuple(classes) not in (tuple(map(same_name, other.classes)), other.identifiers):
-            head, _ = network.head()
+            head = network.last_learned()
             arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{head}.")}
         self._start = arrays
         self._origin = {"init": {"name": name or other.name, "sha256": other.weights_hash}}

@@ -27,15 +27,19 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("float32", "bf16")  # that networks compute in, the default first
 _NETWORK = "imgtool.classifiers.network:NetworkClassifier"
+# Those of `networks.catalogue`, which takes longer to import than most commands have.
+NETWORKS = (
+    "two-layer", "lenet", "alexnet", "alexnet-2012",
+    "vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn",
+    "googlenet",
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+    "densenet121", "densenet161", "densenet169", "densenet201",
+    "squeezenet1_0", "squeezenet1_1",
+    "efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2",
+)  # fmt: skip
 # Architecture -> module and class; imported when asked for.
 ARCHITECTURES = {
-    "two-layer": _NETWORK,
-    "lenet": _NETWORK,
-    "alexnet": _NETWORK,
-    "resnet18": _NETWORK,
-    "efficientnet-lite0": _NETWORK,
-    "efficientnet-lite1": _NETWORK,
-    "efficientnet-lite2": _NETWORK,
+    **dict.fromkeys(NETWORKS, _NETWORK),
     "hog-svm": "imgtool.classifiers.classic.hog_svm:HogSvm",
     "gist-svm": "imgtool.classifiers.classic.gist_svm:GistSvm",
     "sift-fv-svm": "imgtool.classifiers.classic.sift_svm:SiftFisherSvm",

@@ -64,7 +64,7 @@ def train(
     dataset : str, Path, Dataset or Parts
         What `load_dataset` takes or returns. The held-out part is not used.
     model : str
-        An architecture: two-layer, lenet, alexnet, resnet18, hog-svm, gist-svm, sift-fv-svm, cnn-svm.
+        An architecture: two-layer, lenet, alexnet, hog-svm, sift-fv-svm, cnn-svm ... as `imgtool models list` has them.
     output : str or Path, optional
         Folder to write the model to. While a network trains, its checkpoint is beside this folder.
     overwrite : bool

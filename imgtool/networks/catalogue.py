@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from imgtool.errors import ParameterError
 from imgtool.networks.alexnet import alexnet
+from imgtool.networks.alexnet_2012 import BIASES_OF_ONE, DEVIATION, SIDE, alexnet_2012
 from imgtool.networks.declaration import Sequence
+from imgtool.networks.densenet import SIZES, densenet
 from imgtool.networks.efficientnet_lite import efficientnet_lite
+from imgtool.networks.googlenet import googlenet
 from imgtool.networks.layers import ACTIVATIONS
 from imgtool.networks.lenet import lenet
 from imgtool.networks.preprocessing import MAX_SIDE, Preprocessing
 from imgtool.networks.recipe import Augmentation, Recipe
-from imgtool.networks.resnet import resnet18
+from imgtool.networks.resnet import BLOCKS, resnet
+from imgtool.networks.squeezenet import VERSIONS, squeezenet
 from imgtool.networks.two_layer import two_layer
+from imgtool.networks.vgg import CONVOLUTIONS, vgg
 from imgtool.parameters import Parameters, parameter
 
 # Random changes for networks that see photographs.
@@ -52,8 +59,24 @@ class AlexNetParameters(Parameters):
 
 
 @dataclass(frozen=True)
-class ResNetParameters(Parameters):
-    """What ResNet-18 can vary: nothing."""
+class NoParameters(Parameters):
+    """What a ResNet or a DenseNet can vary: nothing."""
+
+
+@dataclass(frozen=True)
+class DropoutParameters(Parameters):
+    """What AlexNet as published, a VGG or a SqueezeNet can vary."""
+
+    dropout: float = parameter(0.5, "Probability that a unit before the last layers is dropped.", low=0, high=0.99)
+
+
+@dataclass(frozen=True)
+class GoogLeNetParameters(Parameters):
+    """What GoogLeNet can vary."""
+
+    dropout: float = parameter(0.2, "Probability that a unit before the last layer is dropped.", low=0, high=0.99)
+    auxiliary: bool = parameter(True, "Train with two more classifiers in the middle.")
+    auxiliary_dropout: float = parameter(0.7, "Probability of a drop in these.", low=0, high=0.99)
 
 
 @dataclass(frozen=True)
@@ -69,7 +92,8 @@ class Architecture:
     """A network by name.
 
     declare: from (classes, parameters, preprocessing) to the network. sides, channels: of the images that it can take,
-    both ends included. trainers: the backends that train it, first the one that is taken on the CPU.
+    both ends included. trainers: the backends that train it, first the one that is taken on the CPU. first: what
+    `draw_arrays` is to do otherwise than for other networks.
     """
 
     declare: Callable[[int, Parameters, Preprocessing], Sequence]
@@ -80,6 +104,7 @@ class Architecture:
     sides: tuple[int, int] = (1, MAX_SIDE)
     channels: tuple[int, ...] = (1, 3)
     trainers: tuple[str, ...] = ("torch",)
+    first: Mapping[str, Any] = field(default_factory=dict)
 
     def ranges(self) -> dict[str, str]:
         """Return what this network narrows: the sides and channels of its images."""
@@ -113,8 +138,25 @@ def _alexnet(classes: int, own: Parameters, _: Preprocessing) -> Sequence:
     return alexnet(classes, rank=own.rank or None, dropout=own.dropout, activation=own.activation)
 
 
-def _resnet18(classes: int, _: Parameters, __: Preprocessing) -> Sequence:
-    return resnet18(classes)
+def _of_photographs(
+    declare: Callable[..., Sequence],
+    smallest: int,
+    parameters: Parameters | None = None,
+    *,
+    side: int = 128,
+    first: Mapping[str, Any] | None = None,
+) -> Architecture:
+    """Return a network of color photographs of this side and larger ones, by `declare(classes, **parameters)`."""
+    return Architecture(
+        declare=lambda classes, own, _: declare(classes, **own.to_json()),
+        parameters=parameters or NoParameters(),
+        preprocessing=Preprocessing(side=side),
+        recipe=Recipe(label_smoothing=0.1),
+        augmentation=OF_PHOTOGRAPHS,
+        sides=(smallest, MAX_SIDE if side == 128 else side),
+        channels=(3,),
+        first=first or {},
+    )
 
 
 def _efficientnet_lite(side: int, width: float, depth: float, dropout: float) -> Architecture:
@@ -161,15 +203,26 @@ CATALOGUE = {
         sides=(63, MAX_SIDE),  # below, its pools find nothing
         channels=(3,),
     ),
-    "resnet18": Architecture(
-        declare=_resnet18,
-        parameters=ResNetParameters(),
-        preprocessing=Preprocessing(side=128),
-        recipe=Recipe(label_smoothing=0.1),
-        augmentation=OF_PHOTOGRAPHS,
-        sides=(33, MAX_SIDE),  # below, its last maps are one pixel, of which alone there is no variance
-        channels=(3,),
+    "alexnet-2012": _of_photographs(
+        alexnet_2012,
+        SIDE,
+        DropoutParameters(),
+        side=SIDE,
+        first={"deviation": DEVIATION, "biases_of_one": BIASES_OF_ONE},
     ),
+    **{f"vgg{depth}": _of_photographs(partial(vgg, depth), 32, DropoutParameters()) for depth in CONVOLUTIONS},
+    **{
+        f"vgg{depth}_bn": _of_photographs(partial(vgg, depth, batch_norm=True), 32, DropoutParameters())
+        for depth in CONVOLUTIONS
+    },
+    # Of networks with batch normalization: below these sides the last maps are one pixel, which has no variance alone.
+    "googlenet": _of_photographs(googlenet, 47, GoogLeNetParameters()),
+    **{f"resnet{depth}": _of_photographs(partial(resnet, depth), 33) for depth in BLOCKS},
+    **{f"densenet{depth}": _of_photographs(partial(densenet, depth), 61) for depth in SIZES},
+    **{
+        f"squeezenet{version.replace('.', '_')}": _of_photographs(partial(squeezenet, version), 32, DropoutParameters())
+        for version in VERSIONS
+    },
     "efficientnet-lite0": _efficientnet_lite(224, 1.0, 1.0, 0.2),
     "efficientnet-lite1": _efficientnet_lite(240, 1.0, 1.1, 0.2),
     "efficientnet-lite2": _efficientnet_lite(260, 1.1, 1.2, 0.3),

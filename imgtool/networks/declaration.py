@@ -1,8 +1,8 @@
 """Networks as data: a tree of layers, which knows shapes, tensor names and sizes, and computes nothing.
 
 Three combinators make the tree: `Sequence` (one after the other), `Sum` (residual: body and shortcut) and `Concat`
-(branches side by side); its leaves are the `layers`. From one declaration both forms are built: by hand in NumPy
-(`numpy_backend`) and as PyTorch modules (`torch_backend`).
+(branches side by side); its leaves are the `layers`. A fourth, `Auxiliary`, holds what only training sees. From one
+declaration both forms are built: by hand in NumPy (`numpy_backend`) and as PyTorch modules (`torch_backend`).
 
 Tensor names are PyTorch's, `conv1.weight` or `features.0.weight`, and only `Sequence` gives them: a part is named by
 its keyword, or by its place. `Sum` and `Concat` pass names through: what a positional branch holds is named as if it
@@ -40,6 +40,7 @@ from imgtool.networks.layers import (
 # A network's file imports layers and combinators from one place.
 __all__ = [
     "AdaptiveAvgPool",
+    "Auxiliary",
     "AvgPool",
     "BatchNorm",
     "Combinator",
@@ -145,6 +146,20 @@ class Sequence(Combinator):
             return type(self)(**dict(before), **{name: last.trunk()})
         return type(self)(**dict(before))
 
+    def without_auxiliary(self) -> Self:
+        """Return the network that predicts: without what only training sees."""
+        return type(self)(
+            **{
+                name: part.without_auxiliary() if isinstance(part, Sequence) else part
+                for name, part in self.parts
+                if not isinstance(part, Auxiliary)
+            }
+        )
+
+    def last_learned(self) -> str:
+        """Return the name of the last layer with tensors: the one that knows the classes."""
+        return [name for name, layer in self.without_auxiliary().layers() if layer.tensors()][-1]
+
     def head(self) -> tuple[str, Layer]:
         """Return name and layer of the last layer. Raises ParameterError where that is a sum or a concatenation."""
         name, last = self.parts[-1]
@@ -198,6 +213,21 @@ class Concat(_Branches):
         if len({each[1:] for each in shapes}) > 1:
             raise ParameterError(f"branches of a concatenation give different sides: {shapes}")
         return (sum(each[0] for each in shapes), *shapes[0][1:])
+
+
+@dataclass(frozen=True)
+class Auxiliary(Combinator):
+    """A classifier in the middle of a network, which helps to train what lies before it and passes its input on.
+
+    Szegedy et al. (CVPR 2015), section 5. The network that predicts is without it (`Sequence.without_auxiliary`), and
+    so are counts of multiply-adds and summaries.
+    """
+
+    body: Sequence
+
+    def children(self) -> tuple[tuple[str, Layer], ...]:
+        """Return the classifier, which adds no name of its own."""
+        return (("", self.body),)
 
 
 def require_arrays(expected: Mapping[str, Shape], arrays: Mapping[str, Any]) -> None:

@@ -1,10 +1,12 @@
-"""DenseNet-121: each layer adds 32 channels to all those before it, with torchvision's tensor names.
+"""DenseNet: each layer adds its channels to all those before it, with torchvision's tensor names.
 
-Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks", CVPR 2017, table 1: bottlenecks of
-128 channels, and transitions that halve channels and sides.
+Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks", CVPR 2017, table 1 (DenseNet-BC):
+bottlenecks of four times the growth, and transitions that halve channels and sides. DenseNet-161 grows by 48.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from imgtool.networks.declaration import (
     AdaptiveAvgPool,
@@ -20,40 +22,61 @@ from imgtool.networks.declaration import (
     Sequence,
 )
 
-GROWTH_CHANNELS = 32
-BOTTLENECK_CHANNELS = 4 * GROWTH_CHANNELS
+
+class Size(NamedTuple):
+    """What tells the family's members apart. layers: of each dense block; growth: channels that a layer adds."""
+
+    layers: tuple[int, int, int, int]
+    growth: int = 32
 
 
-def densenet121(classes: int = 1000) -> Sequence:
-    """(3, 224, 224), or any sides of 29 pixels and more -> (classes,) logits."""
+SIZES = {
+    121: Size((6, 12, 24, 16)),
+    161: Size((6, 12, 36, 24), growth=48),
+    169: Size((6, 12, 32, 32)),
+    201: Size((6, 12, 48, 32)),
+}
+
+
+def densenet(depth: int, classes: int = 1000) -> Sequence:
+    """(3, 224, 224), or any sides of 29 pixels and more -> (classes,) logits; depth: 121, 161, 169 or 201."""
+    layers, growth = SIZES[depth]
+    channels = 2 * growth
+    first, blocks = channels, {}
+    for index, count in enumerate(layers, start=1):
+        blocks[f"denseblock{index}"] = dense_block(count, channels, growth)
+        channels += count * growth
+        if index < len(layers):
+            blocks[f"transition{index}"] = transition(channels)
+            channels //= 2
     return Sequence(
         features=Sequence(
-            conv0=Conv(3, 64, 7, stride=2, padding=3, bias=False), norm0=BatchNorm(64), relu0=ReLU(),
+            conv0=Conv(3, first, 7, stride=2, padding=3, bias=False), norm0=BatchNorm(first), relu0=ReLU(),
             pool0=MaxPool(3, 2, padding=1),
-            denseblock1=dense_block(6, 64), transition1=transition(256),
-            denseblock2=dense_block(12, 128), transition2=transition(512),
-            denseblock3=dense_block(24, 256), transition3=transition(1024),
-            denseblock4=dense_block(16, 512), norm5=BatchNorm(1024),
+            **blocks,
+            norm5=BatchNorm(channels),
         ),
         relu=ReLU(),
         avgpool=AdaptiveAvgPool(1),
         flatten=Flatten(),
-        classifier=Linear(1024, classes),
+        classifier=Linear(channels, classes),
     )  # fmt: skip
 
 
-def dense_block(layers: int, inputs: int) -> Sequence:
+def dense_block(layers: int, inputs: int, growth: int) -> Sequence:
     """Layers that each see their input beside what all layers before them added."""
-    widths = [inputs + GROWTH_CHANNELS * i for i in range(layers)]
-    return Sequence(*(Concat(Identity(), **{f"denselayer{i}": dense_layer(n)}) for i, n in enumerate(widths, start=1)))
-
-
-def dense_layer(inputs: int) -> Sequence:
-    """A bottleneck and a 3x3 convolution."""
+    widths = [inputs + growth * i for i in range(layers)]
     return Sequence(
-        norm1=BatchNorm(inputs), relu1=ReLU(), conv1=Conv(inputs, BOTTLENECK_CHANNELS, 1, bias=False),
-        norm2=BatchNorm(BOTTLENECK_CHANNELS), relu2=ReLU(),
-        conv2=Conv(BOTTLENECK_CHANNELS, GROWTH_CHANNELS, 3, padding=1, bias=False),
+        *(Concat(Identity(), **{f"denselayer{i}": dense_layer(n, growth)}) for i, n in enumerate(widths, start=1))
+    )
+
+
+def dense_layer(inputs: int, growth: int) -> Sequence:
+    """A bottleneck and a 3x3 convolution."""
+    narrow = 4 * growth
+    return Sequence(
+        norm1=BatchNorm(inputs), relu1=ReLU(), conv1=Conv(inputs, narrow, 1, bias=False),
+        norm2=BatchNorm(narrow), relu2=ReLU(), conv2=Conv(narrow, growth, 3, padding=1, bias=False),
     )  # fmt: skip
 
 

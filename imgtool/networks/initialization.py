@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -21,25 +22,33 @@ from imgtool.networks.numpy_backend import NumpyNetwork
 STATISTICS_IMAGES = 8
 
 
-def draw_arrays(network: Sequence, seed: int, shape: Shape | None = None) -> dict[str, np.ndarray]:
+def draw_arrays(
+    network: Sequence,
+    seed: int,
+    shape: Shape | None = None,
+    *,
+    deviation: float | None = None,
+    biases_of_one: Collection[str] = (),
+) -> dict[str, np.ndarray]:
     """Return fresh float32 arrays, tensors and buffers, by their full names.
 
     shape: of the images, (channels, rows, columns), for the statistics of batch normalization; without it their means
-    are 0 and their variances 1.
+    are 0 and their variances 1. deviation: of all weights, in the place of what their inputs ask for; biases_of_one:
+    layers whose biases begin with 1.
     """
-    last = [name for name, layer in network.layers() if layer.tensors()][-1:]
+    last = [network.last_learned()]
     arrays = {}
     for name, layer in network.layers():
         for key, size in layer.arrays().items():
             full = f"{name}.{key}"
             if key in ("bias", "running_mean"):
-                arrays[full] = np.zeros(size, np.float32)
+                arrays[full] = np.full(size, name in biases_of_one and key == "bias", np.float32)
             elif len(size) == 1:
                 arrays[full] = np.ones(size, np.float32)
             else:
                 gain = 1 if name in last or key == "right" else 2
-                deviation = np.float32(math.sqrt(gain / math.prod(size[1:])))
-                arrays[full] = _generator(seed, full).standard_normal(size, np.float32) * deviation
+                scale = np.float32(deviation or math.sqrt(gain / math.prod(size[1:])))
+                arrays[full] = _generator(seed, full).standard_normal(size, np.float32) * scale
     if shape and network.buffers():
         _set_statistics(network, arrays, seed, shape)
     return arrays

@@ -46,6 +46,20 @@ class Sum(Chain):
         return reduce(np.add, [branch.backward(gradient, tape) for branch in reversed(self.layers)])
 
 
+class Auxiliary(Chain):
+    """A classifier in the middle: here it passes its input on, and looks at it where statistics are measured."""
+
+    def forward(self, x: np.ndarray, tape: Tape | None = None) -> np.ndarray:
+        """Return the input."""
+        if tape and tape.blank:
+            super().forward(x, tape)
+        return x
+
+    def backward(self, gradient: np.ndarray, tape: Tape) -> np.ndarray:
+        """Return the gradient: training by hand leaves the classifier out."""
+        return gradient
+
+
 class Concat(Chain):
     """What the branches give, side by side along the channels."""
 
@@ -211,7 +225,12 @@ class Flatten(Layer):
         return gradient.reshape(tape.memory.pop())
 
 
-COMBINATORS: dict[type, type[Chain]] = {declared.Sequence: Chain, declared.Sum: Sum, declared.Concat: Concat}
+COMBINATORS: dict[type, type[Chain]] = {
+    declared.Sequence: Chain,
+    declared.Sum: Sum,
+    declared.Concat: Concat,
+    declared.Auxiliary: Auxiliary,
+}
 LAYERS: dict[type, type[Layer]] = {
     declared.Identity: Layer,
     declared.Linear: Linear,

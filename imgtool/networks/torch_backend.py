@@ -35,6 +35,17 @@ class Chain(nn.Module):
         return self._run(x)
 
 
+class AuxiliaryHead(Chain):
+    """A classifier in the middle of a network. logits: of the last batch that it saw in training."""
+
+    logits: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input."""
+        self.logits = super().forward(x) if self.training else None
+        return x
+
+
 class Run:
     """Steps one after the other, which are registered elsewhere."""
 
@@ -82,6 +93,8 @@ def _step_of(part: declared.Layer, name: str, space: nn.Module, *, in_place: boo
         return SumOf(branches) if isinstance(part, declared.Sum) else ConcatOf(branches)
     if isinstance(part, Sequence):
         module: nn.Module = Chain(part)
+    elif isinstance(part, declared.Auxiliary):
+        module = AuxiliaryHead(part.body)
     elif in_place and isinstance(part, (declared.ReLU, declared.ReLU6)):
         module = (nn.ReLU if isinstance(part, declared.ReLU) else nn.ReLU6)(inplace=True)
     else:

@@ -9,7 +9,7 @@ from imgtool.errors import DataError, ParameterError
 from imgtool.networks.cut import passed_layers, up_to
 from imgtool.networks.declaration import Conv, Flatten, Linear, ReLU, Sequence, Sum
 from imgtool.networks.numpy_backend import NumpyNetwork
-from imgtool.networks.resnet import resnet18
+from imgtool.networks.resnet import resnet
 from locations import SAMPLES
 
 PHOTOS = [SAMPLES / name for name in ("coffee.png", "camera.png", "textures/brick/brick_00.png")]
@@ -67,7 +67,7 @@ def test_a_large_network_is_the_same_in_both_backends(name, layer, numbers):
 
 def test_up_to_a_layer_is_what_the_layer_gives():
     """Of a residual network: sums and whole sequences are layers, what lies in a branch is none."""
-    network = resnet18(5)
+    network = resnet(18, 5)
     rng = np.random.default_rng(0)
     arrays = {
         name: (np.abs if "var" in name else np.asarray)(rng.normal(size=shape, scale=0.2)).astype(np.float32)

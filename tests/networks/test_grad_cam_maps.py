@@ -7,21 +7,21 @@ from imgtool.errors import ParameterError
 from imgtool.networks.alexnet import alexnet
 from imgtool.networks.cut import behind, last_map
 from imgtool.networks.declaration import Conv, Dropout, Flatten, Linear, MaxPool, ReLU, Sequence
-from imgtool.networks.densenet import densenet121
+from imgtool.networks.densenet import densenet
 from imgtool.networks.grad_cam import feature_maps, grad_cam
 from imgtool.networks.initialization import draw_arrays
 from imgtool.networks.lenet import lenet
 from imgtool.networks.numpy_backend import NumpyNetwork
-from imgtool.networks.resnet import resnet18
+from imgtool.networks.resnet import resnet
 from imgtool.networks.two_layer import two_layer
 
 # Network, side of its images, last layer with maps by our name, and PyTorch's module that gives the same.
 NETWORKS = [
     (lenet(5, 3), 32, "act2", "act2"),
     (alexnet(4, rank=8), 96, "features.11", "features.11"),
-    (resnet18(6), 64, "layer4.1.relu", "layer4"),
-    (resnet18(6), 32, "layer3.1.relu", "layer3"),  # layer4 has a single place
-    (densenet121(3), 64, "relu", "relu"),
+    (resnet(18, 6), 64, "layer4.1.relu", "layer4"),
+    (resnet(18, 6), 32, "layer3.1.relu", "layer3"),  # layer4 has a single place
+    (densenet(121, 3), 64, "relu", "relu"),
 ]
 
 

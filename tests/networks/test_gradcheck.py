@@ -7,11 +7,11 @@ from imgtool.networks import declaration as declared
 from imgtool.networks import numpy_layers, numpy_windows
 from imgtool.networks.alexnet import alexnet
 from imgtool.networks.declaration import BatchNorm, Concat, Conv, Identity, ReLU, Sequence, Sum
-from imgtool.networks.densenet import densenet121
+from imgtool.networks.densenet import densenet
 from imgtool.networks.gradcheck import TOLERANCE, gradient_check
 from imgtool.networks.initialization import draw_arrays
 from imgtool.networks.lenet import lenet
-from imgtool.networks.resnet import resnet18
+from imgtool.networks.resnet import resnet
 from imgtool.networks.two_layer import two_layer
 
 INVERTED = Sequence(  # a block of inverted bottlenecks: depthwise, no activation at its end
@@ -46,8 +46,8 @@ def rows_of(network, shape, seed=0):
         (lenet(activation="tanh"), (3, 32, 32)),
         (MIXED, (2, 9, 8)),
         pytest.param(alexnet(5, rank=4), (3, 63, 63), marks=pytest.mark.slow),
-        pytest.param(resnet18(10), (3, 33, 33), marks=pytest.mark.slow),
-        pytest.param(densenet121(10), (3, 33, 33), marks=pytest.mark.slow),
+        pytest.param(resnet(18, 10), (3, 33, 33), marks=pytest.mark.slow),
+        pytest.param(densenet(121, 10), (3, 33, 33), marks=pytest.mark.slow),
     ],
     ids=["two-layer", "lenet", "lenet-tanh", "mixed", "alexnet", "resnet18", "densenet121"],
 )

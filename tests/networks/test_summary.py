@@ -11,7 +11,7 @@ from imgtool.networks.declaration import AvgPool, BatchNorm, Concat, Conv, Ident
 from imgtool.networks.initialization import draw_arrays
 from imgtool.networks.lenet import lenet
 from imgtool.networks.numpy_backend import NumpyNetwork
-from imgtool.networks.resnet import basic_block, resnet18
+from imgtool.networks.resnet import basic_block, resnet
 from imgtool.networks.summary import COSTS, advance, start, summary
 
 
@@ -66,7 +66,7 @@ def test_a_tree_counts_branches_once():
     ("network", "parameters", "multiply_adds", "fields"),
     [
         (alexnet(1000), 61_100_840, 714_188_480, {"features.12": 195}),
-        (resnet18(1000), 11_689_512, 1_814_073_344, {"layer1.1.sum": 43, "layer4.1.sum": 435}),
+        (resnet(18, 1000), 11_689_512, 1_814_073_344, {"layer1.1.sum": 43, "layer4.1.sum": 435}),
     ],
     ids=["alexnet", "resnet18"],
 )
