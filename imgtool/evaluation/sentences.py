@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imgtool.evaluation.compared import Compared
 from imgtool.evaluation.intervals import wilson
 from imgtool.evaluation.significance import LEVEL, images_needed
 from imgtool.evaluation.table import visible
-
-if TYPE_CHECKING:
-    from imgtool.evaluation.comparison import Comparison
 
 NAMED = 3  # models in one sentence
 MOST_IMAGES = 1_000_000  # that it makes sense to ask for
 MUCH = 3  # times as fast, or as small, from which that is worth a word
 
 
-def decision(comparison: Comparison) -> str:
+def decision(comparison: Compared) -> str:
     """Return, in one sentence, which model to take and how sure that is.
 
     Models that were trained on the held-out images, or that learned nothing, are not to be taken. Where all others are
@@ -42,7 +39,7 @@ def decision(comparison: Comparison) -> str:
     return f"{error}; {_next_best(comparison, best, others[0])}." if others else f"{error}."
 
 
-def sentences(comparison: Comparison) -> list[str]:
+def sentences(comparison: Compared) -> list[str]:
     """Return the decision, and what is to be known beside it: errors and costs of models that are not told apart."""
     candidates, lines = _candidates(comparison), [decision(comparison)]
     if not candidates or _guess(comparison, candidates[0]):
@@ -55,7 +52,7 @@ def sentences(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _candidates(comparison: Comparison) -> list[int]:
+def _candidates(comparison: Compared) -> list[int]:
     """Return the models that may be taken, the best first."""
     doubted = {id(result.predictions) for result in comparison.results if result.doubt}
     return [
@@ -65,24 +62,24 @@ def _candidates(comparison: Comparison) -> list[int]:
     ]
 
 
-def _nothing_to_take(comparison: Comparison) -> str:
+def _nothing_to_take(comparison: Compared) -> str:
     """Return why none of the models is to be taken."""
     if not comparison.scored:
         return "No model could be measured."
     return f"{_none(comparison)}{_reason(comparison, range(len(comparison.scored)))}."
 
 
-def _none(comparison: Comparison) -> str:
+def _none(comparison: Compared) -> str:
     """Return how a sentence begins that recommends no model: of one alone it speaks by name."""
     return "Take none of these: " if len(comparison.scored) > 1 else ""
 
 
-def _passed_over(comparison: Comparison, places: Sequence[int]) -> str:
+def _passed_over(comparison: Compared, places: Sequence[int]) -> str:
     """Return why models with fewer errors than the best one are not to be taken."""
     return f"{_reason(comparison, places)}: what the table says of that is not to be relied on."
 
 
-def _reason(comparison: Comparison, places: Sequence[int]) -> str:
+def _reason(comparison: Compared, places: Sequence[int]) -> str:
     """Return why models are not to be taken."""
     seen = [comparison.scored[place].model in comparison.seen for place in places]
     trained = f"{'was' if len(places) == 1 else 'were'} trained on these test images"
@@ -90,7 +87,7 @@ def _reason(comparison: Comparison, places: Sequence[int]) -> str:
     return f"{_names(comparison, places)} {reason}"
 
 
-def _guess(comparison: Comparison, best: int) -> str:
+def _guess(comparison: Compared, best: int) -> str:
     """Return what to say where the best model errs as often as always naming the most frequent class, else ""."""
     counts = np.bincount(comparison.labels, minlength=len(comparison.classes))
     n, wrong, most = len(comparison.labels), comparison.scored[best].wrong, int(counts.argmax())
@@ -102,12 +99,12 @@ def _guess(comparison: Comparison, best: int) -> str:
     return f"{_none(comparison)}{which} is wrong on {_of_images(comparison, best)}; {always}."
 
 
-def _not_told(comparison: Comparison, candidates: Sequence[int]) -> list[int]:
+def _not_told(comparison: Compared, candidates: Sequence[int]) -> list[int]:
     """Return the models that the images cannot tell from the best one."""
     return [place for place in candidates[1:] if comparison.pairs[candidates[0], place].p >= LEVEL]
 
 
-def _cannot_tell(comparison: Comparison, best: int, unsure: Sequence[int]) -> str:
+def _cannot_tell(comparison: Compared, best: int, unsure: Sequence[int]) -> str:
     """Return which models cannot be told from the best, and how many images would tell."""
     n = len(comparison.labels)
     lead = f"{n:,} image{'' if n == 1 else 's'} cannot tell it from {_names(comparison, unsure)}"
@@ -121,13 +118,13 @@ def _cannot_tell(comparison: Comparison, best: int, unsure: Sequence[int]) -> st
     return f"{lead}; {how_many} would{which}"
 
 
-def _needed(comparison: Comparison, best: int, other: int) -> int | None:
+def _needed(comparison: Compared, best: int, other: int) -> int | None:
     """Return how many images would tell a model from the best one; None where they err equally often."""
     pair = comparison.pairs[best, other]
     return images_needed(pair.only_first, pair.only_second, pair.n, pair.tests)
 
 
-def _next_best(comparison: Comparison, best: int, second: int) -> str:
+def _next_best(comparison: Compared, best: int, second: int) -> str:
     """Return the next best model's error, and how likely chance alone makes the difference."""
     p = comparison.pairs[best, second].p
     seldom = f"once in {_two_digits(1 / p):,}" if p * MOST_IMAGES > 1 else "less than once in a million"
@@ -135,14 +132,14 @@ def _next_best(comparison: Comparison, best: int, second: int) -> str:
     return f"next best {error}; not luck: chance alone makes such a difference {seldom} comparisons"
 
 
-def _errors(comparison: Comparison, several: Sequence[int]) -> str:
+def _errors(comparison: Compared, several: Sequence[int]) -> str:
     """Return the errors of models that cannot be told apart."""
     best, *others = several[: NAMED + 1]
     said = [_error(comparison, place, _unit_of(comparison, best)) for place in others]
     return f"{_name(comparison, best)} is wrong on {_of_images(comparison, best)}, {', '.join(said)}."
 
 
-def _costs(comparison: Comparison, several: Sequence[int]) -> list[str]:
+def _costs(comparison: Compared, several: Sequence[int]) -> list[str]:
     """Return which of the models that cannot be told apart is much faster or smaller than the best; none if none is."""
     rows, words = comparison.rows(), dict[int, str]()
     for key, word in (("ms_per_image", "faster"), ("bytes", "smaller")):
@@ -155,19 +152,19 @@ def _costs(comparison: Comparison, several: Sequence[int]) -> list[str]:
     return [f"{', '.join(lines)}."] if lines else []
 
 
-def _of_images(comparison: Comparison, place: int) -> str:
+def _of_images(comparison: Compared, place: int) -> str:
     """Return a model's error in words: "8 of 100 new images (7 to 10)"."""
     unit, wrong, n = _unit_of(comparison, place), comparison.scored[place].wrong, len(comparison.labels)
     return f"{_number(wrong / n, unit)} of {unit:,} new images ({_interval(wrong, n, unit)})"
 
 
-def _error(comparison: Comparison, place: int, unit: int) -> str:
+def _error(comparison: Compared, place: int, unit: int) -> str:
     """Return a further model's error: "lenet on 12 (10 to 14)"."""
     wrong, n = comparison.scored[place].wrong, len(comparison.labels)
     return f"{_name(comparison, place)} on {_number(wrong / n, unit)} ({_interval(wrong, n, unit)})"
 
 
-def _unit_of(comparison: Comparison, place: int) -> int:
+def _unit_of(comparison: Compared, place: int) -> int:
     """Return of how many images a model's error is told."""
     return _unit(comparison.scored[place].wrong, len(comparison.labels))
 
@@ -188,12 +185,12 @@ def _number(share: float, unit: int) -> str:
     return f"{round(share * unit):,}"
 
 
-def _name(comparison: Comparison, place: int) -> str:
+def _name(comparison: Compared, place: int) -> str:
     """Return a model's name as readers see it."""
     return visible(comparison.scored[place].model)
 
 
-def _names(comparison: Comparison, places: Sequence[int]) -> str:
+def _names(comparison: Compared, places: Sequence[int]) -> str:
     """Return names in a row, the last after "and"; of many the first ones, and how many more."""
     names = [_name(comparison, place) for place in places[:NAMED]]
     names += [f"{len(places) - NAMED} more"] if len(places) > NAMED else []
