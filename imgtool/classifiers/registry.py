@@ -40,9 +40,13 @@ NETWORKS = (
 # Architecture -> module and class; imported when asked for.
 ARCHITECTURES = {
     **dict.fromkeys(NETWORKS, _NETWORK),
+    "pixels-svm": "imgtool.classifiers.classic.pixels_svm:PixelsSvm",
     "hog-svm": "imgtool.classifiers.classic.hog_svm:HogSvm",
     "gist-svm": "imgtool.classifiers.classic.gist_svm:GistSvm",
-    "sift-fv-svm": "imgtool.classifiers.classic.sift_svm:SiftFisherSvm",
+    "sift-fv-svm": "imgtool.classifiers.classic.sift_fv_svm:SiftFisherSvm",
+    "sift-vlad-svm": "imgtool.classifiers.classic.sift_vlad_svm:SiftVladSvm",
+    "sift-bow-svm": "imgtool.classifiers.classic.sift_bow_svm:SiftBowSvm",
+    "scspm": "imgtool.classifiers.classic.scspm:Scspm",
     "cnn-svm": "imgtool.classifiers.classic.cnn_svm:CnnSvm",
 }
 # Which weights an architecture's bare name opens.

@@ -366,11 +366,11 @@ def open_codebook(path: str | None) -> tuple[Codebook | Dictionary, Callable[[np
         from imgtool.features.codebook import load_codebook
 
         return load_codebook(path), lambda image: image
-    from imgtool.classifiers.classic.sift_svm import SiftFisherSvm
+    from imgtool.classifiers.classic.sift_svm import SiftSvm
     from imgtool.classifiers.registry import open_model
 
     model = open_model(SHIPPED_CODEBOOK)
-    assert isinstance(model, SiftFisherSvm)
+    assert isinstance(model, SiftSvm)
     assert model.codebook is not None
     return model.codebook, model.prepare
 

@@ -1,6 +1,7 @@
 """Classic classifiers on small pictures of three textures: learning, storing, refusing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +14,17 @@ from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
 from imgtool.image.resize import resize
 
-NAMES = ("sift-fv-svm", "hog-svm", "gist-svm", "cnn-svm")
 SMALL = {
-    "sift-fv-svm": {"size": 48, "components": 4, "dimensions": 8, "step": 6, "bins": (4,)},
+    "sift-fv-svm": {"size": 48, "k": 4, "dimensions": 8, "step": 6, "bins": (4,)},
+    "sift-vlad-svm": {"size": 48, "k": 8, "dimensions": 8, "step": 2, "bins": (4,), "color": "opponent"},
+    "sift-bow-svm": {"size": 48, "k": 8, "dimensions": 8, "step": 2, "bins": (4,), "pyramid": ("1x1", "2x1")},
+    "scspm": {"size": 48, "k": 16, "samples": 1000, "pyramid": ("1x1", "2x2")},
+    "pixels-svm": {"size": 8},
     "hog-svm": {"size": 32},
     "gist-svm": {"size": 32, "orientations": (4, 4), "blocks": 2},
     "cnn-svm": {"network": "lenet@mnist"},
 }
+NAMES = tuple(SMALL)
 
 
 def stripes(generator, kind, shape):
@@ -49,7 +54,8 @@ def test_textures_are_told_apart(fitted, name):
     scores = fitted[name].scores([test.image(index) for index in range(len(test))])
     assert scores.shape == (30, 3)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
-    assert (scores.argmax(axis=1) == test.labels).mean() >= 0.9
+    floor = 0.4 if name == "pixels-svm" else 0.9  # pixels hardly tell stripes of any phase apart
+    assert (scores.argmax(axis=1) == test.labels).mean() >= floor
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,6 +139,30 @@ def test_large_images_show_no_more_detail_than_enlarged_training_images(fitted):
     np.testing.assert_array_equal(create("sift-fv-svm", size=48).prepare(large), resize(large, 48, 64))
 
 
+def test_models_from_before_k_was_called_so_open(fitted, tmp_path):
+    model = fitted["sift-fv-svm"]
+    data = model.to_data()
+    before = {"components" if name == "k" else name: value for name, value in data.parameters.items()}
+    storage.save_model(tmp_path / "m", replace(data, parameters=before))
+    found = open_model(str(tmp_path / "m"))
+    assert found.settings == model.settings
+    assert found.settings["k"] == 4
+    storage.save_model(tmp_path / "both", replace(data, parameters={**data.parameters, "components": 4}))
+    with pytest.raises(DataError, match="components is unknown"):
+        open_model(str(tmp_path / "both"))
+
+
+def test_colors_count_where_they_are_asked_for(fitted):
+    """A gray texture, and a green one of the same brightness."""
+    texture = stripes(np.random.default_rng(0), 1, (60, 60)).astype(np.float32) / 1000
+    none = np.zeros_like(texture)
+    gray, green = np.dstack([texture] * 3), np.dstack([none, texture / np.float32(0.587), none])
+    for name, differ in (("sift-fv-svm", False), ("sift-vlad-svm", True)):
+        model = fitted[name]
+        one, other = model.features([model.prepare(gray), model.prepare(green)])
+        assert (np.abs(one - other).max() > 0.01) == differ
+
+
 def test_short_side():
     assert short_side(np.zeros((30, 60), np.uint8), 20).shape == (20, 40)
     assert short_side(np.zeros((60, 30, 3), np.uint8), 45).shape == (90, 45, 3)
@@ -166,6 +196,6 @@ def test_a_codebook_sees_256_descriptors_of_an_image_and_has_a_word_for_500(imag
     generator = np.random.default_rng(0)
     pictures = [generator.integers(0, 256, (48, 48), dtype=np.uint8) for _ in range(images)]
     dataset = Dataset(pictures, np.arange(images) % 2, ("a", "b"))
-    settings = {"size": 48, "components": 200, "dimensions": 2, "step": 2, "bins": (4,), "places": False}
+    settings = {"size": 48, "k": 200, "dimensions": 2, "step": 2, "bins": (4,), "places": False}
     model = create("sift-fv-svm", **settings, pyramid="1x1", costs=(1.0,), folds=2).fit(dataset)
     assert model.features([model.prepare(pictures[0])]).shape == (1, 2 * words * 2)

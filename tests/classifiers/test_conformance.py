@@ -25,7 +25,7 @@ NEEDS = {"two-layer": None, "lenet": "torch", "alexnet": "torch", "resnet18": "t
 QUICK = {
     "two-layer": {"epochs": 3},
     "lenet": {"epochs": 2},
-    "sift-fv-svm": {"components": 2, "dimensions": 8},
+    "sift-fv-svm": {"k": 2, "dimensions": 8},
     "cnn-svm": {"network": "lenet@cifar10"},
 }
 KINDS = (NetworkClassifier, VectorSvm)

@@ -17,6 +17,9 @@ HOSTILE = {
     "hog-svm": [{"size": 1024, "cell": 1, "block": 8}, {"size": 1024, "cell": 1, "block": 64, "orientations": 360}],
     "gist-svm": [{"size": 1024, "orientations": [360] * 16, "blocks": 64}, {"size": 1024, "orientations": [360] * 16}],
     "sift-fv-svm": [{"size": 1024, "step": 1, "bins": [1] * 16}, {"pyramid": ["9x9"] * 16}],
+    "sift-vlad-svm": [{"size": 1024, "step": 1, "bins": [1] * 16}, {"pyramid": ["9x9"] * 16}],
+    "sift-bow-svm": [{"size": 1024, "step": 1, "bins": [1] * 16}, {"pyramid": ["9x9"] * 16}],
+    "scspm": [{"size": 1024, "step": 1, "bins": [1] * 16}, {"pyramid": ["9x9"] * 16}],
     "two-layer": [{"hidden": 65536}],
 }
 
@@ -25,7 +28,9 @@ def parts(name):
     """Return small arrays of the right names, and the stored form of a kind's settings."""
     rng = np.random.default_rng(0)
     arrays = {"svm.weights": rng.random((2, 5)), "svm.biases": rng.random(2), "svm.slope": np.ones(1)}
-    if name == "sift-fv-svm":
+    if name == "scspm":
+        arrays["codebook.atoms"] = np.full((4, 128), 128**-0.5)
+    if name.startswith("sift-"):
         shapes = {"pca_mean": 128, "pca_basis": (2, 128), "means": (2, 4), "covariances": (2, 4), "priors": 2}
         arrays |= {f"codebook.{part}": np.full(shapes[part], 0.5) for part in TENSORS}
     groups = {part: group.to_json() for part, group in groups_of(name).items()}

@@ -23,7 +23,7 @@ EXAMPLES = list(dict.fromkeys(line for _, command in COMMANDS for line in site_p
 QUICK = {
     "alexnet": ["--epochs", "1"],
     "lenet": ["--epochs", "1"],
-    "sift-fv-svm": ["--set", "components=2"],
+    "sift-fv-svm": ["--set", "k=2"],
     "fit": ["--samples", "1500"],
 }
 CLASSIC = re.compile(r"features fit|svm|compare")

@@ -17,7 +17,7 @@ from locations import SAMPLES
 
 TEXTURES = SAMPLES / "textures"
 KINDS = {"two-layer": ["--epochs", "4"], "lenet": ["--epochs", "2"], "hog-svm": [], "gist-svm": [],
-         "sift-fv-svm": ["--set", "components=4", "--set", "dimensions=8"]}  # fmt: skip
+         "sift-fv-svm": ["--set", "k=4", "--set", "dimensions=8"]}  # fmt: skip
 EXTRAS = {"lenet": "torch", "hog-svm": "sklearn", "gist-svm": "sklearn", "sift-fv-svm": "sklearn"}
 
 

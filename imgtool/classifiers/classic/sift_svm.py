@@ -1,9 +1,14 @@
-"""`sift-fv-svm`: improved Fisher vectors of dense SIFT (Perronnin, Sanchez and Mensink, ECCV 2010) and a linear SVM."""
+"""What all kinds on dense SIFT share: local descriptors, a codebook of them, and one vector for each image.
+
+Each kind is a file of its own, and says by which codebook and how descriptors become a vector.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -12,10 +17,11 @@ from imgtool.classifiers.settings import Groups
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError
 from imgtool.events import Events, Progress
-from imgtool.features.codebook import TENSORS, Codebook
+from imgtool.features.codebook import KINDS, Codebook, Dictionary
 from imgtool.features.encoding import LocalSettings, encode, fit_to_images, length
+from imgtool.features.phow import COLORS
 from imgtool.features.pyramid import parse_levels
-from imgtool.image.color import to_gray
+from imgtool.image.color import to_gray, to_rgb
 from imgtool.parameters import parameter
 
 MAX_CODEBOOK_IMAGES = 3000  # more hardly change it
@@ -25,8 +31,8 @@ MAX_DESCRIPTORS = 1 << 22  # that settings may ask for, of one image: they come 
 
 
 @dataclass(frozen=True)
-class SiftFisherSvmParameters(SvmParameters):
-    """What sift-fv-svm can vary."""
+class SiftParameters(SvmParameters):
+    """What all kinds on dense SIFT can vary."""
 
     size: int = parameter(128, "Pixels that the shorter side is brought to.", low=1, high=1024)
     resolution: int = parameter(
@@ -39,34 +45,47 @@ class SiftFisherSvmParameters(SvmParameters):
     bins: tuple[int, ...] = parameter((4, 6, 8), "Pixels of a spatial bin, for each scale.", low=1, high=256)
     window: str = parameter("flat", "Weights around a descriptor's center.", choices=("flat", "gaussian"))
     root: bool = parameter(True, "RootSIFT: square roots under the L1 norm.")
-    dimensions: int = parameter(64, "Kept by the PCA.", low=1, high=4096)
-    components: int = parameter(64, "Gaussians of the mixture.", low=1, high=65536)
-    places: bool = parameter(True, "Append x and y to descriptors.")
+    color: str = parameter("gray", "Channels that are described.", choices=tuple(COLORS), later=True)
+    k: int = parameter(64, "Gaussians, words or atoms of the codebook.", low=1, high=65536)
     pyramid: tuple[str, ...] = parameter(("1x1",), "Levels of the spatial pyramid, such as 1x1,3x1.")
     samples: int = parameter(200_000, "Descriptors that the codebook is fitted to.", low=1, high=100_000_000)
 
+    @classmethod
+    def from_json(cls, stored: Any) -> Self:
+        """Return the value that `to_json` gave; models from before `k` was called so have `components`."""
+        if isinstance(stored, Mapping) and "components" in stored and "k" not in stored:
+            stored = {"k" if name == "components" else name: value for name, value in stored.items()}
+        return super().from_json(stored)
 
-class SiftFisherSvm(VectorSvm):
-    """Fisher vectors of dense RootSIFT.
+
+class SiftSvm(VectorSvm):
+    """One vector for each image, of its dense SIFT. Subclasses say which codebook and which vector.
 
     A large photograph is shrunk to `resolution` first, so that it shows no finer detail than enlarged training images.
     """
 
-    groups = {"architecture": SiftFisherSvmParameters()}  # noqa: RUF012
+    book_kind: ClassVar[str]  # of features.codebook.KINDS
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         super().__init__(name, groups, chosen=chosen)
         own = self.parameters
         parse_levels(own.pyramid)
-        self.local = LocalSettings(own.step, own.bins, own.window, own.root)
-        self.codebook: Codebook | None = None
+        self.local = LocalSettings(own.step, own.bins, own.window, own.root, own.color)
+        self.codebook: Codebook | Dictionary | None = None
+
+    @abstractmethod
+    def fit_book(
+        self, images: Iterator[np.ndarray], count: int, seed: int, events: Events | None
+    ) -> Codebook | Dictionary:
+        """Return a codebook fitted to descriptors of prepared images."""
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Return (height, width), gray, with the short side brought to `size`."""
-        gray, resolution = to_gray(image), self.parameters.resolution
-        if 0 < resolution < min(self.parameters.size, *gray.shape):
-            gray = short_side(gray, resolution)
-        return short_side(gray, self.parameters.size)
+        """Return (height, width), or (height, width, 3) where colors count, with the short side brought to `size`."""
+        own = self.parameters
+        pixels = to_gray(image) if own.color == "gray" else to_rgb(image)
+        if 0 < own.resolution < min(own.size, *pixels.shape[:2]):
+            pixels = short_side(pixels, own.resolution)
+        return short_side(pixels, own.size)
 
     def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
         """Fit the codebook to descriptors of some of the images."""
@@ -77,47 +96,74 @@ class SiftFisherSvm(VectorSvm):
                 min(dataset.image(int(index)).shape[:2]) for index in chosen[:: max(count // SIZE_SAMPLE_IMAGES, 1)]
             ]
             self.change("architecture", replace(self.parameters, resolution=int(np.median(sides))))
-        self.codebook = fit_to_images(
-            (self.prepare(dataset.image(int(index))) for index in chosen),
-            count,
-            local=self.local,
-            components=self.parameters.components,
-            dimensions=self.parameters.dimensions,
-            with_places=self.parameters.places,
-            samples=min(self.parameters.samples, MAX_DESCRIPTORS_AN_IMAGE * count),
-            seed=seed,
-            progress=(lambda done: events(Progress(done, count, "sampling descriptors"))) if events else None,
-        )
+        images = (self.prepare(dataset.image(int(index))) for index in chosen)
+        self.codebook = self.fit_book(images, count, seed, events)
 
-    def describe(self, image: np.ndarray) -> np.ndarray:
-        """Return the Fisher vector."""
-        return encode(image, self._require_codebook(), levels=self.parameters.pyramid)
+    def samples(self, count: int) -> int:
+        """Return how many descriptors of so many images a codebook is fitted to."""
+        return int(min(self.parameters.samples, MAX_DESCRIPTORS_AN_IMAGE * count))
 
     def check_sizes(self) -> None:
         """Refuse too many descriptors of the longest image that `prepare` gives."""
         own = self.parameters
         places = -(-own.size // own.step) * -(-MAX_ASPECT * own.size // own.step)
-        require_most("descriptors", places * len(own.bins), MAX_DESCRIPTORS)
+        require_most("descriptors", places * len(own.bins) * COLORS[own.color], MAX_DESCRIPTORS)
 
-    def _require_codebook(self) -> Codebook:
+    def require_book(self) -> Any:
+        """Return the codebook. Raises DataError where there is none yet."""
         if self.codebook is None:
             raise DataError(f"{self.name} is not fitted")
         return self.codebook
 
-    def length(self) -> int:
-        """Return how many numbers describe an image."""
-        return length(self._require_codebook(), self.parameters.pyramid)
-
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the codebook's parts and the machine's."""
-        codebook = self._require_codebook()
-        return {f"codebook.{name}": getattr(codebook, name) for name in TENSORS} | super().arrays()
+        codebook = self.require_book()
+        return {f"codebook.{name}": getattr(codebook, name) for name in KINDS[self.book_kind]} | super().arrays()
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take the codebook's parts and the machine's."""
-        missing = [name for name in TENSORS if f"codebook.{name}" not in arrays]
+        names = KINDS[self.book_kind]
+        missing = [name for name in names if f"codebook.{name}" not in arrays]
         if missing:
             raise DataError(f"the codebook's {missing[0]} are missing")
-        parts = {name: arrays[f"codebook.{name}"] for name in TENSORS}
-        self.codebook = Codebook(**parts, meta={"sift": self.local.to_meta()})
+        kind = Codebook if self.book_kind == "codebook" else Dictionary
+        parts = {name: arrays[f"codebook.{name}"] for name in names}
+        self.codebook = kind(**parts, meta={"sift": self.local.to_meta()})
         super().restore(arrays)
+
+
+@dataclass(frozen=True)
+class MixtureParameters(SiftParameters):
+    """What kinds with a mixture of Gaussians can vary."""
+
+    dimensions: int = parameter(64, "Kept by the PCA.", low=1, high=4096)
+    places: bool = parameter(True, "Append x and y to descriptors.")
+
+
+class MixtureSvm(SiftSvm):
+    """Projected descriptors, encoded by a mixture of Gaussians or by its means alone. encoding: see `encode`."""
+
+    book_kind = "codebook"
+    encoding: ClassVar[str]
+
+    def fit_book(self, images: Iterator[np.ndarray], count: int, seed: int, events: Events | None) -> Codebook:
+        """Fit a principal component analysis, then the mixture."""
+        return fit_to_images(
+            images,
+            count,
+            local=self.local,
+            components=self.parameters.k,
+            dimensions=self.parameters.dimensions,
+            with_places=self.parameters.places,
+            samples=self.samples(count),
+            seed=seed,
+            progress=(lambda done: events(Progress(done, count, "sampling descriptors"))) if events else None,
+        )
+
+    def describe(self, image: np.ndarray) -> np.ndarray:
+        """Return the encoding of one prepared image."""
+        return encode(image, self.require_book(), encoding=self.encoding, levels=self.parameters.pyramid)
+
+    def length(self) -> int:
+        """Return how many numbers describe an image."""
+        return length(self.require_book(), self.parameters.pyramid, encoding=self.encoding)
