@@ -32,9 +32,11 @@ _MODULES = {
     "magnitude": "imgtool.filters.gradient",
     "phase": "imgtool.filters.gradient",
     "hog": "imgtool.features.hog",
+    "explain_hog": "imgtool.features.explain_hog",
     "dalal_triggs": "imgtool.features.dalal_triggs",
     "uoctti": "imgtool.features.uoctti",
     "gist": "imgtool.features.gist",
+    "gist_filters": "imgtool.features.gist",
     "dense_sift": "imgtool.features.sift",
     "phow": "imgtool.features.phow",
     "sparse_sift": "imgtool.features.keypoints",
@@ -100,8 +102,9 @@ if TYPE_CHECKING:
     from imgtool.evaluation.training_pictures import training_preview
     from imgtool.features.codebook import Codebook, Dictionary, fit_codebook, load_codebook, save_codebook
     from imgtool.features.dalal_triggs import dalal_triggs
+    from imgtool.features.explain_hog import explain_hog
     from imgtool.features.fisher import bag_of_words, fisher_vector, vlad
-    from imgtool.features.gist import gist
+    from imgtool.features.gist import gist, gist_filters
     from imgtool.features.hog import hog
     from imgtool.features.keypoints import match, sparse_sift
     from imgtool.features.phow import phow
@@ -153,6 +156,7 @@ __all__ = [
     "encode",
     "evaluate",
     "explain_filter",
+    "explain_hog",
     "filter_image",
     "filter_images",
     "filter_sheet",
@@ -160,6 +164,7 @@ __all__ = [
     "fit_codebook",
     "flatten",
     "gist",
+    "gist_filters",
     "grad_cam",
     "gradient",
     "gradient_sheet",

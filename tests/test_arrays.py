@@ -52,6 +52,7 @@ OF_NUMBERS = {
     "explain_filter": lambda image: imgtool.explain_filter(image, np.int64(3), 0, KERNEL).sums,
     "gradient": lambda image: np.stack(imgtool.gradient(image, sigma=np.float32(1))),
     "hog": lambda image: imgtool.hog(image, cell=np.int32(8), orientations=np.uint8(9)),
+    "explain_hog": lambda image: imgtool.explain_hog(image, 9, np.int64(9)).votes,
     "hog, pairs": lambda image: imgtool.hog(image, cell=np.array([8, 6]), block=(np.int64(1), 2)),
     "hog, root": lambda image: imgtool.hog(image, sqrt=True),
     "cell_histograms": cell_histograms,

@@ -22,7 +22,8 @@ HEADINGS = {
     },
     "Output": {
         "--output", "--to", "--force", "--skip-existing", "--quality", "--compression", "--strip", "--json", "--format",
-        "--visualize", "--report", "--resume", "--curves", "--preview", "--sort", "--cam", "--maps",
+        "--visualize", "--explain", "--filters", "--report", "--resume", "--curves", "--preview", "--sort", "--cam",
+        "--maps",
     },
     "More": {
         "--jobs", "--device", "--backend", "--precision", "--threads", "--cluster", "--isolate", "--quiet", "--verbose",

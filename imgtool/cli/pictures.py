@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from imgtool.cli.tables import emit, json_line
 from imgtool.errors import ParameterError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from imgtool.pipelines.outcomes import Outcome
     from imgtool.pipelines.pictures import Written
 
@@ -77,3 +79,31 @@ class Pictures:
             emit(json_line({"path": outcome.source.path, "output": written.output, **size, **record, **left_out}))
         elif self.output is None and sys.stdout.isatty():
             emit(printable(written.output) + "\n")
+
+
+def write_picture(
+    output: str | None,
+    name: str,
+    draw: Callable[[], np.ndarray],
+    *,
+    what: str,
+    force: bool,
+    reads: Sequence[str] = (),
+    parameter: str = "output",
+) -> None:
+    """Draw and write one picture that is of no image, and print the name that imgtool made up.
+
+    name: what it is a picture of; what: kind of picture; reads: files that it was made from; parameter: that says
+    where it goes.
+    """
+    from imgtool.batch.destinations import Destination
+    from imgtool.batch.inputs import Input
+    from imgtool.image.write import encode
+    from imgtool.pipelines.drawings import format_name
+
+    place = Destination(output, [Input(name)], what=what, suffix=".png", force=force, reads=reads, parameter=parameter)
+    format = format_name(place, 0)
+    place.check(0)
+    place.write(0, encode(draw(), format))
+    if output is None and not place.is_stream:
+        emit(f"{printable(place.path(0))}\n")

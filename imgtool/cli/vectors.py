@@ -26,6 +26,22 @@ class Vectors(NamedTuple):
     cluster: str | None
     format: str | None
 
+    def refuse_beside(self, name: str, **others: object) -> None:
+        """Raise ParameterError where the option of this name, which prints, stands beside one of feature files.
+
+        others: further options that do not go with it, None where they are not given.
+        """
+        given = {
+            "output": self.output,
+            "overwrite": self.force,
+            "resume": self.resume,
+            "cluster": self.cluster,
+            **others,
+        }
+        for key, value in given.items():
+            if value not in (None, False):
+                raise ParameterError(f"{key} does not go with {name}, which prints", parameters=(key, name))
+
     def write(
         self,
         images: Images,

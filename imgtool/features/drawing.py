@@ -1,4 +1,4 @@
-"""Pictures of descriptors: strokes for HoG, rosettes for GIST, keypoints and matches for SIFT.
+"""Pictures of descriptors: strokes for HoG, rosettes and filters for GIST, keypoints and matches for SIFT.
 
 Arrays in, RGB uint8 pictures out.
 
@@ -9,6 +9,7 @@ Torralba (IJCV 2001), figure 7: its petals point along the gradient, a quarter t
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,10 +17,12 @@ import numpy as np
 
 from imgtool.image.color import from_hsv
 from imgtool.image.resize import resize
-from imgtool.image.sheet import GAP_PIXELS, side_by_side, to_viewable
+from imgtool.image.sheet import GAP_PIXELS, Panel, fitted, panel_pixels, panel_sheet, side_by_side, stacked, to_viewable
 
 MIN_CELL_PIXELS = 16  # pixels that a cell should have, or its strokes cannot be told apart
 ROSETTE_PIXELS = 128  # pixels of a rosette's side
+BANK_COLUMNS = 8  # of a sheet of filters
+AXIS_SHADE = 0.8  # of the lines through frequency 0
 MAX_SIDE_PIXELS = 2048  # pixels up to which a small image is magnified for that
 FRACTION_BITS = 4  # bits of a pixel's fractions that OpenCV draws with
 FRACTIONS = 1 << FRACTION_BITS
@@ -85,13 +88,67 @@ def gist_picture(energies: np.ndarray, orientations: Sequence[int], image: np.nd
     scale = np.repeat(np.arange(len(orientations)), orientations)
     tops = np.array([energies[scale == each].max() for each in range(len(orientations))])
     brightness = energies / np.where(tops > 0, tops, 1)[scale, None, None]
-    hue = scale / len(orientations)
-    colors = from_hsv(np.stack([hue, np.full(filters, 0.8), np.ones(filters)], axis=1)[None])[0]
+    colors = _scale_colors(len(orientations))[scale]
     shapes = (sectors(orientations, ROSETTE_PIXELS)[..., None] * colors[:, None, None, :]).reshape(filters, -1)
     tiles = (brightness.reshape(filters, -1).T @ shapes).reshape(rows, columns, ROSETTE_PIXELS, ROSETTE_PIXELS, 3)
     tiles[:, :, :1] = tiles[:, :, :, :1] = 0.3  # lines between the windows
     right = np.rint(255 * tiles.transpose(0, 2, 1, 3, 4).reshape(rows * ROSETTE_PIXELS, columns * ROSETTE_PIXELS, 3))
     return side_by_side(resize(to_viewable(image), *right.shape[:2]), right)
+
+
+def bank_picture(bank: np.ndarray, orientations: Sequence[int]) -> np.ndarray:
+    """Return a sheet of transfer functions: all at once, in the colors of scales as in rosettes, then each alone.
+
+    bank: (filters, side, side), 0 to 1, the frequency 0 in the middle, scale by scale from the finest; orientations:
+    how many of each scale. Of all at once it shows the largest at each frequency, and the lines where each is one half.
+    """
+    scale = np.repeat(np.arange(len(orientations)), orientations)
+    colors, large = _scale_colors(len(orientations)), panel_pixels(3)
+    together = bank.max(axis=0)[:, :, None] * colors[scale[bank.argmax(axis=0)]]
+    lines = np.ones((*bank.shape[1:], 3))
+    middle = len(lines) // 2
+    lines[[0, middle, -1]], lines[:, [0, middle, -1]] = AXIS_SHADE, AXIS_SHADE
+    for transfer, color in zip(bank, colors[scale], strict=True):
+        lines[_outline(transfer >= 0.5)] = color
+    above = [
+        Panel(fitted(_bytes(together), large), f"the {len(bank)} filters\nmiddle: frequency 0; edges: 0.5 per pixel"),
+        Panel(fitted(_bytes(lines), large), "where each passes one half"),
+    ]
+    small = panel_pixels(BANK_COLUMNS)
+    panels = [
+        Panel(fitted(_bytes(transfer[:, :, None] * colors[own]), small), f"scale {own + 1}, {angle:.4g}\N{DEGREE SIGN}")
+        for transfer, own, angle in zip(bank, scale, _angles(orientations), strict=True)
+    ]
+    ends = np.cumsum([0, *orientations]).tolist()
+    rows = [
+        panels[begin : min(begin + BANK_COLUMNS, last)]
+        for first, last in itertools.pairwise(ends)
+        for begin in range(first, last, BANK_COLUMNS)
+    ]
+    return stacked([panel_sheet([above]), panel_sheet(rows)])
+
+
+def _angles(orientations: Sequence[int]) -> list[float]:
+    """Return the direction that each filter responds to, in degrees, clockwise from the right."""
+    return [-180 * j / count + 0.0 for count in orientations for j in range(count)]
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """Return which pixels of a mask have a neighbor outside it."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return np.asarray(mask & ~inner)
+
+
+def _bytes(unit: np.ndarray) -> np.ndarray:
+    """Return colors from 0 to 1 as RGB uint8."""
+    return np.asarray(np.rint(255 * unit), np.uint8)
+
+
+def _scale_colors(count: int) -> np.ndarray:
+    """Return a color (count, 3) for each scale, from 0 to 1, red for the finest."""
+    hsv = np.stack([np.arange(count) / count, np.full(count, 0.8), np.ones(count)], axis=1)
+    return np.asarray(from_hsv(hsv[None])[0])
 
 
 def sectors(orientations: Sequence[int], side: int) -> np.ndarray:

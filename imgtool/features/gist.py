@@ -236,6 +236,39 @@ def _frequencies(side: int) -> tuple[np.ndarray, np.ndarray]:
     return f[None, :], f[:, None]
 
 
+def gist_filters(*, size: int = 256, orientations: Sequence[int] = (8, 8, 8, 8)) -> np.ndarray:
+    """Return the Gabor filters of GIST in the frequency domain.
+
+    Parameters
+    ----------
+    size : int
+        Side, in pixels, of the square that is described; it is filtered with a margin of 32 pixels on each side.
+    orientations : sequence of int
+        Number of orientations at each scale, finest first.
+
+    Returns
+    -------
+    ndarray, (sum(orientations), size + 64, size + 64), float64
+        What each filter passes of each frequency, 0 to 1: whole waves along the rows to the right, along the columns
+        downwards, 0 in the middle (at index (size + 64) // 2). In the order of `gist`.
+
+    Raises
+    ------
+    ParameterError
+        A number is out of range.
+
+    Examples
+    --------
+    >>> import imgtool
+    >>> bank = imgtool.gist_filters(size=64, orientations=(4, 2))
+    >>> bank.shape, int(bank[0, 64].argmax()) - 64  # upright edges: 0.3 cycles per pixel, 38 in 128 pixels
+    ((6, 128, 128), 38)
+    """
+    size, counts = whole_number(size, "size"), whole_numbers(orientations, "orientations")
+    require_parameters(size, counts, 1, 1.0)
+    return np.fft.fftshift(gabor_bank(size + 2 * MARGIN_PIXELS, counts), axes=(1, 2))
+
+
 def gabor_bank(side: int, orientations: tuple[int, ...]) -> np.ndarray:
     """Return the transfer functions (filters, side, side) float64 of the Gabor filters, in the order of an FFT."""
     fx, fy = _frequencies(side)

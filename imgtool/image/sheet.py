@@ -87,6 +87,12 @@ def panel_sheet(rows: Sequence[Sequence[Panel | None]]) -> np.ndarray:
     )
 
 
+def stacked(sheets: Sequence[np.ndarray]) -> np.ndarray:
+    """Return sheets one below the other, narrower ones with white at their right."""
+    width = max(each.shape[1] for each in sheets)
+    return np.vstack([np.hstack([each, _white(len(each), width - each.shape[1])]) for each in sheets])
+
+
 def _band(row: Sequence[Panel | None], widths: Sequence[int]) -> np.ndarray:
     """Return one row of panels, their captions on one line, with a gap below."""
     there = [each for each in row if each]

@@ -20,7 +20,7 @@ from locations import IMGTOOL, SAMPLES
 
 # Options and arguments that name files. One that is not here fails the test below, and so does an output or an input
 # without an entry in the tables that follow.
-OUTPUTS = {"output", "visualize", "show", "report", "sort", "curves", "preview", "cam", "maps"}
+OUTPUTS = {"output", "visualize", "show", "report", "sort", "curves", "preview", "cam", "maps", "filters"}
 INPUTS = {"paths", "files_from", "kernel_file", "codebook", "other", "file", "files", "query", "data", "init"}
 INPUTS |= {"name", "names", "model"}
 PLACES = {"FILE", "FOLDER", "DIR", "DATA", "IMAGE", "OTHER"}  # in a metavar
@@ -61,6 +61,7 @@ WRITES = {
     **{(command, "output"): ("-o", ".png") for command in ("filter", "gradient", "convert")},
     **{(command, "output"): ("-o", ".npz") for command in ("hog", "gist", "sift", "fisher", "embed")},
     **{(command, "output"): ("-o", ".csv") for command in ("features convert", "features merge")},
+    ("gist", "filters"): ("--filters", ".png"),
     **{(command, "visualize"): ("--visualize", ".png") for command in ("hog", "gist", "sift")},
     **{(command, "output"): ("-o", "") for command in ("train", "models export")},
     ("features fit", "output"): ("-o", ".safetensors"),
@@ -74,8 +75,9 @@ WRITES = {
     ("train", "curves"): ("--curves", ".png"),
     ("train", "preview"): ("--preview", ".png"),
 }
-# Matches are rows; no picture is a folder.
+# Matches are rows; no picture is a folder; a bank of filters is of no image.
 IMPOSSIBLE = {("sift", "output", "other"), ("train", "curves", "init"), ("train", "preview", "init")}
+IMPOSSIBLE |= {("gist", "filters", "paths"), ("gist", "filters", "files_from")}
 NEEDED = {("train", "curves"): ["-o", "new"]}  # beside the output itself
 MORE = [  # inputs that no option names
     ("compare", "report", ["data", "--model", "two-layer"], "data/notes"),

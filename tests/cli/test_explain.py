@@ -101,6 +101,55 @@ def test_the_advice_for_transparent_images_helps(run):
     assert run("filter", "--kernel", "box", "--explain", "1,1", "clear.png", "--background", "red").status == 0
 
 
+def test_a_cell_is_told_as_bars_before_and_after_normalization(run):
+    done = run("hog", "--explain", "13,9", "--format", "table", "a.png", "--cell", "4", "--orientations", "6")
+    found = imgtool.explain_hog(read("a.png"), 13, 9, cell=4, orientations=6)
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0] == "a.png: cell in row 2, column 3 (x 12 to 15, y 8 to 11)"
+    votes = [line.split() for line in lines[3:9]]
+    assert [row[1] for row in votes] == ["0-30", "30-60", "60-90", "90-120", "120-150", "150-180"]
+    np.testing.assert_allclose([float(row[2]) for row in votes], found.votes, rtol=1e-3)
+    lengths = [len(row[3]) if len(row) > 3 else 0 for row in votes]
+    np.testing.assert_allclose(lengths, 40 * found.votes / found.votes.max(), atol=1)
+    assert lines[10] == "after L2-Hys in the blocks of 2x2 cells that hold it (row,column):"
+    assert lines[11].split()[1:] == [f"{row},{column}" for row, column in found.blocks]
+    after = [re.findall(r"\d\.\d{4}", line) for line in lines[12:18]]
+    np.testing.assert_allclose(np.array(after, float).T, found.normalized, atol=1e-4)
+    marks = [re.findall(r"\d\.\d{4} *(#*)", line) for line in lines[12:18]]
+    lengths = np.array([[len(mark) for mark in row] for row in marks]).T
+    np.testing.assert_allclose(lengths, 8 * found.normalized / found.normalized.max(), atol=1)
+    assert len(lines) == 18
+
+
+@pytest.mark.parametrize("settings", [[], ["--cell", "4,6", "--block", "1,3", "--norm", "L1", "--sqrt"]])
+@pytest.mark.parametrize("resize", [[], ["--resize", "40x30"]])
+def test_a_cell_in_rows_holds_what_hog_gives(settings, resize, run):
+    (row,) = run("hog", *settings, *resize, "--explain", "9,10", "clear.png", "--format", "jsonl").rows
+    (whole,) = run("hog", *settings, *resize, "clear.png", "--format", "jsonl").rows
+    values = np.array(whole["values"]).reshape(whole["shape"])
+    for (top, left), numbers in zip(row["blocks"], row["normalized"], strict=True):
+        assert values[top, left, row["row"] - top, row["column"] - left].tolist() == numbers
+    assert row["path"] == "clear.png"
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("hog --explain 1,1 a.png -o x.npz", 2, "-o does not go with --explain"),
+        ("hog --explain 1,1 a.png --visualize x.png", 2, "--visualize does not go with --explain"),
+        ("hog --explain 1,1 a.png --format csv", 2, "--format table and jsonl, not csv"),
+        ("hog --explain 1,1 a.png --variant uoctti", 2, "--variant skimage, not uoctti"),
+        ("hog --explain 29,1 a.png", 1, "a.png: is 30x20 pixels, of which cells fill 24x16; 29,1 lies in none"),
+        ("hog --explain 1,1 a.png --cell 30", 1, "one block of HoG needs"),
+    ],
+)
+def test_what_no_cell_is_explained_by_is_one_line(line, status, said, run):
+    done = run(*line.split())
+    assert (done.status, done.err.count("\n"), done.out) == (status, 1, "")
+    assert said in done.err
+
+
 def test_matrices_stand_side_by_side_where_they_fit(monkeypatch):
     parts = [Matrix("one", [["1", "20"], ["300", "4"]]), Matrix("two", [["5"]])]
     monkeypatch.setenv("COLUMNS", "80")

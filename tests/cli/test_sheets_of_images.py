@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import imgtool
+from imgtool.features.drawing import bank_picture
 from imgtool.image import encode, read
 from locations import SAMPLES
 
@@ -94,3 +95,32 @@ def test_a_folder_of_images_stays_whole_where_one_of_them_is_none(run):
     assert (done.status, done.err.count("\n")) == (1, 1)
     assert Path("out/a.png").exists()
     assert not Path("out/broken.png").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--preset", "lear"], ["--size", "32", "--orientations", "3,2"]])
+def test_the_filters_of_gist_are_drawn_without_an_image(more, run):
+    done = run("gist", *more, "--filters", "bank.png")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    given = {"--preset": {"size": 32, "orientations": (8, 8, 4)}, "--size": {"size": 32, "orientations": (3, 2)}}
+    settings = given[more[0]] if more else {"size": 256, "orientations": (8, 8, 8, 8)}
+    expected = bank_picture(imgtool.gist_filters(**settings), settings["orientations"])
+    np.testing.assert_array_equal(read("bank.png"), expected)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("gist --filters x.png a.png", 2, "an image does not go with --filters"),
+        ("gist --filters x.png -o y.npz", 2, "-o does not go with --filters"),
+        ("gist --filters x.png --color", 2, "--color does not go with --filters"),
+        ("gist --filters x.png --format csv", 2, "--format does not go with --filters"),
+        ("gist --filters x.png --size 4000", 2, "size up to 2048"),
+        ("gist --filters a.png", 1, "a.png: exists; --force overwrites it"),
+        ("gist --filters x.xyz", 2, "x.xyz"),
+    ],
+)
+def test_filters_that_cannot_be_drawn_are_one_line(line, status, said, run):
+    done = run(*line.split())
+    assert (done.status, done.err.count("\n"), done.out) == (status, 1, "")
+    assert said in done.err
+    assert not Path("x.png").exists()

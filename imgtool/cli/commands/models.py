@@ -12,6 +12,7 @@ from imgtool.cli import options
 from imgtool.cli.command import Group
 from imgtool.cli.data_sets import naming_bad_files
 from imgtool.cli.messages import complain, note, printable
+from imgtool.cli.pictures import write_picture
 from imgtool.cli.tables import emit, json_line, write_rows
 
 COLUMNS = ("model", "classes", "accuracy", "n", "kB")
@@ -120,21 +121,14 @@ def filters(name: str, output: str | None, force: bool) -> None:
     Each kernel has a scale of its own, mid-gray being 0. A network whose first
     layer takes the whole image has an image of weights for each unit.
     """
-    from imgtool.batch.destinations import Destination
-    from imgtool.batch.inputs import Input
     from imgtool.classifiers.inspection import first_kernels
     from imgtool.classifiers.registry import model_files
-    from imgtool.image.write import encode
     from imgtool.networks.drawing import kernels_picture
-    from imgtool.pipelines.drawings import format_name
 
-    named = [Input(name.rstrip("/") or name)]
-    place = Destination(output, named, what="filters", suffix=".png", force=force, reads=model_files(name))
-    format = format_name(place, 0)
-    place.check(0)
-    place.write(0, encode(kernels_picture(first_kernels(name)), format))
-    if output is None and not place.is_stream:
-        emit(f"{printable(place.path(0))}\n")
+    write_picture(
+        output, name.rstrip("/") or name, lambda: kernels_picture(first_kernels(name)),
+        what="filters", force=force, reads=model_files(name),
+    )  # fmt: skip
 
 
 @command.command("gradcheck")
