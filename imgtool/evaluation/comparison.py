@@ -89,11 +89,11 @@ class Comparison:
         """Return the complete record as JSON."""
         return json.dumps(self.to_record())
 
-    def to_html(self) -> str:
-        """Return a self-contained HTML page."""
-        from imgtool.evaluation.report import page
+    def to_html(self, *, command: str = "") -> str:
+        """Return a self-contained HTML page. command: how the comparison was made, to be shown there."""
+        from imgtool.evaluation.report.page import page
 
-        return page(self.to_record(), self.remarks())
+        return page(self, command=command)
 
     def to_record(self) -> dict[str, Any]:
         """Return the complete record, as JSON values; `models` has the rows."""

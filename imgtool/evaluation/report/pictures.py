@@ -1,0 +1,183 @@
+"""Pictures of the held-out images: the surest mistakes, where the best two models disagree, where a network looks."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imgtool.classifiers.network import NetworkClassifier
+from imgtool.errors import ImgtoolError
+from imgtool.evaluation.report.markup import Html, join, section, tag
+from imgtool.evaluation.report.subject import Model, Subject
+from imgtool.image.resize import resize
+from imgtool.image.sheet import to_viewable
+from imgtool.image.write import encode
+
+if TYPE_CHECKING:
+    from imgtool.classifiers.grad_cam import GradCam
+
+MISTAKES, DISAGREEMENTS, HEAT_PICTURES = 12, 12, 6
+SIDE_PIXELS = 176  # of a picture, at most
+TINY_PIXELS = 64  # up to which a picture is shown as it is, its pixels as squares
+QUALITY = 82  # of JPEG
+
+
+def mistakes_section(subject: Subject) -> Html:
+    """Return the mistakes of which the best model is surest."""
+    if not subject.good or subject.good[0].hits.all():
+        return Html()
+    best = subject.good[0]
+    wrong = np.flatnonzero(~best.hits)
+    surest = wrong[np.argsort(-best.sure[wrong], kind="stable")][:MISTAKES]
+    figures = [_mistake(subject, best, int(index)) for index in surest]
+    which = f"The {len(surest)} of {len(wrong)} mistakes" if len(surest) < len(wrong) else "All mistakes"
+    note = f"{which} of {best.name}, those of which it is surest first."
+    return section("The surest mistakes", tag("p", note, class_="note"), tag("div", *figures, class_="pictures"))
+
+
+def disagreements_section(subject: Subject) -> Html:
+    """Return images of which the best two models say different classes, those of which both are sure first."""
+    if len(subject.good) < 2:
+        return Html()
+    one, other = subject.good[:2]
+    names = np.array([np.array(model.classes, object)[model.said] for model in (one, other)])
+    differ = np.flatnonzero(names[0] != names[1])
+    if not len(differ):
+        return section("Where the best two disagree", tag("p", f"{one.name} and {other.name} agree on every image."))
+    sure = np.minimum(one.sure, other.sure)[differ]
+    chosen = differ[np.argsort(-sure, kind="stable")][:DISAGREEMENTS]
+    figures = [_disagreement(subject, one, other, int(index)) for index in chosen]
+    only = [int((first.hits & ~second.hits).sum()) for first, second in ((one, other), (other, one))]
+    note = (
+        f"{one.name} and {other.name} say different classes of {len(differ)} of {len(subject.labels)} images: "
+        f"{only[0]} times only {one.name} is right, {only[1]} times only {other.name}, "
+        f"{len(differ) - sum(only)} times neither."
+    )
+    return section(
+        "Where the best two disagree", tag("p", note, class_="note"), tag("div", *figures, class_="pictures")
+    )
+
+
+def heat_section(subject: Subject) -> Html:
+    """Return where the best network that is at hand looks, by Grad-CAM, of its surest mistakes."""
+    network = next((model for model in subject.good if _cam_of(subject, model)), None)
+    cam = network and _cam_of(subject, network)
+    if network is None or not cam or subject.images is None:
+        return Html()
+    wrong, right = np.flatnonzero(~network.hits), np.flatnonzero(network.hits)
+    order = [*wrong[np.argsort(-network.sure[wrong], kind="stable")], *right[np.argsort(-network.sure[right])]]
+    figures = [_heat(subject, network, cam, int(index)) for index in order[:HEAT_PICTURES]]
+    note = (
+        f"Grad-CAM of {network.name} on its surest mistakes: the brighter a place, the more it speaks for what the "
+        "network says. Dark at the border is what the network does not see."
+    )
+    return section("Where the network looks", tag("p", note, class_="note"),
+                   tag("div", *filter(None, figures), class_="pictures pairs"))  # fmt: skip
+
+
+def _mistake(subject: Subject, model: Model, index: int) -> Html:
+    """Return one image with what it was taken for and what it is."""
+    return _figure(subject, index, join([_answer(model, index, "said"), _truth(subject, index)]))
+
+
+def _disagreement(subject: Subject, one: Model, other: Model, index: int) -> Html:
+    """Return one image with what two models say of it and what it is."""
+    return _figure(subject, index, join([_answer(one, index), _answer(other, index), _truth(subject, index)]))
+
+
+def _answer(model: Model, index: int, name: str = "") -> Html:
+    """Return what a model says of an image, and how surely."""
+    who = tag("bdi", name or model.name)
+    return tag("div", who, ": ", tag("b", tag("bdi", model.says(index))), " ", _sure(model, index))
+
+
+def _sure(model: Model, index: int) -> Html:
+    """Return how sure a model is, its number and the sign never in two lines."""
+    return tag("span", f"{100 * model.sure[index]:.0f} %", class_="whole")
+
+
+def _truth(subject: Subject, index: int) -> Html:
+    """Return what an image is."""
+    return tag("div", "is: ", tag("b", tag("bdi", subject.classes[subject.labels[index]])))
+
+
+def _figure(subject: Subject, index: int, caption: Html) -> Html:
+    """Return an image, its name, and what is said of it."""
+    name = _name(subject, index)
+    return tag("figure", _picture(_image(subject, index), name), tag("figcaption", caption, _small(name)))
+
+
+def _small(name: str) -> Html:
+    """Return a file's name under its picture; what a folder is called stands there as a class already."""
+    return tag("div", tag("bdi", PurePath(name).name or name), class_="small") if name else Html()
+
+
+def _name(subject: Subject, index: int) -> str:
+    """Return the name of an image, "" where it has none."""
+    return subject.paths[index] if index < len(subject.paths) else ""
+
+
+def _image(subject: Subject, index: int) -> np.ndarray | None:
+    """Return an image; None where it cannot be had (any more)."""
+    try:
+        return None if subject.images is None else subject.images(index)
+    except (ImgtoolError, OSError):
+        return None
+
+
+def _picture(image: np.ndarray | None, name: str) -> Html:
+    """Return an image, small, within the page."""
+    if image is None or image.ndim < 2:
+        return tag("div", "no picture", class_="none")
+    view = to_viewable(image)
+    longest = max(view.shape[:2])
+    if longest <= TINY_PIXELS:
+        return _embedded(encode(view, "png"), "png", name, "pixels")
+    return _embedded(encode(_shrunk(view, SIDE_PIXELS), "jpeg", quality=QUALITY), "jpeg", name)
+
+
+def _shrunk(view: np.ndarray, side: int) -> np.ndarray:
+    """Return a picture of which no side is longer."""
+    longest = max(view.shape[:2])
+    if longest <= side:
+        return view
+    return resize(view, *(max(1, round(length * side / longest)) for length in view.shape[:2]))
+
+
+def _embedded(data: bytes, format: str, name: str, kind: str | None = None) -> Html:
+    """Return a picture whose bytes stand in the page."""
+    address = f"data:image/{format};base64,{base64.b64encode(data).decode()}"
+    return tag("img", src=address, alt=name, class_=kind)
+
+
+def _cam_of(subject: Subject, model: Model) -> GradCam | None:
+    """Return what says where a network looks; None for other models, and for networks without feature maps."""
+    fitted = subject.fitted.get(model.name)
+    if not isinstance(fitted, NetworkClassifier):
+        return None
+    from imgtool.classifiers.grad_cam import GradCam
+
+    try:
+        return GradCam(fitted)
+    except ImgtoolError:
+        return None
+
+
+def _heat(subject: Subject, model: Model, cam: GradCam, index: int) -> Html:
+    """Return one image, and beside it what speaks for what the network says of it; nothing where there is no image."""
+    image = _image(subject, index)
+    if image is None:
+        return Html()
+    from imgtool.networks.drawing import heat_picture
+
+    view = _shrunk(image, SIDE_PIXELS)
+    said = model.predictions.classes.index(model.says(index))  # its place among all classes of the network
+    heat = cam.spread(cam.of_prepared(cam.model.prepare(image), said), *view.shape[:2])
+    both = heat_picture(view, heat, cam.model.preprocessing.window(*view.shape[:2]))
+    name = _name(subject, index)
+    pictures = (_picture(view, name), _picture(both[:, -view.shape[1] :], f"heat over {name}"))
+    caption = tag("figcaption", _answer(model, index, "said"), _truth(subject, index), _small(name))
+    return tag("figure", tag("div", *pictures, class_="pair"), caption)
