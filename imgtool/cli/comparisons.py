@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Results:
         from imgtool.batch.outputs import write_file
 
         if self.report is not None:
-            page = comparison.to_html().encode("utf-8", "backslashreplace")
+            page = comparison.to_html(command=command_line()).encode("utf-8", "backslashreplace")
             write_file(self.report, page, overwrite=self.force)
         print_comparison(comparison, self.format, quiet=self.quiet)
 
@@ -88,6 +89,11 @@ def readable(comparison: Comparison) -> str:
 
     tables = [align(*block) for block in blocks(comparison.rows())]
     return "\n".join([*tables, "".join(f"{fill(line, WIDTH)}\n" for line in sentences(comparison))])
+
+
+def command_line() -> str:
+    """Return the command that is run, as a shell takes it."""
+    return shlex.join(["imgtool", *click.get_current_context().meta["arguments"]])
 
 
 def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool = False) -> None:

@@ -107,6 +107,7 @@ def execute(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status, with at most one line about what went wrong."""
     try:
         with program.make_context("imgtool", list(arguments)) as context:
+            context.meta["arguments"] = list(arguments)
             program.invoke(context)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:

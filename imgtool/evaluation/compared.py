@@ -51,5 +51,15 @@ class Compared(Protocol):
     def models(self) -> Mapping[str, Classifier]:
         """Models that are at hand, by the names of their rows."""
 
+    @property
+    def found(self) -> str:
+        """What the data set holds."""
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the complete record, as JSON values."""
+
+    def remarks(self) -> list[str]:
+        """Return what is to be known beside the errors."""
+
     def rows(self) -> list[dict[str, Any]]:
         """Return the table."""

@@ -51,7 +51,7 @@ class Confusions:
 def confusions_of(subject: Subject, model: Model) -> Confusions:
     """Return how often each class of the data set is taken for each."""
     size, place = len(subject.classes), {name: at for at, name in enumerate(subject.classes)}
-    columns = np.array([place.get(name, size) for name in model.classes])
+    columns = np.array([place.get(name, size) for name in model.scored.classes])
     flat = subject.labels * (size + 1) + columns[model.said]
     return Confusions(subject.classes, np.bincount(flat, minlength=size * (size + 1)).reshape(size, size + 1))
 

@@ -76,7 +76,7 @@ def _span(number: int, across: float, ends: Sequence[float], y: Scale) -> Html:
 
 def _training(model: Model) -> Html:
     """Return loss and error over the epochs of a network's training; nothing for other models."""
-    history = [row for row in model.predictions.facts.get("history") or () if row.get("loss") is not None]
+    history = [row for row in model.scored.predictions.facts.get("history") or () if row.get("loss") is not None]
     if len(history) < 2:
         return Html()
     panels = [_panel(model, history, "loss"), _panel(model, history, "error")]

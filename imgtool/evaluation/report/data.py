@@ -15,14 +15,25 @@ from imgtool.evaluation.report.wording import counted
 
 SHOWN_PAIRS = 20
 LONG_TABLE = 20  # classes, from which on their counts are folded
-SHOWN_ELSEWHERE = {"path", "images", "classes", "models", "duplicates", "seen", "counts", "train_sizes", "imgtool"}
+SHOWN_ELSEWHERE = {
+    "path",
+    "decision",
+    "images",
+    "classes",
+    "models",
+    "duplicates",
+    "seen",
+    "counts",
+    "train_sizes",
+    "imgtool",
+}
 ABOUT_A_MODEL = ("classes", "settings", "init", "weights", "data")
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "scikit-learn", "torch")
 
 
-def data_section(subject: Subject, found: str) -> Html:
+def data_section(subject: Subject) -> Html:
     """Return the data set: where it lies, how many images each class has in each part, equal images in both."""
-    record = subject.record
+    record, found = subject.record, subject.comparison.found
     where = tag("p", tag("bdi", record["path"]), f": {found}." if found else ".") if record["path"] else ""
     return section("The data", where, _counts(record["counts"]), _pairs(record["duplicates"]))
 
@@ -69,9 +80,9 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> Html:
     )
 
 
-def remarks_section(remarks: Sequence[str]) -> Html:
+def remarks_section(subject: Subject) -> Html:
     """Return what is to be known beside the errors."""
-    return section("Remarks", listed(remarks))
+    return section("Remarks", listed(subject.comparison.remarks()))
 
 
 def settings_section(subject: Subject, command: str) -> Html:

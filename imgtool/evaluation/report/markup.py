@@ -22,7 +22,9 @@ class Html(str):
 
 def text(value: object) -> Html:
     """Return a value as HTML's text: markup escaped, characters that are no ink or reorder a line as their codes."""
-    return value if isinstance(value, Html) else Html(escape(visible(words(value))))
+    if isinstance(value, Html):
+        return value
+    return Html(escape(visible(value if isinstance(value, str) else words(value))))
 
 
 def words(value: object) -> str:
@@ -69,7 +71,10 @@ def table(
 
 def facts(named: Mapping[str, object]) -> Html:
     """Return names and values side by side."""
-    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in named.items()))
+    return tag(
+        "dl",
+        *(tag("div", tag("dt", name), tag("dd", value if value != "" else ABSENT)) for name, value in named.items()),
+    )
 
 
 def folded(summary: object, *children: object) -> Html:

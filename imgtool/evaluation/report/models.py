@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgtool.evaluation.report.drawing import symbol
-from imgtool.evaluation.report.markup import Html, folded, join, section, table, tag, text
+from imgtool.evaluation.report.markup import Html, folded, join, section, table, tag
 from imgtool.evaluation.report.subject import Model, Subject
 from imgtool.evaluation.report.wording import figure, interval, percent, points, probability, seconds, size
+from imgtool.evaluation.sentences import sentences
 
 Row = Mapping[str, Any]
 
@@ -113,11 +114,7 @@ def _costs(row: Row) -> Iterator[str]:
         yield f"on {row['device']}"
 
 
-def decision(subject: Subject) -> Html:
-    """Return the sentence for whoever decides."""
-    if not subject.good:
-        return Html()
-    best, row = subject.good[0], subject.good[0].row
-    low, high = row["top1_interval"]
-    said = f"wrong on {100 * row['top1_error']:.0f} of 100 new images ({100 * low:.0f} to {100 * high:.0f})."
-    return tag("p", "Take ", tag("b", text(best.name)), ": ", said, class_="decision")
+def decision(subject: Subject) -> list[Html]:
+    """Return the sentence for whoever decides, and what is to be known beside it."""
+    first, *others = sentences(subject.comparison)
+    return [tag("p", first, class_="decision"), *(tag("p", sentence) for sentence in others)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from imgtool.evaluation.compared import Compared
 from imgtool.evaluation.report.confusions import confusions_section, worst_section
 from imgtool.evaluation.report.curves import curves_section
 from imgtool.evaluation.report.data import data_section, remarks_section, settings_section
@@ -16,19 +16,16 @@ from imgtool.evaluation.report.speed import speed_section
 from imgtool.evaluation.report.subject import Subject, subject_of
 from imgtool.evaluation.report.wording import counted
 
-if TYPE_CHECKING:
-    from imgtool.evaluation.comparison import Comparison
-
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def page(comparison: Comparison, *, command: str = "") -> str:
+def page(comparison: Compared, *, command: str = "") -> str:
     """Return a comparison as a page of HTML. command: how it was made."""
     subject = subject_of(comparison)
     body = tag(
         "body",
         tag("h1", _title(subject)),
-        decision(subject),
+        *decision(subject),
         models_section(subject),
         speed_section(subject),
         confusions_section(subject),
@@ -39,8 +36,8 @@ def page(comparison: Comparison, *, command: str = "") -> str:
         curves_section(subject),
         heat_section(subject),
         costs_section(subject),
-        data_section(subject, comparison.found),
-        remarks_section(comparison.remarks()),
+        data_section(subject),
+        remarks_section(subject),
         settings_section(subject, command),
     )
     return f"<!doctype html>\n{tag('html', _head(), body, lang='en')}\n"

@@ -12,6 +12,7 @@ from imgtool.classifiers.network import NetworkClassifier
 from imgtool.errors import ImgtoolError
 from imgtool.evaluation.report.markup import Html, join, section, tag
 from imgtool.evaluation.report.subject import Model, Subject
+from imgtool.evaluation.report.wording import counted
 from imgtool.image.resize import resize
 from imgtool.image.sheet import to_viewable
 from imgtool.image.write import encode
@@ -43,7 +44,7 @@ def disagreements_section(subject: Subject) -> Html:
     if len(subject.good) < 2:
         return Html()
     one, other = subject.good[:2]
-    names = np.array([np.array(model.classes, object)[model.said] for model in (one, other)])
+    names = np.array([np.array(model.scored.classes, object)[model.said] for model in (one, other)])
     differ = np.flatnonzero(names[0] != names[1])
     if not len(differ):
         return section("Where the best two disagree", tag("p", f"{one.name} and {other.name} agree on every image."))
@@ -53,8 +54,8 @@ def disagreements_section(subject: Subject) -> Html:
     only = [int((first.hits & ~second.hits).sum()) for first, second in ((one, other), (other, one))]
     note = (
         f"{one.name} and {other.name} say different classes of {len(differ)} of {len(subject.labels)} images: "
-        f"{only[0]} times only {one.name} is right, {only[1]} times only {other.name}, "
-        f"{len(differ) - sum(only)} times neither."
+        f"{counted(only[0], 'time')} only {one.name} is right, {counted(only[1], 'time')} only {other.name}, "
+        f"{counted(len(differ) - sum(only), 'time')} neither."
     )
     return section(
         "Where the best two disagree", tag("p", note, class_="note"), tag("div", *figures, class_="pictures")
@@ -65,7 +66,7 @@ def heat_section(subject: Subject) -> Html:
     """Return where the best network that is at hand looks, by Grad-CAM, of its surest mistakes."""
     network = next((model for model in subject.good if _cam_of(subject, model)), None)
     cam = network and _cam_of(subject, network)
-    if network is None or not cam or subject.images is None:
+    if network is None or not cam or subject.comparison.images is None:
         return Html()
     wrong, right = np.flatnonzero(~network.hits), np.flatnonzero(network.hits)
     order = [*wrong[np.argsort(-network.sure[wrong], kind="stable")], *right[np.argsort(-network.sure[right])]]
@@ -117,13 +118,13 @@ def _small(name: str) -> Html:
 
 def _name(subject: Subject, index: int) -> str:
     """Return the name of an image, "" where it has none."""
-    return subject.paths[index] if index < len(subject.paths) else ""
+    return subject.comparison.paths[index] if index < len(subject.comparison.paths) else ""
 
 
 def _image(subject: Subject, index: int) -> np.ndarray | None:
     """Return an image; None where it cannot be had (any more)."""
     try:
-        return None if subject.images is None else subject.images(index)
+        return None if subject.comparison.images is None else subject.comparison.images(index)
     except (ImgtoolError, OSError):
         return None
 
@@ -155,7 +156,7 @@ def _embedded(data: bytes, format: str, name: str, kind: str | None = None) -> H
 
 def _cam_of(subject: Subject, model: Model) -> GradCam | None:
     """Return what says where a network looks; None for other models, and for networks without feature maps."""
-    fitted = subject.fitted.get(model.name)
+    fitted = subject.comparison.models.get(model.name)
     if not isinstance(fitted, NetworkClassifier):
         return None
     from imgtool.classifiers.grad_cam import GradCam
@@ -167,17 +168,26 @@ def _cam_of(subject: Subject, model: Model) -> GradCam | None:
 
 
 def _heat(subject: Subject, model: Model, cam: GradCam, index: int) -> Html:
-    """Return one image, and beside it what speaks for what the network says of it; nothing where there is no image."""
+    """Return one image, and beside it what speaks for what the network says of it; nothing where that cannot be had."""
     image = _image(subject, index)
-    if image is None:
+    if image is None or image.ndim < 2:
         return Html()
-    from imgtool.networks.drawing import heat_picture
-
-    view = _shrunk(image, SIDE_PIXELS)
-    said = model.predictions.classes.index(model.says(index))  # its place among all classes of the network
-    heat = cam.spread(cam.of_prepared(cam.model.prepare(image), said), *view.shape[:2])
-    both = heat_picture(view, heat, cam.model.preprocessing.window(*view.shape[:2]))
+    said = model.scored.predictions.classes.index(model.says(index))  # its place among all classes of the network
+    view = _shrunk(to_viewable(image), SIDE_PIXELS)
+    try:
+        heat = _heat_over(view, cam, cam.model.prepare(image), said)
+    except ImgtoolError:
+        return Html()
     name = _name(subject, index)
-    pictures = (_picture(view, name), _picture(both[:, -view.shape[1] :], f"heat over {name}"))
+    pictures = (_picture(view, name), _picture(heat, f"heat over {name}"))
     caption = tag("figcaption", _answer(model, index, "said"), _truth(subject, index), _small(name))
     return tag("figure", tag("div", *pictures, class_="pair"), caption)
+
+
+def _heat_over(view: np.ndarray, cam: GradCam, square: np.ndarray, said: int) -> np.ndarray:
+    """Return a picture with heat where it speaks for a class; square: the same as the network takes it."""
+    from imgtool.networks.drawing import heat_picture
+
+    heat = cam.spread(cam.of_prepared(square, said), *view.shape[:2])
+    both = heat_picture(view, heat, cam.model.preprocessing.window(*view.shape[:2]))
+    return both[:, -view.shape[1] :]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from imgtool.evaluation.calibration import Bin, reliability
 from imgtool.evaluation.intervals import wilson
 from imgtool.evaluation.report.drawing import Scale, color, grid, svg
 from imgtool.evaluation.report.markup import Html, folded, join, section, tag
 from imgtool.evaluation.report.subject import Model, Subject
 from imgtool.evaluation.report.wording import percent, whole_percent
 
-BINS = 10  # of equal width
 SIDE_PIXELS = 300
 MARGINS_PIXELS = (44, 12, 26, 44)  # left, right, top, bottom
 FOLDED = 11  # diagrams of further models
@@ -40,17 +38,16 @@ def _diagram(model: Model, *more: Html, class_: str | None = None) -> Html:
     x, y = Scale(0, 1, left, SIDE_PIXELS - right), Scale(0, 1, SIDE_PIXELS - bottom, top)
     axes = grid(x, y, "score of the label", "labels that are right", x_label=whole_percent, y_label=whole_percent)
     diagonal = tag("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="front")
-    groups = np.minimum((model.sure * BINS).astype(int), BINS - 1)
-    dots = [_dot(model, groups == group, x, y) for group in np.unique(groups)]
+    dots = [_dot(model, group, x, y) for group in reliability(model.sure, model.hits) if group.n]
     drawing = svg(SIDE_PIXELS, SIDE_PIXELS, f"reliability of {model.name}", axes, diagonal, *dots)
     return tag("figure", drawing, tag("figcaption", _in_words(model), *more), class_=class_)
 
 
-def _dot(model: Model, members: np.ndarray, x: Scale, y: Scale) -> Html:
+def _dot(model: Model, group: Bin, x: Scale, y: Scale) -> Html:
     """Return one group: its mean score against the share that is right."""
-    n, hits = int(members.sum()), int(model.hits[members].sum())
+    n, hits = group.n, round(group.n * group.accuracy)
     low, high = wilson(hits, n)
-    across, radius = x(float(model.sure[members].mean())), 2.5 + 6.5 * (n / len(members)) ** 0.5
+    across, radius = x(group.score), 2.5 + 6.5 * (n / len(model.hits)) ** 0.5
     interval = tag("line", x1=across, x2=across, y1=y(low), y2=y(high), class_=f"span {color(model.number)}")
     title = tag("title", f"{hits} of {n} are right")
     dot = tag("circle", cx=across, cy=y(hits / n), r=radius)

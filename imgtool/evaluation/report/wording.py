@@ -47,7 +47,7 @@ def seconds(value: float) -> str:
 
 def size(count: float) -> str:
     """Return a number of bytes."""
-    unit, name = next((pair for pair in UNITS if count >= pair[0]), (1, "bytes"))
+    unit, name = next((pair for pair in UNITS if count >= pair[0]), (1, "byte" if count == 1 else "bytes"))
     return f"{figure(count / unit)} {name}"
 
 
