@@ -1,4 +1,4 @@
-"""The table of a comparison: each column is defined once, for all output formats.
+"""The table of a comparison: each column is defined once, for terminal, Markdown and CSV.
 
 A row is a dictionary with a model's numbers, as JSON has them, or with `model` and `error` alone.
 """
@@ -9,7 +9,6 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -145,18 +144,3 @@ def to_csv(rows: Sequence[Row]) -> str:
     writer.writerow([name for column in COLUMNS for name in column.plain_names])
     writer.writerows([cell for column in COLUMNS for cell in column.plain(row)] for row in rows)
     return text.getvalue()
-
-
-def to_html(rows: Sequence[Row]) -> str:
-    """Return the table of the models that did not fail, in HTML."""
-    headings, lines = cells([row for row in rows if not row.get("error")])
-    return html_table(
-        [escape(each) for each in headings], [[escape(each) for each in line] for line in lines], "models"
-    )
-
-
-def html_table(head: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:
-    """Return a table of cells that are HTML already."""
-    top = "<thead><tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr></thead>" if head else ""
-    body = ["<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines]
-    return "\n".join([f'<table class="{kind}">{top}<tbody>', *body, "</tbody></table>"])

@@ -18,12 +18,13 @@ from imgtool.evaluation.intervals import wilson
 from imgtool.evaluation.report.confusions import MAP_CLASSES, confusions_of
 from imgtool.evaluation.report.drawing import Scale, log_scale
 from imgtool.evaluation.report.markup import Html, tag, text
+from imgtool.evaluation.report.models import COSTS, ERRORS
 from imgtool.evaluation.report.speed import unbeaten
 from imgtool.evaluation.report.subject import subject_of
 from imgtool.evaluation.report.wording import figure, interval, percent, probability, seconds, size
 from imgtool.evaluation.runner import Result
 from imgtool.evaluation.significance import mcnemar_exact
-from imgtool.evaluation.table import visible
+from imgtool.evaluation.table import COLUMNS, visible
 from locations import ROOT
 
 EVIL = (
@@ -123,6 +124,11 @@ def test_the_table_holds_what_was_measured():
                  "needs the extra 'torch'", "6 classes, each with 20 to train on and 10 to measure on", "x", "y",
                  "1 pair of equal images", "bad: was trained on these test images"):  # fmt: skip
         assert part in page.text, part
+
+
+def test_the_table_of_the_report_has_what_the_table_of_a_terminal_has():
+    in_report = {key for each in (*ERRORS, *COSTS) for key in (each.key, each.ends) if key}
+    assert in_report == {column.key for column in COLUMNS if column.heading} - {"model", "error", "among"}
 
 
 def test_unequal_counts_are_a_table_and_of_many_classes_a_folded_one():

@@ -9,7 +9,7 @@ from typing import Any
 from imgtool.evaluation.report.drawing import symbol
 from imgtool.evaluation.report.markup import Html, folded, join, section, table, tag
 from imgtool.evaluation.report.subject import Model, Subject
-from imgtool.evaluation.report.wording import figure, interval, percent, points, probability, seconds, size
+from imgtool.evaluation.report.wording import difference, figure, interval, percent, probability, seconds, size
 from imgtool.evaluation.sentences import sentences
 
 Row = Mapping[str, Any]
@@ -17,26 +17,27 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """A column: its heading, the row's key, how a value is shown, and the key of an interval below it."""
+    """A column: its heading, the row's key, how a value is shown; the key of an interval below it, and how that is."""
 
     heading: str
     key: str
     shown: Callable[[Any], str]
     ends: str = ""
+    between: Callable[[Sequence[float]], str] = interval
 
     def cell(self, row: Row) -> object:
         """Return what stands in a model's line."""
         value, ends = row.get(self.key), row.get(self.ends)
         if value is None:
             return "–"
-        return join([self.shown(value), " ", tag("small", interval(ends))]) if ends else self.shown(value)
+        return join([self.shown(value), " ", tag("small", self.between(ends))]) if ends else self.shown(value)
 
 
 ERRORS = (
     Figure("top-1 error", "top1_error", percent, "top1_interval"),
     Figure("top-5 error", "top5_error", percent, "top5_interval"),
     Figure("mean class accuracy", "mean_class_accuracy", percent),
-    Figure("points more than the best", "difference", points, "difference_interval"),
+    Figure("worse by", "difference", percent, "difference_interval", difference),
     Figure("p", "p", probability),
     Figure("log loss", "log_loss", "{:.3f}".format),
     Figure("calibration error", "calibration_error", percent),

@@ -23,9 +23,9 @@ def interval(ends: Sequence[float]) -> str:
     return f"{100 * ends[0]:.1f} – {100 * ends[1]:.1f}"
 
 
-def points(share: float) -> str:
-    """Return a difference of shares in points of a hundred, with its sign."""
-    return f"{100 * share:+.1f}".replace("-", "−")
+def difference(ends: Sequence[float]) -> str:
+    """Return an interval of a difference, which may begin below 0, in percent."""
+    return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}".replace("-", "−")
 
 
 def probability(p: float) -> str:
