@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import numpy as np
 from imgtool.classifiers.protocol import Classifier
 from imgtool.datasets.equal_images import across_line
 from imgtool.datasets.overlap import MOST_KEPT
+from imgtool.errors import ParameterError
 from imgtool.evaluation import table
 from imgtool.evaluation.calibration import calibration_error
+from imgtool.evaluation.confusion import Confusion, confusion_of
 from imgtool.evaluation.intervals import paired_bootstrap, wilson
 from imgtool.evaluation.metrics import class_accuracies
 from imgtool.evaluation.runner import Result
@@ -22,6 +25,7 @@ from imgtool.evaluation.scored import Pair, Scored, all_pairs, scored
 from imgtool.evaluation.sentences import decision
 from imgtool.image.alpha import WHITE
 
+SHOWN = 24  # mistakes on a sheet
 TOP = 5  # classes of the second error, where there are more
 AMONG = ("model", "data")  # whose classes scores are compared among
 NOT_IN_ROWS = {"history"}  # facts of a model that fill pages
@@ -76,6 +80,46 @@ class Comparison:
         """Return the table, best model first; the models that failed come last, with the reason."""
         rows = [self._row(place, each) for place, each in enumerate(self.scored)]
         return rows + [{"model": result.model, "error": result.error} for result in self.results if result.error]
+
+    def by_class(self, model: str | None = None) -> list[dict[str, Any]]:
+        """Return a model's errors by class, the worst first; of the best model, unless one is named.
+
+        A row has class, n, error with its interval, and what the class is most often taken for and how often.
+        """
+        return self.confusion(model).by_class()
+
+    def confusion(self, model: str | None = None) -> Confusion:
+        """Return how often a model gave images of each class each name; of the best model, unless one is named."""
+        return confusion_of(self._named(model), self.classes, self.labels)
+
+    def confusion_picture(self, model: str | None = None) -> np.ndarray:
+        """Return the same as a picture, RGB uint8."""
+        from imgtool.evaluation.confusion_picture import confusion_picture
+
+        return confusion_picture(self.confusion(model))
+
+    def mistakes(self, model: str | None = None, count: int = SHOWN) -> np.ndarray:
+        """Return the images that a model labels wrong most surely, with both names, as a sheet, RGB uint8.
+
+        Raises DataError where there are no images.
+        """
+        from imgtool.evaluation.mistakes import mistakes_sheet
+
+        return mistakes_sheet(self, self._named(model), count)
+
+    def write_predictions(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write each model's five best labels of each image as CSV."""
+        from imgtool.evaluation.predictions_file import write_predictions
+
+        write_predictions(self, path, overwrite=overwrite)
+
+    def _named(self, model: str | None) -> Scored:
+        """Return how a model labels the images. Raises ParameterError for one that is not there, or failed."""
+        for each in self.scored:
+            if model in (None, each.model):
+                return each
+        there = ", ".join(each.model for each in self.scored) or "none"
+        raise ParameterError(f"there are no predictions of {model or 'a model'}, but of {there}")
 
     def to_markdown(self) -> str:
         """Return the table in Markdown."""

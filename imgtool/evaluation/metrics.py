@@ -46,8 +46,13 @@ def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return (n, k) the classes of the k largest scores, the largest first."""
-    return np.asarray(np.argsort(-scores, axis=1, kind="stable")[:, :k])
+    """Return (n, k) the classes of the k largest scores, the largest first; all of them where there are fewer."""
+    left, rows = scores.copy(), np.arange(len(scores))
+    best = np.empty((len(scores), min(k, scores.shape[1])), np.intp)
+    for place in range(best.shape[1]):
+        best[:, place] = left.argmax(axis=1)
+        left[rows, best[:, place]] = -np.inf
+    return best
 
 
 def log_loss(probabilities: np.ndarray) -> float:
@@ -55,13 +60,12 @@ def log_loss(probabilities: np.ndarray) -> float:
 
     Below float32's precision p counts as that, as in scikit-learn: one image costs 15.9 at most, not infinity.
     """
-    return float(-np.log(np.clip(probabilities, LEAST_PROBABILITY, 1), dtype=np.float64).mean())
+    return float(np.log(1 / np.clip(probabilities.astype(np.float64), LEAST_PROBABILITY, 1)).mean())
 
 
-def confusion(scores: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return counts (classes, classes): row the true class, column the one with the largest score."""
-    guesses = scores.argmax(axis=1)
-    return np.bincount(labels * classes + guesses, minlength=classes * classes).reshape(classes, classes)
+def confusion(said: np.ndarray, labels: np.ndarray, classes: int, names: int) -> np.ndarray:
+    """Return counts (classes, names): how often an image of each class was given each name."""
+    return np.bincount(labels * names + said, minlength=classes * names).reshape(classes, names)
 
 
 def class_accuracies(hits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from imgtool.evaluation.metrics import LEAST_PROBABILITY, among, label_ranks, log_loss, model_labels
+from imgtool.evaluation.metrics import LEAST_PROBABILITY, among, label_ranks, log_loss, model_labels, top_k
 from imgtool.evaluation.significance import holm, mcnemar_exact
 from imgtool.evaluation.store import Predictions
 
@@ -18,21 +18,15 @@ from imgtool.evaluation.store import Predictions
 class Scored:
     """One model's labels of the held-out images.
 
-    classes: those that scores are compared among; ranks: (n,) how many of them stand before the true one; said: (n,)
-    the best label, as an index; score, own: (n,) probability of the best label and of the true one.
+    classes: those that scores are compared among; labels: (n,) as indices into these, -1 for a class that is not known;
+    scores: (n, classes); whole: what the scores of an image add up to.
     """
 
     predictions: Predictions
     classes: tuple[str, ...]
-    ranks: np.ndarray
-    said: np.ndarray
-    score: np.ndarray
-    own: np.ndarray
-
-    @cached_property
-    def hits(self) -> np.ndarray:
-        """(n,) booleans: is the best label the true one?"""
-        return np.asarray(self.ranks == 0)
+    labels: np.ndarray
+    scores: np.ndarray
+    whole: np.ndarray
 
     @property
     def model(self) -> str:
@@ -40,14 +34,40 @@ class Scored:
         return self.predictions.model
 
     @cached_property
+    def ranks(self) -> np.ndarray:
+        """(n,) how many classes stand before the true one."""
+        return label_ranks(self.scores, self.labels)
+
+    @cached_property
+    def hits(self) -> np.ndarray:
+        """(n,) booleans: is the best label the true one?"""
+        return np.asarray(self.ranks == 0)
+
+    @cached_property
     def wrong(self) -> int:
         """How many images are labeled wrong."""
         return int(np.count_nonzero(~self.hits))
 
     @cached_property
+    def said(self) -> np.ndarray:
+        """(n,) the best label of each image, as an index into the classes."""
+        return np.asarray(self.scores.argmax(axis=1))
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """(n,) the probability of each image's best label."""
+        return np.asarray(self.scores.max(axis=1) / self.whole)
+
+    @cached_property
     def log_loss(self) -> float:
         """The mean of -log of the true label's probability."""
-        return log_loss(self.own)
+        own = np.where(self.labels < 0, 0, self.scores[np.arange(len(self.labels)), self.labels])
+        return log_loss(own / self.whole)
+
+    def best(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k best labels of each image as indices into the classes, and their probabilities: (n, k) both."""
+        places = top_k(self.scores, k)
+        return places, np.take_along_axis(self.scores, places, axis=1) / self.whole.reshape(-1, 1)
 
 
 def scored(predictions: Predictions, classes: Sequence[str], labels: np.ndarray, whose: str) -> Scored:
@@ -55,16 +75,12 @@ def scored(predictions: Predictions, classes: Sequence[str], labels: np.ndarray,
 
     Of a data set's classes alone the probabilities are made to add up to 1 again.
     """
-    scores, known, whole = predictions.scores, predictions.classes, np.ones(1)
-    if whose == "data":
-        scores, labels = among(scores, known, classes, labels)
-        known = tuple(name for name in classes if name in known)
-        whole = np.maximum(scores.sum(axis=1), LEAST_PROBABILITY)
-    else:
-        labels = model_labels(known, classes, labels)
-    own = np.where(labels < 0, 0, scores[np.arange(len(labels)), labels])
-    best = scores.max(axis=1)
-    return Scored(predictions, known, label_ranks(scores, labels), scores.argmax(axis=1), best / whole, own / whole)
+    known = predictions.classes
+    if whose == "model":
+        return Scored(predictions, known, model_labels(known, classes, labels), predictions.scores, np.ones(1))
+    scores, labels = among(predictions.scores, known, classes, labels)
+    whole = np.maximum(scores.sum(axis=1), LEAST_PROBABILITY)
+    return Scored(predictions, tuple(name for name in classes if name in known), labels, scores, whole)
 
 
 @dataclass(frozen=True)

@@ -116,31 +116,35 @@ def visible_columns(rows: Sequence[Row], block: int | None = None) -> list[Colum
 def blocks(rows: Sequence[Row]) -> list[tuple[list[str], list[list[str]]]]:
     """Return headings and lines of the tables for a terminal, which is narrow: errors, then costs."""
     good = [row for row in rows if not row.get("error")]
-    tables = [_cells(rows, visible_columns(rows, 1)), _cells(good, visible_columns(good, 2))]
+    tables = [cells_of(rows, visible_columns(rows, 1)), cells_of(good, visible_columns(good, 2))]
     return tables if good else tables[:1]
 
 
-def _cells(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+def cells_of(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
     """Return headings and lines of some columns."""
     return [column.heading for column in columns], [[column.cell(row) for column in columns] for row in rows]
 
 
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return headings and the lines of the table, as readers see them."""
-    return _cells(rows, visible_columns(rows))
+    return cells_of(rows, visible_columns(rows))
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
     """Return the table in Markdown."""
-    headings, lines = cells(rows)
+    return markdown(*cells(rows))
+
+
+def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return headings and lines as a table in Markdown."""
     table = [headings, ["---", *["--:"] * (len(headings) - 1)], *lines]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in table)
 
 
-def to_csv(rows: Sequence[Row]) -> str:
+def to_csv(rows: Sequence[Row], columns: Sequence[Column] = COLUMNS) -> str:
     """Return the table as CSV with a line of names, numbers in full."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([name for column in COLUMNS for name in column.plain_names])
-    writer.writerows([cell for column in COLUMNS for cell in column.plain(row)] for row in rows)
+    writer.writerow([name for column in columns for name in column.plain_names])
+    writer.writerows([cell for column in columns for cell in column.plain(row)] for row in rows)
     return text.getvalue()

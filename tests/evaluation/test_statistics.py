@@ -78,7 +78,7 @@ def test_of_equal_scores_the_class_that_stands_first_counts(classes):
     labels = np.arange(classes)
     for k in (1, 2, 5):
         assert top_k_hits(scores, labels, k).tolist() == [label < k for label in labels]
-    counts = confusion(scores, labels, classes)
+    counts = confusion(scores.argmax(axis=1), labels, classes, classes)
     assert counts[:, 0].tolist() == [1] * classes
     scores[:, classes // 2] *= 2  # and behind the largest one the others come in their order
     best = {classes // 2, 0}
@@ -89,7 +89,7 @@ def test_of_equal_scores_the_class_that_stands_first_counts(classes):
 def test_confusion_counts_every_image_once(n, classes, seed):
     rng = np.random.default_rng(seed)
     scores, labels = rng.random((n, classes)), rng.integers(0, classes, n)
-    counts = confusion(scores, labels, classes)
+    counts = confusion(scores.argmax(axis=1), labels, classes, classes)
     assert counts.sum() == n
     assert np.trace(counts) == top_k_hits(scores, labels, 1).sum()
     for label in range(classes):
