@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array
 from imgtool.classifiers.network import NetworkClassifier
+from imgtool.classifiers.protocol import index_of
 from imgtool.classifiers.registry import open_model
 from imgtool.classifiers.shipped import DEFAULT_NETWORK
 from imgtool.errors import DataError, ParameterError
 from imgtool.image.levels import as_levels
 from imgtool.image.resize import resize
-from imgtool.names import nearest
 from imgtool.networks.cut import last_map
 from imgtool.networks.grad_cam import feature_maps
 from imgtool.networks.grad_cam import grad_cam as weighted_maps
@@ -101,14 +101,5 @@ def grad_cam(
     opened = open_model(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
     cam, array = GradCam(opened), as_levels(image_array(image))
     square = cam.model.prepare(array)
-    index = int(opened.decide(opened.features([square]))[0].argmax()) if label is None else _index(opened, label)
+    index = int(opened.decide(opened.features([square]))[0].argmax()) if label is None else index_of(opened, label)
     return cam.spread(cam.of_prepared(square, index), *array.shape[:2])
-
-
-def _index(model: Classifier, label: str) -> int:
-    """Return the place of a class by its name or identifier. Raises ParameterError for an unknown one."""
-    for names in (model.classes, model.identifiers):
-        if label in names:
-            return names.index(label)
-    near = nearest(label, model.classes)
-    raise ParameterError(f"no label {label!r} in {model.name}{f'; did you mean {near}?' if near else ''}")

@@ -20,13 +20,16 @@ from imgtool.classifiers.settings import Groups, settings_of
 from imgtool.classifiers.storage import ModelData
 from imgtool.classifiers.threshold import THRESHOLD
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.folders import same_name
 from imgtool.datasets.overlap import kept_prefixes
 from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events
 from imgtool.image.alpha import WHITE
 from imgtool.image.levels import as_levels
+from imgtool.names import nearest
 from imgtool.parameters import Parameters
 
+LISTED_CLASSES = 12  # that a message names, of a model that has no more
 Provenance = dict[str, Any]
 
 
@@ -72,6 +75,18 @@ class Classifier(ABC):
             return np.zeros((0, len(self.classes)), np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below, in one line
             return require_probabilities(self, self.decide(self.features(batch)), len(batch))
+
+
+def index_of(model: Classifier, label: str) -> int:
+    """Return the place of a class by its name or identifier. Raises ParameterError for an unknown one."""
+    wanted = same_name(label)
+    for names in (model.classes, model.identifiers):
+        known = [None if name is None else same_name(name) for name in names]
+        if wanted in known:
+            return known.index(wanted)
+    near = nearest(label, model.classes)
+    there = f"; there are {', '.join(model.classes)}" if len(model.classes) <= LISTED_CLASSES else ""
+    raise ParameterError(f"no label {label!r} in {model.name}{f'; did you mean {near}?' if near else there}")
 
 
 def require_probabilities(model: Classifier, scores: np.ndarray, count: int) -> np.ndarray:

@@ -41,6 +41,7 @@ def classify_images(
     *,
     top: int = TOP,
     threshold: float | None = None,
+    truth: str | None = None,
     crops: int = 1,
     sort: str | os.PathLike[str] | None = None,
     cam: str | os.PathLike[str] | None = None,
@@ -71,6 +72,9 @@ def classify_images(
         Labels in each row, best first.
     threshold : float, optional
         Labels with scores below it become "unsure". Default: none; rows say by the model's threshold which are sure.
+    truth : str, optional
+        The true label of the images, one of each model's classes or its identifier. Rows then have `truth`, its `rank`
+        among the model's classes, and `top_errors`: for k = 1 to 5, 1 where it is not among the best k, else 0.
     crops : int
         10: the mean of a network's probabilities for four corners, the center, and their mirrors. 1: the center only.
     sort : path, optional
@@ -112,8 +116,8 @@ def classify_images(
     -------
     iterator of Outcome
         For each image, in order: `source.path`, and `value` or `error`. The value is a list of a dictionary for each
-        model: model, classes, label, id (where the class has one), score, sure, top, weights, device; crops unless 1,
-        precision unless float32.
+        model: model, classes, label, id (where the class has one), score, sure, top, weights, device; truth, rank and
+        top_errors with a true label; crops unless 1, precision unless float32.
 
     Raises
     ------
@@ -140,11 +144,12 @@ def classify_images(
     batch = None if batch is None else whole_number(batch, "batch", high=MAX_BATCH)
     threshold = None if threshold is None else real_number(threshold, "threshold")
     models = opened(model, device, backend, precision)
+    true = _true_classes(models, truth)
     beside = {name: value for name, value in (("sort", sort), ("cam", cam), ("maps", maps)) if value is not None}
     work = _Beside.of(source, models, beside, overwrite) if beside else _Beside()
     more = {} if crops == 1 else {"crops": crops}
     labels = [
-        _Labels(name, each, {**_origin(name, each), **more}, top, threshold)
+        _Labels(name, each, {**_origin(name, each), **more}, top, threshold, true[name])
         for name, each in _cropped(models, crops).items()
     ]
     return (watch or iter)(_outcomes(source, labels, work, jobs, batch))
@@ -162,6 +167,15 @@ def opened(
         several = model if isinstance(model, list | tuple) else [model]
         model = {each.name if isinstance(each, Classifier) else str(each): each for each in several}
     return {name: each if isinstance(each, Classifier) else open_model(each, **how) for name, each in model.items()}
+
+
+def _true_classes(models: Mapping[str, Classifier], truth: Any) -> dict[str, int | None]:
+    """Return the true label's place among each model's classes. Raises ParameterError where one does not know it."""
+    from imgtool.classifiers.protocol import index_of
+
+    if not isinstance(truth, str | None):
+        raise ParameterError(f"truth must be a label, got {truth!r}", parameters=("truth",))
+    return {name: None if truth is None else index_of(each, truth) for name, each in models.items()}
 
 
 def _cropped(models: dict[str, Classifier], crops: int) -> dict[str, Classifier]:
@@ -260,18 +274,20 @@ def _outcomes(
 
 @dataclass(frozen=True)
 class _Labels:
-    """How one model's labels become rows. origin: what rows say of the model at their end."""
+    """How one model's labels become rows. origin: what rows say of the model at their end; truth: the true class."""
 
     name: str
     model: Classifier
     origin: Row
     top: int
     threshold: float | None
+    truth: int | None = None
 
     def row(self, scores: np.ndarray) -> Row:
         """Return what the model says of one image."""
         model, asked = self.model, self.threshold
-        best = (-scores).argsort(kind="stable")[: self.top]  # of equal ones the first, as `evaluate` counts
+        order = (-scores).argsort(kind="stable")  # of equal ones the first, as `evaluate` counts
+        best = order[: self.top]
         score = float(scores[best[0]])
         is_sure = score >= (model.threshold if asked is None else asked)
         return {
@@ -281,8 +297,17 @@ class _Labels:
             "score": score,
             "sure": is_sure,
             "top": [{**self._label(index), "score": float(scores[index])} for index in best],
+            **self._errors(order),
             **self.origin,
         }
+
+    def _errors(self, order: np.ndarray) -> dict[str, Any]:
+        """Return the true label, its rank, and the top-k errors for k = 1 to 5; nothing where it is not known."""
+        if self.truth is None:
+            return {}
+        rank = int((order == self.truth).argmax()) + 1
+        errors = [int(rank > k) for k in range(1, 1 + min(TOP, len(order)))]
+        return {"truth": self.model.classes[self.truth], "rank": rank, "top_errors": errors}
 
     def _label(self, index: int) -> dict[str, str]:
         """Return a class's name, and its identifier where it has one."""

@@ -339,3 +339,52 @@ def test_N6_a_device_that_is_not_there_is_one_line_before_any_work(line, run, mo
     done = run(*line.format(SAMPLES / "textures").split())
     assert (done.status, done.out) == (2, "")
     assert done.err.replace(":1:", ":") == "imgtool: --device cuda: this machine has no CUDA devices\n"
+
+
+@pytest.mark.parametrize("crops", ["1", "10"])
+@pytest.mark.parametrize("name", ["alexnet", "efficientnet-lite0", "sift-fv-svm"])
+def test_the_true_labels_rank_and_errors_are_those_of_the_scores(name, crops, rows_of):
+    if name == "sift-fv-svm" and crops == "10":
+        return  # it sees the whole image
+    model = registry.open_model(name)
+    scores = (TenCrops(model) if crops == "10" else model).scores([read(CAT)])[0]
+    for truth in (model.classes[0], model.classes[7], model.identifiers[3]):
+        place = model.classes.index(truth) if truth in model.classes else 3
+        (row,) = rows_of("classify", "-q", "--model", name, "--crops", crops, "--truth", truth, CAT)
+        assert row["truth"] == model.classes[place]
+        assert row["rank"] == 1 + (scores > scores[place]).sum()
+        assert row["top_errors"] == [int(row["rank"] > k) for k in (1, 2, 3, 4, 5)]
+
+
+def test_errors_of_several_images_are_summed_up_and_stand_in_tables(run):
+    line = ["classify", "--model", "lenet@mnist", "--truth", "2", GRAVEL]
+    found = run(*line, "--format", "jsonl")
+    errors = np.array([row["top_errors"] for row in found.rows])
+    shares = ", ".join(f"top-{k} {share:.1f}%" for k, share in enumerate(100 * errors.mean(axis=0), 1))
+    assert 0 < errors.mean() < 1
+    assert found.err.splitlines()[1:] == [f"lenet@mnist: errors on 16 images: {shares}"]
+    table = run(*line, "--format", "table").out.splitlines()
+    assert table[0].endswith("rank  top-1..5 errors")
+    assert [line.split()[-5:] for line in table[1:]] == [[str(each) for each in row] for row in errors]
+    assert run(*line, "-q", "--format", "csv").err == ""
+
+
+def test_a_label_that_a_model_does_not_know_is_refused_with_the_nearest(run):
+    for line, said in (
+        (["--truth", "tiger kat"], "no label 'tiger kat' in efficientnet-lite0; did you mean tiger cat?"),
+        (["--model", "lenet@mnist", "--truth", "eleven"], "no label 'eleven' in lenet; there are 0, 1, 2"),
+        (["--model", "alexnet", "--model", "lenet@mnist", "--truth", "church"], "no label 'church' in lenet"),
+        (["--truth", ""], "is empty"),
+    ):
+        done = run("classify", *line, CAT)
+        assert (done.status, done.err.count("\n"), done.out) == (2, 1, "")
+        assert said in done.err
+
+
+def test_a_model_of_fewer_than_five_classes_has_fewer_errors(run, tmp_path):
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    folder = str(tmp_path / "model")
+    assert run("train", str(SAMPLES / "textures"), "--model", "hog-svm", "-q", "-o", folder).status == 0
+    (row,) = run("classify", "-q", "--model", folder, "--truth", "grass", CAT).rows
+    assert len(row["top_errors"]) == 3
+    assert row["top_errors"][-1] == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -12,6 +12,7 @@ from imgtool.cli.images import Images, Rows
 from imgtool.cli.messages import note
 from imgtool.cli.tables import Row, default_format
 from imgtool.errors import ParameterError
+from imgtool.pipelines.outcomes import Outcome
 
 MARK = "?"  # behind a label that is not sure
 NAMED = 12  # classes, of a model that has no more
@@ -20,6 +21,7 @@ EXAMPLES = """
 imgtool classify photo.jpg
 imgtool classify --model alexnet --format tsv photos/ | sort
 imgtool classify --model alexnet --model sift-fv-svm --top 5 photos/
+imgtool classify --truth "tiger cat" photo.jpg
 imgtool classify --model my-model/ --sort sorted/ photos/
 """
 
@@ -52,6 +54,8 @@ def _layer_and_folder(_ctx: click.Context, _parameter: click.Parameter, value: s
     "--threshold", type=options.FloatRange(0, 1), metavar="T",
     help="Label images with scores below T as 'unsure'.  [labels below the model's own threshold are marked]",
 )  # fmt: skip
+@click.option("--truth", metavar="LABEL",
+              help="The images' true label: adds its rank, and the top-k errors for k = 1 to 5.")  # fmt: skip
 @click.option(
     "--crops", type=click.Choice(["1", "10"]), default="1", metavar="N",
     help="Parts of each image that a network sees: 1, or 10 whose scores are averaged.  [1]",
@@ -76,6 +80,7 @@ def command(
     names: tuple[str, ...],
     top: int | None,
     threshold: float | None,
+    truth: str | None,
     crops: str,
     sort: str | None,
     cam: str | None,
@@ -99,7 +104,7 @@ def command(
     is_table = (rows.format or default_format()) == "table"
     outcomes = classify_images(
         images.source, models, top=top or (SHOWN if is_table else TOP), threshold=threshold,
-        crops=int(crops), sort=sort, cam=cam, maps=maps, overwrite=force,
+        truth=truth, crops=int(crops), sort=sort, cam=cam, maps=maps, overwrite=force,
         batch=batch, jobs=images.jobs, watch=images.report,
     )  # fmt: skip
     for name, model in models.items():
@@ -111,7 +116,24 @@ def command(
     columns = ["model", "classes", "label", "score", *([] if is_table else ["sure"])]
     if (top or SHOWN) > 1 and (is_table or top):
         columns.append("runners-up" if is_table else "top")
+    if truth:
+        columns += ["rank", "top-1..5 errors"] if is_table else ["truth", "rank", "top_errors"]
+        outcomes = _summing(outcomes, len(images.source), quiet=images.quiet)
     rows.write_many((each.map(_table_rows) for each in outcomes) if is_table else outcomes, columns)
+
+
+def _summing(outcomes: Iterator[Outcome[list[Row]]], count: int, *, quiet: bool) -> Iterator[Outcome[list[Row]]]:
+    """Yield the outcomes; after several say what share of the images each model is wrong on, for each k."""
+    found: dict[str, list[list[int]]] = {}
+    for outcome in outcomes:
+        for row in outcome.value or ():
+            found.setdefault(row["model"], []).append(row["top_errors"])
+        yield outcome
+    for name, errors in found.items():
+        if count > 1 and not quiet:
+            shares = (100 * sum(column) / len(errors) for column in zip(*errors, strict=True))
+            text = ", ".join(f"top-{k} {share:.1f}%" for k, share in enumerate(shares, 1))
+            note(f"{name}: errors on {len(errors)} images: {text}")
 
 
 def _table_rows(rows: list[Row]) -> list[Row]:
@@ -123,6 +145,7 @@ def _table_rows(rows: list[Row]) -> list[Row]:
             **row,
             "label": row["label"] if row["sure"] or row["label"] == UNSURE else f"{row['label']} {MARK}",
             "runners-up": ", ".join(f"{each['label']} {each['score']:.2f}" for each in row["top"][1:]),
+            "top-1..5 errors": row.get("top_errors"),
         }
         for row in rows
     ]
