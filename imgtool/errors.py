@@ -16,7 +16,7 @@ from typing import Any, Self
 EXTRAS = {
     "classic": ("scikit-learn>=1.4",),
     "torch": ("torch>=2.4",),
-    "report": ("jinja2>=3.1", "matplotlib>=3.8"),
+    "report": ("matplotlib>=3.8",),
     "cluster": ("distributed>=2024.1",),
     "parquet": ("pyarrow>=16",),
     "heif": ("pillow-heif>=1.0",),

@@ -11,6 +11,7 @@ from imgtool.evaluation.report.markup import Html, folded, join, section, table,
 from imgtool.evaluation.report.subject import Model, Subject
 from imgtool.evaluation.report.wording import difference, figure, interval, percent, probability, seconds, size
 from imgtool.evaluation.sentences import sentences
+from imgtool.evaluation.table import visible
 
 Row = Mapping[str, Any]
 
@@ -118,4 +119,7 @@ def _costs(row: Row) -> Iterator[str]:
 def decision(subject: Subject) -> list[Html]:
     """Return the sentence for whoever decides, and what is to be known beside it."""
     first, *others = sentences(subject.comparison)
-    return [tag("p", first, class_="decision"), *(tag("p", sentence) for sentence in others)]
+    leads = [f"Take {visible(model.name)}" for model in subject.good]
+    lead = next((lead for lead in leads if first.startswith(f"{lead}:")), "")
+    whole = tag("p", tag("b", lead), first.removeprefix(lead), class_="decision")
+    return [whole, *(tag("p", sentence) for sentence in others)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.errors import ImgtoolError
+from imgtool.evaluation.report.drawing import shortened, symbol
 from imgtool.evaluation.report.markup import Html, join, section, tag
 from imgtool.evaluation.report.subject import Model, Subject
 from imgtool.evaluation.report.wording import counted
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MISTAKES, DISAGREEMENTS, HEAT_PICTURES = 12, 12, 6
 SIDE_PIXELS = 176  # of a picture, at most
+NAME_PIXELS = 140  # of a model's name under a picture
 TINY_PIXELS = 64  # up to which a picture is shown as it is, its pixels as squares
 QUALITY = 82  # of JPEG
 
@@ -91,7 +93,7 @@ def _disagreement(subject: Subject, one: Model, other: Model, index: int) -> Htm
 
 def _answer(model: Model, index: int, name: str = "") -> Html:
     """Return what a model says of an image, and how surely."""
-    who = tag("bdi", name or model.name)
+    who = name or join([symbol(model.number), tag("bdi", shortened(model.name, NAME_PIXELS))])
     return tag("div", who, ": ", tag("b", tag("bdi", model.says(index))), " ", _sure(model, index))
 
 

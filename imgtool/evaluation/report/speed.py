@@ -127,7 +127,8 @@ def _name_place(
     for text in (name, str(model.number + 1)):
         for anchor, dx, dy in PLACES:
             box = _box(text, x + dx, y + dy, anchor)
-            inside = box[0] >= 0 and box[2] <= width and box[1] >= 0 and box[3] <= HEIGHT_PIXELS - MARGINS_PIXELS[3]
+            across, down = (MARGINS_PIXELS[0], width), (0, HEIGHT_PIXELS - MARGINS_PIXELS[3])
+            inside = across[0] <= box[0] and box[2] <= across[1] and down[0] <= box[1] and box[3] <= down[1]
             if inside and not any(_overlap(box, other) for other in taken):
                 return text, (x + dx, y + dy), anchor, box
     return text, (x + 9, y + 4), "start", box
