@@ -106,7 +106,7 @@ class NetworkClassifier(Trainable):
         """Return what `trainer_on` does. Raises MissingExtraError where it is not installed."""
         found = self.trainer_on(device)
         if found == "torch":
-            _require_torch(f"training {self.name}", hint="by-hand" if "numpy" in self.architecture.trainers else "")
+            require_torch(f"training {self.name}", hint="by-hand" if "numpy" in self.architecture.trainers else "")
         return found
 
     @property
@@ -373,7 +373,7 @@ def are_characters(classes: Sequence[str]) -> bool:
     return all(len(name) == 1 and name.isalnum() for name in classes)
 
 
-def _require_torch(purpose: str, hint: str = "") -> None:
+def require_torch(purpose: str, hint: str = "") -> None:
     """Raise MissingExtraError where PyTorch is not installed."""
     import importlib.util
 
@@ -383,7 +383,7 @@ def _require_torch(purpose: str, hint: str = "") -> None:
 
 def _torch_runner(name: str, device: str, precision: str) -> Callable[[NetworkSequence, Arrays], Runner]:
     """Return what makes a runner in PyTorch."""
-    _require_torch(f"running {name} in PyTorch")
+    require_torch(f"running {name} in PyTorch")
     from imgtool.networks.torch_backend import TorchRunner
 
     return lambda network, arrays: TorchRunner(network, arrays, device=device, precision=precision)

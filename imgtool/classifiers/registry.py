@@ -14,6 +14,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imgtool.classifiers import published
+from imgtool.classifiers.published import PUBLISHED
 from imgtool.classifiers.settings import Groups, table, with_settings
 from imgtool.classifiers.shipped import SHIPPED_FOLDER as SHIPPED_FOLDER
 from imgtool.classifiers.shipped import shipped as shipped
@@ -114,16 +116,23 @@ def settings_table(name: str) -> list[dict[str, Any]]:
 
 
 def locate(name: str) -> Path:
-    """Return the folder of a fitted model, given its path or the name of an included model."""
+    """Return the folder of a fitted model by its path or the name of an included one; the file of published weights.
+
+    Raises DataError for published weights that are not on this machine.
+    """
     if "/" in name or _is_folder(name) or name in (".", ".."):
         return Path(name)
+    if name in PUBLISHED:
+        return published.locate(name)
     architecture, _, weights = name.partition("@")
     folder = SHIPPED_FOLDER / f"{architecture}@{weights or DEFAULT_WEIGHTS.get(architecture, '')}"
     if os.path.isdir(folder):
         return folder
     _class_of(architecture)
     there = ", ".join(shipped())
-    raise ParameterError(f"no trained {name!r}: these ship: {there}", hint="train")
+    fetched = [each for each in PUBLISHED if each.partition("@")[0] == architecture]
+    more = f"; {', '.join(fetched)} can be fetched" if fetched else ""
+    raise ParameterError(f"no trained {name!r}: these ship: {there}{more}", hint="train")
 
 
 def model_files(*names: object) -> list[str]:
@@ -131,7 +140,7 @@ def model_files(*names: object) -> list[str]:
     found = []
     for text in (os.fspath(name) for name in names if isinstance(name, str | os.PathLike)):
         if is_trained(text) or text in DEFAULT_WEIGHTS:
-            with contextlib.suppress(ParameterError):
+            with contextlib.suppress(ParameterError, DataError):
                 found.append(str(locate(text)))
     return found
 
@@ -148,7 +157,7 @@ def _is_folder(name: str) -> bool:
     """
     if not os.path.isfile(os.path.join(name, "model.json")):
         return False
-    if name in ARCHITECTURES or name in shipped():
+    if name in ARCHITECTURES or name in PUBLISHED or name in shipped():
         raise ParameterError(f"{name} is a folder here and a model of imgtool: ./{name} is the folder; rename it")
     return True
 
@@ -161,7 +170,8 @@ def open_model(
     Parameters
     ----------
     name : str or Path
-        An included model (`alexnet`, `lenet@mnist`), or the folder of a trained model.
+        An included model (`alexnet`, `lenet@mnist`), published weights that were fetched (`resnet50@imagenet`), or the
+        folder of a trained model.
     device : str
         "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one.
     backend : str
@@ -196,7 +206,7 @@ def open_model(
     device = resolve(device)
     _require_possible(device, backend, precision)
     folder = locate(str(name))
-    data = load_model(folder)
+    data = published.load(str(name)) if str(name) in PUBLISHED else load_model(folder)
     kind = _kind_of(folder, data, backend)
     more = {} if precision == PRECISIONS[0] else {"precision": precision}
     if precision not in kind.precisions:

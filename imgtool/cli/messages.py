@@ -44,6 +44,8 @@ ADVICE = {
     "skip-bad": "--skip-bad goes on without them",
     "levels": "imgtool convert --depth 8 --range stretch brings them there",
     "layers": "imgtool models layers lists them",
+    "fetch": "imgtool models fetch gets them",
+    "fetch-again": "imgtool models fetch --force gets it anew",
     "dictionary": "imgtool features fit --dictionary makes one",
 }
 

@@ -208,8 +208,8 @@ def build(network: Sequence, *, seed: int = 0, shape: Shape | None = None) -> nn
     return module_with(network, draw_arrays(network, seed, shape))
 
 
-def module_with(network: Sequence, arrays: Mapping[str, np.ndarray]) -> nn.Module:
-    """Return the network as a module with copies of these arrays.
+def module_with(network: Sequence, arrays: Mapping[str, np.ndarray], *, copy: bool = True) -> nn.Module:
+    """Return the network as a module with copies of these arrays, or with copy=False, where that can be, over them.
 
     Raises DataError when names or shapes are not the network's. It is built without memory first, since PyTorch would
     draw weights that nobody needs.
@@ -217,7 +217,7 @@ def module_with(network: Sequence, arrays: Mapping[str, np.ndarray]) -> nn.Modul
     require_arrays(network.arrays(), arrays)
     with torch.device("meta"):
         module = Chain(network)
-    module.load_state_dict(_tensors(arrays), assign=True)
+    module.load_state_dict(_tensors(arrays, copy=copy), assign=True)
     return module
 
 
@@ -241,10 +241,11 @@ class TorchRunner:
         own = {f"0.{key}": arrays[f"{name}.{key}"] for key in head.arrays()}
         self._computing = Lock()
         self._form: dict[str, Any] = {"device": device}
-        self._head = module_with(Sequence(head), own).eval().to(**self._form)
+        self._head = module_with(Sequence(head), own, copy=False).eval().to(**self._form)
         if precision == "bf16":
             self._form |= {"dtype": torch.bfloat16, "memory_format": torch.channels_last}
-        self._trunk = module_with(trunk, {key: arrays[key] for key in trunk.arrays()}).eval().to(**self._form)
+        own = {key: arrays[key] for key in trunk.arrays()}
+        self._trunk = module_with(trunk, own, copy=False).eval().to(**self._form)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Map images (n, channels, rows, columns) float32 to what the last layer sees, (n, D) float32."""
@@ -274,6 +275,9 @@ def without_tf32(device: torch.device) -> Iterator[None]:
             place.allow_tf32 = allowed
 
 
-def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Return copies as tensors."""
-    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+def _tensors(arrays: Mapping[str, np.ndarray], *, copy: bool) -> dict[str, torch.Tensor]:
+    """Return arrays as tensors: copies, or views of those that may be written to, which PyTorch asks of all."""
+    return {
+        name: torch.from_numpy(np.array(array) if copy or not array.flags.writeable else array)
+        for name, array in arrays.items()
+    }

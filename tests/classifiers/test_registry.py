@@ -94,7 +94,8 @@ def test_a_bare_name_opens_the_weights_that_ship(name):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("alexnett", "did you mean alexnet"), ("lenet@mnsit", "lenet@mnist"), ("alexnet@imagenet", "alexnet@imagenette"),
+    [("alexnett", "did you mean alexnet"), ("lenet@mnsit", "lenet@mnist"),
+     ("alexnet@imagenette2", "alexnet@imagenette"),
      ("two-layer", "these ship: alexnet@imagenette"), ("hog-svm", "no trained 'hog-svm'"),
      ("", "there are two-layer, lenet, alexnet")],
 )  # fmt: skip

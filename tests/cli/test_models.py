@@ -12,6 +12,7 @@ import pytest
 
 from imgtool.classifiers import registry
 from imgtool.classifiers.inspection import first_kernels
+from imgtool.classifiers.published import PUBLISHED
 from imgtool.classifiers.storage import ModelData, save_model
 from imgtool.classifiers.training import train
 from imgtool.cli.main import execute
@@ -24,7 +25,7 @@ SHIPPED = registry.shipped()
 def test_list_names_what_ships_and_what_can_be_trained(capsys):
     assert execute(["models", "list", "--format", "jsonl"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["model"] for row in rows] == [*SHIPPED, *registry.names()]
+    assert [row["model"] for row in rows] == [*SHIPPED, *PUBLISHED, *registry.names()]
     for row in rows[: len(SHIPPED)]:
         assert row["classes"] == (1000 if row["model"] == "efficientnet-lite0@imagenet" else 10)
         assert 0.7 <= row["accuracy"] <= 1

@@ -57,7 +57,7 @@ def command(json: bool) -> None:
 
 def findings() -> dict[str, object]:
     """Return versions, processors, GPU, caches and extras."""
-    import platformdirs
+    from imgtool.classifiers.published import cache_folder
 
     count = device.cuda_devices()
     return {
@@ -66,7 +66,7 @@ def findings() -> dict[str, object]:
         "processors": processors(),
         "gpu": f"{count} CUDA" if count else "none",
         "completion": f'eval "$(imgtool completion {current_shell() or "bash"})"',
-        "cache": platformdirs.user_cache_dir("imgtool"),
+        "cache": str(cache_folder()),
         "packages": {name: version(name) for name in PACKAGES},
         "extras": {extra: version(package) for extra, package in EXTRAS.items()},
     }

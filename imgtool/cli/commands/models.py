@@ -11,11 +11,11 @@ import click
 from imgtool.cli import options
 from imgtool.cli.command import Group
 from imgtool.cli.data_sets import naming_bad_files
-from imgtool.cli.messages import complain, note, printable
+from imgtool.cli.messages import complain, explain, note, printable
 from imgtool.cli.pictures import write_picture
 from imgtool.cli.tables import emit, json_line, write_rows
 
-COLUMNS = ("model", "classes", "accuracy", "n", "kB")
+COLUMNS = ("model", "classes", "accuracy", "n", "kB", "fetched")
 LAYER_COLUMNS = (
     "layer", "kind", "output", "kernel", "stride", "padding", *("parameters", "multiply-adds", "memory"),
     "receptive-field",
@@ -50,6 +50,7 @@ def command() -> None:
       imgtool models filters alexnet -o filters.png
       imgtool models gradcheck lenet
       imgtool models bench alexnet
+      imgtool models fetch resnet50@imagenet
       imgtool models verify my-model/
       imgtool models export my-model/ --quantize -o my-small-model
     """
@@ -58,12 +59,24 @@ def command() -> None:
 @command.command("list")
 @options.row_format
 def list_models(format: str | None) -> None:
-    """List the included models and the trainable architectures."""
+    """List the included models, those that can be fetched, and the trainable architectures."""
+    from imgtool.classifiers.published import PUBLISHED
     from imgtool.classifiers.registry import names, shipped
 
     rows: list[dict[str, Any]] = [_summary(name) for name in shipped()]
+    rows += [_published(name) for name in PUBLISHED]
     rows += [{"model": name, "classes": None, "accuracy": None, "n": None, "kB": None} for name in names()]
     write_rows(rows, format=format, columns=COLUMNS)
+
+
+def _published(name: str) -> dict[str, Any]:
+    """Return what the list says of published weights."""
+    from imgtool.classifiers.published import IMAGES, PUBLISHED, find
+
+    own = PUBLISHED[name]
+    size, accuracy = round(own.megabytes * (1 << 20) / 1000), round(own.top1 / 100, 5)
+    row = {"model": name, "classes": 1000, "accuracy": accuracy, "n": IMAGES, "kB": size}
+    return {**row, "fetched": find(name) is not None}
 
 
 def _summary(name: str) -> dict[str, Any]:
@@ -184,12 +197,17 @@ def bench(name: str, devices: tuple[str, ...], batch: int, format: str | None) -
 @click.option("--json", is_flag=True, help="Print model.json as one line.")
 def show(name: str, json: bool) -> None:
     """Show a model's card, or its model.json."""
+    from imgtool.classifiers.published import PUBLISHED, load
     from imgtool.classifiers.registry import locate
     from imgtool.classifiers.storage import card_of, load_description
 
-    folder = locate(name)
-    description = load_description(folder)
-    card = card_of(folder, description["weights"]["sha256"])
+    folder, card = locate(name), None
+    if name in PUBLISHED:
+        data = load(name)
+        description = {**data.to_json(), "weights": {"file": folder.name, "sha256": data.weights_hash}}
+    else:
+        description = load_description(folder)
+        card = card_of(folder, description["weights"]["sha256"])
     if json:
         emit(json_line(description))
     elif card is not None:
@@ -205,6 +223,7 @@ def show(name: str, json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME|FOLDER]...")
 def verify(names: tuple[str, ...]) -> None:
     """Check models: all fields, the hash, names and shapes of tensors. Default: all included models."""
+    from imgtool.classifiers.published import PUBLISHED, check
     from imgtool.classifiers.registry import locate, open_model, shipped
     from imgtool.classifiers.storage import load_model
     from imgtool.errors import ImgtoolError
@@ -212,12 +231,50 @@ def verify(names: tuple[str, ...]) -> None:
     failed = False
     for name in names or shipped():
         try:
-            load_model(locate(name), verify=True)
+            if name in PUBLISHED:
+                check(name)
+            else:
+                load_model(locate(name), verify=True)
             model = open_model(name)
             emit(f"{name}: whole, {len(model.classes)} classes, sha256 {model.weights_hash[:12]}\n")
         except ImgtoolError as error:
             failed = True
-            complain(str(error))
+            complain(explain(error))
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+@command.command("fetch")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@options.force
+@options.quiet
+def fetch(names: tuple[str, ...], force: bool, quiet: bool) -> None:
+    """Download published weights, unless they are here.
+
+    \b
+      imgtool models fetch alexnet@imagenet
+      imgtool models fetch resnet50@imagenet vgg16@imagenet
+
+    From their official address, by https, into IMGTOOL_CACHE or the system's folder for caches; PyTorch's own cache is
+    looked in, too. The start of the SHA-256, which is in a file's name, is checked. With IMGTOOL_OFFLINE=1 nothing is
+    fetched.
+    """
+    from imgtool.classifiers.fetching import fetch as get
+    from imgtool.cli.progress import event_listener
+    from imgtool.errors import ImgtoolError, ParameterError
+
+    failed = False
+    for name in names:
+        try:
+            with event_listener(quiet=quiet) as events:
+                path = get(name, overwrite=force, events=events)
+            if not quiet:
+                emit(f"{name}: {printable(str(path))}, {path.stat().st_size / 1e6:.1f} MB\n")
+        except ParameterError:
+            raise
+        except ImgtoolError as error:
+            failed = True
+            complain(explain(error))
     if failed:
         raise click.exceptions.Exit(1)
 
