@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class Confusion:
     said: tuple[str, ...]
     counts: np.ndarray
 
-    @property
+    @cached_property
     def mistakes(self) -> np.ndarray:
         """The counts without those of the right names."""
         return np.asarray(self.counts * (1 - np.eye(*self.counts.shape, dtype=self.counts.dtype)))

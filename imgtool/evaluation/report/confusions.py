@@ -2,58 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from imgtool.evaluation.intervals import wilson
+from imgtool.evaluation.confusion import Confusion, confusion_of
 from imgtool.evaluation.report.drawing import both_widths, label, shortened, svg, width_of
 from imgtool.evaluation.report.markup import Html, folded, join, section, table, tag
 from imgtool.evaluation.report.subject import Model, Subject
 from imgtool.evaluation.report.wording import interval, percent
 
+OTHERS = "others"  # above the column of what is none of the classes shown
 MAP_CLASSES = 30  # of a heat map at most
 FOLDED_MAPS = 5  # of further models
 WORST_CLASSES = 10
 SHOWN_PAIRS = 10
-ELSEWHERE = "another class"
 NAME_PIXELS = {True: 170, False: 96}  # beside a wide heat map and a narrow one
 CELL_PIXELS = 40  # at most
 UPRIGHT_PIXELS = 13  # of a column, from which on its name fits above it
 NUMBER_PIXELS = 6.6  # of a digit
-
-
-@dataclass(frozen=True)
-class Confusions:
-    """counts: (classes, classes + 1), row the true class, column the one said, the last for classes elsewhere."""
-
-    classes: Sequence[str]
-    counts: np.ndarray
-
-    @property
-    def images(self) -> np.ndarray:
-        """(classes,) images of each class."""
-        return np.asarray(self.counts.sum(axis=1))
-
-    @property
-    def wrong(self) -> np.ndarray:
-        """(classes, classes + 1) the counts without those that are right."""
-        wrong = self.counts.copy()
-        np.fill_diagonal(wrong, 0)
-        return wrong
-
-    def name(self, column: int) -> str:
-        """Return the name of a column."""
-        return self.classes[column] if column < len(self.classes) else ELSEWHERE
-
-
-def confusions_of(subject: Subject, model: Model) -> Confusions:
-    """Return how often each class of the data set is taken for each."""
-    size, place = len(subject.classes), {name: at for at, name in enumerate(subject.classes)}
-    columns = np.array([place.get(name, size) for name in model.scored.classes])
-    flat = subject.labels * (size + 1) + columns[model.said]
-    return Confusions(subject.classes, np.bincount(flat, minlength=size * (size + 1)).reshape(size, size + 1))
 
 
 def confusions_section(subject: Subject) -> Html:
@@ -69,57 +37,49 @@ def confusions_section(subject: Subject) -> Html:
 
 
 def worst_section(subject: Subject) -> Html:
-    """Return the classes that the best model misses most often, the confusions that occur most, and all classes."""
+    """Return the classes that the best model misses most often, the mistakes that occur most, and all classes."""
     if not subject.good:
         return Html()
     best = subject.good[0]
-    found = confusions_of(subject, best)
-    missed = found.wrong.sum(axis=1)
-    order = sorted(map(int, np.flatnonzero(found.images)), key=lambda at: -missed[at] / found.images[at])
-    worst = [at for at in order if missed[at]][:WORST_CLASSES]
+    found = confusion_of(best.scored, subject.classes, subject.labels)
+    rows = [row for row in found.by_class() if row["n"]]
+    worst = [row for row in rows if row["error"]][:WORST_CLASSES]
     if not worst:
         return section("The worst classes", tag("p", best.name, " is right on every image."))
-    every = folded(f"All {len(order)} classes", _class_table(found, sorted(order))) if len(order) > len(worst) else ""
-    return section(
-        "The worst classes",
-        tag("div", _class_table(found, worst, f"The largest errors of {best.name}"), _pair_table(found), class_="row"),
-        every,
-    )  # fmt: skip
+    by_name = sorted(rows, key=lambda row: subject.classes.index(row["class"]))
+    every = folded(f"All {len(rows)} classes", _class_table(by_name)) if len(rows) > len(worst) else ""
+    tables = _class_table(worst, f"The largest errors of {best.name}"), _pair_table(found)
+    return section("The worst classes", tag("div", *tables, class_="row"), every)
 
 
-def _class_table(found: Confusions, places: Sequence[int], caption: str = "") -> Html:
+def _class_table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Html:
     """Return a line for each class: how many images, how many are missed, what they are taken for."""
-    lines, wrong = [], found.wrong
-    for at in places:
-        n, missed, most = int(found.images[at]), int(wrong[at].sum()), int(wrong[at].argmax())
-        error = join([percent(missed / n), " ", tag("small", interval(wilson(missed, n)))])
-        bar = tag("span", tag("span", class_="bar", style=f"width: {100 * missed / n:.1f}%"), class_="track")
-        taken = join([tag("bdi", found.name(most)), f" ({wrong[at, most]})"]) if missed else ""
-        lines.append((tag("bdi", found.name(at)), n, missed, error, bar, taken))
-    return table(
-        ("class", "images", "missed", "error", Html(), "most often taken for"), lines, "classes cards", caption
-    )
+    lines = []
+    for row in rows:
+        error = join([percent(row["error"]), " ", tag("small", interval(row["interval"]))])
+        bar = tag("span", tag("span", class_="bar", style=f"width: {100 * row['error']:.1f}%"), class_="track")
+        taken = join([tag("bdi", row["taken_for"]), f" ({row['taken_for_n']})"]) if row["error"] else ""
+        lines.append((tag("bdi", row["class"]), row["n"], round(row["error"] * row["n"]), error, bar, taken))
+    headings = ("class", "images", "missed", "error", Html(), "most often taken for")
+    return table(headings, lines, "classes cards", caption)
 
 
-def _pair_table(found: Confusions) -> Html:
+def _pair_table(found: Confusion) -> Html:
     """Return the pairs of classes of which one is most often taken for the other."""
-    wrong = found.wrong
-    order = np.argsort(-wrong, axis=None, kind="stable")[:SHOWN_PAIRS]
-    pairs = [(int(at), int(most)) for at, most in zip(*np.unravel_index(order, wrong.shape), strict=True)]
+    images = dict(zip(found.classes, found.counts.sum(axis=1).tolist(), strict=True))
     lines = [
-        (tag("bdi", found.name(at)), tag("bdi", found.name(said)), f"{wrong[at, said]} of {found.images[at]}")
-        for at, said in pairs
-        if wrong[at, said]
+        (tag("bdi", row["class"]), tag("bdi", row["taken_for"]), f"{row['n']} of {images[row['class']]}")
+        for row in found.commonest(SHOWN_PAIRS)
     ]
     return table(("is", "is taken for", "images"), lines, "words", "The most frequent mistakes")
 
 
 def _map(subject: Subject, model: Model) -> Html:
     """Return the heat map of a model in both widths, and how it is read."""
-    found = confusions_of(subject, model)
+    found = confusion_of(model.scored, subject.classes, subject.labels)
     shown = _most_confused(found)
     few = f"The {len(shown)} classes of {len(subject.classes)} with the most mistakes. " if len(shown) < len(
-        np.flatnonzero(found.images)) else ""  # fmt: skip
+        np.flatnonzero(found.counts.sum(axis=1))) else ""  # fmt: skip
     note = (
         f"{model.name}. {few}A row is what an image is, a column what the model says. Blue is right, orange wrong, and "
         "the more of a row, the darker (by the square root). Numbers are images."
@@ -128,31 +88,32 @@ def _map(subject: Subject, model: Model) -> Html:
     return tag("figure", tag("div", drawing), tag("figcaption", note), class_="beside")
 
 
-def _most_confused(found: Confusions) -> list[int]:
+def _most_confused(found: Confusion) -> list[int]:
     """Return the classes of a heat map: all that have images, or those in the most mistakes."""
-    present, wrong = np.flatnonzero(found.images), found.wrong
-    mistakes = wrong.sum(axis=1) + wrong[:, :-1].sum(axis=0)
+    present, wrong = np.flatnonzero(found.counts.sum(axis=1)), found.mistakes
+    mistakes = wrong.sum(axis=1) + wrong[:, : len(found.classes)].sum(axis=0)
     order = sorted(present, key=lambda at: -mistakes[at])
     return sorted(int(at) for at in order[:MAP_CLASSES])
 
 
-def _heat_map(found: Confusions, shown: Sequence[int], title: str, width: int) -> Html:
+def _heat_map(found: Confusion, shown: Sequence[int], title: str, width: int) -> Html:
     """Return the drawing in one width."""
-    counts = np.column_stack([found.counts[np.ix_(shown, shown)], found.images[shown]])
+    images = found.counts[shown].sum(axis=1)
+    counts = np.column_stack([found.counts[np.ix_(shown, shown)], images])
     counts[:, -1] -= counts[:, :-1].sum(axis=1)  # what is none of the classes shown
-    names = [found.name(at) for at in shown]
+    names = [found.classes[at] for at in shown]
     rows, columns = len(shown), len(shown) + bool(counts[:, -1].any())
-    room = min(NAME_PIXELS[width > 400], max(map(width_of, names)))
+    room = min(NAME_PIXELS[width > 400], max(map(width_of, [*names, OTHERS])))
     cell = min(CELL_PIXELS, (width - room - 8) / columns)
     tall, upright = max(cell, LEAST_ROW_PIXELS), cell >= UPRIGHT_PIXELS
     top = (room if upright else 14) + 6
     left = room + 8
     parts = [_row_names(names, room, top, tall)]
-    parts.append(_column_names([*names, "others"][:columns], left, top, cell, room if upright else 0))
+    parts.append(_column_names([*names, OTHERS][:columns], left, top, cell, room if upright else 0))
     numbers = cell >= 4 + NUMBER_PIXELS * len(str(counts.max()))
     for row, column in zip(*np.nonzero(counts[:, :columns]), strict=True):
         place = left + column * cell, top + row * tall
-        parts.append(_cell(counts[row, column], found.images[shown[row]], place, (cell, tall), row == column, numbers))
+        parts.append(_cell(counts[row, column], images[row], place, (cell, tall), row == column, numbers))
     edge = tag("rect", x=left, y=top, width=columns * cell, height=rows * tall, class_="edge")
     return svg(width, top + rows * tall + 4, title, edge, *parts)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.errors import ImgtoolError
+from imgtool.evaluation.mistakes import surest_mistakes
 from imgtool.evaluation.report.drawing import shortened, symbol
 from imgtool.evaluation.report.markup import Html, join, section, tag
 from imgtool.evaluation.report.subject import Model, Subject
@@ -33,10 +34,10 @@ def mistakes_section(subject: Subject) -> Html:
     if not subject.good or subject.good[0].hits.all():
         return Html()
     best = subject.good[0]
-    wrong = np.flatnonzero(~best.hits)
-    surest = wrong[np.argsort(-best.sure[wrong], kind="stable")][:MISTAKES]
-    figures = [_mistake(subject, best, int(index)) for index in surest]
-    which = f"The {len(surest)} of {len(wrong)} mistakes" if len(surest) < len(wrong) else "All mistakes"
+    surest = surest_mistakes(best.scored, MISTAKES)
+    figures = [_mistake(subject, best, index) for index in surest]
+    wrong = best.scored.wrong
+    which = f"{len(surest)} of the {wrong} mistakes" if len(surest) < wrong else "All mistakes"
     note = f"{which} of {best.name}, those of which it is surest first."
     return section("The surest mistakes", tag("p", note, class_="note"), tag("div", *figures, class_="pictures"))
 
@@ -70,8 +71,8 @@ def heat_section(subject: Subject) -> Html:
     cam = network and _cam_of(subject, network)
     if network is None or not cam or subject.comparison.images is None:
         return Html()
-    wrong, right = np.flatnonzero(~network.hits), np.flatnonzero(network.hits)
-    order = [*wrong[np.argsort(-network.sure[wrong], kind="stable")], *right[np.argsort(-network.sure[right])]]
+    right = np.flatnonzero(network.hits)
+    order = [*surest_mistakes(network.scored, HEAT_PICTURES), *right[np.argsort(-network.sure[right])]]
     figures = [_heat(subject, network, cam, int(index)) for index in order[:HEAT_PICTURES]]
     note = (
         f"Grad-CAM of {network.name} on its surest mistakes: the brighter a place, the more it speaks for what the "
