@@ -56,7 +56,7 @@ class Scored:
     @cached_property
     def score(self) -> np.ndarray:
         """(n,) the probability of each image's best label."""
-        return np.asarray(self.scores.max(axis=1) / self.whole)
+        return np.asarray(self.scores[np.arange(len(self.labels)), self.said] / self.whole)
 
     @cached_property
     def log_loss(self) -> float:
