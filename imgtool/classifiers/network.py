@@ -20,6 +20,7 @@ from imgtool.classifiers.storage import ModelData
 from imgtool.classifiers.threshold import THRESHOLD, validated_threshold
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.folders import same_name
+from imgtool.datasets.labels import are_characters
 from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.events import Events
@@ -366,11 +367,6 @@ class NetworkClassifier(Trainable):
             except ParameterError as error:
                 raise DataError(f"provenance in model.json: {error}") from None
         return groups
-
-
-def are_characters(classes: Sequence[str]) -> bool:
-    """Tell whether the classes are digits or letters, which mean something else when they are mirrored."""
-    return all(len(name) == 1 and name.isalnum() for name in classes)
 
 
 def require_torch(purpose: str, hint: str = "") -> None:

@@ -1,6 +1,8 @@
-"""The labels of images that were found below a folder: the classes of the data set that lies there."""
+"""Labels: those of images that were found below a folder, and what kind they are."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from imgtool.batch.inputs import Input
 from imgtool.datasets.folders import Layout, find_layout
@@ -19,3 +21,8 @@ class Labels:
         if each.root not in self._layouts:
             self._layouts[each.root] = find_layout(each.root)
         return self._layouts[each.root].label(each.relative)
+
+
+def are_characters(classes: Sequence[str]) -> bool:
+    """Tell whether the classes are digits or letters, which mean something else when they are mirrored."""
+    return all(len(name) == 1 and name.isalnum() for name in classes)

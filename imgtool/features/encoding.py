@@ -18,13 +18,14 @@ from imgtool.features.codebook import Codebook, Dictionary, fit_codebook
 from imgtool.features.fisher import fisher_of_sums, fisher_sums, nearest_means, signed_root, unit, vlad
 from imgtool.features.phow import COLORS, phow
 from imgtool.features.pyramid import count_cells, groups, places
-from imgtool.features.sift import WINDOWS, Descriptors, root
+from imgtool.features.sift import WINDOWS, Descriptors, mirrored, root
 from imgtool.features.sparse import LEVELS, learn_dictionary, llc_codes, max_pool, sparse_codes
 from imgtool.image.color import MAX_CHANNELS
 from imgtool.names import unknown_name
 
 CONTRAST = 0.005  # of pixels in 0..1: flatter patches say nothing and are left out, as VLFeat's phow zeroes them
 WHOLE = ("1x1",)
+_MIRROR = np.array([-1, 1], np.float32)  # of places
 
 
 class Encoding(NamedTuple):
@@ -119,16 +120,22 @@ class LocalSettings:
 
 
 def encode(
-    image: ArrayLike, codebook: Codebook, *, encoding: str = "fisher", levels: Sequence[str] = WHOLE
+    image: ArrayLike,
+    codebook: Codebook,
+    *,
+    encoding: str = "fisher",
+    levels: Sequence[str] = WHOLE,
+    mirror: bool = False,
 ) -> np.ndarray:
     """Return one vector of an image, float32 of unit length; zeros for a flat image.
 
     encoding: `fisher` (cells * 2 K D), the improved Fisher vector; `vlad` (cells * K D) with signed square roots; `bow`
     (cells * K), the square roots of the words' shares. levels: of a spatial pyramid, as `1x1`, `2x2`, `3x1`; the vector
-    of each cell has unit length, then the whole.
+    of each cell has unit length, then the whole. mirror: the vector is that of the descriptors of the image and of its
+    mirror image together, the same for both.
     """
     _require(encoding, ENCODINGS, "encoding")
-    found, where = _describe(image, codebook)
+    found, where = _describe(image, codebook, mirror=mirror)
     data, kind = codebook.project(found, where), ENCODINGS[encoding]
     sums, counts = [kind.sums(data[:0], codebook)] * count_cells(levels), np.zeros(count_cells(levels), int)
     for rows, cells in groups(where, levels):
@@ -147,14 +154,19 @@ def _mixture(codebook: Codebook, like: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def encode_sparsely(
-    image: ArrayLike, dictionary: Dictionary, *, solver: str = "feature-sign", levels: Sequence[str] = LEVELS
+    image: ArrayLike,
+    dictionary: Dictionary,
+    *,
+    solver: str = "feature-sign",
+    levels: Sequence[str] = LEVELS,
+    mirror: bool = False,
 ) -> np.ndarray:
     """Return the largest code of each atom in each cell (cells * K), float32 of unit length; zeros for a flat image.
 
-    solver: `feature-sign`, the sparse codes of ScSPM, or `llc`, faster.
+    solver: `feature-sign`, the sparse codes of ScSPM, or `llc`, faster. mirror: as for `encode`.
     """
     _require(solver, SOLVERS, "solver")
-    found, where = _describe(image, dictionary)
+    found, where = _describe(image, dictionary, mirror=mirror)
     return max_pool(SOLVERS[solver](found, dictionary.atoms), where, levels=levels)
 
 
@@ -164,11 +176,19 @@ def _require(name: str, known: Mapping[str, object], kind: str) -> None:
         raise unknown_name(kind, name, known)
 
 
-def _describe(image: ArrayLike, codebook: Codebook | Dictionary) -> tuple[np.ndarray, np.ndarray]:
-    """Return descriptors (N, 128) or, of color, (N, 384), as a codebook was fitted to, and their places (N, 2)."""
+def _describe(
+    image: ArrayLike, codebook: Codebook | Dictionary, *, mirror: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return descriptors (N, 128) or, of color, (N, 384), as a codebook was fitted to, and their places (N, 2).
+
+    mirror: those of the mirror image follow.
+    """
     array = image_array(image, max_channels=MAX_CHANNELS)
     found = LocalSettings.of(codebook).describe(array)
-    return found.values, places(found.frames, *array.shape[:2])
+    where = places(found.frames, *array.shape[:2])
+    if not mirror:
+        return found.values, where
+    return np.concatenate([found.values, mirrored(found.values)]), np.concatenate([where, where * _MIRROR])
 
 
 def length(codebook: Codebook, levels: Sequence[str] = WHOLE, *, encoding: str = "fisher") -> int:

@@ -301,6 +301,16 @@ def root(values: np.ndarray) -> np.ndarray:
     return np.asarray(roots.reshape(values.shape))
 
 
+def mirrored(values: np.ndarray) -> np.ndarray:
+    """Return the descriptors that the same places have in the image turned left to right.
+
+    values (N, 128), or several such side by side: columns of bins and orientations change places.
+    """
+    bins = values.reshape(-1, _BINS, _BINS, _ORIENTATIONS)[:, :, ::-1]
+    turned = (_ORIENTATIONS // 2 - np.arange(_ORIENTATIONS)) % _ORIENTATIONS
+    return np.ascontiguousarray(bins[..., turned]).reshape(values.shape)
+
+
 def quantize(values: np.ndarray) -> np.ndarray:
     """Return the descriptors as bytes: 512 times the values, cut off at 255, truncated."""
     return np.asarray(np.minimum(values * 512, 255), np.uint8)

@@ -140,16 +140,25 @@ def test_large_images_show_no_more_detail_than_enlarged_training_images(fitted):
 
 
 def test_models_from_before_k_was_called_so_open(fitted, tmp_path):
-    model = fitted["sift-fv-svm"]
-    data = model.to_data()
+    data = fitted["sift-fv-svm"].to_data()
     before = {"components" if name == "k" else name: value for name, value in data.parameters.items()}
+    before = {name: value for name, value in before.items() if name not in ("color", "mirror")}
     storage.save_model(tmp_path / "m", replace(data, parameters=before))
     found = open_model(str(tmp_path / "m"))
-    assert found.settings == model.settings
-    assert found.settings["k"] == 4
+    assert found.settings == {**data.parameters, "mirror": False}
+    assert (found.settings["k"], found.settings["color"]) == (4, "gray")
     storage.save_model(tmp_path / "both", replace(data, parameters={**data.parameters, "components": 4}))
     with pytest.raises(DataError, match="components is unknown"):
         open_model(str(tmp_path / "both"))
+
+
+def test_letters_and_digits_are_not_mirrored_unless_asked_for():
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    data = textures(3)
+    own = {**SMALL["sift-fv-svm"], "costs": (1.0,), "folds": 1}
+    for classes, settings, expected in (("ABC", {}, False), ("ABC", {"mirror": True}, True), (data.classes, {}, True)):
+        model = create("sift-fv-svm", **own, **settings).fit(replace(data, classes=tuple(classes)))
+        assert model.settings["mirror"] is expected
 
 
 def test_colors_count_where_they_are_asked_for(fitted):

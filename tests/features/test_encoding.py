@@ -91,6 +91,24 @@ def test_each_cell_is_encoded_and_scaled_then_the_whole(encoding, with_places):
     assert actual.dtype == np.float32
 
 
+@pytest.mark.parametrize("encoding", [*ENCODINGS, "sparse"])
+def test_with_its_mirror_image_an_image_is_the_same_either_way_round(encoding):
+    local, levels = LocalSettings(step=3, bins=(4,)), ["1x1", "2x2"]  # leaves no rest in 127 pixels
+    image = CAMERA[:, 1:]
+    dictionary = Dictionary(np.eye(128, dtype=np.float32), {"sift": local.to_meta()})
+
+    def encoded(image, **options):
+        if encoding == "sparse":
+            return encode_sparsely(image, dictionary, levels=levels, solver="llc", **options)
+        return encode(image, codebook(local, with_places=True), encoding=encoding, levels=levels, **options)
+
+    one, other = encoded(image, mirror=True), encoded(image[:, ::-1], mirror=True)
+    np.testing.assert_allclose(one, other, atol=1e-4)
+    assert np.abs(encoded(image) - encoded(image[:, ::-1])).max() > 0.01
+    symmetric = np.hstack([image, image[:, -2::-1]])  # 253 pixels wide
+    np.testing.assert_allclose(encoded(symmetric, mirror=True), encoded(symmetric), atol=1e-4)
+
+
 @pytest.mark.parametrize(("solver", "codes_of"), [("feature-sign", sparse_codes), ("llc", llc_codes)])
 def test_sparse_codes_are_pooled_by_their_largest(solver, codes_of):
     atoms = np.abs(np.random.default_rng(0).normal(size=(12, 128))).astype(np.float32)

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from imgtool.errors import ImageError, ParameterError
 from imgtool.features.phow import phow, smooth
-from imgtool.features.sift import dense_sift, quantize, root
+from imgtool.features.sift import dense_sift, mirrored, quantize, root
 from locations import REFERENCE
 
 SIFT = np.load(REFERENCE / "sift.npz")
@@ -199,3 +199,18 @@ def test_color_is_made_gray_and_an_opaque_alpha_left_out():
     color[..., 3] = 255
     gray = np.rint(color[..., :3] @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     np.testing.assert_array_equal(dense_sift(color).values, dense_sift(gray).values)
+
+
+@pytest.mark.parametrize("window", ["flat", "gaussian"])
+@pytest.mark.parametrize(("width", "step", "size"), [(25, 3, 3), (41, 4, 4), (40, 1, 5)])
+def test_mirrored_descriptors_are_those_of_the_mirror_image(window, width, step, size):
+    """Where the grid leaves no rest, its columns are those of the mirror image in reverse."""
+    image = np.random.default_rng(width).random((33, width), np.float32)
+    grid = {"step": step, "bin_size": size, "window": window}
+    found, other = dense_sift(image, **grid), dense_sift(image[:, ::-1], **grid)
+    columns = (width - 1 - 3 * size) // step + 1
+    expected = other.values.reshape(-1, columns, 128)[:, ::-1].reshape(-1, 128)
+    np.testing.assert_allclose(mirrored(found.values), expected, atol=1e-6)
+    both = np.hstack([found.values, found.values[:, ::-1]])
+    np.testing.assert_array_equal(mirrored(both)[:, :128], mirrored(found.values))
+    np.testing.assert_array_equal(mirrored(mirrored(both)), both)

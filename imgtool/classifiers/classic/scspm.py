@@ -57,7 +57,7 @@ class Scspm(SiftSvm):
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return the pooled codes of one prepared image."""
         own = self.parameters
-        return encode_sparsely(image, self.require_book(), solver=own.solver, levels=own.pyramid)
+        return encode_sparsely(image, self.require_book(), solver=own.solver, levels=own.pyramid, mirror=own.mirror)
 
     def length(self) -> int:
         """Return how many numbers describe an image: cells, atoms."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from imgtool.classifiers.classic.vector_svm import MAX_ASPECT, SvmParameters, VectorSvm, require_most, short_side
 from imgtool.classifiers.settings import Groups
 from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.labels import are_characters
 from imgtool.errors import DataError
 from imgtool.events import Events, Progress
 from imgtool.features.codebook import KINDS, Codebook, Dictionary
@@ -45,17 +46,11 @@ class SiftParameters(SvmParameters):
     bins: tuple[int, ...] = parameter((4, 6, 8), "Pixels of a spatial bin, for each scale.", low=1, high=256)
     window: str = parameter("flat", "Weights around a descriptor's center.", choices=("flat", "gaussian"))
     root: bool = parameter(True, "RootSIFT: square roots under the L1 norm.")
-    color: str = parameter("gray", "Channels that are described.", choices=tuple(COLORS), later=True)
+    color: str = parameter("gray", "Channels that are described.", choices=tuple(COLORS))
     k: int = parameter(64, "Gaussians, words or atoms of the codebook.", low=1, high=65536)
     pyramid: tuple[str, ...] = parameter(("1x1",), "Levels of the spatial pyramid, such as 1x1,3x1.")
+    mirror: bool = parameter(True, "Describe images together with their mirror image; not letters and digits.")
     samples: int = parameter(200_000, "Descriptors that the codebook is fitted to.", low=1, high=100_000_000)
-
-    @classmethod
-    def from_json(cls, stored: Any) -> Self:
-        """Return the value that `to_json` gave; models from before `k` was called so have `components`."""
-        if isinstance(stored, Mapping) and "components" in stored and "k" not in stored:
-            stored = {"k" if name == "components" else name: value for name, value in stored.items()}
-        return super().from_json(stored)
 
 
 class SiftSvm(VectorSvm):
@@ -89,6 +84,8 @@ class SiftSvm(VectorSvm):
 
     def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
         """Fit the codebook to descriptors of some of the images."""
+        if "mirror" not in self.chosen and are_characters(dataset.classes):
+            self.change("architecture", replace(self.parameters, mirror=False))
         count = min(len(dataset), MAX_CODEBOOK_IMAGES)
         chosen = np.sort(np.random.default_rng(seed).choice(len(dataset), count, replace=False))
         if not self.parameters.resolution:
@@ -162,7 +159,8 @@ class MixtureSvm(SiftSvm):
 
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return the encoding of one prepared image."""
-        return encode(image, self.require_book(), encoding=self.encoding, levels=self.parameters.pyramid)
+        own = self.parameters
+        return encode(image, self.require_book(), encoding=self.encoding, levels=own.pyramid, mirror=own.mirror)
 
     def length(self) -> int:
         """Return how many numbers describe an image."""
