@@ -55,7 +55,7 @@ def whole_comparison(words=None):
     )  # fmt: skip
 
 
-def test_the_page_asks_for_nothing_and_runs_nothing_whatever_names_are():
+def test_C3_the_page_asks_for_nothing_and_runs_nothing_whatever_names_are():
     made = whole_comparison(EVIL).to_html(command=f"imgtool compare {EVIL[0]} {EVIL[2]}")
     page = Page(made)
     assert {name for name, _ in page.tags} <= TAGS
@@ -75,13 +75,13 @@ def test_the_page_asks_for_nothing_and_runs_nothing_whatever_names_are():
     made.encode()
 
 
-def test_names_change_nothing_but_text():
+def test_C3_names_change_nothing_but_text():
     assert Page(whole_comparison(EVIL).to_html()).shape() == Page(whole_comparison().to_html()).shape()
 
 
 @given(st.lists(st.text(min_size=1), min_size=6, max_size=6, unique_by=visible))
 @settings(max_examples=25)
-def test_any_names_change_nothing_but_text(words):
+def test_C3_any_names_change_nothing_but_text(words):
     assume(len({each.lower() for each in words}) == 6)
     plain = [f"word {letter}" for letter in "abcdef"]
     made = [comparison_of(tuple(each[:3]), each[3:5], word=f"word {each[5]}").to_html() for each in (words, plain)]

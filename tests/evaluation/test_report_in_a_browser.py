@@ -99,7 +99,7 @@ def test_letters_stand_out_on_light_and_on_dark_screens(browser, report, dark):
     assert [each for each in browser.evaluate(CONTRASTS) if each[1] < LEAST_CONTRAST] == []
 
 
-def test_nothing_is_asked_for_and_nothing_runs(browser, report):
+def test_C3_nothing_is_asked_for_and_nothing_runs(browser, report):
     browser.open(report, 1280)
     assert [address for address in browser.requests() if not address.startswith("data:")] == [report]
     assert browser.evaluate("document.title") == "imgtool compare"
@@ -119,7 +119,7 @@ def test_paper_is_white_and_has_what_is_open(browser, report, dark):
     assert browser.printed().startswith(b"%PDF")
 
 
-def test_class_folders_with_hostile_names_do_nothing(browser, run, tmp_path):
+def test_C3_class_folders_with_hostile_names_do_nothing(browser, run, tmp_path):
     """The whole way, from folders to the page in the browser."""
     for name in ("<img src=x onerror=\"document.title='run'\">", "<script>document.title='run'<\\script>",
                  "'\"><svg onload=alert(1)>"):  # fmt: skip

@@ -21,6 +21,7 @@ SHOWN_PAIRS = 10
 NAME_PIXELS = {True: 170, False: 96}  # beside a wide heat map and a narrow one
 CELL_PIXELS = 40  # at most
 UPRIGHT_PIXELS = 13  # of a column, from which on its name fits above it
+LEAST_ROW_PIXELS = 15  # so that names have room
 NUMBER_PIXELS = 6.6  # of a digit
 
 
@@ -108,7 +109,8 @@ def _heat_map(found: Confusion, shown: Sequence[int], title: str, width: int) ->
     tall, upright = max(cell, LEAST_ROW_PIXELS), cell >= UPRIGHT_PIXELS
     top = (room if upright else 14) + 6
     left = room + 8
-    parts = [_row_names(names, room, top, tall)]
+    numbered = names if upright else [f"{at} {name}" for at, name in enumerate(names, 1)]
+    parts = [_row_names(numbered, room, top, tall)]
     parts.append(_column_names([*names, OTHERS][:columns], left, top, cell, room if upright else 0))
     numbers = cell >= 4 + NUMBER_PIXELS * len(str(counts.max()))
     for row, column in zip(*np.nonzero(counts[:, :columns]), strict=True):
@@ -116,9 +118,6 @@ def _heat_map(found: Confusion, shown: Sequence[int], title: str, width: int) ->
         parts.append(_cell(counts[row, column], images[row], place, (cell, tall), row == column, numbers))
     edge = tag("rect", x=left, y=top, width=columns * cell, height=rows * tall, class_="edge")
     return svg(width, top + rows * tall + 4, title, edge, *parts)
-
-
-LEAST_ROW_PIXELS = 15  # so that names have room
 
 
 def _row_names(names: Sequence[str], room: float, top: float, tall: float) -> Html:
