@@ -67,6 +67,8 @@ _MODULES = {
     "filter_sheet": "imgtool.pipelines.filter_sheet",
     "gradient_sheet": "imgtool.pipelines.gradient_sheet",
     "explain_filter": "imgtool.pipelines.explain_filter",
+    "explain_convolution": "imgtool.networks.explain_convolution",
+    "explain_network": "imgtool.classifiers.explain_network",
     "ImgtoolError": "imgtool.errors",
     "ImageError": "imgtool.errors",
     "OutputError": "imgtool.errors",
@@ -82,6 +84,7 @@ TYPE_CHECKING = False  # as type checkers take it; importing `typing` takes long
 if TYPE_CHECKING:
     from imgtool.batch.image_files import write
     from imgtool.classifiers.embedding import embed
+    from imgtool.classifiers.explain_network import explain_network
     from imgtool.classifiers.grad_cam import grad_cam
     from imgtool.classifiers.registry import open_model
     from imgtool.classifiers.training import train
@@ -122,6 +125,7 @@ if TYPE_CHECKING:
     from imgtool.image.read import probe, read, read_metadata
     from imgtool.image.resize import resize
     from imgtool.image.write import encode
+    from imgtool.networks.explain_convolution import explain_convolution
     from imgtool.pipelines.classify_images import classify_images
     from imgtool.pipelines.describe import describe_images
     from imgtool.pipelines.explain_filter import explain_filter
@@ -155,8 +159,10 @@ __all__ = [
     "embed",
     "encode",
     "evaluate",
+    "explain_convolution",
     "explain_filter",
     "explain_hog",
+    "explain_network",
     "filter_image",
     "filter_images",
     "filter_sheet",

@@ -162,6 +162,8 @@ def test_kernels_are_shown_without_opencv(arguments):
         ["embed", "sample_images/camera.png"],
         ["info", "sample_images/camera.png"],
         ["classify", "sample_images/cat.jpg"],
+        ["explain", "conv"],
+        ["explain", "network", "lenet@mnist", "sample_images/text.png", "--label", "8"],
         ["classify", "--model", "sift-fv-svm", "sample_images/cat.jpg"],
     ],
     ids=lambda arguments: arguments[0],

@@ -262,6 +262,7 @@ WRITERS = {"encode": lambda image: imgtool.encode(image, "tiff"), "write": lambd
 MODELS = {
     "embed": lambda image: imgtool.embed(image, model=LENET),
     "grad_cam": lambda image: imgtool.grad_cam(image, model=LENET),
+    "explain_network": lambda image: imgtool.explain_network(image, model=LENET, label="cat").scores,
 }
 IMAGES = {**OF_NUMBERS, **OF_TYPE, **WRITERS, **MODELS}
 

@@ -43,6 +43,7 @@ COMMANDS = {
     "evaluate": "Measure trained models on a labeled data set.",
     "compare": "Split, train and compare models, with statistics.",
     "models": "List, show, check and export models.",
+    "explain": "Show a step of a network with its numbers.",
     "doctor": "Report versions, extras and devices on this machine.",
     "completion": "Print a shell's completion script.",
     "help": "Show the help of a command.",

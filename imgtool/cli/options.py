@@ -279,13 +279,6 @@ border = click.option(
     metavar="NAME",
     help="Border mode, see below.  [reflect]",
 )
-border_or_all = click.option(
-    "--border",
-    type=BorderName("all"),
-    default="reflect",
-    metavar="NAME",
-    help="Border mode, see below; all: a sheet of each.  [reflect]",
-)
 RANGES = ("auto", "clip", "abs", "center", "stretch", "raw")
 value_range = click.option(
     "--range",
@@ -302,9 +295,6 @@ depth = click.option(
     default="keep",
     metavar="NAME",
     help="Bit depth of the result: keep, 8, 16, float.  [keep]",
-)
-explain_pixel = click.option(
-    "--explain", type=Numbers(2), metavar="X,Y", help="Print how the number at column X, row Y (from 0) comes about."
 )
 visualize = click.option("--visualize", metavar="OUT", help="Draw the descriptor: file, folder or template ({stem}).")
 vectors = bundle(

@@ -25,6 +25,7 @@ PRINTING = {
     "evaluate": ["data", "--model", "svm", "--model", "svm2"],
     "compare": ["data", "--model", "hog-svm", "--model", "gist-svm"],
     "models": ["list"],
+    "explain": ["network", MODEL, "a.png", "--label", "3"],
     "doctor": [],
     "completion": ["bash"],
     "help": ["filter"],

@@ -22,7 +22,7 @@ from locations import IMGTOOL, SAMPLES
 # without an entry in the tables that follow.
 OUTPUTS = {"output", "visualize", "show", "report", "sort", "curves", "preview", "cam", "maps", "filters"}
 INPUTS = {"paths", "files_from", "kernel_file", "codebook", "other", "file", "files", "query", "data", "init"}
-INPUTS |= {"name", "names", "model"}
+INPUTS |= {"name", "names", "model", "image"}
 PLACES = {"FILE", "FOLDER", "DIR", "DATA", "IMAGE", "OTHER"}  # in a metavar
 NO_FILES = {("train", "name"), ("help", "names")}  # an architecture; commands
 

@@ -164,3 +164,83 @@ def test_matrices_stand_side_by_side_where_they_fit(monkeypatch):
 )
 def test_numbers_are_short(number, text):
     assert short(number) == text
+
+
+def test_a_convolution_is_told_with_its_matrices_and_times(run):
+    done = run(
+        "explain", "conv", "--input", "2x4x5", "--kernel", "2", "--outputs", "2", "--stride", "2", "--padding", "1"
+    )
+    assert (done.status, done.err) == (0, "")
+    found = imgtool.explain_convolution((2, 4, 5), kernel=2, outputs=2, stride=2, padding=1)
+    lines = done.out.splitlines()
+    assert lines[0] == "image 2x4x5, 2 kernels of 2x2x2, stride 2, padding 1"
+    assert lines[1:3] == ["rows     floor((4 + 2 * 1 - 2) / 2) + 1 = 3", "columns  floor((5 + 2 * 1 - 2) / 2) + 1 = 3"]
+    assert lines[3] == "multiply-adds  2 * 9 results * 8 taps = 144"
+
+    def below(title, count):
+        begin = next(index for index, line in enumerate(lines) if line.startswith(title)) + 1
+        return np.array(numbers("\n".join(lines[begin : begin + count])))
+
+    padded = np.pad(found.image, ((0, 0), (1, 1), (1, 1)))
+    np.testing.assert_array_equal(below("image, channel 1", 6), np.hstack(padded))
+    np.testing.assert_array_equal(below("kernel 2, channel 1", 2), np.hstack(found.weights[1]))
+    np.testing.assert_array_equal(below("windows as columns", 8), found.columns)
+    np.testing.assert_array_equal(below("weights as rows", 2), found.weights.reshape(2, -1))
+    np.testing.assert_array_equal(below("their product", 2), found.product)
+    np.testing.assert_array_equal(below("result, output 1", 3), np.hstack(found.result))
+    assert [line.split()[0] for line in lines[-5:-1]] == ["method", "direct", "im2col", "fft"]
+    (row,) = run("explain", "conv", "--input", "2x4x5", "--kernel", "2", "--outputs", "2", "--json").rows
+    np.testing.assert_array_equal(row["result"], imgtool.explain_convolution((2, 4, 5), kernel=2, outputs=2).result)
+
+
+def test_large_matrices_are_not_printed(run):
+    done = run("explain", "conv", "--input", "3x32x32", "--kernel", "5", "--outputs", "6")
+    assert "windows as columns 75x784, weights as rows 6x75: too large to be printed" in done.out
+    assert len(done.out.splitlines()) == 12
+
+
+def test_a_network_is_told_forward_backward_and_after_a_step(run):
+    text = str(SAMPLES / "text.png")
+    done = run("explain", "network", "lenet@mnist", text, "--label", "8")
+    assert (done.status, done.err) == (0, "")
+    found = imgtool.explain_network(read(text), model="lenet@mnist", label="8")
+    lines = done.out.splitlines()
+    assert lines[0] == f"{text} in lenet@mnist, label 8"
+    classes = np.array(numbers("\n".join(line for line in lines if re.match(r" +\d  ", line))))
+    columns = (np.arange(10), found.scores, found.probabilities, np.arange(10) == 8, found.slopes)
+    np.testing.assert_allclose(classes, np.stack(columns, axis=1), rtol=1e-3)
+    gradients = [line.split()[-3:] for line in lines if re.match(r"fc\d\.\w+\[[\d, ]+\] +-?\d", line)]
+    expected = [[row["by_hand"], row["numeric"], row["difference"]] for row in found.gradients]
+    np.testing.assert_allclose(np.array(gradients, float), expected, rtol=1e-5, atol=1e-9)
+    assert f"loss = -log y^[8] = -log {short(float(found.probabilities[8]))} = {short(found.loss)}" in lines
+    assert any(line.startswith(f"loss {short(found.loss)} -> {short(found.loss_after)} (") for line in lines)
+    (row,) = run("explain", "network", "lenet@mnist", text, "--label", "8", "--json").rows
+    assert (row["path"], row["model"], row["label"], row["loss"]) == (text, "lenet@mnist", "8", found.loss)
+    np.testing.assert_allclose(row["slopes"], found.slopes, rtol=1e-12)
+
+
+def test_of_many_classes_the_best_and_the_label_are_shown(run):
+    done = run("explain", "network", "efficientnet-lite0", "a.png", "--label", "n01440764")
+    (row,) = [line.split() for line in done.out.splitlines() if line.startswith("tench")]
+    assert row[-2] == "1"
+    assert len(re.findall(r"(?m)^.*  [01]  +-?[\d.e-]+$", done.out)) == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("conv --kernel 6", 2, "a window of 6 does not fit into 5"), ("conv --input 5x5", 2, "such as 3x224x224"),
+        ("conv --input 64x999x999 --outputs 64", 2, "multiply-adds"), ("conv --stride 0", 2, "x>=1"),
+        ("cnv", 2, "did you mean conv?"), ("network lenet@mnist a.png", 2, "Missing option '--label'"),
+        ("network lenet@mnist a.png --label 11", 2, "no label '11' in lenet; did you mean 1?"),
+        ("network lenet@mnist none.png --label 1", 1, "none.png: no such file"),
+        ("network lenet@mnist . --label 1", 2, "one image is followed; . holds 3"),
+        ("network two-layer a.png --label 1", 2, "no trained 'two-layer'"),
+        ("network sift-fv-svm a.png --label church", 2, "is no network, so it has no gradients"),
+        ("network lenet@mnist a.png --label 1 --rate 0", 2, "--rate"),
+    ],
+)  # fmt: skip
+def test_what_no_network_is_explained_by_is_one_line(line, status, said, run):
+    done = run("explain", *line.split())
+    assert (done.status, done.err.count("\n"), done.out) == (status, 1, "")
+    assert said in done.err

@@ -40,7 +40,8 @@ def parse_nodata(_ctx: click.Context, _parameter: click.Parameter, value: str | 
 
 @options.command("filter", examples=EXAMPLES, epilog=border_table())
 @kernels.kernel
-@options.border_or_all
+@click.option("--border", type=options.BorderName("all"), default="reflect", metavar="NAME",
+              help="Border mode, see below; all: a sheet of each.  [reflect]")  # fmt: skip
 @click.option(
     "--border-value", type=float, metavar="V", help="Value outside a clip border, as of the image's pixels.  [0]"
 )
@@ -54,7 +55,8 @@ def parse_nodata(_ctx: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--correlate", is_flag=True, help="Correlate: do not flip the kernel.")
 @options.value_range
 @options.depth
-@options.explain_pixel
+@click.option("--explain", type=options.Numbers(2), metavar="X,Y",
+              help="Print how the number at column X, row Y (from 0) comes about.")  # fmt: skip
 @click.option(
     "--nodata", metavar="VALUE|nan|auto", callback=parse_nodata,
     help="Leave out pixels of this value; auto: TIFF's GDAL_NODATA.",

@@ -13,6 +13,7 @@ from imgtool.cli.command import Group
 from imgtool.cli.data_sets import naming_bad_files
 from imgtool.cli.messages import complain, explain, note, printable
 from imgtool.cli.pictures import write_picture
+from imgtool.cli.shape import Shape
 from imgtool.cli.tables import emit, json_line, write_rows
 
 COLUMNS = ("model", "classes", "accuracy", "n", "kB", "fetched")
@@ -23,20 +24,6 @@ LAYER_COLUMNS = (
 BENCH_COLUMNS = ("model", "input", "batch", "device", "processor", "backend", "inference", "training")
 GRADIENT_COLUMNS = ("layer", "kind", "tensor", "difference", "ok")
 MAX_CLASSES = 1_000_000
-
-
-class Shape(click.ParamType):  # type: ignore[type-arg]
-    """Channels, rows and columns of an image."""
-
-    name = "shape"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
-        """Return three numbers."""
-        parts = value if isinstance(value, tuple) else value.split("x")
-        if len(parts) != 3 or not all(str(part).isdecimal() for part in parts):
-            self.fail(f"{value!r} is not channels, rows and columns such as 3x224x224", param, ctx)
-        channels, rows, columns = map(int, parts)
-        return channels, rows, columns
 
 
 @click.group("models", Group, short_help="List, show, check and export models.")
