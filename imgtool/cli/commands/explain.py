@@ -49,7 +49,7 @@ def command() -> None:
     "conv",
     examples="""
 imgtool explain conv
-imgtool explain conv --input 3x6x6 --kernel 3 --outputs 2 --stride 2 --padding 1
+imgtool explain conv --input 2x4x5 --outputs 2 --stride 2 --padding 1
 imgtool explain conv --input 64x56x56 --outputs 64 --padding 1
 """,
 )
