@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -224,6 +225,14 @@ def test_twelve_classes_and_five_models_stay_under_3_mb():
     models = [f"model {number}" for number in range(5)]
     comparison = comparison_of(classes, models, n=600, images=noise, fitted={"model 2": drawn_network(classes)})
     assert 1e5 < len(comparison.to_html()) < 3e6
+
+
+def test_learning_curves_end_at_the_error_after_training_on_all_images():
+    made = comparison_of(("a", "b", "c"), ["x", "y"])  # after training on 5, 10 and 20 of a class, and on 30
+    for counts, sizes in (({"train": dict.fromkeys("abc", 30)}, 4), ({}, 3)):
+        html = replace(made, counts=counts).to_html()
+        drawings = re.findall("<svg[^>]*top-1 error against images to train on.*?</svg>", html, re.DOTALL)
+        assert [len(re.findall('class="c[01] dot"', drawing)) for drawing in drawings] == [2 * sizes, 2 * sizes]
 
 
 def test_small_images_keep_their_pixels():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from imgtool.evaluation.report.drawing import (
@@ -34,16 +34,26 @@ def curves_section(subject: Subject) -> Html:
 def _sizes(subject: Subject) -> Html:
     """Return errors against the images of a class to train on."""
     numbers = {model.name: model.number for model in subject.good}
-    rows = [
-        row for row in subject.record.get("train_sizes", ()) if row["model"] in numbers and row.get("error") is not None
-    ]
+    rows = [row for row in subject.record.get("train_sizes", ()) if row["model"] in numbers]
+    rows += _of_all_images(subject, {row["model"] for row in rows})
     lines = {name: sorted((row for row in rows if row["model"] == name), key=_images_of_class) for name in numbers}
     if len({_images_of_class(row) for row in rows}) < 2:
         return Html()
     drawing = both_widths(lambda width: _sizes_drawing(rows, lines, numbers, width))
     legend = (tag("span", symbol(numbers[name]), tag("bdi", name)) for name in lines if lines[name])
-    note = "top-1 error on the same held-out images after training on fewer; the upright lines are 95 % intervals."
+    note = "top-1 error on the same held-out images after training on fewer, and on all; the lines are 95 % intervals."
     return tag("figure", drawing, tag("div", *legend, class_="legend"), tag("figcaption", note))
+
+
+def _of_all_images(subject: Subject, names: Collection[str]) -> list[Row]:
+    """Return the errors of these models as the table has them, after training on all images."""
+    whole = subject.record["counts"].get("train", {})
+    per_class = sum(whole.values()) / max(len(whole), 1)
+    models = [model for model in subject.good if model.name in names and per_class]
+    return [
+        {"model": model.name, "per_class": per_class, "error": model.row["top1_error"],
+         "interval": model.row["top1_interval"]} for model in models
+    ]  # fmt: skip
 
 
 def _images_of_class(row: Row) -> float:

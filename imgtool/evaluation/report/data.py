@@ -16,17 +16,10 @@ from imgtool.evaluation.report.wording import counted
 SHOWN_PAIRS = 20
 LONG_TABLE = 20  # classes, from which on their counts are folded
 SHOWN_ELSEWHERE = {
-    "path",
-    "decision",
-    "images",
-    "classes",
-    "models",
-    "duplicates",
-    "seen",
-    "counts",
-    "train_sizes",
+    "path", "decision", "among", "images", "classes", "models", "duplicates", "seen", "counts", "train_sizes",
     "imgtool",
-}
+}  # fmt: skip
+NAMES = {"sha256": "SHA-256 of the images"}
 ABOUT_A_MODEL = ("classes", "settings", "init", "weights", "data")
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy", "scikit-learn", "torch")
 
@@ -88,7 +81,9 @@ def remarks_section(subject: Subject) -> Html:
 def settings_section(subject: Subject, command: str) -> Html:
     """Return settings, versions, date and command."""
     record = subject.record
-    named = {name.replace("_", " "): value for name, value in record.items() if name not in SHOWN_ELSEWHERE}
+    named = {
+        NAMES.get(name, name.replace("_", " ")): value for name, value in record.items() if name not in SHOWN_ELSEWHERE
+    }
     about = {model.name: _about(model.row) for model in subject.good}
     made = {"made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
     ran = {"command": tag("code", command)} if command else {}
