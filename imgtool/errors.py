@@ -20,6 +20,7 @@ EXTRAS = {
     "cluster": ("distributed>=2024.1",),
     "parquet": ("pyarrow>=16",),
     "heif": ("pillow-heif>=1.0",),
+    "onnx": ("onnx>=1.16", "onnxruntime>=1.18"),
 }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from imgtool.batch.conflicts import refuse_inputs
+from imgtool.batch.outputs import check_writable, write_file
 from imgtool.classifiers.protocol import Trainable
-from imgtool.classifiers.registry import model_files, open_model
+from imgtool.classifiers.registry import is_onnx, model_files, open_model
 from imgtool.classifiers.storage import as_stored, check_place
-from imgtool.errors import DataError
+from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.files import read_text_file
 
 MAX_NAMES_BYTES = 16_000_000
@@ -30,16 +32,24 @@ def export_model(
     measure: Measure | None = None,
     reads: Iterable[str] = (),
 ) -> None:
-    """Write a model to another folder.
+    """Write a model to another folder, or as a file NAME.onnx: a network with its normalization, or a linear machine.
 
     quantize: matrices as int8 with a scale for each row; the stored accuracy, which is not theirs, is left out.
     names: a file with a line `identifier name` for each class. Raises DataError for classes that it does not name.
     measure: returns the provenance of the model as it will be stored, with an accuracy; called before it is written.
     device: on which the model is measured. reads: what else is read, and is not to be replaced.
     """
-    refuse_inputs([], [*model_files(name), *([str(names)] if names else []), *reads], folder=str(output))
-    check_place(output, overwrite=overwrite)
+    inputs = [*model_files(name), *([str(names)] if names else []), *reads]
+    if is_onnx(str(output)):
+        refuse_inputs([str(output)], inputs)
+        check_writable(output, overwrite=overwrite)
+        _require_onnx()
+    else:
+        refuse_inputs([], inputs, folder=str(output))
+        check_place(output, overwrite=overwrite)
     model = open_model(name, device=device)
+    if not isinstance(model, Trainable):
+        raise ParameterError(f"{name} is no folder of a model, which could be written anew")
     if names is not None:
         name_classes(model, read_names(names))
     chosen = model.quantizable() if quantize else ()
@@ -48,7 +58,18 @@ def export_model(
         model.restore(as_stored(model.arrays(), chosen))
     if measure is not None:
         model.provenance = measure(model)
-    model.save(output, overwrite=overwrite, quantize=chosen)
+    if is_onnx(str(output)):
+        from imgtool.classifiers.onnx_export import onnx_bytes
+
+        write_file(output, onnx_bytes(model), overwrite=overwrite)
+    else:
+        model.save(output, overwrite=overwrite, quantize=chosen)
+
+
+def _require_onnx() -> None:
+    """Raise MissingExtraError where onnx is not installed."""
+    if importlib.util.find_spec("onnx") is None:
+        raise MissingExtraError("onnx", "writing an ONNX file")
 
 
 def read_names(path: Path) -> dict[str, str]:

@@ -25,6 +25,16 @@ def check(description: Mapping[str, Any]) -> None:
         raise DataError(f"model.json holds an unknown field {strange[0]!r}")
 
 
+def check_onnx(description: Any, format: int) -> None:
+    """Raise DataError unless what an ONNX file says of itself has exactly the expected fields, each valid."""
+    if not isinstance(description, dict) or description.get("format") != format:
+        raise DataError(f"its description is of another format than {format}")
+    if description.keys() != _ONNX_FIELDS.keys() or not all(
+        is_valid(description[key]) for key, is_valid in _ONNX_FIELDS.items()
+    ):
+        raise DataError("the fields of its description are not what they should be")
+
+
 def is_whole(value: Any, least: int = 0) -> bool:
     """Tell whether a value is a whole number of at least this size."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
@@ -169,4 +179,13 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "provenance": _is_provenance,
     "weights": _is_weights,
     "digest": is_hash,
+}
+
+_ONNX_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "format": is_whole,
+    "architecture": _is_text,
+    "classes": _is_classes,
+    "threshold": lambda value: is_number(value) and 0 <= value <= 1,
+    "preprocessing": lambda value: value is None or _is_object(value),
+    "weights": lambda value: value == "" or is_hash(value),
 }

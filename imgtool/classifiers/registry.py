@@ -24,7 +24,7 @@ from imgtool.errors import DataError, ImageError, MissingExtraError, ParameterEr
 from imgtool.names import nearest, unknown_name
 
 if TYPE_CHECKING:
-    from imgtool.classifiers.protocol import Trainable
+    from imgtool.classifiers.protocol import Classifier, Trainable
     from imgtool.classifiers.storage import ModelData
 
 PRECISIONS = ("float32", "bf16")  # that networks compute in, the default first
@@ -77,8 +77,7 @@ def _class_of(name: str) -> type[Trainable]:
     if not isinstance(name, str):
         raise ParameterError(f"a model is called by a name, not by {name!r}")
     if name in ARCHITECTURES:
-        module, _, attribute = ARCHITECTURES[name].partition(":")
-        found: type[Trainable] = getattr(importlib.import_module(module), attribute)
+        found: type[Trainable] = _class_from(ARCHITECTURES[name])
         return found
     points = _entry_points()
     if name in points:
@@ -87,6 +86,12 @@ def _class_of(name: str) -> type[Trainable]:
     near = nearest(name, [*names(), *shipped()])
     hint = f"did you mean {near}? " if near else ""
     raise ParameterError(f"no model {name!r}; {hint}there are {', '.join(names())}")
+
+
+def _class_from(place: str) -> Any:
+    """Return a class by its module and name."""
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def create(name: str, **settings: Any) -> Trainable:
@@ -120,7 +125,7 @@ def locate(name: str) -> Path:
 
     Raises DataError for published weights that are not on this machine.
     """
-    if "/" in name or _is_folder(name) or name in (".", ".."):
+    if "/" in name or is_onnx(name) or _is_folder(name) or name in (".", ".."):
         return Path(name)
     if name in PUBLISHED:
         return published.locate(name)
@@ -147,7 +152,12 @@ def model_files(*names: object) -> list[str]:
 
 def is_trained(name: str) -> bool:
     """Tell whether a name is a trained model (a folder, NAME@WEIGHTS), not an architecture, which must be fitted."""
-    return _is_folder(name) or "@" in name or "/" in name
+    return _is_folder(name) or is_onnx(name) or "@" in name or "/" in name
+
+
+def is_onnx(name: str) -> bool:
+    """Tell whether a name is that of an ONNX file."""
+    return name.lower().endswith(".onnx")
 
 
 def _is_folder(name: str) -> bool:
@@ -164,14 +174,14 @@ def _is_folder(name: str) -> bool:
 
 def open_model(
     name: str | Path, *, device: str = "cpu", backend: str = "auto", precision: str = PRECISIONS[0]
-) -> Trainable:
+) -> Classifier:
     """Open a trained model.
 
     Parameters
     ----------
     name : str or Path
         An included model (`alexnet`, `lenet@mnist`), published weights that were fetched (`resnet50@imagenet`), or the
-        folder of a trained model.
+        folder of a trained model; or an ONNX file that imgtool wrote.
     device : str
         "cpu", "cuda", "cuda:N", or "auto": a GPU if there is one.
     backend : str
@@ -206,6 +216,12 @@ def open_model(
     device = resolve(device)
     _require_possible(device, backend, precision)
     folder = locate(str(name))
+    if is_onnx(str(name)):
+        if backend != "auto" or precision != PRECISIONS[0]:
+            raise ParameterError(f"{name} is run by onnxruntime: backend auto, precision {PRECISIONS[0]}")
+        from imgtool.classifiers.onnx import OnnxClassifier
+
+        return OnnxClassifier.open(folder)
     data = published.load(str(name)) if str(name) in PUBLISHED else load_model(folder)
     kind = _kind_of(folder, data, backend)
     more = {} if precision == PRECISIONS[0] else {"precision": precision}

@@ -23,6 +23,7 @@ EXTRAS = {
     "torch": "torch",
     "report": "matplotlib",
     "cluster": "distributed",
+    "onnx": "onnxruntime",
     "parquet": "pyarrow",
     "heif": "pillow-heif",
 }

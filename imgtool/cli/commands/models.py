@@ -268,7 +268,8 @@ def fetch(names: tuple[str, ...], force: bool, quiet: bool) -> None:
 
 @command.command("export")
 @click.argument("name", metavar="NAME|FOLDER")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Output folder.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT",
+              help="Output folder, or a file FILE.onnx.")  # fmt: skip
 @click.option("--quantize", is_flag=True, help="Store matrices of weights as int8 with a scale for each row.")
 @click.option("--names", type=click.Path(path_type=Path), metavar="FILE",
               help="Class names: a file with a line 'identifier name' for each.")  # fmt: skip
@@ -287,9 +288,15 @@ def export(
     force: bool,
     quiet: bool,
 ) -> None:
-    """Write a trained model to another folder.
+    """Write a trained model to another folder, or as an ONNX file.
 
-    --quantize drops the stored accuracy, which is not that of the 8-bit weights; --measure adds a new one.
+    \b
+      imgtool models export my-model/ --quantize -o my-small-model
+      imgtool models export lenet@mnist -o lenet.onnx
+
+    --quantize drops the stored accuracy, which is not that of the 8-bit weights; --measure adds a new one. An ONNX file
+    holds a network from the normalization of pixels to probabilities, or a classic model's line from features to
+    probabilities; classify takes the former.
     """
     from imgtool.classifiers.export import export_model
     from imgtool.datasets.files import files_of
@@ -307,4 +314,5 @@ def export(
         name, output, quantize=quantize, names=names, overwrite=force, device=device, measure=measured, reads=reads
     )
     if not quiet:
-        emit(f"{output}: {sum(file.stat().st_size for file in output.iterdir()) / 1e6:.2f} MB\n")
+        files = output.iterdir() if output.is_dir() else [output]
+        emit(f"{output}: {sum(file.stat().st_size for file in files) / 1e6:.2f} MB\n")
