@@ -67,9 +67,9 @@ def disagreements_section(subject: Subject) -> Html:
 
 def heat_section(subject: Subject) -> Html:
     """Return where the best network that is at hand looks, by Grad-CAM, of its surest mistakes."""
-    network = next((model for model in subject.good if _cam_of(subject, model)), None)
-    cam = network and _cam_of(subject, network)
-    if network is None or not cam or subject.comparison.images is None:
+    found = ((model, cam) for model in subject.good if (cam := _cam_of(subject, model)))
+    network, cam = next(found, (None, None))
+    if network is None or cam is None or subject.comparison.images is None:
         return Html()
     right = np.flatnonzero(network.hits)
     order = [*surest_mistakes(network.scored, HEAT_PICTURES), *right[np.argsort(-network.sure[right])]]
@@ -133,9 +133,9 @@ def _image(subject: Subject, index: int) -> np.ndarray | None:
 
 
 def _picture(image: np.ndarray | None, name: str) -> Html:
-    """Return an image, small, within the page."""
+    """Return an image, small, within the page; nothing where there is none."""
     if image is None or image.ndim < 2:
-        return tag("div", "no picture", class_="none")
+        return Html()
     view = to_viewable(image)
     longest = max(view.shape[:2])
     if longest <= TINY_PIXELS:
@@ -159,13 +159,11 @@ def _embedded(data: bytes, format: str, name: str, kind: str | None = None) -> H
 
 def _cam_of(subject: Subject, model: Model) -> GradCam | None:
     """Return what says where a network looks; None for other models, and for networks without feature maps."""
-    fitted = subject.comparison.models.get(model.name)
-    if not isinstance(fitted, NetworkClassifier):
-        return None
     from imgtool.classifiers.grad_cam import GradCam
 
     try:
-        return GradCam(fitted)
+        fitted = subject.comparison.models.get(model.name)  # which may have to be opened
+        return GradCam(fitted) if isinstance(fitted, NetworkClassifier) else None
     except ImgtoolError:
         return None
 
