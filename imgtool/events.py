@@ -81,7 +81,39 @@ class SmallerBatch:
     model: str = ""
 
 
-Event = Progress | FirstBatch | Step | Epoch | SmallerBatch
+@dataclass(frozen=True)
+class Turn:
+    """A comparison comes to a model: `number` of `total`, counted from 1; 0 where several take their turn at once.
+
+    part: which of several trainings of it comes now, such as "fold 2 of 5". seconds_left: how long all that is still to
+    be done will take, where that can be told.
+    """
+
+    number: int
+    total: int
+    model: str
+    part: str = ""
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model of a comparison is done, or one training of it beside the table's (part): `done` of `total` models are.
+
+    wrong: of `images` held-out ones. error: why there is no number, where the model failed; hint: as errors have it.
+    """
+
+    done: int
+    total: int
+    model: str
+    part: str = ""
+    wrong: int = 0
+    images: int = 0
+    error: str = ""
+    hint: str = ""
+
+
+Event = Progress | FirstBatch | Step | Epoch | SmallerBatch | Turn | Measured
 Events = Callable[[Event], None]
 
 
@@ -89,6 +121,6 @@ def steps_of(event: Progress | Step) -> tuple[int, int, str]:
     """Return an event as (done, total, what), for a bar."""
     prefix = f"{event.model}: " if event.model else ""
     if isinstance(event, Progress):
-        return event.done, event.total, prefix + event.what
+        return event.done, event.total, prefix + event.what if event.what else ""
     done, total = (event.epoch - 1) * event.steps + event.step, event.epochs * event.steps
     return done, total, f"{prefix}epoch {event.epoch} loss {event.loss:.3f}"

@@ -1,4 +1,4 @@
-"""Keep freed memory for reuse instead of returning it to the system."""
+"""Keep freed memory for reuse, or return it to the system, where the C library is glibc."""
 
 import contextlib
 import ctypes
@@ -18,3 +18,9 @@ def keep_freed_memory(*, one_heap: bool = False) -> None:
         set_option = ctypes.CDLL(None).mallopt
         for option, value in options:
             set_option(option, value)
+
+
+def return_freed_memory() -> None:
+    """Give what is free in the heap back to the system."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -110,6 +110,10 @@ class NetworkClassifier(Trainable):
             require_torch(f"training {self.name}", hint="by-hand" if "numpy" in self.architecture.trainers else "")
         return found
 
+    def require_extras(self, device: str = "cpu") -> None:
+        """Raise MissingExtraError where what trains it is not installed."""
+        self.require_trainer(device)
+
     @property
     def preprocessing(self) -> Preprocessing:
         """What is done to an image first."""
@@ -134,6 +138,10 @@ class NetworkClassifier(Trainable):
     def _training_network(self, classes: int) -> NetworkSequence:
         """Return the declaration with what only training sees."""
         return self.architecture.declare(classes, self.parameters, self.preprocessing)
+
+    def parameter_count(self) -> int:
+        """Return how many numbers it has learned; statistics of batches are none."""
+        return self.network().parameters()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -197,6 +205,8 @@ class NetworkClassifier(Trainable):
             trained, history = self._fit_by_hand(network, arrays, samples, seed, events)
         else:
             trained, history = self._fit_in_torch(network, arrays, samples, seed, device, resume, events)
+        if device != "cpu":  # on which it also predicts
+            self._make_runner, self.device = _torch_runner(self.name, device, self.precision), device
         predicting = network.without_auxiliary()
         self._take(predicting, {name: trained[name] for name in predicting.arrays()})
         self.metrics = history

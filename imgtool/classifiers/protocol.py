@@ -53,6 +53,10 @@ class Classifier(ABC):
     device: str = "cpu"
     precision: str = "float32"
 
+    def parameter_count(self) -> int | None:
+        """Return how many numbers it has learned; None where that is unknown."""
+        return None
+
     @abstractmethod
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Preprocess an image of any size, depth and color."""
@@ -131,6 +135,13 @@ class Trainable(Classifier):
     def change(self, part: str, group: Parameters) -> None:
         """Replace one group of settings."""
         self.groups = {**self.groups, part: group}
+
+    def parameter_count(self) -> int | None:
+        """Return how many numbers it has learned."""
+        return sum(array.size for array in self.arrays().values())
+
+    def require_extras(self, device: str = "cpu") -> None:
+        """Raise MissingExtraError, before any data are read, for what `fit` needs on a device and is not installed."""
 
     @abstractmethod
     def fit(

@@ -176,6 +176,15 @@ def _remove_others(folder: Path, weights: str, digest: str) -> None:
             (folder / CARD).unlink(missing_ok=True)
 
 
+def remove_model(folder: Path) -> None:
+    """Remove a model's files, and the folder where nothing else lies there."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _is_own(path):
+                path.unlink()
+        folder.rmdir()
+
+
 def card_of(folder: Path, weights_hash: str) -> str | None:
     """Return a model's card; None if there is none, or if it describes other weights.
 

@@ -37,9 +37,17 @@ class Results:
         named = {"report": self.report}
         return {name: path for name, path in named.items() if path is not None}
 
-    def check(self, models: Sequence[str], data: Path, *, skip_bad: bool = False) -> None:
-        """Refuse, before any work, files that are inputs, each other, or there without leave to overwrite them."""
-        check_outputs(self.files(), models, data, skip_bad=skip_bad, force=self.force)
+    def check(self, models: Sequence[str], data: Path, *, skip_bad: bool = False, **folders: Path | None) -> None:
+        """Refuse, before any work, files that are inputs, each other, or there without leave to overwrite them.
+
+        folders: that are written to as well, by the names of their options; the library looks at the rest of them.
+        """
+        from imgtool.batch.conflicts import refuse_same
+
+        files = self.files()
+        written = files | {name: path for name, path in folders.items() if path is not None}
+        refuse_same([(name, str(path)) for name, path in written.items()])
+        check_outputs(files, models, data, skip_bad=skip_bad, force=self.force)
 
     def write(self, comparison: Comparison) -> None:
         """Write the files, then print the table. Ends with exit status 1 when a model failed."""
@@ -61,11 +69,20 @@ results = options.bundle(
 )
 
 
+def kept(function: options.Command) -> options.Command:
+    """Add --work and --resume."""
+    work = click.option("--work", type=click.Path(path_type=Path), metavar="FOLDER",
+                        help="Keep predictions and models here as they come.")  # fmt: skip
+    resume = click.option("--resume", is_flag=True, help="Go on with what is in --work after an interruption.")
+    decorated: options.Command = work(resume(function))
+    return decorated
+
+
 def check_outputs(
     files: dict[str, Path], models: Sequence[str], data: Path, *, skip_bad: bool = False, force: bool = False
 ) -> None:
-    """Refuse files to be written, by their options' names, that are inputs, each other, or there without leave."""
-    from imgtool.batch.conflicts import refuse_inputs, refuse_same
+    """Refuse files to be written, by their options' names, that are inputs, or there without leave."""
+    from imgtool.batch.conflicts import refuse_inputs
     from imgtool.batch.outputs import check_free
 
     if not files:
@@ -73,10 +90,9 @@ def check_outputs(
     from imgtool.classifiers.registry import model_files
     from imgtool.datasets.files import files_of
 
-    paths = {name: str(path) for name, path in files.items()}
-    refuse_same(paths.items())
-    refuse_inputs(paths.values(), chain(model_files(*models), files_of(data, skip_bad=skip_bad)))
-    for path in paths.values():
+    paths = [str(path) for path in files.values()]
+    refuse_inputs(paths, chain(model_files(*models), files_of(data, skip_bad=skip_bad)))
+    for path in paths:
         check_free(path, overwrite=force)
 
 
@@ -97,7 +113,7 @@ def command_line() -> str:
 
 
 def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool = False) -> None:
-    """Print the table; say which models failed. Ends with exit status 1 when one did."""
+    """Print the table, and that of smaller trainings. Ends with exit status 1 when a model failed, which was told."""
     shown = format or ("table" if sys.stdout.isatty() else "json")
     if shown == "json":
         emit(json_line(comparison.to_record()))
@@ -107,9 +123,10 @@ def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool 
         emit(comparison.to_csv() if shown == "csv" else comparison.to_markdown())
     if shown == "table" and not quiet:
         note(f"{len(comparison.labels)} held-out images of {len(comparison.classes)} classes")
-    for result in comparison.results:
-        if result.error:
-            complain(f"{result.model}: {result.error}")
+    if (rows := comparison.facts.get("train_sizes")) and shown in ("table", "markdown"):
+        from imgtool.evaluation import train_sizes
+
+        emit("\n" + (align(*train_sizes.cells(rows)) if shown == "table" else train_sizes.to_markdown(rows)))
     for remark in [] if quiet else [f"{comparison.data}: {comparison.found}", *comparison.remarks()]:
         complain(remark)
     if comparison.failed:

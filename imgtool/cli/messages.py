@@ -33,6 +33,7 @@ ADVICE = {
     "resize": "--resize brings images to one size",
     "crop": "--crop X,Y,WxH picks a part",
     "several": "name a folder or template with -o",
+    "among": "--among data compares among the classes that both know, and counts images of others as wrong",
     "background": "or --background COLOR shows it on one",
     "depth": "or imgtool convert --depth 8 makes pixels of it",
     "float": "or imgtool convert --depth float makes numbers of it",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from imgtool.datasets.dataset import Dataset
 from imgtool.image.equality import Key
 
@@ -19,6 +21,19 @@ def equal_pairs(train: Dataset, test: Dataset) -> Iterator[tuple[str, str]]:
         seen[key].append(index)
     for index, key in enumerate(test.keys):
         yield from ((train.name(other), test.name(index)) for other in seen.get(key, ()))
+
+
+def equal_across_folds(whole: Dataset, folds: Sequence[np.ndarray]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of images with equal pixels in different folds, which are given as places in the data set."""
+    number_of = np.empty(len(whole), np.int64)
+    for number, places in enumerate(folds):
+        number_of[places] = number
+    seen: dict[Key, list[int]] = defaultdict(list)
+    for index, key in enumerate(whole.keys):
+        for other in seen[key]:
+            if number_of[other] != number_of[index]:
+                yield whole.name(other), whole.name(index)
+        seen[key].append(index)
 
 
 def named_twice(part: Dataset) -> list[str]:

@@ -8,33 +8,39 @@ with the reason; the others are still compared.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import imgtool
-from imgtool.arrays import whole_number
-from imgtool.batch.conflicts import refuse_inputs
+from imgtool.arrays import whole_number, whole_numbers
+from imgtool.batch.conflicts import refuse_inputs, refuse_same
 from imgtool.batch.inputs import path_text
 from imgtool.batch.pool import job_count
 from imgtool.classifiers.registry import model_files
 from imgtool.classifiers.training import MAX_SEED
-from imgtool.datasets.equal_images import equal_images, equal_pairs
+from imgtool.datasets.equal_images import equal_across_folds, equal_images, equal_pairs
 from imgtool.datasets.files import files_of
 from imgtool.datasets.formats import Parts, open_parts
 from imgtool.datasets.survey import checked
 from imgtool.device import resolve
-from imgtool.errors import ParameterError
+from imgtool.errors import OutputError, ParameterError
+from imgtool.evaluation.candidates import Candidate, Model, Models, candidates
 from imgtool.evaluation.comparison import AMONG, Comparison
-from imgtool.evaluation.runner import Model, Result, Runner, check_usage
-from imgtool.evaluation.splits import Data, Split, evaluation_split, holdout
-from imgtool.evaluation.store import Store
+from imgtool.evaluation.fits import fits_of
+from imgtool.evaluation.near_duplicates import near_line, near_pairs
+from imgtool.evaluation.runner import Runner
+from imgtool.evaluation.splits import Data, Split, evaluation_split, holdout, in_folds
+from imgtool.evaluation.train_sizes import plan, run_train_sizes, sizes_in
+from imgtool.evaluation.work import Kept, Work
 from imgtool.events import Events
 from imgtool.image.alpha import WHITE, Color
 
 TEST_SHARE = 0.25
+Folder = str | os.PathLike[str]
 
 
 def compare(
@@ -42,14 +48,20 @@ def compare(
     data: Data,
     *,
     test_share: float = TEST_SHARE,
+    folds: int | None = None,
+    train_sizes: Sequence[int] = (),
     seed: int = 0,
     device: str = "cpu",
     settings: Mapping[str, Any] | None = None,
     among: str = AMONG[0],
+    near_duplicates: bool = False,
     skip_bad: bool = False,
     background: Color | None = None,
     jobs: int | None = None,
-    work: str | os.PathLike[str] | None = None,
+    work: Folder | None = None,
+    resume: bool = False,
+    keep: Folder | None = None,
+    overwrite: bool = False,
     events: Events | None = None,
 ) -> Comparison:
     """Split a labeled data set, train models on one part, measure all of them on the other.
@@ -62,16 +74,24 @@ def compare(
     data : path, Parts or Dataset
         What `load_dataset` takes or returns.
     test_share : float
-        Share of each class to hold out if the data set has no held-out part; between 0 and 1.
+        Share of each class to hold out if the data set has no held-out part, and there are no folds; between 0 and 1.
+    folds : int, optional
+        Divide the training part into so many folds instead; models are trained once for each, on the others, so that
+        every image is held out once. The data set's own held-out part is not touched.
+    train_sizes : sequence of int
+        Also train on so many images of each class, fewer being among more; the errors on the same held-out images are
+        in `facts["train_sizes"]`.
     seed : int
-        Random seed of the split and of training.
+        Random seed of the split, of folds, of fewer images, and of training.
     device : str
         `"cpu"`, `"cuda"`, `"cuda:N"` or `"auto"`.
     settings : mapping, optional
         Settings to change, each in those models to train that have it.
     among : str
         `"model"`: an image is right when its class has the largest score of all classes of the model, as `classify`
-        labels it; `"data"`: of the data set's classes only.
+        labels it; `"data"`: of the data set's classes only, of which a model may lack some.
+    near_duplicates : bool
+        Look for training images that are nearly equal to held-out ones: stored again as JPEG, or resized.
     skip_bad : bool
         Leave out images that cannot be used; they are counted in `left_out`.
     background : str or (int, int, int), optional
@@ -79,9 +99,15 @@ def compare(
     jobs : int, optional
         Batches of images at once; default: the number of processors. Does not change results.
     work : path, optional
-        A folder that keeps the predictions, one file for each model.
+        A folder that keeps predictions and fitted models as they come.
+    resume : bool
+        Go on with what an interrupted comparison left in `work`, if anything.
+    keep : path, optional
+        A folder to leave the fitted models in, each as a folder of its name.
+    overwrite : bool
+        Replace what lies in `work` and models that lie in `keep`.
     events : callable, optional
-        Called with `imgtool.events.Progress` during the work.
+        Called with what `imgtool.events` defines: `Turn`, `Progress`, `Measured` and others.
 
     Returns
     -------
@@ -93,8 +119,13 @@ def compare(
     ------
     ParameterError
         An unknown model or setting; raised before anything is trained.
+    MissingExtraError
+        All models lack an extra. If only some do, their rows have the `error`.
     DataError, ImageError
-        The data set cannot be used. If a model fails, its row has the `error`.
+        The data set cannot be used, or `work` holds predictions of another comparison. If a model fails, its row has
+        the `error`.
+    OutputError
+        `work` or `keep` cannot be written, or holds something already.
 
     Notes
     -----
@@ -111,13 +142,34 @@ def compare(
     """
     models, settings, device = _as_list(models), _settings(settings), resolve(device)
     seed, jobs = whole_number(seed, "seed", low=0, high=MAX_SEED), job_count(jobs)
-    check_usage(models, settings)
+    train_sizes = whole_numbers(train_sizes, "train_sizes") if len(train_sizes) else ()
+    if folds is not None and train_sizes:
+        raise ParameterError("train_sizes needs one held-out part, not folds", parameters=("train_sizes", "folds"))
     _require_among(among)
-    parts = checked(open_parts(data, skip_bad=skip_bad, background=background), skip_bad=skip_bad, events=events)
-    split = holdout(parts, test_share, seed)
-    runner = Runner(split, _store(work, models, parts), seed, device, settings=settings, jobs=jobs, events=events)
-    facts = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
-    return _comparison(parts, split, runner.run(models), facts, data, among)
+    given = candidates(models, fits=True, settings=settings, device=device)
+    _require_fits(given, {"folds": folds, "train_sizes": train_sizes, "keep": keep})
+    stored, kept = _places(work, keep, resume=resume, overwrite=overwrite)
+    parts = open_parts(data, skip_bad=skip_bad, background=background)
+    _refuse_inputs(stored, kept, given, parts)
+    parts, left_out = _without_test(parts) if folds is not None else (parts, [])
+    parts = checked(parts, skip_bad=skip_bad, events=events)
+    split, divided = in_folds(parts, folds, seed) if folds is not None else (holdout(parts, test_share, seed), [])
+    facts: dict[str, Any] = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
+    facts |= {"folds": folds} if folds is not None else {}
+    near = near_pairs(split, divided, events=events) if near_duplicates else []
+    _begin(stored, kept, given, split, divided, facts, resume=resume)
+    sizes = sizes_in(split, train_sizes) if train_sizes else []
+    later = plan(given, split, sizes)
+    runner = Runner(split, divided, stored, kept, seed, device, among, jobs=jobs, events=events)
+    with _telling_to_resume(stored):
+        runner.run(given, [fit for _, fit in later])
+        rows, failures = run_train_sizes(runner, later)
+    facts |= {"train_sizes": rows} if train_sizes else {}
+    facts |= {"near_duplicates": near} if near_duplicates else {}
+    done = _comparison(parts, runner, given, facts, data)
+    lines = [f"no class has {size} images to learn from" for size in train_sizes if size not in sizes]
+    lines += [near_line(near)] if near_duplicates else []
+    return replace(done, notes=[*left_out, *done.notes, *lines, *failures])
 
 
 def evaluate(
@@ -130,7 +182,9 @@ def evaluate(
     skip_bad: bool = False,
     background: Color | None = None,
     jobs: int | None = None,
-    work: str | os.PathLike[str] | None = None,
+    work: Folder | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
     events: Events | None = None,
 ) -> Comparison:
     """Measure trained models on a labeled data set.
@@ -150,6 +204,8 @@ def evaluate(
     background : str or (int, int, int), optional
     jobs : int, optional
     work : path, optional
+    resume : bool
+    overwrite : bool
     events : callable, optional
         As for `compare`.
 
@@ -160,8 +216,8 @@ def evaluate(
 
     Raises
     ------
-    DataError
-        The data set cannot be used. If a model fails, its row has the `error`.
+    MissingExtraError, DataError, ImageError, OutputError
+        As for `compare`.
 
     Notes
     -----
@@ -174,17 +230,21 @@ def evaluate(
     >>> imgtool.evaluate("alexnet", textures).rows()[0]["error"]
     "alexnet knows no class 'brick'; its 10 are tench, English springer, cassette player, chain saw, church ..."
     """
-    device, jobs = resolve(device), job_count(jobs)
+    models, device, jobs = _as_list(models), resolve(device), job_count(jobs)
     _require_among(among)
+    given = candidates(models, device=device, precision=precision)
+    stored, kept = _places(work, None, resume=resume, overwrite=overwrite)
     parts = open_parts(data, skip_bad=skip_bad, background=background)
+    _refuse_inputs(stored, kept, given, parts)
     split, remarks = evaluation_split(parts, skip_bad=skip_bad, events=events)
     measured = replace(parts, train=split.test) if parts.test is None else replace(parts, test=split.test)
     parts = replace(measured, remarks=(*parts.remarks, *remarks))
-    models = _as_list(models)
-    store = _store(work, models, parts)
-    results = Runner(split, store, device=device, precision=precision, jobs=jobs, events=events).run(models)
     facts = {"device": device} | ({} if precision == "float32" else {"precision": precision})
-    return _comparison(parts, split, results, facts, data, among)
+    _begin(stored, kept, given, split, [], facts, resume=resume)
+    runner = Runner(split, work=stored, device=device, among=among, jobs=jobs, events=events)
+    with _telling_to_resume(stored):
+        runner.run(given)
+    return _comparison(parts, runner, given, facts, data)
 
 
 def _require_among(among: str) -> None:
@@ -193,27 +253,102 @@ def _require_among(among: str) -> None:
         raise ParameterError(f"among must be {' or '.join(AMONG)}, got {among!r}")
 
 
+def _require_fits(given: Sequence[Candidate], wishes: Mapping[str, Any]) -> None:
+    """Raise ParameterError for what is wished of models that are fitted, where none is."""
+    wished = [name for name, value in wishes.items() if value]
+    if wished and not any(each.fits for each in given):
+        text = f"{wished[0]}: all models here are trained already, and none is fitted"
+        raise ParameterError(text, parameters=(wished[0],))
+
+
+def _places(work: Folder | None, keep: Folder | None, *, resume: bool, overwrite: bool) -> tuple[Work, Kept]:
+    """Return where predictions are stored and models are kept. Raises OutputError for a folder that is taken."""
+    if resume and work is None:
+        text = "resume needs work, the folder in which an interrupted comparison left what it had"
+        raise ParameterError(text, parameters=("resume", "work"))
+    named = [(name, path_text(path, name)) for name, path in (("work", work), ("keep", keep)) if path is not None]
+    refuse_same(named)
+    folders = {name: Path(text) for name, text in named}
+    stored, kept = Work(folders.get("work")), Kept(folders.get("keep"), overwrite=overwrite)
+    stored.check(resume=resume, overwrite=overwrite)
+    kept.check_folder()
+    return stored, kept
+
+
+def _refuse_inputs(work: Work, kept: Kept, given: Sequence[Candidate], parts: Parts) -> None:
+    """Raise ParameterError where something would be written over what is read, or among it."""
+    models = [each.given for each in given]
+    refuse_inputs(work.names(), chain(model_files(*models), files_of(parts)))
+    places = [kept.place(each.label, each.result.number) for each in given if each.fits]
+    for folder in (work.folder, kept.folder, *places):
+        if folder is not None and folder.exists():
+            refuse_inputs([], chain(model_files(*models), files_of(parts)), folder=str(folder))
+
+
+def _without_test(parts: Parts) -> tuple[Parts, list[str]]:
+    """Return a data set with its training part only, and a line on what is not used, if anything."""
+    unused = {name: part for name, part in parts.all().items() if part is not parts.train}
+    lines = [
+        f"folds are drawn from the others: {len(part)} images in {name} are not used" for name, part in unused.items()
+    ]
+    return replace(parts, test=None, validation=None, names=()), lines
+
+
+def _begin(
+    work: Work, kept: Kept, given: Sequence[Candidate], split: Split, folds: Sequence[Split], facts: Mapping[str, Any],
+    *, resume: bool,
+) -> None:  # fmt: skip
+    """Begin to store, or go on, and refuse what is another comparison's, or would replace other models."""
+    shared = {name: value for name, value in facts.items() if name != "settings"}
+    background = split.test.background or WHITE
+    what = {**shared, "background": background, "images": split.digests()}
+    work.begin(what, {each.key: each.identity() for each in given if each.model is not None}, resume=resume)
+    for each in given:
+        for fit in fits_of(each, split, folds, kept) if each.fits else ():
+            kept.check(fit.place, work.model_place(fit.key) if work.fitted(fit.key) is not None else None)
+
+
+@contextmanager
+def _telling_to_resume(work: Work) -> Iterator[None]:
+    """Have an error of writing say that the comparison can be gone on with, where it can."""
+    try:
+        yield
+    except OutputError as error:
+        error.hint = error.hint or ("resume" if work.folder is not None else "")
+        raise
+
+
 def _comparison(
-    parts: Parts, split: Split, results: Sequence[Result], facts: Mapping[str, Any], data: Data, among: str
+    parts: Parts, runner: Runner, given: Sequence[Candidate], facts: Mapping[str, Any], data: Data
 ) -> Comparison:
     """Return the comparison: results, and facts about the data."""
-    if split.test.background not in (None, WHITE):
-        facts = {**facts, "background": split.test.background}
+    split, results = runner.split, [each.result for each in given]
+    test = split.test
+    if test.background not in (None, WHITE):
+        facts = {**facts, "background": test.background}
     stored = [result.predictions for result in results if result.predictions]
-    seen = [each.model for each in stored if _saw_all(each.facts, split)]
+    if runner.folds:
+        pairs = equal_across_folds(test, [fold.places for fold in runner.folds])
+        facts = {**facts, "sha256": split.digests() | {"folds": [fold.test.digest() for fold in runner.folds]}}
+    else:
+        pairs = equal_pairs(split.train, test) if split.train else iter(())
+        facts = {**facts, "sha256": split.digests()}
     return Comparison(
-        split.test.classes,
-        split.test.labels,
+        test.classes,
+        test.labels,
         results,
-        list(equal_pairs(split.train, split.test)) if split.train else [],
-        seen,
+        list(pairs),
+        [each.model for each in stored if _saw_all(each.facts, split)],
         split.counts(),
-        {**facts, "sha256": split.digests(), "imgtool": imgtool.__version__},
+        {**facts, "imgtool": imgtool.__version__},
         os.fspath(data) if isinstance(data, str | os.PathLike) else "",
-        among,
+        runner.among,
         parts.found(),
         [*parts.notes(), *equal_images(split.parts())],
         parts.left_out(),
+        test.image,
+        [test.name(index) for index in range(len(test))],
+        Models(runner.models),
     )
 
 
@@ -237,12 +372,3 @@ def _settings(settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if settings is not None and not isinstance(settings, Mapping):
         raise ParameterError(f"settings must be values by name, got {settings!r}")
     return settings or {}
-
-
-def _store(work: str | os.PathLike[str] | None, models: Sequence[Model], parts: Parts) -> Store:
-    """Return where predictions go. Raises ParameterError where one would replace what is read."""
-    if work is None:
-        return Store()
-    store = Store(Path(path_text(work, "work")))
-    refuse_inputs(store.files(), chain(model_files(*models), files_of(parts)))
-    return store

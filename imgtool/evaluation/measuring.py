@@ -8,6 +8,7 @@ from imgtool.classifiers.learning import best_row
 from imgtool.classifiers.protocol import Trainable
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError
+from imgtool.evaluation.candidates import candidates
 from imgtool.evaluation.intervals import wilson
 from imgtool.evaluation.metrics import model_labels, top_k_hits
 from imgtool.evaluation.runner import Runner
@@ -19,7 +20,7 @@ def measure(model: Trainable, test: Dataset) -> dict[str, Any]:
 
     Raises DataError when the model cannot predict them.
     """
-    (result,) = Runner(Split(test)).run([model])
+    (result,) = Runner(Split(test), has_costs=False).run(candidates([model]))
     if result.predictions is None:
         raise DataError(result.error or "")
     labels = model_labels(result.predictions.classes, test.classes, test.labels)

@@ -6,255 +6,263 @@ predictions are stored before the next one is fitted.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from imgtool.classifiers import registry
 from imgtool.classifiers.learning import doubt_of
-from imgtool.classifiers.protocol import Classifier, Trainable
-from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.folders import same_name
+from imgtool.classifiers.protocol import Classifier
 from imgtool.datasets.overlap import images_in_common
-from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
+from imgtool.errors import DataError, OutputError
+from imgtool.evaluation.candidates import Candidate, Model, Result, require_classes
+from imgtool.evaluation.costs import Growth, costs
+from imgtool.evaluation.fits import Fit, fits_of
+from imgtool.evaluation.labeling import Labeling, label_images, require_same
+from imgtool.evaluation.metrics import among, model_labels, top_k_hits
+from imgtool.evaluation.pace import Pace
 from imgtool.evaluation.splits import Split
-from imgtool.evaluation.store import Predictions, Store
-from imgtool.events import Event, Events, Progress
-from imgtool.pipelines.predict import predict
+from imgtool.evaluation.store import Predictions, joined
+from imgtool.evaluation.work import Kept, Work
+from imgtool.events import Epoch, Event, Events, Measured, Progress, Turn
 
-SHOWN_CLASSES = 5  # in a message
-Model = str | Classifier
+__all__ = ["Model", "Result", "Runner"]
 
 
 @dataclass
-class Result:
-    """One model's predictions, or the reason why there are none.
-
-    number: of several models of that name, from 0; doubt: why it seems to have learned nothing.
-    """
-
-    model: str
-    error: str | None = None
-    predictions: Predictions | None = None
-    number: int = 0
-    doubt: str = ""
-
-
-@dataclass(frozen=True)
 class Runner:
-    """What all models of a table share. settings: changes for those models that are fitted and have them."""
+    """What all models of a table share.
+
+    split: what trained models are measured on, and the others, too, where there are no folds. among: whose classes
+    count. has_costs: whether times and memory are measured. models: those at hand, or what opens them, by their names
+    in the table.
+    """
 
     split: Split
-    store: Store = field(default_factory=Store)
+    folds: Sequence[Split] = ()
+    work: Work = field(default_factory=Work)
+    kept: Kept = field(default_factory=Kept)
     seed: int = 0
     device: str = "cpu"
-    precision: str = "float32"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    among: str = "model"
+    has_costs: bool = True
     jobs: int | None = None
     events: Events | None = None
+    models: dict[str, Callable[[], Classifier]] = field(default_factory=dict)
 
-    def run(self, models: Sequence[Model]) -> list[Result]:
-        """Return a result for each model, in their order."""
-        labels = [label_of(model) for model in models]
-        results = [Result(label, number=labels[:place].count(label)) for place, label in enumerate(labels)]
-        opened = []
-        for result, given in zip(results, models, strict=True):
-            if not self._fits(given):
-                with _failure_of(result):
-                    opened.append((result, self._open(given)))
-        self._predict(opened)
-        for result, given in zip(results, models, strict=True):
-            if self.split.train is not None and self._fits(given):
-                with _failure_of(result):
-                    model, seconds = self._fit(given, self.split.train)
-                    result.doubt = doubt_of(model, self.split.train.labels)
-                    self._predict([(result, model)], seconds)
-        return results
+    def run(self, candidates: Sequence[Candidate], later: Sequence[Fit] = ()) -> list[Result]:
+        """Return a result for each model, in their order. later: what will be fitted after this, for the estimate."""
+        self._total, self._done = len(candidates), 0
+        ready = [each for each in candidates if each.result.error is None]
+        fits = {each.key: fits_of(each, self.split, self.folds, self.kept) for each in ready if each.fits}
+        self._pace = Pace([*(fit for of_one in fits.values() for fit in of_one), *later])
+        for each in candidates:
+            if each.result.error is not None:
+                self._tell(each.result)
+        self._label_trained([each for each in ready if not each.fits])
+        for each in ready:
+            if each.fits:
+                self._run_fits(each, fits[each.key])
+        return [each.result for each in candidates]
 
-    def _fits(self, given: Model) -> bool:
-        """Tell whether to train a model; without a training part, a bare name stands for the included weights."""
-        return self.split.train is not None and not is_trained(given)
-
-    def _open(self, given: Model) -> Classifier:
-        """Return a trained model."""
-        model = self._opened(given) if isinstance(given, str) else given
-        if not model.classes:
-            raise ParameterError(f"{model.name} is not trained")
-        return model
-
-    def _opened(self, name: str) -> Classifier:
-        """Return a trained model by its name."""
-        return registry.open_model(name, device=self.device, precision=self.precision)
-
-    def _fit(self, given: Model, train: Dataset) -> tuple[Classifier, float]:
-        """Return a model fitted to the training part, and how many seconds that took."""
-        model = create_unfitted(given, self.settings) if isinstance(given, str) else given
-        if not isinstance(model, Trainable):
-            raise ParameterError(f"{model.name} cannot be trained")
-        events = _with_name(label_of(given), self.events)
+    def run_fit(self, fit: Fit) -> Predictions | None:
+        """Return the predictions of a model that is fitted to a part, or was before; None where it fails."""
         begin = time.perf_counter()
-        fitted = model.fit(train, seed=self.seed, device=self.device, events=events)
-        return fitted, time.perf_counter() - begin
+        self._turn([fit.candidate], fit.part)
+        with fit.result.failure():
+            if (stored := self._stored(fit.candidate, fit.key, fit.split)) is not None:
+                self._take_stored(fit, stored)
+                return stored
+        found = self._fit_and_label(fit) if fit.result.error is None else None
+        if found is None:
+            self._pace.dropped(fit.candidate.key)
+        self._pace.done(fit, time.perf_counter() - begin)
+        return found
 
-    def _predict(self, pairs: Sequence[tuple[Result, Classifier]], train_seconds: float | None = None) -> None:
-        """Store the predictions of some models in one reading of the held-out images."""
-        ready = []
-        for result, model in pairs:
-            with _failure_of(result):
-                require_classes(model, self.split.test)
-                ready.append((result, model))
-        if not ready:
-            return
-        rows, seconds = self._collect(ready)
-        for (result, model), scores, spent in zip(ready, rows, seconds, strict=True):
-            if result.error is None:
-                with _failure_of(result):
-                    result.predictions = self._store_predictions(result, model, np.stack(scores), spent, train_seconds)
+    def _label_trained(self, candidates: Sequence[Candidate]) -> None:
+        """Have the models that are trained already predict, in one reading of the images."""
+        ready, test = [], self.split.test
+        facts: dict[str, dict[str, Any]] = {}
+        for each in candidates:
+            with each.result.failure():
+                assert each.model is not None
+                require_classes(each.model, test, some=self.among == "data")
+                each.result.predictions = self._stored(each, each.key, self.split)
+                if each.result.predictions is None:
+                    growth = Growth()
+                    facts[each.key] = self._costs(each.model)
+                    if self.has_costs and (peak := growth.bytes()) is not None:
+                        facts[each.key]["peak_bytes"] = peak + (each.memory or 0)
+                    ready.append((each.result, each.model, each.key))
+        if ready:
+            self._turn(candidates)
+        for labeling in label_images(ready, test, self.work.store, jobs=self.jobs, events=self.events):
+            self._put(labeling, self.split, facts_of(labeling.model, self.split) | facts[labeling.key])
+        for each in candidates:
+            if each.model is not None and each.result.error is None:
+                self.models.setdefault(each.label, _giving(each.model))
+            self._tell(each.result)
 
-    def _collect(
-        self, pairs: Sequence[tuple[Result, Classifier]]
-    ) -> tuple[list[list[np.ndarray]], list[dict[str, float]]]:
-        """Return each model's scores image by image, and its seconds; the first error of a model is its result's."""
-        test, rows = self.split.test, [list[np.ndarray]() for _ in pairs]
-        title = ", ".join(result.model for result, _ in pairs)
-        predictions = predict([model for _, model in pairs], len(test), test.image, jobs=self.jobs)
-        for each in predictions:
-            for (result, _), row, scores, error in zip(pairs, rows, each.scores, each.errors, strict=True):
-                if error is not None:
-                    result.error = result.error or _reason_with_name(error, test.name(each.index))
-                elif scores is not None:
-                    row.append(scores)
-            if self.events:
-                self.events(Progress(each.index + 1, len(test), "labeling images", title))
-            if all(result.error for result, _ in pairs):
-                predictions.close()
+    def _run_fits(self, candidate: Candidate, fits: Sequence[Fit]) -> None:
+        """Fit a model, once for each fold if there are any, and have it predict."""
+        found = list[Predictions]()
+        for fit in fits:
+            predictions = self.run_fit(fit)
+            if predictions is None:
                 break
-        return rows, [timings.seconds for timings in predictions.timings]
+            found.append(predictions)
+        else:
+            test = self.split.test
+            whole = joined(found, [fold.places for fold in self.folds], test.digest()) if self.folds else found[0]
+            candidate.result.predictions = whole
+        self._tell(candidate.result)
 
-    def _store_predictions(
-        self,
-        result: Result,
-        model: Classifier,
-        scores: np.ndarray,
-        seconds: Mapping[str, float],
-        train_seconds: float | None,
-    ) -> Predictions | None:
-        """Store one model's predictions and return them as they were stored."""
-        images = self.split.test.digest()
-        facts = facts_of(model, is_new=train_seconds is not None)
-        if train_seconds is None and "seen" in model.provenance:
-            facts["seen_images"] = images_in_common(model.provenance["seen"], self.split.test.hashes)
-        key, size = f"{result.model} {result.number} {images}", model.weights_bytes or None
-        names = names_in(model, self.split.test.classes)
-        stored = Predictions(result.model, images, names, scores, seconds, train_seconds, size, facts)
-        self.store.put(key, stored)
-        return self.store.get(key)
+    def _stored(self, candidate: Candidate, key: str, split: Split) -> Predictions | None:
+        """Return predictions that were made before an interruption. Raises DataError for damaged ones."""
+        if candidate.identity() is None:
+            return None
+        stored = self.work.store.get(key)
+        if stored is not None:
+            require_same(stored, split.test)
+        return stored
+
+    def _take_stored(self, fit: Fit, stored: Predictions) -> None:
+        """Take over what is known of a model that predicted before an interruption."""
+        trained = self.work.fitted(fit.key) or {}
+        fit.result.doubt = fit.result.doubt or trained.get("doubt", "")
+        self._pace.done(fit, stored.train_seconds or 0)
+        if (opener := self.work.opener(fit.key, self.device)) is None:
+            return
+        self._remember(fit, opener)
+        if fit.place is not None and not self.kept.holds(fit.place, self.work.model_place(fit.key)):
+            self.kept.put(fit.place, opener())
+
+    def _fit_and_label(self, fit: Fit) -> Predictions | None:
+        """Fit a model, unless that was done before an interruption, and have it predict."""
+        growth, result = Growth(), fit.result
+        with result.failure():
+            model, trained = self._fitted(fit, growth)
+            require_classes(model, fit.split.test)
+        if result.error is not None:
+            return None
+        if self.work.fitted(fit.key) is None:
+            self.work.put_fitted(fit.key, model, trained)
+        self._remember(fit, _giving(model))
+        with result.failure(passes=(OutputError,)):
+            self.kept.put(fit.place, model)
+        result.doubt = result.doubt or trained["doubt"]
+        for labeling in label_images(
+            [(result, model, fit.key)], fit.split.test, self.work.store, jobs=self.jobs, events=self.events
+        ):
+            more = self._costs(model) if fit.first else {}
+            peaks = [each for each in (trained["peak_bytes"], growth.bytes()) if each is not None]
+            more |= {"peak_bytes": max(peaks, default=None)} if self.has_costs else {}
+            self._put(labeling, fit.split, facts_of(model) | more, trained["train_seconds"])
+            return self.work.store.get(fit.key)
+        return None
+
+    def _fitted(self, fit: Fit, growth: Growth) -> tuple[Classifier, Mapping[str, Any]]:
+        """Return a fitted model, and how long its training took, what it took, and whether it came to anything."""
+        if (trained := self.work.fitted(fit.key)) is not None:
+            with contextlib.suppress(DataError):  # of a damaged one: it is fitted again
+                return self.work.open_fitted(fit.key, self.device), trained
+        model, before = fit.candidate.unfitted(), list[float]()
+        checkpoint = self.work.checkpoint(fit.key) if model.keeps_checkpoints else None
+        more: dict[str, Any] = {} if checkpoint is None else {"resume": checkpoint}
+        begin = time.perf_counter()
+        events = _with_name(fit.candidate.label, self.events, before)
+        fitted = model.fit(fit.train, seed=self.seed, device=self.device, events=events, **more)
+        seconds = time.perf_counter() - begin + sum(before)
+        doubt = doubt_of(fitted, fit.train.labels)
+        return fitted, {"train_seconds": seconds, "doubt": doubt, "peak_bytes": growth.bytes()}
+
+    def _put(
+        self, labeling: Labeling, split: Split, facts: Mapping[str, Any], train_seconds: float | None = None
+    ) -> None:
+        """Store the predictions of one model, and take them as they were stored."""
+        size = labeling.model.weights_bytes or None
+        with labeling.result.failure(passes=(OutputError,) if self.work.folder else ()):
+            found = labeling.predictions(split.test, train_seconds=train_seconds, weights_bytes=size, facts=facts)
+            self.work.store.put(labeling.key, found)
+            labeling.result.predictions = self.work.store.get(labeling.key)
+
+    def _costs(self, model: Classifier) -> dict[str, Any]:
+        """Return what labeling costs."""
+        if not self.has_costs:
+            return {}
+        if self.events:
+            self.events(Progress(0, 1, "measuring times", model.name))
+        return costs(model, self.split.test)
+
+    def _remember(self, fit: Fit, opener: Callable[[], Classifier]) -> None:
+        """Have a model at hand for what is shown beside the table."""
+        if fit.first and not self.folds:
+            self.models.setdefault(fit.candidate.label, opener)
+
+    def _turn(self, candidates: Sequence[Candidate], part: str = "") -> None:
+        """Tell that it is a model's turn, or that of several."""
+        if self.events:
+            number = min(self._done + 1, self._total) if len(candidates) == 1 else 0
+            names = ", ".join(each.label for each in candidates)
+            self.events(Turn(number, self._total, names, part, self._pace.seconds_left()))
+
+    def _tell(self, result: Result) -> None:
+        """Tell how a model came off."""
+        self._done += 1
+        if self.events:
+            self.events(self.measured(result))
+
+    def measured(self, result: Result, part: str = "") -> Measured:
+        """Return how a model came off, as an event."""
+        told = Measured(self._done, self._total, result.model, part, error=result.error or "", hint=result.hint)
+        if result.predictions is None:
+            return told
+        return replace(told, wrong=self.wrong(result.predictions), images=len(self.split.test))
+
+    def wrong(self, predictions: Predictions) -> int:
+        """Return how many of the held-out images are labeled wrong."""
+        test, scores = self.split.test, predictions.scores
+        if self.among == "data":
+            scores, labels = among(scores, predictions.classes, test.classes, test.labels)
+        else:
+            labels = model_labels(predictions.classes, test.classes, test.labels)
+        return int(np.count_nonzero(~top_k_hits(scores, labels, 1)))
 
 
-def facts_of(model: Classifier, *, is_new: bool) -> dict[str, Any]:
-    """Return settings, number of classes, and the weights that it builds on, if it does.
+def facts_of(model: Classifier, split: Split | None = None) -> dict[str, Any]:
+    """Return settings, number of classes, how it was trained, and the weights that it builds on, if it does.
 
-    For an already trained model also the hashes of weights and data.
+    split: for a model that was trained before, of which the hashes of weights and data are returned, too, and how many
+    of the images it has seen.
     """
     facts: dict[str, Any] = {"classes": len(model.classes), "settings": dict(model.settings)}
-    facts |= {"init": model.provenance["init"]} if "init" in model.provenance else {}
-    if is_new:
+    facts |= {key: model.provenance[key] for key in ("init", "history") if model.provenance.get(key)}
+    if split is None:
         return facts
     origin = {key: model.provenance[key] for key in ("data", "drawn_from", "background") if model.provenance.get(key)}
+    if "seen" in model.provenance:
+        origin["seen_images"] = images_in_common(model.provenance["seen"], split.test.hashes)
     return {**facts, "weights": model.weights_hash or None, "data": None, **origin}
 
 
-def label_of(model: Model) -> str:
-    """Return what a model is called in the table."""
-    return model if isinstance(model, str) else model.name
+def _giving(model: Classifier) -> Callable[[], Classifier]:
+    """Return what returns a model that is at hand."""
+    return lambda: model
 
 
-def is_trained(model: Model) -> bool:
-    """Tell whether a model is trained already: a folder, NAME@WEIGHTS, or a fitted classifier."""
-    if not isinstance(model, str):
-        return bool(model.classes)
-    return registry.is_trained(model)
+def _with_name(name: str, events: Events | None, before: list[float]) -> Events:
+    """Return a listener that adds the model's name to events.
 
-
-def create_unfitted(name: str, settings: Mapping[str, Any]) -> Trainable:
-    """Return an unfitted classifier, with those of the settings that it has."""
-    known = registry.create(name).settings
-    return registry.create(name, **{key: value for key, value in settings.items() if key in known})
-
-
-def check_usage(models: Sequence[Model], settings: Mapping[str, Any]) -> None:
-    """Raise ParameterError, before anything is trained, for a name or a setting that no model has."""
-    known: set[str] = set()
-    for model in models:
-        try:
-            if not isinstance(model, str):
-                continue
-            if is_trained(model):
-                registry.locate(model)
-            else:
-                known |= create_unfitted(model, settings).settings.keys()
-        except ParameterError:
-            raise
-        except ImgtoolError:
-            continue  # a row with its reason, later
-    if unknown := settings.keys() - known:
-        there = ", ".join(sorted(known)) or "none"
-        raise ParameterError(f"no model here has a setting {min(unknown)!r}; there are {there}")
-
-
-def names_in(model: Classifier, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return a model's classes as a data set calls them: in its form of Unicode, by identifier where it does so."""
-    identifiers = model.identifiers or (None,) * len(model.classes)
-    there, names = set(classes), []
-    for label, key in zip(model.classes, identifiers, strict=True):
-        name = next((each for each in (label, same_name(label), key) if each in there), None)
-        names.append(label if name is None or name in names else name)
-    return tuple(names)
-
-
-def require_classes(model: Classifier, test: Dataset) -> None:
-    """Raise DataError when a model does not know all classes of which there are images."""
-    known_names = names_in(model, test.classes)
-    missing = [name for name, count in test.counts().items() if count and name not in known_names]
-    if missing:
-        known = ", ".join(model.classes[:SHOWN_CLASSES]) + (" ..." if len(model.classes) > SHOWN_CLASSES else "")
-        raise DataError(f"{model.name} knows no class {missing[0]!r}; its {len(model.classes)} are {known}")
-
-
-def _reason_with_name(error: Exception, name: str) -> str:
-    """Return the reason of an error that an image gave, with its name, which errors of reading have already."""
-    reason = reason_of(error)
-    return reason if not isinstance(error, ImageError) or reason.startswith(f"{name}: ") else f"{name}: {reason}"
-
-
-def reason_of(error: Exception) -> str:
-    """Return why a model failed, in one line; a user's own class may raise anything."""
-    if isinstance(error, ImgtoolError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-@contextmanager
-def _failure_of(result: Result) -> Iterator[None]:
-    """Catch errors of the block and store the reason in the model's result."""
-    try:
-        yield
-    except Exception as error:
-        result.error = reason_of(error)
-
-
-def _with_name(name: str, events: Events | None) -> Events | None:
-    """Return a listener that adds the model's name to events."""
-    if events is None:
-        return None
+    before: takes the seconds of the epochs that were done before an interruption.
+    """
 
     def listen(event: Event) -> None:
-        events(replace(event, model=name))
+        if isinstance(event, Epoch) and event.resumed:
+            before.append(event.seconds)
+        if events:
+            events(replace(event, model=name))
 
     return listen

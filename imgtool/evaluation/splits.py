@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import Parts
-from imgtool.datasets.split import split
+from imgtool.datasets.split import few_of_each, fold_numbers, require_divisible, split
 from imgtool.datasets.survey import checked
 from imgtool.events import Events
 from imgtool.remarks import Remark
@@ -24,6 +24,7 @@ class Split:
     """test: the held-out images; train: those to learn from, None where nothing is trained.
 
     whole: what both were drawn from, None where the data came with a held-out part. share, seed: how they were drawn.
+    places: of a fold, where its held-out images stand in the whole.
     """
 
     test: Dataset
@@ -31,6 +32,7 @@ class Split:
     whole: Dataset | None = None
     share: float | None = None
     seed: int = 0
+    places: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def digests(self) -> dict[str, str]:
         """Return the hash of each part."""
@@ -59,6 +61,27 @@ def holdout(parts: Parts, share: float, seed: int) -> Split:
         _ = parts.train.hashes  # of arrays, before they are divided: the parts take theirs along
     train, test = split(parts.train, share, seed)
     return Split(test, train, parts.train, share, seed)
+
+
+def in_folds(parts: Parts, folds: int, seed: int) -> tuple[Split, list[Split]]:
+    """Return what is measured, which is all of the training part, and how it is divided, each image held out once."""
+    whole = parts.require_training()
+    require_divisible(whole)
+    _ = whole.hashes  # before it is divided: the parts take theirs along
+    numbers = fold_numbers(whole.labels, folds, seed)
+    return Split(whole, seed=seed), [
+        Split(
+            whole.subset(np.flatnonzero(numbers == number)), whole.subset(np.flatnonzero(numbers != number)),
+            seed=seed, places=np.flatnonzero(numbers == number),
+        )
+        for number in range(folds)
+    ]  # fmt: skip
+
+
+def with_few_of_each(split: Split, count: int) -> Split:
+    """Return the split with so many training images of each class, which are among those of a larger count."""
+    assert split.train is not None
+    return replace(split, train=split.train.subset(few_of_each(split.train.labels, count, split.seed)))
 
 
 def evaluation_split(

@@ -10,20 +10,23 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from imgtool.batch.outputs import write_file
+from imgtool.batch.outputs import output_errors, write_file
 from imgtool.errors import DataError
 from imgtool.files import read_regular
 from imgtool.pipelines.predict import STAGES
 
 FIRST_LINE = b"imgtool predictions 1 "
 SUFFIX = ".predictions"
+PART_SUFFIX = f".part{SUFFIX}"
+MEMORY_BYTES = 1 << 24  # of a model's predictions, above which they are written without a folder, too
 _DIGEST_BYTES = 64  # in hexadecimal
 _TYPES = {"float32": "<f4", "float64": "<f8"}
 
@@ -53,43 +56,87 @@ class Predictions:
 
 
 class Store:
-    """Predictions by key: as files in a folder, or, without one, in memory for as long as the table is made."""
+    """Predictions by key: as files in a folder, or, without one, in memory and unnamed temporary files.
+
+    What comes of one key before all of it is there can be kept in parts, each with the place of its first image.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
-        self._files: dict[str, bytes] = {}
+        self.folder = folder
+        self._unnamed: dict[str, IO[bytes]] = {}
 
-    def files(self) -> list[str]:
+    def files(self) -> list[Path]:
         """Return the files that are there already."""
-        return [] if self._folder is None else [str(path) for path in self._folder.glob(f"*{SUFFIX}")]
+        return [] if self.folder is None else sorted(self.folder.glob(f"*{SUFFIX}"))
 
     def put(self, key: str, predictions: Predictions) -> None:
-        """Store predictions; replace older ones."""
+        """Store predictions; replace older ones, and their parts."""
         data = encode(predictions)
-        if self._folder is None:
-            self._files[key] = data
-        else:
-            write_file(self._path(key), data, overwrite=True)
+        if self.folder is None:
+            file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 - it lasts as long as the store
+            with output_errors(tempfile.gettempdir()):
+                file.write(data)
+                file.flush()
+            self._unnamed[key] = file
+            return
+        write_file(self.path(key), data, overwrite=True)
+        for part in self.folder.glob(f"{self.path(key, '').name}.*{PART_SUFFIX}"):
+            part.unlink(missing_ok=True)
 
     def get(self, key: str) -> Predictions | None:
         """Return stored predictions, None where there are none. Raises DataError for a file that is not as written."""
-        if self._folder is None:
-            return decode(self._files[key]) if key in self._files else None
-        path = self._path(key)
-        try:
-            return decode(read_regular(path))
-        except FileNotFoundError:
+        if self.folder is not None:
+            return _read(self.path(key))
+        if key not in self._unnamed:
             return None
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        except OSError as error:
-            raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        self._unnamed[key].seek(0)
+        return decode(self._unnamed[key].read())
 
-    def _path(self, key: str) -> Path:
+    def put_part(self, key: str, first: int, part: Predictions) -> None:
+        """Store the predictions of some images, from this place on; nothing without a folder."""
+        if self.folder is not None:
+            write_file(self.path(key, f".{first}{PART_SUFFIX}"), encode(part), overwrite=True)
+
+    def parts(self, key: str) -> list[Predictions]:
+        """Return the parts that follow one another from the first image on. Raises DataError as `get` does."""
+        found, first = list[Predictions](), 0
+        while self.folder is not None and (part := _read(self.path(key, f".{first}{PART_SUFFIX}"))) is not None:
+            if not len(part.scores):
+                break
+            found.append(part)
+            first += len(part.scores)
+        return found
+
+    def path(self, key: str, suffix: str = SUFFIX) -> Path:
         """Return the file for a key: the key's characters that file names allow, and its hash."""
         stem = re.sub(r"[^A-Za-z0-9@.-]+", "_", key)[:40].strip("._")
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return Path(self._folder or ".", f"{stem}-{digest}{SUFFIX}")
+        return Path(self.folder or ".", f"{stem}-{digest}{suffix}")
+
+
+def _read(path: Path) -> Predictions | None:
+    """Return what a file holds, None where there is none. Raises DataError, naming it."""
+    try:
+        return decode(read_regular(path))
+    except FileNotFoundError:
+        return None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def joined(parts: Sequence[Predictions], places: Sequence[np.ndarray], images: str) -> Predictions:
+    """Return the predictions of folds as those of the whole data set, of which these are the places of each fold.
+
+    images: its hash. Settings and sizes are the first one's, the time of training is the mean.
+    """
+    scores = np.empty((sum(map(len, places)), len(parts[0].classes)), parts[0].scores.dtype)
+    for part, at in zip(parts, places, strict=True):
+        scores[at] = part.scores
+    seconds = {stage: sum(part.seconds[stage] for part in parts) for stage in STAGES}
+    train_seconds = sum(part.train_seconds or 0 for part in parts) / len(parts)
+    return replace(parts[0], images=images, scores=scores, seconds=seconds, train_seconds=train_seconds)
 
 
 def encode(predictions: Predictions) -> bytes:

@@ -44,20 +44,24 @@ def nearest(
     return best, np.abs(scores[best]) if metric == "euclidean" else scores[best]
 
 
-def near_duplicates(features: np.ndarray, *, threshold: float = 0.99) -> Iterator[tuple[int, int, float]]:
+def near_duplicates(
+    features: np.ndarray, *, threshold: float = 0.99, others: np.ndarray | None = None
+) -> Iterator[tuple[int, int, float]]:
     """Yield pairs (i, j, cosine), i < j, of vectors whose cosine is at least the threshold, in the order of i and j.
 
-    Raises DataError where numbers are too large.
+    others: (M, D), vectors of which j is one instead. Raises DataError where numbers are too large.
     """
     if not -1 <= threshold <= 1:
         raise ParameterError(f"threshold must be from -1 to 1, got {threshold}")
     directions = _directions(features)
-    height = max(1, _BLOCK_VALUES // max(len(features), 1))
+    seconds = directions if others is None else _directions(others)
+    height = max(1, _BLOCK_VALUES // max(len(seconds), 1))
     for start in range(0, len(features), height):
-        cosines = directions[start : start + height] @ directions[start:].T
+        first = start if others is None else 0
+        cosines = directions[start : start + height] @ seconds[first:].T
         for i, j in np.argwhere(cosines >= threshold - _ROUNDING):
-            if j > i:
-                yield start + int(i), start + int(j), min(max(float(cosines[i, j]), -1.0), 1.0)
+            if others is not None or j > i:
+                yield start + int(i), first + int(j), min(max(float(cosines[i, j]), -1.0), 1.0)
 
 
 def _blocks(features: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

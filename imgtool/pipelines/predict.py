@@ -62,12 +62,17 @@ class Predictions(Iterator[Prediction]):
     """Predictions in the order of the images, as they come; `timings` holds, for each model, the seconds so far."""
 
     def __init__(
-        self, models: Sequence[Classifier], count: int, read: Callable[[int], np.ndarray], jobs: int, batch: int
+        self,
+        models: Sequence[Classifier],
+        images: range,
+        read: Callable[[int], np.ndarray],
+        jobs: int,
+        batch: int,
     ) -> None:
         self.timings = [Timings() for _ in models]
         self._models, self._read = models, read
         self._lock = Lock()
-        batches = [range(begin, min(begin + batch, count)) for begin in range(0, count, batch)]
+        batches = [images[begin : begin + batch] for begin in range(0, len(images), batch)]
         if jobs > 1:
             keep_freed_memory()
         self._rest = (each for part in ordered_map(self._predict, batches, min(jobs, len(batches))) for each in part)
@@ -164,14 +169,17 @@ def predict(
     *,
     jobs: int | None = None,
     batch: int | None = None,
+    first: int = 0,
 ) -> Predictions:
     """Yield the predictions of all models for each of `count` images, in order.
 
     read: gives an image by its index, called once for each, by several threads. jobs: batches under way at once, as
-    many as there are processors unless given; batch: images of one, see `batch_size`. Whatever reading or a model
-    raises is an error of that image, and the others go on.
+    many as there are processors unless given; batch: images of one, see `batch_size`. first: the image to begin with,
+    with which a batch must begin. Whatever reading or a model raises is an error of that image, and the others go on.
     """
-    return Predictions(models, count, read, job_count(jobs), batch or batch_size(count))
+    size = batch or batch_size(count)
+    assert first % size == 0
+    return Predictions(models, range(first, count), read, job_count(jobs), size)
 
 
 def batch_size(count: int) -> int:

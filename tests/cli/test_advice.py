@@ -47,6 +47,7 @@ CASES = {
         ("{wrong} -o out/", "{wrong} -o {{stem}}.box.png"),
         2,
     ),
+    "among": Case("evaluate digits --model lenet@mnist -q", "--among data", ("{wrong} --among data",)),
     "background": Case(
         "convert clear.png -o c.jpg",
         "--background COLOR",
@@ -236,6 +237,9 @@ def _folder(tmp_path, monkeypatch):
             Path(data, label).mkdir(parents=True)
             for number in range(4):
                 Path(data, label, f"{number}.png").write_bytes(encode(picture(32, 32, 3), "png"))
+    for label in ("1", "ten"):  # one that a model of digits knows, and one that it does not
+        Path("digits", label).mkdir(parents=True)
+        Path("digits", label, "0.png").write_bytes(encode(picture(28, 28), "png"))
     Path("bad/x/page.png").write_text("<html>no picture</html>")
 
 

@@ -20,7 +20,20 @@ from locations import IMGTOOL, SAMPLES
 
 # Options and arguments that name files. One that is not here fails the test below, and so does an output or an input
 # without an entry in the tables that follow.
-OUTPUTS = {"output", "visualize", "show", "report", "sort", "curves", "preview", "cam", "maps", "filters"}
+OUTPUTS = {
+    "output",
+    "visualize",
+    "show",
+    "report",
+    "sort",
+    "curves",
+    "preview",
+    "cam",
+    "maps",
+    "work",
+    "keep",
+    "filters",
+}
 INPUTS = {"paths", "files_from", "kernel_file", "codebook", "other", "file", "files", "query", "data", "init"}
 INPUTS |= {"name", "names", "model", "image"}
 PLACES = {"FILE", "FOLDER", "DIR", "DATA", "IMAGE", "OTHER"}  # in a metavar
@@ -72,6 +85,9 @@ WRITES = {
     ("classify", "maps"): ("--maps=pool1=", ""),
     ("compare", "report"): ("--report", ".html"),
     ("evaluate", "report"): ("--report", ".html"),
+    ("compare", "work"): ("--work", ""),
+    ("compare", "keep"): ("--keep", ""),
+    ("evaluate", "work"): ("--work", ""),
     ("train", "curves"): ("--curves", ".png"),
     ("train", "preview"): ("--preview", ".png"),
 }
@@ -254,6 +270,28 @@ def test_F20_no_output_of_a_command_is_one_of_its_inputs(command, output, given,
 @pytest.mark.parametrize(("command", "output", "arguments", "victim"), MORE)
 def test_F20_nor_is_it_a_file_that_no_option_names(command, output, arguments, victim, way, here, run):
     _check(run, here, command, output, arguments, victim, way)
+
+
+@pytest.mark.parametrize(("option", "folder"), [("--work", "data"), ("--work", "data/brick"), ("--work", "model"),
+                                                ("--work", "."), ("--keep", "{folder}")])  # fmt: skip
+def test_F20_folders_of_a_comparison_hold_nothing_that_it_reads(option, folder, here, run):
+    if folder == "{folder}":  # in which the model's own folder is an input
+        folder = "kept"
+        shutil.copytree("data", "kept/two-layer")
+    data = "kept/two-layer" if folder == "kept" else "data"
+    before = tree(here)
+    more = ["--model", "./model"] if folder == "model" else []
+    done = run("compare", data, "--model", "two-layer", *more, "--epochs", "1", option, folder, "--force")
+    assert (done.status, done.err.count("\n")) == (2, 1), done.err
+    assert "is an input" in done.err
+    assert tree(here) == before
+
+
+@pytest.mark.parametrize("pair", [("--work", "--keep"), ("--work", "--report"), ("--keep", "--report")])
+def test_F20_folders_and_files_of_a_comparison_are_not_one(pair, here, run):
+    done = run("compare", "data", "--model", "two-layer", "--epochs", "1", pair[0], "new", pair[1], "./new")
+    assert done.status == 2
+    assert re.fullmatch(r"imgtool: (\./)?new: --\w+ and --\w+ are one file\n", done.err), done.err
 
 
 @pytest.mark.parametrize("way", ["symbolic link", "hard link"])

@@ -119,6 +119,7 @@ FULL = [  # command, and the file or folder that cannot be written
     ("models export lenet -q -o {out}", "model"),
     ("compare textures --model two-layer --epochs 1 -q --report {out}", "report.html"),
     ("evaluate textures --model lenet -q --report {out}", "report.html"),
+    ("compare textures --model two-layer --epochs 1 -q --keep {out}", "kept"),
     ("features convert {things}/hog.npz -o {out}", "hog.csv"),
     ("features merge {things}/hog.npz -o {out}", "hog.npy"),
     ("features search {things}/hog.npz --query camera.png --show {out}", "sheet.png"),

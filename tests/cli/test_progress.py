@@ -1,18 +1,15 @@
 """What is told of long work while it goes on: an epoch a line, a stage a line with -v, a bar on terminals."""
 
-import contextlib
-import os
 import re
-import signal
-import subprocess
 import sys
 
 import pytest
+from terminals import on_a_terminal
 
 from imgtool.cli.main import execute
 from imgtool.cli.progress import EpochLines, time_text
 from imgtool.events import Epoch
-from locations import IMGTOOL, SAMPLES
+from locations import SAMPLES
 
 TEXTURES = str(SAMPLES / "textures")
 LINE = r"epoch +{epoch}/{epochs}  loss \d\.\d{{3}}  {validation}error \d+\.\d%  \d+ images/s{left}"
@@ -83,25 +80,6 @@ def test_a_comparison_tells_of_epochs_by_model_and_only_with_v(capsys):
         "imgtool: two-layer: reading images",
         "imgtool: two-layer: labeling images",
     ]
-
-
-def on_a_terminal(arguments, *, interrupt_at=None):
-    """Run a command whose standard error is a terminal, with Ctrl-C at a text; return its status and what is there."""
-    import pty
-
-    child, terminal = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
-    process = subprocess.Popen([*IMGTOOL, *arguments], stdout=subprocess.DEVNULL, stderr=terminal, env=environment)
-    os.close(terminal)
-    seen, is_sent = b"", False
-    with contextlib.suppress(OSError):  # Linux says so when the other end is closed
-        while data := os.read(child, 1 << 16):
-            seen += data
-            if interrupt_at and interrupt_at in seen and not is_sent:
-                process.send_signal(signal.SIGINT)
-                is_sent = True
-    os.close(child)
-    return process.wait(60), seen.decode()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.split import split, split_indices
+from imgtool.datasets.split import few_of_each, fold_numbers, split, split_indices
 from imgtool.errors import DataError, ParameterError
 
 
@@ -27,6 +27,35 @@ def test_seed_decides():
     first = split_indices(labels, 0.3, 1)[1]
     np.testing.assert_array_equal(first, split_indices(labels, 0.3, 1)[1])
     assert (first != split_indices(labels, 0.3, 2)[1]).any()
+
+
+@given(st.lists(st.integers(2, 30), min_size=1, max_size=6), st.integers(2, 9), st.integers(0, 1000))
+def test_folds_are_even_in_all_and_in_each_class(counts, folds, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    if folds > len(labels):
+        return
+    numbers = fold_numbers(labels, folds, seed)
+    np.testing.assert_array_equal(numbers, fold_numbers(labels, folds, seed))
+    for part in [numbers, *(numbers[labels == label] for label in range(len(counts)))]:
+        assert np.ptp(np.bincount(part, minlength=folds)) <= 1
+        assert len(set(part)) > 1  # so that each class is left to learn from
+
+
+def test_the_seed_decides_on_folds_and_what_is_no_number_of_folds_is_refused():
+    labels = np.repeat([0, 1], 50)
+    assert (fold_numbers(labels, 5, 1) != fold_numbers(labels, 5, 2)).any()
+    for folds in (1, 101, 2.5, "x", None):
+        with pytest.raises(ParameterError, match="folds must be"):
+            fold_numbers(labels, folds, 0)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(1, 20), st.integers(0, 1000))
+def test_few_images_of_each_class_are_among_more(counts, few, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    chosen = few_of_each(labels, few, seed)
+    assert set(chosen) <= set(few_of_each(labels, few + 1, seed))
+    assert (np.diff(chosen) > 0).all()
+    assert np.bincount(labels[chosen], minlength=len(counts)).tolist() == [min(few, count) for count in counts]
 
 
 def test_split_keeps_images_with_their_labels():

@@ -30,7 +30,7 @@ from imgtool.evaluation.intervals import wilson
 from imgtool.evaluation.runner import Result
 from imgtool.evaluation.significance import mcnemar_exact
 from imgtool.evaluation.store import decode
-from imgtool.events import Progress
+from imgtool.events import Measured, Progress
 from imgtool.image.write import encode
 from imgtool.parameters import Parameters, parameter
 from locations import SAMPLES
@@ -38,7 +38,7 @@ from locations import SAMPLES
 TEXTURES = str(SAMPLES / "textures")
 
 
-TIMES = ("train_seconds", "ms_per_image")
+TIMES = ("train_seconds", "ms_per_image", "ms_per_image_p95", "images_per_second", "batch", "peak_bytes")
 
 
 def test_rows_hold_errors_intervals_and_p_against_the_best():
@@ -176,8 +176,9 @@ def test_data_are_split_once_and_the_facts_say_how():
     assert done.facts["sha256"] == compare(["brightness"], Parts(data, None), test_share=0.3, seed=4).facts["sha256"]
     assert done.facts["sha256"] != compare(["brightness"], Parts(data, None), test_share=0.3, seed=5).facts["sha256"]
     assert compare(["brightness"], Parts(data, data)).facts["test_share"] is None
-    assert calls[-1] == Progress(12, 12, "labeling images", "brightness")
-    assert all(0 <= each.done <= each.total for each in calls)
+    assert Progress(12, 12, "labeling images", "brightness") in calls
+    assert calls[-1] == Measured(1, 1, "brightness", images=12)
+    assert all(0 <= each.done <= each.total for each in calls if isinstance(each, Progress))
 
 
 def test_an_image_that_cannot_be_read_is_named_before_anything_is_trained(tmp_path):
@@ -233,8 +234,9 @@ def test_the_number_of_jobs_changes_no_number(jobs):
 def test_predictions_are_stored_one_file_for_each_model_and_the_table_follows_from_them(tmp_path):
     data = shades(20)
     done = evaluate([fitted(), fitted(gain=0.5)], data, work=tmp_path / "one")
-    assert len(list((tmp_path / "one").iterdir())) == 2
-    stored = [decode(path.read_bytes()) for path in sorted((tmp_path / "one").iterdir())]
+    files = sorted((tmp_path / "one").glob("*.predictions"))
+    assert len(files) == 2
+    stored = [decode(path.read_bytes()) for path in files]
     again = Comparison(done.classes, done.labels, [Result(each.model, None, each) for each in stored])
     assert sorted(map(str, again.rows())) == sorted(map(str, done.rows()))
     assert {each.images for each in stored} == {data.digest()}

@@ -84,6 +84,10 @@ class CnnSvm(VectorSvm):
         vector: np.ndarray = self.features([image])[0]
         return vector
 
+    def parameter_count(self) -> int:
+        """Return how many numbers network and machine have."""
+        return self._running().parameter_count() + (super().parameter_count() or 0)
+
     def length(self) -> int:
         """Return how many numbers the last layer takes."""
         network = self._running()

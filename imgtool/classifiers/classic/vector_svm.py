@@ -20,6 +20,7 @@ from imgtool.classifiers.settings import Groups
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events, Progress
+from imgtool.features.scikit_learn import scikit_learn
 from imgtool.image.resize import resize
 from imgtool.parameters import Parameters, parameter
 
@@ -60,6 +61,11 @@ class VectorSvm(Trainable):
 
     def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
         """Learn what `describe` needs, if it needs anything."""
+
+    def require_extras(self, device: str = "cpu") -> None:
+        """Raise MissingExtraError without scikit-learn."""
+        with scikit_learn(f"training {self.name}"):
+            pass
 
     def fit(
         self,

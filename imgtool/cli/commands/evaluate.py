@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from imgtool.cli import comparisons, options
+from imgtool.cli.comparison_progress import listening
 from imgtool.cli.comparisons import Results
-from imgtool.cli.data_sets import naming_bad_files
-from imgtool.cli.progress import event_listener, tell_device
+from imgtool.cli.progress import tell_device
 
 EXAMPLES = """
 imgtool evaluate photos/ --model photos-hog/ --model photos-lenet/
@@ -28,10 +28,18 @@ imgtool evaluate photos/ --model photos-hog/ --report r.html
 @options.device
 @options.precision
 @options.jobs
+@comparisons.kept
 @comparisons.results
 @options.verbose
 def command(
-    data: Path, names: tuple[str, ...], device: str, skip_bad: bool, verbose: bool, results: Results, **how: Any
+    data: Path,
+    names: tuple[str, ...],
+    device: str,
+    skip_bad: bool,
+    work: Path | None,
+    verbose: bool,
+    results: Results,
+    **how: Any,
 ) -> None:
     """Measure trained models on a labeled data set.
 
@@ -42,9 +50,11 @@ def command(
     from imgtool.evaluation.comparing import evaluate
 
     device = resolve(device)
-    if verbose:
-        tell_device(device)
-    results.check(names, data, skip_bad=skip_bad)
-    with naming_bad_files(), event_listener(quiet=results.quiet, verbose=verbose) as events:
-        comparison = evaluate(names, data, device=device, skip_bad=skip_bad, events=events, **how)
+    results.check(names, data, skip_bad=skip_bad, work=work)
+    with listening(work, quiet=results.quiet, verbose=verbose) as events:
+        if verbose:
+            tell_device(device)
+        comparison = evaluate(
+            names, data, device=device, skip_bad=skip_bad, work=work, overwrite=results.force, events=events, **how
+        )
     results.write(comparison)
