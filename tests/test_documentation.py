@@ -87,11 +87,13 @@ TABLES_WITH_TIMES = ("imgtool compare", "imgtool evaluate")
 SPEED = re.compile(r"  \d+ images/s(  \d\S* (s|min|h) left)?$", re.MULTILINE)  # of an epoch of training
 # Names of columns such as "train s", "ms/image", and of others whose last digit is another on other machines.
 TAKEN = re.compile(r"\b\d+\.\d+ ms\b")  # of a method that is explained
-TIME = re.compile(r"\b(s|ms|peak)\b|log loss|ECE")
+TIME = re.compile(r"\b(s|ms|peak|batch)\b|log loss|ECE")
+TOLD = re.compile(r"^.*: top-1 error .* models$", re.MULTILINE)  # of each model at once, above the table
 
 
 def without_times(text):
     """Return the cells of tables, without those of columns whose name says that they are times."""
+    text = TOLD.sub(r"\g<0>\n", text)
     return [each for part in text.split("\n\n") for each in _part_without_times(part) if "much faster" not in each[0]]
 
 

@@ -52,7 +52,7 @@ class Listener:
             advice = ADVICE.get(event.hint) if event.hint in FOLLOWED_HERE else None
             part = f", {event.part}" if event.part else ""
             complain(f"{event.model}{part}: {event.error}{f'; {advice}' if advice else ''}")
-        elif self._tells:
+        elif self._tells and (event.part or event.total > 1):  # of one model the table is enough
             note(measured_text(event))
 
     def left(self) -> str:

@@ -121,12 +121,12 @@ def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool 
         emit(readable(comparison))
     else:
         emit(comparison.to_csv() if shown == "csv" else comparison.to_markdown())
-    if shown == "table" and not quiet:
-        note(f"{len(comparison.labels)} held-out images of {len(comparison.classes)} classes")
     if (rows := comparison.facts.get("train_sizes")) and shown in ("table", "markdown"):
         from imgtool.evaluation import train_sizes
 
         emit("\n" + (align(*train_sizes.cells(rows)) if shown == "table" else train_sizes.to_markdown(rows)))
+    if shown == "table" and not quiet:
+        note(f"{len(comparison.labels)} held-out images of {len(comparison.classes)} classes")
     for remark in [] if quiet else [f"{comparison.data}: {comparison.found}", *comparison.remarks()]:
         complain(remark)
     if comparison.failed:

@@ -3,7 +3,7 @@
 Each image is shrunk to a small gray square whose mean is 0; nearly equal are those whose squares have a cosine of at
 least THRESHOLD, as `imgtool.features.search` finds them. Of the fifteen scenes (4,485 photographs) these are 12 pairs,
 each twice the same photograph; copies stored as JPEG of quality 30, or brought to half their sides and stored at
-quality 50, have 0.993 or more, and of two photographs of one place taken one after the other the most alike have 0.988.
+quality 50, have 0.993 or more, and the most alike of different photographs, of one place a moment apart, have 0.988.
 """
 
 from __future__ import annotations
