@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from imgtool.evaluation.report.drawing import (
@@ -68,7 +69,10 @@ def _sizes_drawing(
     left, right, top, bottom = MARGINS_PIXELS
     x = log_scale(map(_images_of_class, rows), left, width - right)
     y = Scale(0, min(1.0, 1.05 * max(row["interval"][1] for row in rows)), HEIGHT_PIXELS - bottom, top)
-    parts = [grid(x, y, "images of a class to train on", "top-1 error", y_label=whole_percent)]
+    sizes = sorted({_images_of_class(row) for row in rows})
+    ticks = sizes if all(x(b) - x(a) > 30 for a, b in pairwise(sizes)) else None
+    title = "images of a class to train on"
+    parts = [grid(x, y, title, "top-1 error", x_label="{:.4g}".format, y_label=whole_percent, x_ticks=ticks)]
     for name, points in lines.items():
         places = [(x(_images_of_class(row)), y(row["error"])) for row in points]
         parts.append(curve(numbers[name], places))

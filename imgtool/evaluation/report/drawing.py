@@ -91,13 +91,14 @@ def grid(
     *,
     x_label: Callable[[float], str] = "{:g}".format,
     y_label: Callable[[float], str] = "{:g}".format,
+    x_ticks: Sequence[float] | None = None,
 ) -> Html:
-    """Return lines at round numbers, these numbers, and what they are of."""
+    """Return lines at round numbers, these numbers, and what they are of. x_ticks: numbers that count as such."""
     parts = []
     for value in y.ticks():
         parts.append(tag("line", x1=x.begin, x2=x.end, y1=y(value), y2=y(value), class_="rule"))
         parts.append(label(y_label(value), x.begin - 7, y(value) + 4, anchor="end", class_="quiet"))
-    for value in x.ticks(max(int((x.end - x.begin) / 40), 2)):
+    for value in x.ticks(max(int((x.end - x.begin) / 40), 2)) if x_ticks is None else x_ticks:
         parts.append(tag("line", x1=x(value), x2=x(value), y1=y.begin, y2=y.begin + 4, class_="rule"))
         parts.append(label(x_label(value), x(value), y.begin + 18, anchor="middle", class_="quiet"))
     parts.append(tag("line", x1=x.begin, x2=x.end, y1=y.begin, y2=y.begin, class_="axis"))

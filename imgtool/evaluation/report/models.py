@@ -58,7 +58,8 @@ READ = (
     "An error is the share of the {n} held-out images, the same for all models, that is labeled wrong. Below it stands "
     "its 95 % interval (Wilson): with other images of the kind, about 95 of 100 such intervals hold the true error. p "
     "is McNemar's exact test against the best model: the probability of a difference at least as large if both erred "
-    "equally often. Times are wall times on the machine that ran this; an image's time leaves reading it out."
+    "equally often. Times are wall times on the machine that ran this; an image's time leaves reading it out. "
+    "Memory is by how much the process grew, at its highest, for a model."
 )
 
 
@@ -111,7 +112,7 @@ def _costs(row: Row) -> Iterator[str]:
         numbers = f" ({row['parameters']:,} numbers)" if row.get("parameters") else ""
         yield f"takes {size(row['bytes'])} on disk{numbers}"
     if row.get("peak_bytes") is not None:
-        yield f"{size(row['peak_bytes'])} of memory at most"
+        yield f"needs up to {size(row['peak_bytes'])} more memory"
     if row.get("device"):
         yield f"on {row['device']}"
 

@@ -75,8 +75,8 @@ def heat_section(subject: Subject) -> Html:
     order = [*surest_mistakes(network.scored, HEAT_PICTURES), *right[np.argsort(-network.sure[right])]]
     figures = [_heat(subject, network, cam, int(index)) for index in order[:HEAT_PICTURES]]
     note = (
-        f"Grad-CAM of {network.name} on its surest mistakes: the brighter a place, the more it speaks for what the "
-        "network says. Dark at the border is what the network does not see."
+        f"Grad-CAM of {network.name} where it is surest, mistakes first: the brighter a place, the more it speaks for "
+        "what the network says. Dark at the border is what the network does not see."
     )
     return section("Where the network looks", tag("p", note, class_="note"),
                    tag("div", *filter(None, figures), class_="pictures pairs"))  # fmt: skip
