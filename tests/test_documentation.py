@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import imgtool
 import site_pages
 from locations import ROOT
 
@@ -67,6 +68,22 @@ def folder_for_examples(parent):
     folder = Path(parent) / "clone"
     shutil.copytree(ROOT / "sample_images", folder / "sample_images")
     return folder
+
+
+LECTURE = ROOT / "docs/lecture.md"
+PICTURE = re.compile(r"\]\((images/(?:lecture/)?(\S+))\)")
+
+
+def pictures(page, folder):
+    """Yield each picture of the lecture's page: where it lies, and where its command wrote it."""
+    for target, name in PICTURE.findall(page.read_text()) if page == LECTURE else ():
+        yield page.parent / target, folder / name
+
+
+def looks_the_same(kept, made):
+    """Tell whether two files show the same picture: lossy formats and letters may differ a little elsewhere."""
+    before, after = imgtool.read(kept).astype(int), imgtool.read(made).astype(int)
+    return before.shape == after.shape and (abs(before - after) > 24).mean() < 0.01
 
 
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
@@ -134,6 +151,8 @@ def test_examples_print_what_the_page_says(page, tmp_path):
             assert matches(command, expected, actual), (
                 f"$ {command}\n--- the page says\n{expected}\n--- it prints\n{actual}"
             )
+    for kept, made in pictures(page, folder):
+        assert looks_the_same(kept, made), kept
 
 
 @pytest.mark.parametrize(
@@ -195,6 +214,33 @@ def test_tests_of_each_guarantee_are_where_the_page_says():
             assert f"def {name}" in found, f"{row}: {name}"
 
 
+def test_rows_of_the_lecture_that_were_measured_elsewhere_are_those_of_that_page():
+    text = LECTURE.read_text()
+    rows = re.findall(r"(?m)^\| .*(?:ReLU|`).*\|$", text)
+    assert len(rows) == 6
+    assert set(rows) <= set((ROOT / "docs/training.md").read_text().splitlines())
+
+
+def test_the_lectures_pictures_are_small_and_each_is_shown():
+    folder = ROOT / "docs/images/lecture"
+    files = {path for path in folder.rglob("*") if path.is_file()}
+    shown = {ROOT / "docs" / target for target, _ in PICTURE.findall(LECTURE.read_text())}
+    assert {path for path in shown if folder in path.parents} == files
+    assert sum(path.stat().st_size for path in files) < 1_500_000
+
+
+def test_every_topic_of_the_lecture_has_two_exercises_with_answers():
+    topics, answers = LECTURE.read_text().split("\n## Answers\n")
+    names = re.findall(r"(?m)^\d+\. \[(.*)\]\(#", topics)
+    found = re.split(r"(?m)^## (.*)$", topics)[1:]
+    assert found[::2] == names
+    for number, text in enumerate(found[1::2], 1):
+        assert re.findall(r"\*\*Exercise (\d+\.\d+)\.\*\*", text) == [f"{number}.1", f"{number}.2"]
+        assert "```console" in text
+        assert f"**{number}.1.**" in answers
+        assert f"**{number}.2.**" in answers
+
+
 def test_links_between_pages_lead_somewhere():
     generated = {ROOT / "docs" / name for name in site_pages.pages()}
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "sample_images/README.md"]:
@@ -217,6 +263,10 @@ def rewrite(page):
             return "```console\n" + "".join(parts) + "```"
 
         page.write_text(BLOCK.sub(renewed, page.read_text()))
+        for kept, made in pictures(page, folder):
+            if not kept.exists() or not looks_the_same(kept, made):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(made, kept)
 
 
 if __name__ == "__main__":

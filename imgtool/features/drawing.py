@@ -111,12 +111,15 @@ def bank_picture(bank: np.ndarray, orientations: Sequence[int]) -> np.ndarray:
     for transfer, color in zip(bank, colors[scale], strict=True):
         lines[_outline(transfer >= 0.5)] = color
     above = [
-        Panel(fitted(_bytes(together), large), f"the {len(bank)} filters\nmiddle: frequency 0; edges: 0.5 per pixel"),
-        Panel(fitted(_bytes(lines), large), "where each passes one half"),
+        Panel(
+            fitted(_bytes(together), large),
+            f"the {len(bank)} filters, in the middle frequency 0,\nat the edges 0.5 waves a pixel",
+        ),
+        Panel(fitted(_bytes(lines), large), "where each passes one half;\nbelow each alone, scale: degrees"),
     ]
     small = panel_pixels(BANK_COLUMNS)
     panels = [
-        Panel(fitted(_bytes(transfer[:, :, None] * colors[own]), small), f"scale {own + 1}, {angle:.4g}\N{DEGREE SIGN}")
+        Panel(fitted(_bytes(transfer[:, :, None] * colors[own]), small), f"{own + 1}: {angle:.4g}\N{DEGREE SIGN}")
         for transfer, own, angle in zip(bank, scale, _angles(orientations), strict=True)
     ]
     ends = np.cumsum([0, *orientations]).tolist()

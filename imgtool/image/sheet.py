@@ -16,7 +16,8 @@ GAP_PIXELS = 8  # pixels between two panels
 CAPTION_PIXELS = 16  # below a panel, of which the text takes 12
 PANEL_PIXELS = 96  # that small images are enlarged to, at least, by a whole number
 FRAME_COLOR = (220, 40, 40)  # around the image that was looked for
-SHEET_PIXELS = 900  # that a sheet of panels is wide, so that its captions are still read on a page
+SHEET_PIXELS = 740  # that a sheet of panels is wide at most: as a column of text, so that its captions are read
+SQUARE_PIXELS = 4  # from which on a magnified pixel is a square
 MAX_PANEL_PIXELS = 288  # of a panel's longer side
 LETTER_PIXELS = 12  # height of the letters in captions and pictures
 
@@ -115,15 +116,16 @@ def _white(height: int, width: int) -> np.ndarray:
 
 
 def fitted(image: np.ndarray, side: int) -> np.ndarray:
-    """Return an image (height, width, ...) uint8 whose longer side is about `side`.
+    """Return an image (height, width, ...) uint8 whose longer side is `side`.
 
-    A smaller one is magnified by a whole number, each pixel to a square, so that its pixels can be seen.
+    One that is a small part of it is magnified by a whole number, each pixel to a square, so that its pixels can be
+    seen; its side may then be a little shorter.
     """
     factor = side / max(image.shape[:2])
-    if factor < 1:
-        height, width = (max(1, round(factor * length)) for length in image.shape[:2])
-        return resize(image, height, width)
-    return image.repeat(int(factor), axis=0).repeat(int(factor), axis=1)
+    if factor >= SQUARE_PIXELS:
+        return image.repeat(int(factor), axis=0).repeat(int(factor), axis=1)
+    height, width = (max(1, round(factor * length)) for length in image.shape[:2])
+    return resize(image, height, width)
 
 
 def with_texts(picture: np.ndarray, texts: Iterable[tuple[float, float, str]]) -> np.ndarray:

@@ -108,7 +108,7 @@ def filter_sheet(
     >>> import imgtool
     >>> camera = imgtool.read("sample_images/camera.png")
     >>> imgtool.filter_sheet(camera, "box", size=31).shape
-    (412, 898, 3)
+    (348, 738, 3)
     >>> imgtool.filter_sheet(camera, ["box", "sobel-x"], border="copy").shape[2]
     3
     """

@@ -61,7 +61,7 @@ def gradient_sheet(
     --------
     >>> import imgtool
     >>> imgtool.gradient_sheet(imgtool.read("sample_images/camera.png")).shape
-    (568, 800, 3)
+    (528, 740, 3)
     """
     import numpy as np
 

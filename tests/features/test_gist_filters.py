@@ -6,6 +6,7 @@ import pytest
 import imgtool
 from imgtool.errors import ParameterError
 from imgtool.features.drawing import bank_picture
+from imgtool.image.sheet import SHEET_PIXELS, fitted, panel_pixels
 
 
 @pytest.mark.parametrize(("size", "orientations"), [(16, (3, 2)), (17, (4,)), (32, (8, 8, 4))])
@@ -36,17 +37,17 @@ def test_the_filter_that_passes_a_wave_best_is_the_one_that_the_descriptor_finds
 
 def test_the_picture_has_a_panel_for_each_filter_brightest_where_it_passes_most():
     orientations = (4, 2)
-    bank = imgtool.gist_filters(size=32, orientations=orientations)
+    bank = imgtool.gist_filters(size=16, orientations=orientations)
     sheet = bank_picture(bank, orientations)
-    above = 8 + 288 + 2 * 16 + 8 + 8  # the row of large panels
+    above, side = 8 + panel_pixels(3) + 2 * 16 + 8 + 8, panel_pixels(8)  # the row of large panels
     centers = iter(bank)
     for row, count in enumerate(orientations):
         for column in range(count):
-            top, left = above + row * (96 + 16 + 8), 8 + column * (96 + 8)
-            panel = sheet[top : top + 96, left : left + 96].astype(int).max(axis=2)
-            passes = next(centers)
-            np.testing.assert_array_equal(np.rint(255 * passes), panel)
-    assert sheet.shape[1] <= 900
+            top, left = above + row * (side + 16 + 8), 8 + column * (side + 8)
+            panel = sheet[top : top + side, left : left + side].astype(int).max(axis=2)
+            expected = fitted(np.rint(255 * next(centers)).astype(np.uint8), side)
+            np.testing.assert_allclose(panel, expected, atol=1)
+    assert sheet.shape[1] <= SHEET_PIXELS
 
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"orientations": ()}, {"orientations": (0,)}, {"size": 4000}])
