@@ -29,6 +29,7 @@ from imgtool.networks.channels_last import NumpyRunner
 from imgtool.networks.cut import up_to
 from imgtool.networks.declaration import Sequence as NetworkSequence
 from imgtool.networks.declaration import require_arrays
+from imgtool.networks.launch import launched
 from imgtool.networks.low_rank import with_factors
 from imgtool.networks.preprocessing import Preprocessing
 from imgtool.parameters import Parameters
@@ -193,8 +194,10 @@ class NetworkClassifier(Trainable):
         from imgtool.networks.initialization import draw_arrays  # which predicting does without
 
         self.require_start(bool(self._start))
-        device = resolve(device)
+        device, launch = resolve(device), launched()
         trainer = self.require_trainer(device)
+        if launch.count > 1 and device == "cuda":
+            device = f"cuda:{launch.local_rank}"
         folder = None if resume is None else resume.parent
         samples = self.samples(dataset, events, folder)
         network = self._training_network(len(dataset.classes))
@@ -236,6 +239,7 @@ class NetworkClassifier(Trainable):
         checkpoint: Path | None,
         events: Events | None,
     ) -> tuple[Arrays, list[dict[str, Any]]]:
+        from imgtool.networks.distributed import grouped
         from imgtool.networks.torch_backend import arrays_of, module_with
         from imgtool.networks.training import train
 
@@ -246,11 +250,12 @@ class NetworkClassifier(Trainable):
             head = network.last_learned()
             for name, parameter in module.named_parameters():
                 parameter.requires_grad_(name.startswith(f"{head}."))
-        history = train(
-            module, samples, self.recipe, self.augmentation, seed=seed, device=device,
-            validation=self._validation_like(samples, events, checkpoint), checkpoint=checkpoint, threads=self.threads,
-            multiply_adds=network.multiply_adds(self.input_shape), events=events,
-        )  # fmt: skip
+        with grouped(device) as group:
+            history = train(
+                module, samples, self.recipe, self.augmentation, seed=seed, device=device,
+                validation=self._validation_like(samples, events, checkpoint), checkpoint=checkpoint,
+                threads=self.threads, multiply_adds=network.multiply_adds(self.input_shape), group=group, events=events,
+            )  # fmt: skip
         return arrays_of(module), history
 
     def _validation_like(

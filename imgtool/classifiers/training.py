@@ -32,6 +32,7 @@ from imgtool.image.alpha import Color
 from imgtool.names import unknown_name
 from imgtool.networks.catalogue import CATALOGUE
 from imgtool.networks.checkpoint import MAX_THREADS, is_checkpoint
+from imgtool.networks.launch import launched
 from imgtool.networks.numpy_training import require_known
 
 VALIDATION_SHARE = 0.1
@@ -128,7 +129,8 @@ def train(
     place = Path(path_text(output, "output")) if output is not None else None
     parts = open_parts(dataset, skip_bad=skip_bad, background=background)
     training_parts(parts, trainable, validation_share, seed)  # wrong usage, and a model that is there, are told before
-    if place is not None:
+    is_first = require_trained_together(trainable, device)
+    if place is not None and is_first:
         require_other_places(place, parts, init)
         check_place(place, overwrite=overwrite)
     parts = checked(parts, skip_bad=skip_bad, events=events)
@@ -139,7 +141,7 @@ def train(
             trainable.start_from(_network(init), training.classes, _included_name(init))
     elif init is not None or threads is not None:
         raise ParameterError(f"{model} is no network: it has no weights to start from and no threads to set")
-    checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume)
+    checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume, is_first=is_first)
     trainable.fit(training, seed=seed, device=device, resume=checkpoint, events=events)
     trainable.doubt = doubt_of(trainable, training.labels, None if validation is None else validation.labels)
     if validation is not None:
@@ -149,7 +151,7 @@ def train(
         whole = {"images": len(parts.train), "sha256": parts.train.digest()}
         seen = kept_prefixes(parts.train.hashes)
         trainable.provenance = {**trainable.provenance, "drawn_from": whole, "seen": seen}
-    if place is not None:
+    if place is not None and is_first:
         trainable.save(place, overwrite=overwrite)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
@@ -244,14 +246,32 @@ def require_other_places(
     refuse_inputs([path for _, path in named], inputs, folder=folder)
 
 
-def prepare_output(output: Path | None, model: Trainable, *, overwrite: bool, resume: bool) -> Path | None:
-    """Return the checkpoint's path, None for a model without one. Raises OutputError for an unusable output."""
+def require_trained_together(model: Trainable, device: str) -> bool:
+    """Tell whether this process is the first of those that train together, or the only one.
+
+    Raises ParameterError for a model that several processes cannot train.
+    """
+    launch = launched()
+    if launch.count > 1 and not (isinstance(model, NetworkClassifier) and model.trainer_on(device) == "torch"):
+        raise ParameterError(f"{model.name} is trained by one process, and {launch.count} were launched")
+    return launch.is_first
+
+
+def prepare_output(
+    output: Path | None, model: Trainable, *, overwrite: bool, resume: bool, is_first: bool = True
+) -> Path | None:
+    """Return the checkpoint's path, None for a model without one. Raises OutputError for an unusable output.
+
+    is_first: whether this process writes; others leave everything as it is.
+    """
     if resume and not model.keeps_checkpoints:
         by_hand = " by backend numpy" if isinstance(model, NetworkClassifier) else ""
         text = f"resume: {model.name} keeps no checkpoint to go on from; it is trained in one go{by_hand}"
         raise ParameterError(text, parameters=("resume",))
     if output is None:
         return None
+    if not is_first:
+        return checkpoint_of(output)
     check_place(output, overwrite=overwrite)
     checkpoint = checkpoint_of(output)
     if not model.keeps_checkpoints:

@@ -1,12 +1,13 @@
 """Random changes of training images, a batch at a time, in PyTorch. Imported late.
 
-Batches are (n, channels, height, width) float32 in 0..1; every random number comes from the generator passed in,
-which lives on the CPU, so that a seed gives the same images on every device.
+Batches are (n, channels, height, width) float32 in 0..1. Every random number is drawn before, for all images of an
+epoch at once, on the CPU: so a seed gives an image the same changes on every device, in every batch and process.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,10 +16,31 @@ from torch.nn import functional
 from imgtool.networks.recipe import Augmentation
 
 
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of images: windows (4, n), signs (n), colors (3, n), all from 0 to 1, and normals (n, 3)."""
+
+    windows: torch.Tensor
+    signs: torch.Tensor
+    colors: torch.Tensor
+    normals: torch.Tensor
+
+    @classmethod
+    def of(cls, count: int, generator: torch.Generator) -> Draws:
+        """Draw those of so many images."""
+        uniform = torch.rand(8, count, generator=generator)
+        return cls(uniform[:4], uniform[4], uniform[5:], torch.randn(count, 3, generator=generator))
+
+    def __getitem__(self, indices: np.ndarray) -> Draws:
+        """Return those of some images."""
+        chosen = torch.from_numpy(indices)
+        return Draws(self.windows[:, chosen], self.signs[chosen], self.colors[:, chosen], self.normals[chosen])
+
+
 def augment(
     images: torch.Tensor,
     augmentation: Augmentation,
-    generator: torch.Generator,
+    draws: Draws,
     side: int = 0,
     axes: np.ndarray | None = None,
 ) -> torch.Tensor:
@@ -27,27 +49,21 @@ def augment(
     axes: of the colors of all training images (`samples.color_axes`), for `pca_color`.
     """
     side = side or images.shape[-1]
-    images = _warp(images, augmentation, generator, side)
+    images = _warp(images, augmentation, draws, side)
     if augmentation.color_jitter:
-        images = _jitter(images, augmentation.color_jitter, generator)
+        images = _jitter(images, augmentation.color_jitter, draws)
     if augmentation.pca_color and axes is not None:
-        images = _shift_colors(images, augmentation.pca_color, axes, generator)
+        images = _shift_colors(images, augmentation.pca_color, axes, draws)
     return images
 
 
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
-    """Return `count` numbers between low and high."""
-    return torch.rand(count, generator=generator) * (high - low) + low
-
-
-def _warp(images: torch.Tensor, how: Augmentation, generator: torch.Generator, side: int) -> torch.Tensor:
+def _warp(images: torch.Tensor, how: Augmentation, draws: Draws, side: int) -> torch.Tensor:
     """Cut a window of random area, shape and place out of each image, mirror some, bring all to one size.
 
     Coordinates run from -1 to 1 over the image; what lies outside is the edge pixel repeated.
     """
-    n = len(images)
-    area, ratio, x, y = torch.rand(4, n, generator=generator)
-    sign = torch.randint(2, (n,), generator=generator) * 2.0 - 1 if how.horizontal_flip else torch.ones(n)
+    area, ratio, x, y = draws.windows
+    sign = torch.where(draws.signs < 0.5, -1.0, 1.0) if how.horizontal_flip else torch.ones(len(images))
     if images.shape[2:] == (side, side) and how.shift == 0 and how.min_crop_area == how.max_aspect_ratio == 1:
         return _flip(images, sign < 0) if how.horizontal_flip else images
     area = area * (1 - how.min_crop_area) + how.min_crop_area
@@ -77,11 +93,10 @@ def _flip(images: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(3), images)
 
 
-def _jitter(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+def _jitter(images: torch.Tensor, amount: float, draws: Draws) -> torch.Tensor:
     """Change brightness, contrast and saturation of each image."""
-    brightness, contrast, saturation = (
-        _uniform(len(images), 1 - amount, 1 + amount, generator).to(images)[:, None, None, None] for _ in range(3)
-    )
+    factors = 1 + amount * (2 * draws.colors.to(images) - 1)
+    brightness, contrast, saturation = factors[:, :, None, None, None].unbind()
     images = images * brightness
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * contrast + mean
@@ -89,12 +104,12 @@ def _jitter(images: torch.Tensor, amount: float, generator: torch.Generator) -> 
     return ((images - gray) * saturation + gray).clamp(0, 1)
 
 
-def _shift_colors(images: torch.Tensor, amount: float, axes: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+def _shift_colors(images: torch.Tensor, amount: float, axes: np.ndarray, draws: Draws) -> torch.Tensor:
     """Add to each image, along each principal axis of all colors, a normal number of deviation `amount` times the axis.
 
     Krizhevsky, Sutskever and Hinton (NIPS 2012), amount 0.1. They multiply the eigenvectors by eigenvalues; here it is
     by their roots, the deviations of the colors, so that the amount means the same for every unit of the pixels.
     """
-    normal = torch.randn(len(images), len(axes), generator=generator) * amount
+    normal = draws.normals[:, : len(axes)] * amount
     shift = normal @ torch.from_numpy(axes).float()
     return (images + shift.to(images)[:, :, None, None]).clamp(0, 1)

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from imgtool.networks.augment import augment
+from imgtool.networks.augment import Draws, augment
+from imgtool.networks.distributed import Group
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples
 
 GPU_SHARE = 4  # all images take at most one such part of a GPU's free memory
+ALONE = Group()
 COPIED_IMAGES = 1024  # to a GPU at once
 
 
@@ -25,23 +27,31 @@ def epoch_batches(
     epoch: int,
     device: str = "cpu",
     pixels: torch.Tensor | None = None,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the batches of an epoch (from 0) as the network sees them but for normalization: images, labels.
+    group: Group = ALONE,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
+    """Yield the batches of an epoch (from 0) as the network sees them but for normalization: images, labels, n.
 
-    Images are (n, channels, side, side) float32 in 0..1. Every epoch draws from generators of its own, so that a
-    resumed training sees the same numbers. pixels: all images where they are on the device already (`all_on`).
+    Images are (n, channels, side, side) float32 in 0..1. An image's random numbers follow from seed, epoch and its
+    place among all images, so that a resumed training sees the same, and so does every number of processes. Each of
+    these has its share of a batch, which has `recipe.batch` images for each of them; n: in all shares together.
+    pixels: all images where they are on the device already (`all_on`).
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(samples.labels))
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
     axes = samples.color_axes if augmentation.pca_color else None
-    parts = np.array_split(order, steps_of_epoch(len(order), recipe.batch))
+    draws = Draws.of(len(order), generator)
+    wholes = np.array_split(order, steps_of_epoch(len(order), recipe.batch * group.count))
+    parts = [group.share(whole) for whole in wholes]
     if pixels is None:
         found = (torch.from_numpy(part).to(device) for part in samples.batches(parts))
     else:
         found = (pixels[torch.from_numpy(indices).to(device)] for indices in parts)
-    for indices, some in zip(parts, found, strict=True):
+    for whole, indices, some in zip(wholes, parts, found, strict=True):
         labels = torch.from_numpy(samples.labels[indices]).to(device)
-        yield augment(as_images(some), augmentation, generator, recipe.training_side, axes), labels
+        images = as_images(some)
+        if len(indices):
+            images = augment(images, augmentation, draws[indices], recipe.training_side, axes)
+        yield images, labels, len(whole)
 
 
 def steps_of_epoch(images: int, batch: int) -> int:

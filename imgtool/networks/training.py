@@ -20,8 +20,17 @@ from torch.nn import functional
 
 from imgtool.errors import TrainingError
 from imgtool.events import Epoch, Events, FirstBatch, SmallerBatch, Step
-from imgtool.networks.batches_torch import Normalization, all_on, as_images, epoch_batches, layout, steps_of_epoch
+from imgtool.networks.batches_torch import (
+    ALONE,
+    Normalization,
+    all_on,
+    as_images,
+    epoch_batches,
+    layout,
+    steps_of_epoch,
+)
 from imgtool.networks.checkpoint import Checkpoint, describe, load, save
+from imgtool.networks.distributed import Group
 from imgtool.networks.history import History, best_epoch
 from imgtool.networks.optimizers_torch import make_optimizer
 from imgtool.networks.recipe import Augmentation, Recipe
@@ -49,6 +58,7 @@ def train(
     checkpoint: Path | None = None,
     threads: int | None = None,
     multiply_adds: int = 0,
+    group: Group = ALONE,
     events: Events | None = None,
 ) -> History:
     """Train the module in place and return the history: a row for each epoch.
@@ -62,13 +72,14 @@ def train(
 
     checkpoint: a file written after every epoch; when it exists, training goes on from it and, on the CPU, ends with
     the same weights as if it had not been interrupted. threads: of the CPU, by default those of the checkpoint, else
-    `default_threads` for `multiply_adds`, which are those of the forward pass of one image. Raises TrainingError when
-    the loss or its gradient is not finite, or memory is exhausted by one image; DataError when the checkpoint belongs
-    to another training.
+    `default_threads` for `multiply_adds`, which are those of the forward pass of one image. group: processes that train
+    together, with a batch each; the first one looks at the validation images and writes the checkpoint, which the
+    others read. Raises TrainingError when the loss or its gradient is not finite, memory is exhausted by one image, or
+    another process has ended; DataError when the checkpoint belongs to another training.
     """
     with _within_memory("the network's weights"):
         module.to(device=device, memory_format=layout(recipe.channels_last))  # type: ignore[call-overload]
-        run = _Run(module, samples, recipe, augmentation, seed, device, validation, events)
+        run = _Run(module, samples, recipe, augmentation, seed, device, validation, events, group)
     identity, history = run.identity() if checkpoint else {}, []
     if checkpoint and checkpoint.exists():
         stored = load(checkpoint, identity, threads)
@@ -77,6 +88,7 @@ def train(
         run.batch = int(history[-1].get("batch", recipe.batch))
         for row in history:
             run.report(row, resumed=True)
+    group.require_same(len(history), "epochs in their checkpoints", device)
     threads = threads or default_threads(multiply_adds * recipe.batch)
     with _threads(threads), _dropout_generator(device):
         for epoch in range(len(history), recipe.epochs):
@@ -84,12 +96,12 @@ def train(
                 history.append(run.epoch(epoch))
             except _NotFiniteError:
                 # Going on from the checkpoint would end here again, and it would stand in a lower rate's way.
-                if checkpoint and history:
+                if checkpoint and history and group.is_first:
                     checkpoint.unlink(missing_ok=True)
                 raise
             if best_epoch(history) == epoch + 1:
                 run.keep()
-            if checkpoint:
+            if checkpoint and group.is_first:
                 save(checkpoint, Checkpoint(identity, threads, history, run.arrays()))
             run.report(history[-1])
     run.restore_best()
@@ -134,7 +146,9 @@ class _Run:
         device: str,
         validation: Samples | None,
         events: Events | None,
+        group: Group,
     ) -> None:
+        self.group = group
         self.module, self.samples, self.recipe, self.augmentation = module, samples, recipe, augmentation
         self.seed, self.device, self.validation, self.events = seed, device, validation, events
         self.batch = recipe.batch  # which exhausted memory makes smaller
@@ -155,6 +169,7 @@ class _Run:
             "network": hashlib.sha256(repr(self.module).encode()).hexdigest(),  # what no tensor tells: strides, dropout
             "start": self._start_digest(),
             "tensors": describe({name: array for name, array in self.arrays().items() if not name.startswith("best.")}),
+            **({"processes": self.group.count} if self.group.count > 1 else {}),
         }
 
     def _start_digest(self) -> str:
@@ -194,8 +209,12 @@ class _Run:
     def epoch(self, epoch: int) -> dict[str, float]:
         """Go once through the samples in random order; return the row of the history.
 
-        Where memory is exhausted it begins again, from the state before it, with half the batch.
+        Where memory is exhausted it begins again, from the state before it, with half the batch; of several processes,
+        which would have to do so together, the training ends.
         """
+        if self.group.count > 1:
+            with _within_memory("a batch, which must be smaller"):
+                return self._row(epoch)
         before = {name: array.copy() for name, array in self.arrays().items() if not name.startswith("best.")}
         while (row := self._row_within_memory(epoch)) is None:
             if self.batch == 1:
@@ -226,7 +245,8 @@ class _Run:
         start = time.perf_counter()
         row: dict[str, float] = {"epoch": epoch + 1, **self._steps(epoch)}
         row["images_per_second"] = len(self.samples.labels) / (time.perf_counter() - start)
-        if self.validation is not None:
+        self.group.take_firsts(list(self.module.buffers()))
+        if self.validation is not None and self.group.is_first:
             images = max(1, VALIDATION_BATCH * self.batch // self.recipe.batch)
             row["validation_loss"], row["validation_error"] = loss_and_error(
                 self.module, self.validation, self.device, images
@@ -252,48 +272,67 @@ class _Run:
     def _steps(self, epoch: int) -> dict[str, float]:
         """Take the steps of an epoch; return mean loss and error, and the learning rate of the last step."""
         train_what_learns(self.module)
-        torch.manual_seed(self.seed * 100_003 + epoch)  # dropout has no generator argument
+        torch.manual_seed(self.seed * 100_003 + epoch + (self.group.launch.rank << 32))  # for dropout
         loss_sum, wrong, seen = 0.0, 0.0, 0
         normalize = Normalization(self.samples, self.device, channels_last=self.recipe.channels_last)
-        steps = steps_of_epoch(len(self.samples.labels), self.batch)
-        for step, (images, labels) in enumerate(self._batches(epoch)):
+        steps = steps_of_epoch(len(self.samples.labels), self.batch * self.group.count)
+        for step, (images, labels, count) in enumerate(self._batches(epoch)):
             self._show(images, labels)
             rate = rate_after(epoch + step / steps, self.recipe)
-            loss, mistakes = self._step(normalize(images), labels, rate)
+            loss, mistakes = self._step(normalize(images), labels, count, rate)
             if not math.isfinite(loss):
                 raise _NotFiniteError(
                     f"the loss is not finite in epoch {epoch + 1} at step {step + 1}; "
                     f"try a lower learning rate than {self.recipe.learning_rate:g}"
                 )
-            loss_sum, wrong, seen = loss_sum + loss * len(labels), wrong + mistakes, seen + len(labels)
+            loss_sum, wrong, seen = loss_sum + loss * count, wrong + mistakes, seen + count
             if self.events:
                 self.events(Step(epoch + 1, self.recipe.epochs, step + 1, steps, loss_sum / seen))
         return {"loss": loss_sum / seen, "error": wrong / seen, "learning_rate": rate}
 
-    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield images and labels of the epoch's steps."""
+    def _batches(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
+        """Yield images and labels of the epoch's steps, and how many all processes have."""
         return epoch_batches(
             self.samples, replace(self.recipe, batch=self.batch), self.augmentation, seed=self.seed, epoch=epoch,
-            device=self.device, pixels=self.pixels,
+            device=self.device, pixels=self.pixels, group=self.group,
         )  # fmt: skip
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> tuple[float, float]:
-        """Take one step; return the loss and how many images were wrong. Not finite: no step, and NaN."""
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, count: int, rate: float) -> tuple[float, float]:
+        """Take one step; return the loss and how many images were wrong. Not finite: no step, and NaN.
+
+        images, labels: this process's of the `count` images of all processes; both numbers are those of all.
+        """
+        self.optimizer.forget_gradients()
+        value, wrong = self._backward(images, labels, len(labels) / count) if len(labels) else (0.0, 0.0)
+        if self.group.count > 1:
+            both = torch.tensor([value, wrong], device=images.device)
+            self.group.add_up([*self._gradients(), both])
+            value, wrong = both.tolist()
+        if not math.isfinite(value) or not self.optimizer.step(rate):
+            return math.nan, math.nan
+        return value, wrong
+
+    def _backward(self, images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[float, float]:
+        """Compute gradients of the mean loss, times a share; return that loss and how many images were wrong."""
         with _precision(images.device.type, self.recipe.bf16):
             logits = self.module(images)
         smoothing = self.recipe.label_smoothing
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing) * share
         beside = [
-            functional.cross_entropy(head.logits.float(), labels, label_smoothing=smoothing)
+            functional.cross_entropy(head.logits.float(), labels, label_smoothing=smoothing) * share
             for head in self.module.modules()
             if isinstance(head, AuxiliaryHead) and head.logits is not None
         ]
-        self.optimizer.forget_gradients()
         (loss + AUXILIARY_SHARE * sum(beside)).backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
-        if not math.isfinite(value) or not self.optimizer.step(rate):
-            return math.nan, math.nan
-        return value, float((logits.argmax(1) != labels).sum())
+        return loss.item(), float((logits.argmax(1) != labels).sum())
+
+    def _gradients(self) -> list[torch.Tensor]:
+        """Return the gradients of all that learns, zeros where this process had no image."""
+        learning = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        for parameter in learning:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        return [parameter.grad for parameter in learning if parameter.grad is not None]
 
 
 def _precision(device_type: str, bf16: bool) -> contextlib.AbstractContextManager[Any]:

@@ -6,15 +6,15 @@ from scipy.ndimage import map_coordinates
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
-from imgtool.networks.augment import augment  # noqa: E402
+from imgtool.networks.augment import Draws, augment  # noqa: E402
 from imgtool.networks.recipe import Augmentation  # noqa: E402
 
 HEIGHT, WIDTH = 24, 32
 STILL = Augmentation(horizontal_flip=False)
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+def draws(count, seed=0):
+    return Draws.of(count, torch.Generator().manual_seed(seed))
 
 
 def maps(count):
@@ -46,7 +46,7 @@ def windows(images):
 )
 def test_a_window_is_what_scipy_samples_there(how, side):
     before = maps(40)
-    after = augment(before, how, generator(), side).numpy()
+    after = augment(before, how, draws(len(before)), side).numpy()
     assert after.shape == (40, 3, side, side)
     for columns, rows, noise in after:
         np.testing.assert_array_less(np.ptp(columns, axis=0), 1e-4)  # a window stands upright
@@ -57,12 +57,12 @@ def test_a_window_is_what_scipy_samples_there(how, side):
 
 def test_without_changes_images_stay():
     images = torch.rand(3, 3, 8, 8)
-    np.testing.assert_allclose(augment(images, STILL, generator()).numpy(), images.numpy(), atol=1e-6)
+    np.testing.assert_allclose(augment(images, STILL, draws(len(images))).numpy(), images.numpy(), atol=1e-6)
 
 
 def test_mirror_changes_left_and_right_of_about_half():
     images = torch.rand(200, 1, 6, 6)
-    changed = augment(images, Augmentation(horizontal_flip=True), generator())
+    changed = augment(images, Augmentation(horizontal_flip=True), draws(len(images)))
     mirrored = [torch.allclose(a, b.flip(2), atol=1e-5) for a, b in zip(changed, images, strict=True)]
     kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(changed, images, strict=True)]
     assert all(a != b for a, b in zip(mirrored, kept, strict=True))
@@ -77,7 +77,7 @@ def inside(images):
 
 @pytest.mark.parametrize("zoom", [0.25, 0.6])
 def test_windows_keep_the_share_of_the_area_and_stay_inside(zoom):
-    after = augment(maps(400), Augmentation(horizontal_flip=False, min_crop_area=zoom), generator(), 16)
+    after = augment(maps(400), Augmentation(horizontal_flip=False, min_crop_area=zoom), draws(400), 16)
     width, height = windows(after)
     np.testing.assert_allclose(width, height, atol=1e-5)
     share = width * height
@@ -89,7 +89,7 @@ def test_windows_keep_the_share_of_the_area_and_stay_inside(zoom):
 @pytest.mark.parametrize("stretch", [4 / 3, 2.0])
 def test_windows_are_stretched_both_ways_as_far_as_told(stretch):
     after = augment(
-        maps(600), Augmentation(horizontal_flip=False, min_crop_area=0.3, max_aspect_ratio=stretch), generator(), 16
+        maps(600), Augmentation(horizontal_flip=False, min_crop_area=0.3, max_aspect_ratio=stretch), draws(600), 16
     )
     assert inside(after)
     width, height = windows(after)
@@ -102,7 +102,7 @@ def test_windows_are_stretched_both_ways_as_far_as_told(stretch):
 @pytest.mark.parametrize("shift", [0.05, 0.2])
 def test_shifts_reach_as_far_as_told_in_each_direction(shift):
     before, how = maps(600), Augmentation(horizontal_flip=False, shift=shift)
-    moved = augment(before, how, generator(), 16) - augment(before, STILL, generator(), 16)
+    moved = augment(before, how, draws(600), 16) - augment(before, STILL, draws(600), 16)
     for channel, side in ((0, WIDTH), (1, HEIGHT)):
         share = moved[:, channel, 8, 8].numpy() / side
         assert -shift - 1e-4 <= share.min() < -0.9 * shift
@@ -117,8 +117,10 @@ def spread(images):
 
 
 def test_jitter_changes_brightness_contrast_and_saturation_each_on_its_own():
-    before = torch.rand(400, 3, 8, 8, generator=generator(1)) * 0.2 + 0.4  # so that nothing is clipped
-    after = augment(before, Augmentation(horizontal_flip=False, color_jitter=0.3), generator())
+    before = (
+        torch.rand(400, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 0.2 + 0.4
+    )  # so that nothing is clipped
+    after = augment(before, Augmentation(horizontal_flip=False, color_jitter=0.3), draws(400))
     means, grays, colors = (new / old for new, old in zip(spread(after), spread(before), strict=True))
     factors = [means, grays / means, colors / grays]
     for factor in factors:
@@ -128,9 +130,9 @@ def test_jitter_changes_brightness_contrast_and_saturation_each_on_its_own():
 
 
 def test_jitter_stays_within_black_and_white():
-    changed = augment(torch.rand(20, 3, 4, 4), Augmentation(horizontal_flip=False, color_jitter=0.5), generator())
+    changed = augment(torch.rand(20, 3, 4, 4), Augmentation(horizontal_flip=False, color_jitter=0.5), draws(20))
     assert 0 <= changed.min() <= changed.max() <= 1
-    white = augment(torch.ones(50, 3, 4, 4), Augmentation(horizontal_flip=False, color_jitter=0.5), generator())
+    white = augment(torch.ones(50, 3, 4, 4), Augmentation(horizontal_flip=False, color_jitter=0.5), draws(50))
     assert white.max() == 1
 
 
@@ -139,39 +141,42 @@ AXES = np.array([[0.2, 0.19, 0.18], [0.05, -0.01, -0.045], [0.01, -0.02, 0.01]])
 
 @pytest.mark.parametrize("amount", [0.1, 0.3])
 def test_colors_are_shifted_along_the_axes_as_in_the_paper(amount):
-    before = torch.rand(500, 3, 5, 5, generator=generator(1)) * 0.2 + 0.4  # so that nothing is clipped
+    before = (
+        torch.rand(500, 3, 5, 5, generator=torch.Generator().manual_seed(1)) * 0.2 + 0.4
+    )  # so that nothing is clipped
     how = Augmentation(horizontal_flip=False, pca_color=amount)
-    after = augment(before, how, generator(), axes=AXES)
+    after = augment(before, how, draws(500), axes=AXES)
     shift = (after - before).numpy()
     np.testing.assert_allclose(shift, shift[:, :, :1, :1].repeat(5, 2).repeat(5, 3), atol=1e-6)
     factors = np.linalg.solve(AXES.T, shift[:, :, 0, 0].T.astype(float))  # those of the paper's sum over the axes
     np.testing.assert_allclose(factors.mean(axis=1), 0, atol=amount / 6)
     np.testing.assert_allclose(np.cov(factors), amount**2 * np.eye(3), atol=amount**2 / 5)
-    at_random = torch.randn(500, 3, generator=warped(generator(), 500)).numpy().astype(float)
+    at_random = draws(500).normals.numpy().astype(float)
     direct = before.numpy() + amount * sum(
         at_random[:, [k], None, None] * AXES[k][None, :, None, None] for k in range(3)
     )
     np.testing.assert_allclose(after.numpy(), direct, atol=1e-6)
 
 
-def warped(generator, count):
-    """Return a generator from which the numbers of windows have been drawn."""
-    torch.rand(4, count, generator=generator)
-    return generator
-
-
 def test_shifted_colors_stay_within_black_and_white():
     how = Augmentation(horizontal_flip=False, pca_color=1.0)
-    changed = augment(torch.rand(90, 3, 4, 4), how, generator(), axes=AXES * 5)
+    changed = augment(torch.rand(90, 3, 4, 4), how, draws(90), axes=AXES * 5)
     assert (changed.min(), changed.max()) == (0, 1)
 
 
-def test_only_the_generator_decides_and_nothing_else_is_touched():
+def test_only_the_draws_decide_and_nothing_else_is_touched():
     images = torch.rand(9, 3, 12, 12)
     copy, state = images.clone(), torch.get_rng_state()
     how = Augmentation(shift=0.1, min_crop_area=0.5, max_aspect_ratio=1.5, color_jitter=0.2)
-    first, again, other = (augment(images, how, generator(seed)) for seed in (3, 3, 4))
+    first, again, other = (augment(images, how, draws(9, seed)) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(images, copy)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_images_changes_do_not_depend_on_its_batch():
+    images, how = torch.rand(9, 3, 12, 12), Augmentation(shift=0.1, min_crop_area=0.5, color_jitter=0.2, pca_color=0.1)
+    whole = augment(images, how, draws(9), axes=AXES)
+    for part in (np.array([4]), np.array([8, 0, 3])):
+        torch.testing.assert_close(augment(images[part], how, draws(9)[part], axes=AXES), whole[part])

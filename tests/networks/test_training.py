@@ -374,8 +374,8 @@ def test_batches_of_an_epoch_are_what_the_network_sees_before_normalization():
     normalize = Normalization(data)
     for epoch in (0, 1):
         batches = list(epoch_batches(data, recipe, CHANGES, seed=7, epoch=epoch))
-        assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == sorted(data.labels.tolist())
-        for images, _ in batches:
+        assert sorted(torch.cat([labels for _, labels, _ in batches]).tolist()) == sorted(data.labels.tolist())
+        for images, _, _ in batches:
             torch.testing.assert_close(normalize(images), seen.pop(0), rtol=0, atol=0)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from imgtool.cli.interruptions import command_to_go_on, telling
 from imgtool.cli.messages import complain
 from imgtool.cli.progress import event_listener, tell_device, to_all
 from imgtool.cli.tables import emit, json_line, write_rows
+from imgtool.errors import ImgtoolError
 
 if TYPE_CHECKING:
     from imgtool.classifiers.protocol import Trainable
@@ -37,6 +39,26 @@ def list_settings(name: str) -> None:
     from imgtool.classifiers.registry import settings_table
 
     write_rows(settings_table(name), format=None, columns=SETTING_COLUMNS)
+
+
+def first_writes(function: Callable[..., None]) -> Callable[..., None]:
+    """Of processes that train together, have the first one write and print, and one of each machine tell errors."""
+
+    @functools.wraps(function)
+    def wrapped(**values: Any) -> None:
+        from imgtool.networks.launch import launched
+
+        launch = launched()
+        if launch.is_first:
+            return function(**values)
+        try:
+            return function(**{**values, "quiet": True, "json": False, "preview": None, "curves": None})
+        except ImgtoolError as error:
+            if launch.speaks:
+                raise
+            raise click.exceptions.Exit(error.exit_status) from None
+
+    return wrapped
 
 
 @options.command("train", examples=EXAMPLES)
@@ -65,6 +87,7 @@ def list_settings(name: str) -> None:
 @click.option("--json", is_flag=True, help="Print a record of what was done.")
 @options.quiet
 @options.verbose
+@first_writes
 def command(
     data: Path | None,
     name: str,
@@ -101,6 +124,7 @@ def command(
     from imgtool.datasets.formats import load_dataset
     from imgtool.datasets.survey import checked
     from imgtool.evaluation.training_pictures import CurvesFile, PreviewFile, check_pictures
+    from imgtool.networks.launch import launched
 
     pictures = {"preview": preview, "curves": curves}
     renew = force or how["resume"]  # who goes on has the pictures of before
@@ -109,7 +133,8 @@ def command(
     chosen = {key: how[key] for key in ("augment", "init", "backend", "device")}
     model = create_to_train(name, **chosen, **settings)
     check_pictures(model, output, **pictures, overwrite=renew)
-    if output is not None:
+    is_first = launched().is_first
+    if output is not None and is_first:
         check_place(output, overwrite=force)
     parts = load_dataset(data, skip_bad=skip_bad, background=background)
     require_other_places(output, parts, how["init"], pictures=pictures)
@@ -130,7 +155,7 @@ def command(
                 _preview(parts, name, **how)
             else:
                 model = _train(parts, model, output, overwrite=force, **how)
-        if output is not None:
+        if output is not None and is_first:
             _report(model, parts, data, output, json=json, quiet=quiet)
         elif json or not quiet:
             emit(json_line({"path": str(data), "model": name, "preview": str(preview)}) if json else f"{preview}\n")
@@ -140,10 +165,11 @@ def _train(parts: Parts, planned: Trainable, output: Path, **how: Any) -> Traina
     """Train a model as planned, and measure it on the held-out part, if any."""
     from imgtool.classifiers.training import train
     from imgtool.evaluation.measuring import measure
+    from imgtool.networks.launch import launched
 
     with telling(lambda: _left(planned, output)):
         model = train(parts, planned.name, output=output, **how)
-    if parts.test is not None:
+    if parts.test is not None and launched().is_first:
         model.provenance = measure(model, parts.test)
         model.save(output, overwrite=True)
     return model
