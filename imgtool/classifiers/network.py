@@ -292,10 +292,11 @@ class NetworkClassifier(Trainable):
             self._take_gray()
         seen = self.preprocessing
         if not self._start:
-            mean, deviation = channel_statistics(squares)
+            still = ((0.0,) * squares.shape[3], (1.0,) * squares.shape[3])
+            mean, deviation = still if seen.per_image else channel_statistics(squares)
             seen = replace(seen, mean=mean, deviation=deviation)
         self.change("preprocessing", seen)
-        return Samples(squares, dataset.labels.astype(np.int64), seen.mean, seen.deviation)
+        return Samples(squares, dataset.labels.astype(np.int64), seen.mean, seen.deviation, seen.per_image)
 
     def _take_gray(self) -> None:
         """See one channel."""

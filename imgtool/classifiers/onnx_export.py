@@ -21,6 +21,7 @@ from imgtool.classifiers.onnx import FORMAT, KEY
 from imgtool.classifiers.protocol import Trainable, stored_name
 from imgtool.errors import ParameterError
 from imgtool.networks.onnx_graph import OPSET, Graph, add_network
+from imgtool.networks.preprocessing import FLAT_DEVIATION
 
 IR_VERSION = 8  # that goes with the opset, so that older runtimes read it
 
@@ -65,7 +66,16 @@ def _add_normalization(graph: Graph, model: NetworkClassifier) -> str:
     floats = graph.add("Cast", "images", to=TensorProto.FLOAT)
     planes = graph.add("Transpose", floats, perm=[0, 3, 1, 2])
     scaled = graph.add("Div", planes, graph.constant(np.array(255, np.float32)))
-    return graph.add("Div", graph.add("Sub", scaled, graph.constant(mean)), graph.constant(deviation))
+    normalized = graph.add("Div", graph.add("Sub", scaled, graph.constant(mean)), graph.constant(deviation))
+    return _add_contrast(graph, normalized) if seen.per_image else normalized
+
+
+def _add_contrast(graph: Graph, images: str) -> str:
+    """Add what `preprocessing.standardized` does; return its name."""
+    centered = graph.add("Sub", images, graph.add("ReduceMean", images, axes=[1, 2, 3]))
+    variance = graph.add("ReduceMean", graph.add("Mul", centered, centered), axes=[1, 2, 3])
+    flat = graph.constant(np.array(FLAT_DEVIATION, np.float32))
+    return graph.add("Div", centered, graph.add("Add", graph.add("Sqrt", variance), flat))
 
 
 def _add_line(graph: Graph, machine: LinearSVM) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from imgtool.networks.augment import Draws, augment
 from imgtool.networks.distributed import Group
+from imgtool.networks.preprocessing import FLAT_DEVIATION
 from imgtool.networks.recipe import Augmentation, Recipe
 from imgtool.networks.samples import Samples
 
@@ -86,13 +87,20 @@ def layout(channels_last: bool) -> torch.memory_format:
 
 
 class Normalization:
-    """Subtracts the mean of each channel and divides by its deviation: one multiplication and one addition."""
+    """Subtracts the mean of each channel and divides by its deviation: one multiplication and one addition.
+
+    Where samples say so, then the same by each image's own.
+    """
 
     def __init__(self, samples: Samples, device: str = "cpu", *, channels_last: bool = True) -> None:
         mean, deviation = (torch.tensor(each).view(1, -1, 1, 1) for each in (samples.mean, samples.deviation))
         self.scale, self.offset = (1 / deviation).to(device), (-mean / deviation).to(device)
-        self.layout = layout(channels_last)
+        self.layout, self.per_image = layout(channels_last), samples.per_image
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return (n, channels, height, width), by default in PyTorch's channels_last."""
-        return torch.addcmul(self.offset, images, self.scale).contiguous(memory_format=self.layout)
+        images = torch.addcmul(self.offset, images, self.scale)
+        if self.per_image:
+            images = images - images.mean(dim=(1, 2, 3), keepdim=True)
+            images = images / (images.std(dim=(1, 2, 3), correction=0, keepdim=True) + FLAT_DEVIATION)
+        return images.contiguous(memory_format=self.layout)

@@ -157,8 +157,8 @@ class Sequence(Combinator):
         )
 
     def last_learned(self) -> str:
-        """Return the name of the last layer with tensors: the one that knows the classes."""
-        return [name for name, layer in self.without_auxiliary().layers() if layer.tensors()][-1]
+        """Return the name of the last layer with tensors, the one that knows the classes; "" where nothing learns."""
+        return ["", *(name for name, layer in self.without_auxiliary().layers() if layer.tensors())][-1]
 
     def head(self) -> tuple[str, Layer]:
         """Return name and layer of the last layer. Raises ParameterError where that is a sum or a concatenation."""

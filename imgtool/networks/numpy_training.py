@@ -21,6 +21,7 @@ from imgtool.events import Epoch, Events, FirstBatch, Step
 from imgtool.networks.declaration import Sequence
 from imgtool.networks.history import History, best_epoch
 from imgtool.networks.numpy_backend import NumpyNetwork
+from imgtool.networks.preprocessing import standardized
 from imgtool.networks.recipe import MAX_GRADIENT_NORM, Augmentation, Recipe
 from imgtool.networks.samples import Samples
 from imgtool.networks.schedules import rate_after
@@ -157,7 +158,10 @@ def moved(image: np.ndarray, by: np.ndarray) -> np.ndarray:
 def normalized(images: np.ndarray, samples: Samples) -> np.ndarray:
     """Return images in 0..255 as (n, channels, height, width) float32 of mean 0 and deviation 1."""
     mean, deviation = (np.array(values, np.float32) for values in (samples.mean, samples.deviation))
-    return np.ascontiguousarray(((images / np.float32(255) - mean) / deviation).transpose(0, 3, 1, 2))
+    images = (images / np.float32(255) - mean) / deviation
+    if samples.per_image:
+        images = standardized(images)
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 def mistakes(logits: np.ndarray, labels: np.ndarray) -> int:

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 1024
 MAX_MEAN = 1e3
+FLAT_DEVIATION = 0.05  # in units of the whole range from black to white
 
 
 @dataclass(frozen=True)
 class Preprocessing(Parameters):
     """The shorter side brought to `resize` pixels, then the centered square of `side`, then mean and deviation removed.
 
-    Resizing antialiases, as Pillow's. mean and deviation are those of values from 0 to 1.
+    Resizing antialiases, as Pillow's. mean and deviation are those of values from 0 to 1. per_image: then each image's
+    own are removed, too (`standardized`).
     """
 
     side: int = parameter(32, "Pixels of the square that the network sees.", low=1, high=MAX_SIDE)
@@ -31,6 +33,9 @@ class Preprocessing(Parameters):
     channels: int = parameter(3, "1 for gray, 3 for color.", choices=(1, 3))
     mean: tuple[float, ...] = parameter((0.5,), "", low=-MAX_MEAN, high=MAX_MEAN)
     deviation: tuple[float, ...] = parameter((0.5,), "", low=1e-6, high=MAX_MEAN)
+    per_image: bool = parameter(
+        False, "Bring each image by its own pixels to mean 0 and deviation 1, not by those of all images.", later=True
+    )
 
     def __post_init__(self) -> None:
         """Refuse statistics of another number of channels, and a square larger than what it is cut out of."""
@@ -98,7 +103,22 @@ class Preprocessing(Parameters):
 
         mean, deviation = (np.array(each, np.float32) for each in (self.mean, self.deviation))
         images = (np.stack(list(squares)).astype(np.float32) / np.float32(255) - mean) / deviation
+        if self.per_image:
+            images = standardized(images)
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def standardized(images: np.ndarray) -> np.ndarray:
+    """Return (n, ...) less the mean of each image, over its deviation and FLAT_DEVIATION, which keeps noise small.
+
+    Contrast normalization as in Coates, Lee and Ng, "An analysis of single-layer networks in unsupervised feature
+    learning", AISTATS 2011, section 3.1, there of patches.
+    """
+    rows = images.reshape(len(images), -1)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    rows /= rows.std(axis=1, keepdims=True) + rows.dtype.type(FLAT_DEVIATION)
+    result: np.ndarray = rows.reshape(images.shape)
+    return result
 
 
 def _pixels(begin: float, end: float) -> slice:

@@ -24,6 +24,7 @@ MIN_VARIANCE = 1e-6  # of images of one color, so that nothing is divided by zer
 class Samples:
     """Images (n, height, width, channels) uint8, labels (n,) int64; mean and deviation of each channel in 0..1.
 
+    per_image: a network sees each image less its own mean, over its own deviation (`preprocessing.standardized`).
     Images that are too many for memory lie in a file (`numpy.memmap`) and are read when they are needed.
     """
 
@@ -31,6 +32,7 @@ class Samples:
     labels: np.ndarray
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    per_image: bool = False
 
     def digest(self) -> str:
         """Return a hash of images and labels."""
@@ -38,6 +40,8 @@ class Samples:
         for begin in range(0, len(self.images), HASHED_IMAGES):
             digest.update(np.ascontiguousarray(self.images[begin : begin + HASHED_IMAGES]).data)
         digest.update(np.ascontiguousarray(self.labels, np.int64).data)
+        if self.per_image:
+            digest.update(b"per image")
         return digest.hexdigest()
 
     def batches(self, parts: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
