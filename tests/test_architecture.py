@@ -19,7 +19,9 @@ LAYER = {package: number for number, packages in enumerate(LAYERS) for package i
 FILES = sorted((ROOT / "imgtool").rglob("*.py"))
 # What is imported by a name that is put together: the file, and all that it can be.
 KNOWN = {"cli/main.py": [f"imgtool.cli.commands.{path.stem}" for path in FILES if path.parent.name == "commands"]}
-TORCH = {"networks/torch_backend.py", "networks/training.py", "networks/augment.py", "classifiers/network.py"}
+TORCH = {"classifiers/network.py"} | {
+    f"networks/{name}.py" for name in ("torch_backend", "training", "augment", "distributed")
+}
 
 
 def package_of(path):
