@@ -23,7 +23,7 @@ HEADINGS = {
     "Output": {
         "--output", "--to", "--force", "--skip-existing", "--quality", "--compression", "--strip", "--json", "--format",
         "--visualize", "--explain", "--filters", "--report", "--resume", "--curves", "--preview", "--sort", "--cam",
-        "--maps", "--work", "--keep",
+        "--maps", "--work", "--keep", "--by-class", "--confusion", "--predictions", "--mistakes",
     },
     "More": {
         "--jobs", "--device", "--backend", "--precision", "--threads", "--cluster", "--isolate", "--quiet", "--verbose",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgtool.cli import options
+from imgtool.cli.comparison_outputs import OPTIONS, Further
 from imgtool.cli.messages import complain, note
 from imgtool.cli.tables import align, emit, json_line
 
@@ -24,7 +25,7 @@ WIDTH = 80  # characters of a line of words
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Further):
     """Where the results of a comparison go: each option by its name, a file where one is to be written."""
 
     format: str | None
@@ -32,10 +33,10 @@ class Results:
     force: bool
     quiet: bool
 
-    def files(self) -> dict[str, Path]:
-        """Return the files to be written, by the names of their options."""
-        named = {"report": self.report}
-        return {name: path for name, path in named.items() if path is not None}
+    def files(self, models: Sequence[str]) -> list[tuple[str, Path]]:
+        """Return the files to be written, each with the name of its option."""
+        report = [] if self.report is None else [("report", self.report)]
+        return [*report, *self.further_files(models)]
 
     def check(self, models: Sequence[str], data: Path, *, skip_bad: bool = False, **folders: Path | None) -> None:
         """Refuse, before any work, files that are inputs, each other, or there without leave to overwrite them.
@@ -44,19 +45,23 @@ class Results:
         """
         from imgtool.batch.conflicts import refuse_same
 
-        files = self.files()
-        written = files | {name: path for name, path in folders.items() if path is not None}
-        refuse_same([(name, str(path)) for name, path in written.items()])
-        check_outputs(files, models, data, skip_bad=skip_bad, force=self.force)
+        self.require_one_table(self.format)
+        files = self.files(models)
+        written = [*files, *((name, path) for name, path in folders.items() if path is not None)]
+        refuse_same([(name, str(path)) for name, path in written])
+        check_outputs([path for _, path in files], models, data, skip_bad=skip_bad, force=self.force)
 
-    def write(self, comparison: Comparison) -> None:
-        """Write the files, then print the table. Ends with exit status 1 when a model failed."""
+    def write(self, comparison: Comparison, models: Sequence[str]) -> None:
+        """Print the tables, then write the files. Ends with exit status 1 when a model failed."""
         from imgtool.batch.outputs import write_file
 
+        print_comparison(comparison, self)
         if self.report is not None:
             page = comparison.to_html(command=command_line()).encode("utf-8", "backslashreplace")
             write_file(self.report, page, overwrite=self.force)
-        print_comparison(comparison, self.format, quiet=self.quiet)
+        self.write_further(comparison, models, overwrite=self.force)
+        if comparison.failed:
+            raise click.exceptions.Exit(1)
 
 
 results = options.bundle(
@@ -64,6 +69,7 @@ results = options.bundle(
     Results,
     click.option("--format", type=click.Choice(SHOWN), help="Output format [default: table on a terminal, else json]."),
     click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write a page of HTML."),
+    *OPTIONS,
     options.force,
     options.quiet,
 )
@@ -79,9 +85,9 @@ def kept(function: options.Command) -> options.Command:
 
 
 def check_outputs(
-    files: dict[str, Path], models: Sequence[str], data: Path, *, skip_bad: bool = False, force: bool = False
+    files: Sequence[Path], models: Sequence[str], data: Path, *, skip_bad: bool = False, force: bool = False
 ) -> None:
-    """Refuse files to be written, by their options' names, that are inputs, or there without leave."""
+    """Refuse files to be written that are inputs, or there without leave."""
     from imgtool.batch.conflicts import refuse_inputs
     from imgtool.batch.outputs import check_free
 
@@ -90,9 +96,8 @@ def check_outputs(
     from imgtool.classifiers.registry import model_files
     from imgtool.datasets.files import files_of
 
-    paths = [str(path) for path in files.values()]
-    refuse_inputs(paths, chain(model_files(*models), files_of(data, skip_bad=skip_bad)))
-    for path in paths:
+    refuse_inputs(map(str, files), chain(model_files(*models), files_of(data, skip_bad=skip_bad)))
+    for path in files:
         check_free(path, overwrite=force)
 
 
@@ -112,15 +117,19 @@ def command_line() -> str:
     return shlex.join(["imgtool", *click.get_current_context().meta["arguments"]])
 
 
-def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool = False) -> None:
-    """Print the table, and that of smaller trainings. Ends with exit status 1 when a model failed, which was told."""
-    shown = format or ("table" if sys.stdout.isatty() else "json")
+def print_comparison(comparison: Comparison, results: Results) -> None:
+    """Print the tables."""
+    shown, quiet = results.format or ("table" if sys.stdout.isatty() else "json"), results.quiet
     if shown == "json":
-        emit(json_line(comparison.to_record()))
+        record = comparison.to_record()
+        results.add_to_rows(record["models"], comparison)
+        emit(json_line(record))
     elif shown == "table":
-        emit(readable(comparison))
+        emit(readable(comparison) + results.further_tables(comparison))
+    elif shown == "csv":
+        emit(results.csv(comparison) or comparison.to_csv())
     else:
-        emit(comparison.to_csv() if shown == "csv" else comparison.to_markdown())
+        emit(comparison.to_markdown() + results.further_tables(comparison, as_markdown=True))
     if (rows := comparison.facts.get("train_sizes")) and shown in ("table", "markdown"):
         from imgtool.evaluation import train_sizes
 
@@ -129,5 +138,3 @@ def print_comparison(comparison: Comparison, format: str | None, *, quiet: bool 
         note(f"{len(comparison.labels)} held-out images of {len(comparison.classes)} classes")
     for remark in [] if quiet else [f"{comparison.data}: {comparison.found}", *comparison.remarks()]:
         complain(remark)
-    if comparison.failed:
-        raise click.exceptions.Exit(1)

@@ -51,7 +51,7 @@ def _panel(comparison: Compared, scored: Scored, index: int) -> Panel:
     assert comparison.images is not None
     picture = fitted(to_viewable(comparison.images(index)), panel_pixels(COLUMNS))
     true, said = visible(comparison.classes[comparison.labels[index]]), visible(scored.classes[scored.said[index]])
-    return Panel(picture, f"is {true}\nsaid {said}, {100 * scored.score[index]:.0f} %")
+    return Panel(picture, f"is {true}\n{100 * scored.score[index]:.0f} % {said}")
 
 
 def _below(head: np.ndarray, sheet: np.ndarray) -> np.ndarray:

@@ -76,7 +76,8 @@ def _none(comparison: Compared) -> str:
 
 def _passed_over(comparison: Compared, places: Sequence[int]) -> str:
     """Return why models with fewer errors than the best one are not to be taken."""
-    return f"{_reason(comparison, places)}: what the table says of that is not to be relied on."
+    rows = "its row is" if len(places) == 1 else "their rows are"
+    return f"{_reason(comparison, places)}: {rows} not to be relied on."
 
 
 def _reason(comparison: Compared, places: Sequence[int]) -> str:

@@ -34,6 +34,8 @@ OUTPUTS = {
     "keep",
     "filters",
 }
+MORE_FILES = {"confusion", "predictions"}
+OUTPUTS |= MORE_FILES | {"mistakes"}
 INPUTS = {"paths", "files_from", "kernel_file", "codebook", "other", "file", "files", "query", "data", "init"}
 INPUTS |= {"name", "names", "model", "image"}
 PLACES = {"FILE", "FOLDER", "DIR", "DATA", "IMAGE", "OTHER"}  # in a metavar
@@ -88,6 +90,8 @@ WRITES = {
     ("compare", "work"): ("--work", ""),
     ("compare", "keep"): ("--keep", ""),
     ("evaluate", "work"): ("--work", ""),
+    **{(command, name): (f"--{name}", ".csv") for command in ("compare", "evaluate") for name in MORE_FILES},
+    **{(command, "mistakes"): ("--mistakes", ".png") for command in ("compare", "evaluate")},
     ("train", "curves"): ("--curves", ".png"),
     ("train", "preview"): ("--preview", ".png"),
 }

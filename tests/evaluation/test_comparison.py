@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from results import one_hot, result
 
 import imgtool
@@ -26,7 +28,7 @@ from imgtool.datasets.formats import Parts, load_dataset
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.evaluation.comparing import compare, evaluate
 from imgtool.evaluation.comparison import Comparison
-from imgtool.evaluation.intervals import wilson
+from imgtool.evaluation.intervals import paired_bootstrap, wilson
 from imgtool.evaluation.runner import Result
 from imgtool.evaluation.significance import mcnemar_exact
 from imgtool.evaluation.store import decode
@@ -52,11 +54,36 @@ def test_rows_hold_errors_intervals_and_p_against_the_best():
     assert [row["model"] for row in rows] == ["good", "bad", "gone"]
     assert rows[0]["top1_error"] == pytest.approx(0.1)
     assert rows[0]["top1_interval"] == pytest.approx(wilson(4, 40))
-    assert rows[0]["p"] is None
-    assert rows[1]["p"] == pytest.approx(mcnemar_exact(10, 2))
+    against = ("difference", "difference_interval", "p", "p_uncorrected")
+    assert [rows[0][key] for key in against] == [None] * 4
+    assert rows[1]["p"] == rows[1]["p_uncorrected"] == pytest.approx(mcnemar_exact(10, 2))
+    assert rows[1]["difference"] == pytest.approx(12 / 40 - 4 / 40)
+    assert rows[1]["difference_interval"] == pytest.approx(paired_bootstrap(10, 2, 40))
     assert rows[0]["top5_error"] is not None
     assert rows[2] == {"model": "gone", "error": "needs the extra 'torch'"}
     assert rows[0]["mean_class_accuracy"] == pytest.approx(0.9)
+
+
+@given(st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_the_table_does_not_depend_on_the_order_of_models_images_and_names(models, seed):
+    rng = np.random.default_rng(seed)
+    labels, scores = rng.integers(0, 7, 30), rng.dirichlet(np.ones(7), (models, 30))
+    turned, images = rng.permutation(models), rng.permutation(30)
+    first = Comparison(tuple("abcdefg"), labels, [result(f"model-{each}", scores[each]) for each in range(models)])
+    results = [result(f"model-{each}", scores[each][images]) for each in turned]
+    for row, other in zip(
+        first.rows(), Comparison(tuple("abcdefg"), labels[images], results).rows(), strict=True
+    ):  # fmt: skip
+        for key, value in row.items():
+            assert other[key] == (pytest.approx(value) if isinstance(value, float | list) else value)
+
+
+def test_of_equal_errors_the_smaller_log_loss_comes_first():
+    labels = np.arange(12) % 3
+    sure, unsure = one_hot(labels, 3), 0.5 * one_hot(labels, 3) + 0.5 / 3
+    rows = Comparison(tuple("abc"), labels, [result("unsure", unsure), result("sure", sure)]).rows()
+    assert [row["model"] for row in rows] == ["sure", "unsure"]
+    assert [row["p"] for row in rows] == [None, 1]
 
 
 @dataclass(frozen=True)

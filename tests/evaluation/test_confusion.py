@@ -61,13 +61,14 @@ def test_a_model_that_has_no_predictions_is_named(comparison):
             comparison.by_class(name)
 
 
-def test_what_no_class_is_called_has_a_column_of_its_own():
+def test_what_no_class_is_called_has_a_column_of_its_own(tmp_path):
     """The model knows x and d, too, and a data set's class has another place with it."""
     labels = np.array([0, 1, 1])
     scores = one_hot(np.array([2, 0, 1]), 4)
     made = Comparison(("b", "x"), labels, [result("model", scores, "x")])
     found = made.confusion()
     assert found.said == ("b", "x", "c")
+    assert [row["label"] for row in lines_of(made, tmp_path / "p.csv")] == ["b", "x", "x"]
     assert found.counts.tolist() == [[0, 0, 1], [1, 1, 0]]
     assert found.lines()[1][2] == ["3", "c", "-", "-", "-"]
     assert made.by_class()[0]["taken_for"] == "c"

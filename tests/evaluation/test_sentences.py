@@ -48,6 +48,14 @@ def test_where_the_test_does_not():
     assert lines[1] == "A is wrong on 8 of 100 new images (6 to 10), B on 8 (6 to 11)."
 
 
+def test_what_counts_is_the_corrected_p():
+    """8 images only A labels right, 0 only B: p is 2 / 2^8 = 0.0078, and with ten pairs of five models 0.078."""
+    two = result("A", wrong(48)), result("B", wrong(56))
+    assert said(*two)[0].startswith("Take A: wrong on 8 of 100")
+    five = *two, *(result(name, wrong(56, 0)) for name in "CDE")
+    assert said(*five)[0].startswith("Take A: 600 images cannot tell it from B, C, D and 1 more; about ")
+
+
 def test_few_images_of_two_classes():
     labels = np.arange(12) % 2
     lines = said(result("A", wrong(0, 0, labels, 2)), result("B", wrong(4, 0, labels, 2)), labels=labels)
@@ -106,7 +114,7 @@ def test_models_that_saw_the_test_or_learned_nothing_are_not_to_be_taken():
     three = [result("A", wrong(0)), result("B", wrong(48)), result("C", wrong(90))]
     lines = said(*three, seen=["A"])
     assert lines[0].startswith("Take B: wrong on 8 of 100 new images (6 to 10); next best C on 15")
-    assert lines[1] == "A was trained on these test images: what the table says of that is not to be relied on."
+    assert lines[1] == "A was trained on these test images: its row is not to be relied on."
     assert said(*three, seen=list("ABC")) == ["Take none of these: A, B and C were trained on these test images."]
     assert said(three[0], seen=["A"]) == ["A was trained on these test images."]
     three[2].doubt = "guesses"

@@ -150,6 +150,8 @@ def test_calibration_error_by_hand():
     filled = [each for each in reliability(scores, right) if each.n]
     assert [(each.n, each.accuracy) for each in filled] == [(1, 0), (4, 0.75), (1, 1)]
     assert all(each.low < each.score <= each.high for each in filled)
+    edge = [each.n for each in reliability(np.array([0, 0.2, 0.4]), np.ones(3, bool), bins=5)]
+    assert edge == [2, 1, 0, 0, 0]  # the upper end belongs to an interval, the lower one does not
 
 
 @given(st.integers(1, 300), st.integers(0, 2**32 - 1))

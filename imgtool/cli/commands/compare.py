@@ -73,4 +73,4 @@ def command(
             names, data, device=device, skip_bad=skip_bad, work=work, keep=keep, overwrite=results.force,
             events=events, **how,
         )  # fmt: skip
-    results.write(comparison)
+    results.write(comparison, names)

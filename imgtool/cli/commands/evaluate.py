@@ -57,4 +57,4 @@ def command(
         comparison = evaluate(
             names, data, device=device, skip_bad=skip_bad, work=work, overwrite=results.force, events=events, **how
         )
-    results.write(comparison)
+    results.write(comparison, names)
