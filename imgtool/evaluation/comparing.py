@@ -142,7 +142,8 @@ def compare(
     """
     models, settings, device = _as_list(models), _settings(settings), resolve(device)
     seed, jobs = whole_number(seed, "seed", low=0, high=MAX_SEED), job_count(jobs)
-    train_sizes = whole_numbers(train_sizes, "train_sizes") if len(train_sizes) else ()
+    if not isinstance(train_sizes, list | tuple) or train_sizes:
+        train_sizes = whole_numbers(train_sizes, "train_sizes")
     if folds is not None and train_sizes:
         raise ParameterError("train_sizes needs one held-out part, not folds", parameters=("train_sizes", "folds"))
     _require_among(among)

@@ -16,9 +16,16 @@ from imgtool.image.write import encode
 from locations import SAMPLES
 
 TEXTURES = SAMPLES / "textures"
-KINDS = {"two-layer": ["--epochs", "4"], "lenet": ["--epochs", "2"], "hog-svm": [], "gist-svm": [],
-         "sift-fv-svm": ["--set", "k=4", "--set", "dimensions=8"]}  # fmt: skip
-EXTRAS = {"lenet": "torch", "hog-svm": "sklearn", "gist-svm": "sklearn", "sift-fv-svm": "sklearn"}
+KINDS = {
+    "two-layer": ["--epochs", "4"],
+    "lenet": ["--epochs", "2"],
+    "hog-svm": [],
+    "gist-svm": [],
+    "pixels-svm": [],
+    "cnn-svm": ["--set", "network=lenet@cifar10"],
+    "sift-fv-svm": ["--set", "k=4", "--set", "dimensions=8"],
+}
+EXTRAS = {"lenet": "torch", **{kind: "sklearn" for kind in KINDS if kind.endswith("svm")}}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -64,6 +71,30 @@ def test_C5_classify_evaluate_and_compare_agree(trained, classes, tmp_path, caps
         assert row["among"] == "model"
     stored = evaluate(f"{trained}/", tmp_path / "data").results[0].predictions
     assert [stored.classes[each] for each in stored.scores.argmax(axis=1)] == labels
+
+
+def test_C5_evaluate_and_compare_agree_on_data_with_other_classes(trained, tmp_path, capsys):
+    """Among the data's classes: the best of those that both know, as `classify` ranks them; of others none is right."""
+    for name, source in (("brick", "brick"), ("grass", "grass"), ("sand", "gravel")):
+        shutil.copytree(TEXTURES / source, tmp_path / "data" / name)
+    shutil.copytree(tmp_path / "data", tmp_path / "parts/test")
+    shutil.copytree(tmp_path / "data", tmp_path / "parts/train")
+    capsys.readouterr()
+    assert (
+        execute(["classify", str(tmp_path / "data"), "--model", trained, "--top", "3", "--format", "jsonl", "-q"]) == 0
+    )
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    said = [next(each["label"] for each in row["top"] if each["label"] != "gravel") for row in rows]
+    share = np.mean([label != Path(row["path"]).parent.name for label, row in zip(said, rows, strict=True)])
+    for command, place in (("evaluate", "data"), ("compare", "parts")):
+        line = [command, str(tmp_path / place), "--model", f"{trained}/", "--format", "json", "-q"]
+        assert execute(line) == 1
+        assert "knows no class 'sand'" in json.loads(capsys.readouterr().out)["models"][0]["error"]
+        assert execute([*line, "--among", "data"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)["models"]
+        assert (row["n"], row["among"]) == (48, "data")
+        assert row["top1_error"] == pytest.approx(share)
+        assert row["top1_error"] >= 1 / 3
 
 
 def test_among_data_counts_the_data_sets_classes_only_and_says_so(tmp_path, capsys):
