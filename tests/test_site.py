@@ -55,6 +55,17 @@ def test_the_reference_has_every_public_name(pages):
     assert set(site_pages.public_names()) == {each for each in getattr(imgtool, "__all__", ()) if each[0] != "_"}
 
 
+def test_every_page_is_in_a_table_of_contents():
+    """A page that no table of contents lists is in the site, but not in its navigation."""
+    docs, listed = ROOT / "docs", {ROOT / "docs" / "index.md"}
+    folders = [docs, docs / "networks", docs / "dev"]
+    pages = {page for folder in folders for page in folder.glob("*.md")}
+    for page in pages:
+        for tree in re.findall(r"(?ms)^```\{toctree\}\n(.*?)^```$", page.read_text()):
+            listed |= {page.parent / f"{line}.md" for line in tree.splitlines() if line and line[0] != ":"}
+    assert {str(page.relative_to(docs)) for page in pages - listed} == set()
+
+
 def test_generated_pages_are_not_committed():
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert {f"/docs/{name.split('/')[0]}/" for name in site_pages.pages()} <= set(ignored)
