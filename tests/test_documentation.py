@@ -222,6 +222,19 @@ def test_rows_of_the_lecture_that_were_measured_elsewhere_are_those_of_that_page
     assert set(rows) <= set((ROOT / "docs/training.md").read_text().splitlines())
 
 
+def test_pictures_that_differ_are_told_apart(tmp_path):
+    kept = ROOT / "docs/images/lecture/borders.png"
+    image, camera = imgtool.read(kept), imgtool.read(ROOT / "sample_images/camera.png")
+    imgtool.write(tmp_path / "lossy.jpg", image, quality=95)
+    assert looks_the_same(kept, kept)
+    assert looks_the_same(kept, tmp_path / "lossy.jpg")
+    imgtool.write(tmp_path / "other.png", imgtool.filter_sheet(camera, "box", size=9))
+    assert not looks_the_same(kept, tmp_path / "other.png")
+    image[8:60, 8:140] = 255 - image[8:60, 8:140]
+    imgtool.write(tmp_path / "changed.png", image)
+    assert not looks_the_same(kept, tmp_path / "changed.png")
+
+
 def test_the_lectures_pictures_are_small_and_each_is_shown():
     folder = ROOT / "docs/images/lecture"
     files = {path for path in folder.rglob("*") if path.is_file()}

@@ -50,7 +50,7 @@ def _draw_frame(picture: np.ndarray, edges: tuple[int, int, int, int]) -> None:
 def signed_picture(numbers: np.ndarray) -> tuple[np.ndarray, float]:
     """Return numbers (height, width) as a picture whose mid-gray is 0, and the magnitude that is black or white."""
     top = float(np.abs(numbers).max()) or 1.0
-    shades = np.rint(127.5 + 127.5 * numbers / top).astype(np.uint8)
+    shades = np.rint(127.5 + 127.5 * (numbers / top)).astype(np.uint8)
     return np.repeat(shades[:, :, None], 3, axis=2), top
 
 

@@ -70,17 +70,19 @@ def gradient_sheet(
     from imgtool.filters.gradient import color_gradient, magnitude, noise_floor, phase
     from imgtool.image.alpha import flatten
     from imgtool.image.color import MAX_CHANNELS, direction_picture
+    from imgtool.image.pixels import extremes_of
     from imgtool.image.sheet import Panel, fitted, panel_pixels, panel_sheet, to_viewable
 
     require_one_gradient(channel)
     color = flatten(image_array(image, max_channels=MAX_CHANNELS), background)
     gx, gy = color_gradient(color, channel, operator=operator, border=border, sigma=sigma, normalize=normalize)
     length, side = np.nan_to_num(magnitude(gx, gy)), panel_pixels(3)
-    floor = noise_floor(operator, sigma, float(np.abs(color.astype(np.float64)).max()), gx.dtype, normalize)
+    low, high = extremes_of(color.astype(np.float64))
+    floor = noise_floor(operator, sigma, max(-float(low), float(high), 0.0), gx.dtype, normalize)
     found = (length > floor).astype(np.float64)
     top = float(length.max())
     across, down = (signed_picture(np.nan_to_num(each)) for each in (gx, gy))
-    length_picture = np.repeat(np.rint(255 * length / (top or 1.0)).astype(np.uint8)[:, :, None], 3, axis=2)
+    length_picture = np.repeat(np.rint(255 * (length / (top or 1.0))).astype(np.uint8)[:, :, None], 3, axis=2)
     above = [
         Panel(fitted(to_viewable(color), side), "the image"),
         Panel(fitted(across[0], side), f"x: from -{across[1]:.4g} to {across[1]:.4g}, 0 gray"),

@@ -129,6 +129,17 @@ def test_a_sheet_of_a_gradient_holds_its_numbers_as_shades_and_hues(show):
     assert holds(sheet, fitted(np.rint(imgtool.convert(hsv, "rgb", source="hsv") * 255).astype(np.uint8), side))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_leave_the_rest_of_a_sheet(value):
+    image = np.random.default_rng(0).random((20, 20))
+    sheet, side = imgtool.gradient_sheet(image), panel_pixels(3)
+    image[3, 4] = value
+    odd = imgtool.gradient_sheet(image)
+    below = slice(8 + side + 16 + 8 + side // 2, None)  # the lower half of the phase
+    np.testing.assert_array_equal(odd[below, side + 16 : 2 * side], sheet[below, side + 16 : 2 * side])
+    assert imgtool.filter_sheet(image, "box").dtype == np.uint8
+
+
 def test_where_there_is_no_gradient_the_phase_is_black():
     flat = np.full((9, 9), 77, np.uint8)
     sheet = imgtool.gradient_sheet(flat)
