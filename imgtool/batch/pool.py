@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,8 +19,23 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+_chosen: list[int] = []  # how many at once, the last one counting
+
+
+@contextmanager
+def at_once(jobs: int) -> Iterator[None]:
+    """Have so many be under way at once in all that the block does, in the place of as many as there are processors."""
+    _chosen.append(jobs)
+    try:
+        yield
+    finally:
+        _chosen.pop()
+
+
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return how many processors this process may use, or how many jobs were chosen by `at_once`."""
+    if _chosen:
+        return _chosen[-1]
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -137,9 +137,9 @@ def candidates(
         for at, (model, label) in enumerate(zip(models, labels, strict=True))
     ]
     for each in found:
-        growth = Growth()
         try:
-            each.model = _made(each, device) if each.fits else opened(each.given, device, precision)
+            with Growth() as growth:
+                each.model = _made(each, device) if each.fits else opened(each.given, device, precision)
             each.memory = growth.bytes()
         except MissingExtraError as error:
             each.missing = error

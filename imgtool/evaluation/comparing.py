@@ -19,7 +19,7 @@ import imgtool
 from imgtool.arrays import whole_number, whole_numbers
 from imgtool.batch.conflicts import refuse_inputs, refuse_same
 from imgtool.batch.inputs import path_text
-from imgtool.batch.pool import job_count
+from imgtool.batch.pool import at_once, job_count
 from imgtool.classifiers.registry import model_files
 from imgtool.classifiers.training import MAX_SEED
 from imgtool.datasets.equal_images import equal_across_folds, equal_images, equal_pairs
@@ -97,7 +97,7 @@ def compare(
     background : str or (int, int, int), optional
         The color that transparent images are shown on, as for `flatten`. Default: white.
     jobs : int, optional
-        Batches of images at once; default: the number of processors. Does not change results.
+        Images, or batches of them, at once; default: the number of processors. Does not change results.
     work : path, optional
         A folder that keeps predictions and fitted models as they come.
     resume : bool
@@ -153,16 +153,16 @@ def compare(
     parts = open_parts(data, skip_bad=skip_bad, background=background)
     _refuse_inputs(stored, kept, given, parts)
     parts, left_out = _without_test(parts) if folds is not None else (parts, [])
-    parts = checked(parts, skip_bad=skip_bad, events=events)
-    split, divided = in_folds(parts, folds, seed) if folds is not None else (holdout(parts, test_share, seed), [])
-    facts: dict[str, Any] = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
-    facts |= {"folds": folds} if folds is not None else {}
-    near = near_pairs(split, divided, events=events) if near_duplicates else []
-    _begin(stored, kept, given, split, divided, facts, resume=resume)
-    sizes = sizes_in(split, train_sizes) if train_sizes else []
-    later = plan(given, split, sizes)
-    runner = Runner(split, divided, stored, kept, seed, device, among, jobs=jobs, events=events)
-    with _telling_to_resume(stored):
+    with at_once(jobs), _telling_to_resume(stored):
+        parts = checked(parts, skip_bad=skip_bad, events=events)
+        split, divided = in_folds(parts, folds, seed) if folds is not None else (holdout(parts, test_share, seed), [])
+        facts: dict[str, Any] = {"seed": seed, "test_share": split.share, "device": device, "settings": dict(settings)}
+        facts |= {"folds": folds} if folds is not None else {}
+        near = near_pairs(split, divided, events=events) if near_duplicates else []
+        _begin(stored, kept, given, split, divided, facts, resume=resume)
+        sizes = sizes_in(split, train_sizes) if train_sizes else []
+        later = plan(given, split, sizes)
+        runner = Runner(split, divided, stored, kept, seed, device, among, jobs=jobs, events=events)
         runner.run(given, [fit for _, fit in later])
         rows, failures = run_train_sizes(runner, later)
     facts |= {"train_sizes": rows} if train_sizes else {}
@@ -237,13 +237,13 @@ def evaluate(
     stored, kept = _places(work, None, resume=resume, overwrite=overwrite)
     parts = open_parts(data, skip_bad=skip_bad, background=background)
     _refuse_inputs(stored, kept, given, parts)
-    split, remarks = evaluation_split(parts, skip_bad=skip_bad, events=events)
-    measured = replace(parts, train=split.test) if parts.test is None else replace(parts, test=split.test)
-    parts = replace(measured, remarks=(*parts.remarks, *remarks))
     facts = {"device": device} | ({} if precision == "float32" else {"precision": precision})
-    _begin(stored, kept, given, split, [], facts, resume=resume)
-    runner = Runner(split, work=stored, device=device, among=among, jobs=jobs, events=events)
-    with _telling_to_resume(stored):
+    with at_once(jobs), _telling_to_resume(stored):
+        split, remarks = evaluation_split(parts, skip_bad=skip_bad, events=events)
+        measured = replace(parts, train=split.test) if parts.test is None else replace(parts, test=split.test)
+        parts = replace(measured, remarks=(*parts.remarks, *remarks))
+        _begin(stored, kept, given, split, [], facts, resume=resume)
+        runner = Runner(split, work=stored, device=device, among=among, jobs=jobs, events=events)
         runner.run(given)
     return _comparison(parts, runner, given, facts, data)
 

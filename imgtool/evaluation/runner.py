@@ -92,8 +92,8 @@ class Runner:
                 require_classes(each.model, test, some=self.among == "data")
                 each.result.predictions = self._stored(each, each.key, self.split)
                 if each.result.predictions is None:
-                    growth = Growth()
-                    facts[each.key] = self._costs(each.model)
+                    with Growth() as growth:
+                        facts[each.key] = self._costs(each.model)
                     if self.has_costs and (peak := growth.bytes()) is not None:
                         facts[each.key]["peak_bytes"] = peak + (each.memory or 0)
                     ready.append((each.result, each.model, each.key))
@@ -142,27 +142,32 @@ class Runner:
 
     def _fit_and_label(self, fit: Fit) -> Predictions | None:
         """Fit a model, unless that was done before an interruption, and have it predict."""
-        growth, result = Growth(), fit.result
-        with result.failure():
-            model, trained = self._fitted(fit, growth)
-            require_classes(model, fit.split.test)
-        if result.error is not None:
-            return None
-        if self.work.fitted(fit.key) is None:
-            self.work.put_fitted(fit.key, model, trained)
-        self._remember(fit, _giving(model))
-        with result.failure(passes=(OutputError,)):
-            self.kept.put(fit.place, model)
-        result.doubt = result.doubt or trained["doubt"]
-        for labeling in label_images(
-            [(result, model, fit.key)], fit.split.test, self.work.store, jobs=self.jobs, events=self.events
-        ):
-            more = self._costs(model) if fit.first else {}
+        result, test = fit.result, fit.split.test
+        with Growth() as growth:
+            with result.failure():
+                model, trained = self._fitted(fit, growth)
+                require_classes(model, test)
+            if result.error is not None:
+                return None
+            self._keep(fit, model, trained)
+            pairs = [(result, model, fit.key)] if result.error is None else []
+            labelings = label_images(pairs, test, self.work.store, jobs=self.jobs, events=self.events)
+            more = self._costs(model) if labelings and fit.first else {}
+        for labeling in labelings:
             peaks = [each for each in (trained["peak_bytes"], growth.bytes()) if each is not None]
             more |= {"peak_bytes": max(peaks, default=None)} if self.has_costs else {}
             self._put(labeling, fit.split, facts_of(model) | more, trained["train_seconds"])
             return self.work.store.get(fit.key)
         return None
+
+    def _keep(self, fit: Fit, model: Classifier, trained: Mapping[str, Any]) -> None:
+        """Have a fitted model at hand, and keep it where that is wished."""
+        if self.work.fitted(fit.key) is None:
+            self.work.put_fitted(fit.key, model, trained)
+        self._remember(fit, _giving(model))
+        with fit.result.failure(passes=(OutputError,)):
+            self.kept.put(fit.place, model)
+        fit.result.doubt = fit.result.doubt or trained["doubt"]
 
     def _fitted(self, fit: Fit, growth: Growth) -> tuple[Classifier, Mapping[str, Any]]:
         """Return a fitted model, and how long its training took, what it took, and whether it came to anything."""

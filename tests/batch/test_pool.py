@@ -6,7 +6,7 @@ import time
 import cv2
 import pytest
 
-from imgtool.batch.pool import ordered_map
+from imgtool.batch.pool import at_once, job_count, ordered_map, processors
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
@@ -69,3 +69,13 @@ def test_libraries_take_one_thread_a_call_meanwhile_and_as_many_as_before_afterw
         for (_, write), count in zip(libraries, before, strict=True):
             write(count)
         cv2.setNumThreads(1)
+
+
+def test_what_is_chosen_counts_as_processors_for_as_long_as_the_block_takes():
+    before = processors()
+    with at_once(3):
+        assert (processors(), job_count(None), job_count(5)) == (3, 3, 5)
+        with at_once(1):
+            assert processors() == 1
+        assert processors() == 3
+    assert processors() == before

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imgtool.classifiers import registry
+from imgtool.classifiers import network, registry
+from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.training import train
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load_dataset
@@ -276,6 +277,18 @@ def test_the_runner_is_chosen_when_a_model_is_opened(backend, device, expected, 
     else:
         model = type(fitted).from_data(fitted.to_data(), backend=backend, device=device)
         assert type(model._runner).__name__ == expected
+
+
+def test_a_network_that_was_trained_on_a_gpu_predicts_there(textures, monkeypatch):
+    """Without a GPU: what would train and run there is PyTorch's part, which is stood in for."""
+    devices = []
+    monkeypatch.setattr(network, "resolve", lambda device: device)
+    monkeypatch.setattr(network, "_torch_runner", lambda *how: devices.append(how) or (lambda *_: None))
+    monkeypatch.setattr(NetworkClassifier, "require_trainer", lambda *_: "torch")
+    monkeypatch.setattr(NetworkClassifier, "_fit_in_torch", lambda _self, _network, arrays, *_: (arrays, []))
+    model = registry.create("two-layer").fit(textures, device="cuda:0")
+    assert devices == [("two-layer", "cuda:0", "float32")]
+    assert model.device == "cuda:0"
 
 
 def test_gray_data_is_trained_with_one_channel_and_characters_are_not_mirrored():
