@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ import click
 from imgtool.cli import options
 from imgtool.cli.comparison_outputs import OPTIONS, Further
 from imgtool.cli.messages import complain, note
-from imgtool.cli.tables import align, emit, json_line
+from imgtool.cli.tables import align, align_within, emit, json_line
 
 if TYPE_CHECKING:
     from imgtool.evaluation.comparison import Comparison
 
 SHOWN = ("table", "markdown", "csv", "json")
 WIDTH = 80  # characters of a line of words
+INTERVALS = ("95 % CI",)  # columns that stay beside what they belong to
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def readable(comparison: Comparison) -> str:
     from imgtool.evaluation.sentences import sentences
     from imgtool.evaluation.table import blocks
 
-    tables = [align(*block) for block in blocks(comparison.rows())]
+    width = shutil.get_terminal_size().columns
+    tables = [align_within(width, *block, kept=INTERVALS) for block in blocks(comparison.rows())]
     return "\n".join([*tables, "".join(f"{fill(line, WIDTH)}\n" for line in sentences(comparison))])
 
 

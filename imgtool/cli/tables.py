@@ -141,6 +141,33 @@ def align(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return text
 
 
+def align_within(width: int, names: Sequence[str], lines: Sequence[Sequence[str]], *, kept: Sequence[str] = ()) -> str:
+    """Return the same as several tables of about one width where one would be wider; each begins with the first column.
+
+    kept: names of columns that stay beside the one before them.
+    """
+    table = [list(names), *map(list, lines)]
+    widths = [max(map(_width, column)) + 2 for column in zip(*table, strict=True)]
+    groups: list[list[int]] = []
+    for place, name in enumerate(names[1:], 1):
+        groups[-1:] = [[*groups[-1], place]] if name in kept and groups else [*groups[-1:], [place]]
+    rooms = range(width + 2 - widths[0], 0, -1)
+    divided = [_divided(groups, widths, room) for room in rooms] or [groups]
+    parts = [each for each in divided if len(each) == len(divided[0])][-1]
+    shown = [[[line[0], *(line[place] for place in part)] for line in table] for part in parts]
+    return "\n".join(align(head, rest) for head, *rest in shown)
+
+
+def _divided(groups: Sequence[Sequence[int]], widths: Sequence[int], room: int) -> list[list[int]]:
+    """Return columns in parts that have room, as far as there is for the widest group."""
+    parts: list[list[int]] = [[]]
+    for group in groups:
+        if parts[-1] and sum(widths[place] for place in (*parts[-1], *group)) > room:
+            parts.append([])
+        parts[-1].extend(group)
+    return parts
+
+
 def _width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)

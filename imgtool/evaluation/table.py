@@ -72,12 +72,13 @@ def millions(number: float) -> str:
     return f"{number / 1e6:.2f}"
 
 
-# The first block holds what the decision is made by, the second one what it costs; the rest stands in whole tables.
+# The first block holds what the decision is made by, the second one what it costs, the third one why models failed;
+# the rest stands in whole tables.
 COLUMNS = (
-    Column("model", "model", visible, blocks=(1, 2)),
+    Column("model", "model", visible, blocks=(1, 2, 3)),
     Column("top1_error", "top-1 error", percent, blocks=(1,)),
     Column("top1_interval", "95 % CI", interval, ("top1_low", "top1_high"), blocks=(1,)),
-    Column("top5_error", "top-5 error", percent, blocks=(1,)),
+    Column("top5_error", "top-5 error", percent, blocks=(2,)),
     Column("top5_interval", "95 % CI", interval, ("top5_low", "top5_high")),
     Column("n"),
     Column("difference", "worse by", percent, blocks=(1,)),
@@ -96,7 +97,7 @@ COLUMNS = (
     Column("bytes", "MB", millions, blocks=(2,)),
     Column("peak_bytes", "peak MB", lambda size: f"{size / 1e6:.0f}"),
     Column("device", "device", visible),
-    Column("error", "reason", visible, ("reason",), blocks=(1,)),
+    Column("error", "reason", visible, ("reason",), blocks=(3,)),
     Column("among", "among", lambda among: "the data's classes" if among == "data" else "all classes", blocks=(1,)),
 )
 
@@ -114,10 +115,9 @@ def visible_columns(rows: Sequence[Row], block: int | None = None) -> list[Colum
 
 
 def blocks(rows: Sequence[Row]) -> list[tuple[list[str], list[list[str]]]]:
-    """Return headings and lines of the tables for a terminal, which is narrow: errors, then costs."""
-    good = [row for row in rows if not row.get("error")]
-    tables = [cells_of(rows, visible_columns(rows, 1)), cells_of(good, visible_columns(good, 2))]
-    return tables if good else tables[:1]
+    """Return headings and lines of the tables for a terminal, which is narrow: errors, costs, why models failed."""
+    good, failed = ([row for row in rows if bool(row.get("error")) == wanted] for wanted in (False, True))
+    return [cells_of(some, visible_columns(some, block)) for some, block in ((good, 1), (good, 2), (failed, 3)) if some]
 
 
 def cells_of(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from results import one_hot, result
 
-from imgtool.cli.tables import align
+from imgtool.cli.tables import align, align_within
 from imgtool.evaluation.comparison import Comparison
 from imgtool.evaluation.runner import Result
 from imgtool.evaluation.table import COLUMNS, blocks, cells, to_csv, to_markdown
@@ -79,15 +79,31 @@ def test_the_table_as_it_is_read(comparison):
     )
 
 
-def test_a_terminal_shows_errors_and_then_costs_within_80_columns(comparison):
-    (errors, lines), (costs, more) = blocks(comparison.rows())
-    assert errors == ["model", "top-1 error", "95 % CI", "top-5 error", "worse by", "95 % CI", "p", "reason"]
-    assert costs == ["model", "class acc.", "log loss", "ECE", "train s", "ms/image", "images/s", "MB"]
-    assert [line[0] for line in lines] == ["a|b", "second", "gone"]
-    assert [line[0] for line in more] == ["a|b", "second"]
+def test_a_terminal_shows_errors_then_costs_then_failures(comparison):
+    (errors, lines), (costs, more), (reasons, failed) = blocks(comparison.rows())
+    assert errors == ["model", "top-1 error", "95 % CI", "worse by", "95 % CI", "p"]
+    assert costs == ["model", "top-5 error", "class acc.", "log loss", "ECE", "train s", "ms/image", "images/s", "MB"]
+    assert reasons == ["model", "reason"]
+    assert [line[0] for line in lines] == [line[0] for line in more] == ["a|b", "second"]
+    assert failed == [["gone", "needs <the> extra 'torch'"]]
     assert len(blocks(comparison.rows()[2:])) == 1
-    for table in blocks([{**row, "model": "two-layer"} for row in comparison.rows()[:2]]):
-        assert max(map(len, align(*table).splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["a", "two-layer", "alexnet@imagenette", 40 * "a"])
+@pytest.mark.parametrize("width", [70, 80, 110, 200])
+def test_tables_that_are_too_wide_are_divided_evenly(comparison, name, width):
+    rows = [{**row, "model": name} for row in comparison.rows()[:2]]
+    for headings, lines in blocks(rows):
+        whole, parts = align(headings, lines), align_within(width, headings, lines, kept=["95 % CI"]).split("\n\n")
+        assert max(len(line) for part in parts for line in part.splitlines()) <= width
+        if max(map(len, whole.splitlines())) <= width:
+            assert parts == [whole]
+        cells = [[re.split(r"\s{2,}", line) for line in part.splitlines()] for part in parts]
+        assert all(line[0] == name for part in cells for line in part[1:])
+        assert [cell for part in cells for cell in part[0][1:]] == headings[1:]
+        assert not any(part[0][1] == "95 % CI" for part in cells)
+        for place, line in enumerate(lines, 1):
+            assert [cell for part in cells for cell in part[place][1:]] == line[1:]
 
 
 def test_columns_where_no_row_has_anything_are_left_out(comparison):
