@@ -93,7 +93,7 @@ class Runner:
                 each.result.predictions = self._stored(each, each.key, self.split)
                 if each.result.predictions is None:
                     with Growth() as growth:
-                        facts[each.key] = self._costs(each.model)
+                        facts[each.key] = self._costs(each, each.model)
                     if self.has_costs and (peak := growth.bytes()) is not None:
                         facts[each.key]["peak_bytes"] = peak + (each.memory or 0)
                     ready.append((each.result, each.model, each.key))
@@ -152,7 +152,7 @@ class Runner:
             self._keep(fit, model, trained)
             pairs = [(result, model, fit.key)] if result.error is None else []
             labelings = label_images(pairs, test, self.work.store, jobs=self.jobs, events=self.events)
-            more = self._costs(model) if labelings and fit.first else {}
+            more = self._costs(fit.candidate, model) if labelings and fit.first else {}
         for labeling in labelings:
             peaks = [each for each in (trained["peak_bytes"], growth.bytes()) if each is not None]
             more |= {"peak_bytes": max(peaks, default=None)} if self.has_costs else {}
@@ -194,12 +194,12 @@ class Runner:
             self.work.store.put(labeling.key, found)
             labeling.result.predictions = self.work.store.get(labeling.key)
 
-    def _costs(self, model: Classifier) -> dict[str, Any]:
+    def _costs(self, candidate: Candidate, model: Classifier) -> dict[str, Any]:
         """Return what labeling costs."""
         if not self.has_costs:
             return {}
         if self.events:
-            self.events(Progress(0, 1, "measuring times", model.name))
+            self.events(Progress(0, 1, "measuring times", candidate.label))
         return costs(model, self.split.test)
 
     def _remember(self, fit: Fit, opener: Callable[[], Classifier]) -> None:
