@@ -57,6 +57,20 @@ def test_C2_killed_at_5_moments_and_resumed_the_table_is_the_same(undisturbed, t
     assert not [path for path in work.rglob("*") if path.suffix in (".tmp", ".checkpoint") or ".part." in path.name]
 
 
+def interrupted_at(text, command):
+    """Run a command, with Ctrl-C at a text on standard error; return what stands there."""
+    process = subprocess.Popen([*IMGTOOL, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if text in line:
+            process.send_signal(signal.SIGINT)
+            break
+    lines += process.stderr.readlines()
+    assert process.wait(60) == 130, lines
+    return lines
+
+
 STAGES = {  # a line of -v at which Ctrl-C comes -> how many models may be done by then
     "device cpu": (0, 0),
     "looking at images": (0, 0),
@@ -69,16 +83,8 @@ STAGES = {  # a line of -v at which Ctrl-C comes -> how many models may be done 
 @pytest.mark.parametrize("stage", STAGES)
 def test_C6_ctrl_c_says_what_is_done_and_how_to_go_on(stage, undisturbed, tmp_path):
     work = tmp_path / "a folder"
-    command = [*IMGTOOL, *COMMAND, "-v", "--work", str(work)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if stage in line:
-            process.send_signal(signal.SIGINT)
-            break
-    lines += process.stderr.readlines()
-    assert process.wait(60) == 130, lines
+    command = [*COMMAND, "-v", "--work", str(work)]
+    lines = interrupted_at(stage, command)
     fewest, most = STAGES[stage]
     found = re.fullmatch(
         rf"imgtool: {work}: (nothing is|(\d) of 3 models are) done; to go on: (imgtool .*)\n", lines[-1]
@@ -86,11 +92,24 @@ def test_C6_ctrl_c_says_what_is_done_and_how_to_go_on(stage, undisturbed, tmp_pa
     assert found, lines[-1]
     assert fewest <= int(found[2] or 0) <= most
     words = shlex.split(found[3])
-    assert words == ["imgtool", *command[len(IMGTOOL) :], "--resume"]
+    assert words == ["imgtool", *command, "--resume"]
     done = subprocess.run([*IMGTOOL, *words[1:]], capture_output=True, text=True, check=True)
     assert without_times(done.stdout) == undisturbed[0]
     fitted = {line.split(":")[0] for line in lines if ": top-1 error" in line}
     assert not [line for line in done.stderr.splitlines() if any(f"{name}: describing" in line for name in fitted)]
+
+
+def test_C6_a_network_goes_on_after_the_epochs_that_are_done(tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    command = ["compare", TEXTURES, "--model", "lenet", "--epochs", "60", "-v", "--work", str(tmp_path / "work")]
+    last = interrupted_at("lenet: epoch  2/60", command)[-1]
+    found = re.search(
+        r"work: 0 of 1 models are done; of the next one (\d+) of 60 epochs are done; to go on: imgtool", last
+    )
+    assert found, last
+    done = subprocess.run([*IMGTOOL, *command, "--resume"], capture_output=True, text=True, check=True)
+    epochs = [int(epoch) for epoch in re.findall(r"lenet: epoch +(\d+)/60", done.stderr)]
+    assert epochs == list(range(int(found[1]) + 1, 61))
 
 
 def test_C6_without_a_folder_ctrl_c_says_that_one_would_have_kept_it(undisturbed):

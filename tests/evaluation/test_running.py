@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -583,29 +584,49 @@ def test_events_say_whose_turn_it_is_and_how_each_came_off(nearest):
 # Nearly equal images
 
 
-@pytest.mark.parametrize("folds", [None, 4])
-def test_C4_copies_that_were_stored_again_or_resized_are_found(folds, tmp_path):
-    photographs = [path for path in sorted(SAMPLES.glob("*.*g")) if min(imgtool.read(path).shape[:2]) >= 200][:4]
-    copies = {
-        "jpeg": lambda image: encode(image, "jpg", quality=50),
-        "half": lambda image: encode(resize(image, image.shape[0] // 2, image.shape[1] // 2), "png"),
-        "same": lambda image: encode(image, "png"),
-    }
-    (tmp_path / "train/photograph").mkdir(parents=True)
-    for part in ("train", "test"):
-        shutil.copytree(TEXTURES / "brick", tmp_path / part / "texture")
-    (tmp_path / "test/photograph").mkdir()
-    expected = set()
-    for path in photographs[:3]:
+COPIES = {
+    "whole": lambda image: encode(image, "png"),
+    "same": lambda image: encode(image, "png"),
+    "jpeg": lambda image: encode(image, "jpg", quality=50),
+    "half": lambda image: encode(resize(image, image.shape[0] // 2, image.shape[1] // 2), "png"),
+}
+
+
+def put_copies(places):
+    """Write each kind of copy of three photographs to its folder, beside some textures."""
+    for path in [SAMPLES / "astronaut.jpg", SAMPLES / "camera.png", SAMPLES / "cat.jpg"]:
         image = imgtool.read(path)
-        (tmp_path / f"train/photograph/{path.stem}.png").write_bytes(encode(image, "png"))
-        for kind, copy in copies.items():
+        for kind, place in places.items():
+            (place / "photograph").mkdir(parents=True, exist_ok=True)
             suffix = "jpg" if kind == "jpeg" else "png"
-            (tmp_path / f"test/photograph/{path.stem}-{kind}.{suffix}").write_bytes(copy(image))
-            expected |= {(path.stem, f"{path.stem}-{kind}")} if kind != "same" else set()
+            (place / f"photograph/{path.stem}-{kind}.{suffix}").write_bytes(COPIES[kind](image))
+    for place in set(places.values()):
+        shutil.copytree(TEXTURES / "brick", place / "texture")
+
+
+def found_in(comparison):
+    """The pairs of nearly equal images by their names."""
+    return {frozenset((Path(one).stem, Path(other).stem)) for one, other, _ in comparison.facts["near_duplicates"]}
+
+
+def test_C4_copies_that_were_stored_again_or_resized_are_found(tmp_path):
+    put_copies({"whole": tmp_path / "train", **dict.fromkeys(("same", "jpeg", "half"), tmp_path / "test")})
     done = compare("two-layer", tmp_path, settings=QUICK, near_duplicates=True)
-    found = {(Path(one).stem, Path(other).stem) for one, other, _ in done.facts["near_duplicates"]}
-    assert found == expected
-    assert any(
-        note.startswith(f"{len(expected)} pairs of nearly equal images stand in both parts") for note in done.notes
-    )
+    names = ("astronaut", "camera", "cat")
+    expected = {frozenset((f"{name}-whole", f"{name}-{kind}")) for name in names for kind in ("jpeg", "half")}
+    assert found_in(done) == expected
+    assert len(done.duplicates) == 3 + 16  # of equal pixels; they are not among them
+    assert any(note.startswith("6 pairs of nearly equal images stand in both parts, such as") for note in done.notes)
+
+
+def test_C4_copies_in_different_folds_are_found(tmp_path):
+    put_copies(dict.fromkeys(COPIES, tmp_path / "all"))
+    done = compare("two-layer", tmp_path / "all", settings=QUICK, folds=3, near_duplicates=True)
+    whole, folds = in_folds(load_dataset(tmp_path / "all"), 3, 0)
+    fold_of = {Path(whole.test.name(place)).stem: number for number, fold in enumerate(folds) for place in fold.places}
+    pairs = {frozenset(pair) for pair in combinations([name for name in fold_of if "-" in name], 2)}
+    alike = {pair for pair in pairs if len({name.partition("-")[0] for name in pair}) == 1}
+    across = {pair for pair in alike if len({fold_of[name] for name in pair}) == 2}
+    equal = {pair for pair in across if {name.partition("-")[2] for name in pair} == {"whole", "same"}}
+    assert found_in(done) == across - equal
+    assert 0 < len(across) < len(alike)
