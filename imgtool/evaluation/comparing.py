@@ -315,7 +315,7 @@ def _telling_to_resume(work: Work) -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        error.hint = error.hint or ("resume" if work.folder is not None else "")
+        error.hint = error.hint or ("resume" if work.files() else "")
         raise
 
 

@@ -129,7 +129,7 @@ class Work:
         path = self.folder / RECORD
         try:
             record = json.loads(read_regular(path, TEXT_BYTES))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise DataError(f"{path}: {(error.strerror or str(error)).lower()}") from None

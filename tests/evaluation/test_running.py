@@ -337,6 +337,16 @@ def test_predictions_of_other_weights_are_refused(tmp_path):
         evaluate(model, **how, resume=True)
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_fitted(tmp_path, counted):
+    (tmp_path / "file").write_text("no folder")
+    for name in ("work", "keep"):
+        for place in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(OutputError, match="file") as caught:
+                compare("two-layer", TEXTURES, settings=QUICK, **{name: place})
+            assert caught.value.hint == ""  # there is nothing to go on with
+    assert counted == []
+
+
 def test_models_may_join_a_comparison_that_is_stored(work, counted):
     done = compare(["two-layer", "two-layer"], TEXTURES, settings=QUICK, work=work, resume=True)
     assert counted == ["two-layer"]
