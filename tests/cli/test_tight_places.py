@@ -131,7 +131,7 @@ def store_checkpoint(path, seed):
 def store_predictions(path, seed):
     scores = np.random.default_rng(seed).random((5000, 2))
     store = Store(path.parent)
-    store._path = lambda _: path
+    store.path = lambda *_: path
     store.put("key", Predictions("model", "0" * 64, ("a", "b"), scores))
 
 
