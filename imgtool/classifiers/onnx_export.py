@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, checker, helper
 
-from imgtool.classifiers.classic.svm import LinearSVM
+from imgtool.classifiers.classic.machines import LinearSVM
 from imgtool.classifiers.classic.vector_svm import VectorSvm
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.onnx import FORMAT, KEY

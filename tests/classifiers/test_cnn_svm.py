@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import imgtool
-from imgtool.classifiers import cnn_svm
+from imgtool.classifiers.classic import cnn_svm
 from imgtool.classifiers.registry import create, locate, open_model
 from imgtool.classifiers.storage import DESCRIPTION, digest_of
 from imgtool.datasets.formats import load_dataset

@@ -17,7 +17,7 @@ from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.evaluation.intervals import wilson
 from locations import SAMPLES
 
-NEEDS = {"two-layer": None, "lenet": "torch", "alexnet": "torch", "resnet18": "torch"} | {
+NEEDS = {"two-layer": None, "lenet": "torch", "alexnet": "torch", "resnet18": "torch", "cnn-svm": None} | {
     f"efficientnet-lite{i}": "torch" for i in range(3)
 }
 # One model of each kind, with settings that make it quick: a network that NumPy trains, one that PyTorch trains, and

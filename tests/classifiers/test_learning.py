@@ -81,8 +81,8 @@ def write(dataset, folder):
 
 @pytest.mark.parametrize("model", ["hog-svm", "two-layer", "lenet"])
 def test_N9_labels_at_random_are_told(model, tmp_path, capsys):
-    if model != "two-layer":
-        pytest.importorskip("torch" if model == "lenet" else "sklearn", reason="an extra is not installed")
+    if model == "lenet":
+        pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     write(noise(150), tmp_path / "data" / "train")
     write(noise(60, seed=1), tmp_path / "data" / "test")
     command = ["train", str(tmp_path / "data"), "--model", model, "-o", str(tmp_path / "m"), "--json"]
@@ -99,8 +99,6 @@ def test_N9_labels_at_random_are_told(model, tmp_path, capsys):
 
 @pytest.mark.parametrize("model", ["hog-svm", "two-layer"])
 def test_what_learned_something_is_not_doubted(model, tmp_path, capsys):
-    if model == "hog-svm":
-        pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
     command = ["train", str(TEXTURES), "--model", model, "-o", str(tmp_path / "m")]
     assert execute(command) == 0
     assert "learned nothing" not in capsys.readouterr().err

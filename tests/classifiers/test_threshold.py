@@ -61,7 +61,6 @@ def test_it_is_the_lowest_step_from_which_four_of_five_are_right(pairs):
 
 
 def test_a_machine_takes_it_from_the_scores_of_images_left_out():
-    pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 3
     features = (np.eye(3)[labels] + 0.2 * rng.standard_normal((300, 3))).astype(np.float32)

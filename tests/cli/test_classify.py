@@ -243,7 +243,11 @@ main()
         (["classify", "-q", "--model", "sift-fv-svm", CAT], 0, ""),
         (["classify", "-q", "--backend", "torch", GRAVEL], 2, 'pip install "torch>='),
         (["train", "-q", str(SAMPLES / "textures"), "--model", "lenet", "-o", "m"], 2, 'pip install "torch>='),
-        (["train", "-q", str(SAMPLES / "textures"), "--model", "hog-svm", "-o", "m"], 2, 'pip install "scikit-learn>='),
+        (
+            ["train", "-q", str(SAMPLES / "textures"), "--model", "sift-fv-svm", "-o", "m"],
+            2,
+            'pip install "scikit-learn>=',
+        ),
         (["train", "-q", str(SAMPLES / "textures"), "--model", "two-layer", "--epochs", "1", "-o", "m"], 0, ""),
     ],
 )

@@ -383,18 +383,17 @@ def test_a_missing_extra_is_a_row_and_the_others_stand(capsys, monkeypatch):
     for module in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    command = ["compare", TEXTURES, "--model", "hog-svm", "--model", "two-layer", "--epochs", "1", "-q"]
+    command = ["compare", TEXTURES, "--model", "sift-fv-svm", "--model", "two-layer", "--epochs", "1", "-q"]
     assert execute(command) == 1
     captured = capsys.readouterr()
     good, failed = json.loads(captured.out)["models"]
     assert good["model"] == "two-layer"
-    assert failed["model"] == "hog-svm"
+    assert failed["model"] == "sift-fv-svm"
     assert 'pip install "scikit-learn>=' in failed["error"]
-    assert captured.err == f"imgtool: hog-svm: {failed['error']}\n"
+    assert captured.err == f"imgtool: sift-fv-svm: {failed['error']}\n"
 
 
 def test_a_classic_model_and_a_network_side_by_side(capsys):
-    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
     command = ["compare", TEXTURES, "--model", "gist-svm", "--model", "two-layer", "--epochs", "5", "--format", "json"]
     assert execute(command) == 0
     rows = json.loads(capsys.readouterr().out)["models"]
@@ -524,7 +523,6 @@ def test_a_models_folder_may_be_a_path(tmp_path):
 
 
 def test_settings_that_no_image_fits_are_the_folders_fault(tmp_path):
-    pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
     imgtool.train(SAMPLES / "textures", "hog-svm", output=tmp_path / "model")
     path = tmp_path / "model" / "model.json"
     description = json.loads(path.read_text())

@@ -22,6 +22,7 @@ from imgtool.features.codebook import KINDS, Codebook, Dictionary
 from imgtool.features.encoding import LocalSettings, encode, fit_to_images, length
 from imgtool.features.phow import COLORS
 from imgtool.features.pyramid import parse_levels
+from imgtool.features.scikit_learn import scikit_learn
 from imgtool.image.color import to_gray, to_rgb
 from imgtool.parameters import parameter
 
@@ -142,6 +143,11 @@ class MixtureSvm(SiftSvm):
 
     book_kind = "codebook"
     encoding: ClassVar[str]
+
+    def require_extras(self, device: str = "cpu") -> None:
+        """Raise MissingExtraError without scikit-learn, which fits the mixture."""
+        with scikit_learn(f"training {self.name}"):
+            pass
 
     def fit_book(self, images: Iterator[np.ndarray], count: int, seed: int, events: Events | None) -> Codebook:
         """Fit a principal component analysis, then the mixture."""

@@ -1,63 +1,30 @@
-"""A linear support vector machine, one class against the rest, with probabilities.
+"""Fit a support vector machine, one class against the rest, with its cost and its probabilities.
 
-Source: Fan et al., "LIBLINEAR", JMLR 2008, whose solver fits it (through scikit-learn, only then imported): squared
-hinge loss, Euclidean penalty. Its margins become probabilities by softmax(slope * margins); the slope is the one under
-which margins of images left out of the fit (cross-validation on the training part) are likeliest.
+The loss is LIBLINEAR's: squared hinge, Euclidean penalty, the bias penalized too (Fan et al., JMLR 2008). All costs and
+all folds of cross-validation use one matrix of kernel values (`kernels`), on which `squared_hinge` fits many machines
+at once. Margins become probabilities by softmax(slope * margins); the slope is the one under which margins of images
+left out of the fit are likeliest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgtool.classifiers.threshold import THRESHOLD, chosen_threshold
+from imgtool.classifiers.classic.kernels import Kernel, Scaled, linear
+from imgtool.classifiers.classic.machines import LinearSVM, log_softmax
+from imgtool.classifiers.classic.squared_hinge import FINE, ROUGH, fit_machines
+from imgtool.classifiers.threshold import chosen_threshold
 from imgtool.errors import DataError
 from imgtool.events import Events, Progress
-from imgtool.features.scikit_learn import scikit_learn
 
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
 FOLDS = 5
-
-
-@dataclass(frozen=True)
-class LinearSVM:
-    """weights (C, D) and biases (C) float32 give margins; slope makes them probabilities."""
-
-    weights: np.ndarray
-    biases: np.ndarray
-    slope: float
-
-    def margins(self, features: np.ndarray) -> np.ndarray:
-        """Return (N, C) signed distances from each class's boundary, in units of its margin."""
-        return np.asarray(features @ self.weights.T + self.biases)
-
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Return (N, C); each row adds up to 1."""
-        return np.asarray(np.exp(_log_softmax(self.slope * self.margins(features))))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return what was learned, by name."""
-        return {
-            "svm.weights": self.weights,
-            "svm.biases": self.biases,
-            "svm.slope": np.array([self.slope], np.float32),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], classes: int) -> LinearSVM:
-        """Return the machine that `arrays` describes. Raises DataError when they do not fit."""
-        parts = [arrays.get(f"svm.{name}") for name in ("weights", "biases", "slope")]
-        weights, biases, slope = parts
-        if weights is None or biases is None or slope is None or any(p is None or p.dtype.kind != "f" for p in parts):
-            raise DataError("the support vector machine's weights, biases or slope are missing")
-        if weights.ndim != 2 or len(weights) != classes or biases.shape != (classes,) or slope.shape != (1,):
-            raise DataError(f"a support vector machine of {classes} classes cannot have weights {weights.shape}")
-        if not slope[0] > 0:
-            raise DataError("the support vector machine's slope must be positive")
-        return cls(weights, biases, float(slope[0]))
+CLASS_WEIGHTS = ("none", "balanced")
+SEARCH_ROWS = 1000  # from which on costs are compared in two folds; `folds` then judge the one that is chosen
+SOLVED_NUMBERS = 1 << 23  # of margins at once: 32 MB, of which the solver has about a dozen
 
 
 def fit_svm(
@@ -68,79 +35,151 @@ def fit_svm(
     costs: Sequence[float] = COSTS,
     folds: int = FOLDS,
     standardize: bool = False,
+    class_weight: str = CLASS_WEIGHTS[0],
     seed: int = 0,
     events: Events | None = None,
 ) -> tuple[LinearSVM, dict[str, Any], float]:
     """Fit the machine to features (N, D) and labels (N) in 0 .. classes - 1; every class must occur.
 
     The cost (how dear errors are) is the one of `costs` that is right most often in cross-validation, on a tie the
-    smaller. standardize: bring each feature to mean 0 and deviation 1 first; the weights stored are for features as
-    they come. Returns the machine, what cross-validation found, and the threshold that its scores speak for. Raises
-    MissingExtraError without scikit-learn.
+    smaller. standardize: first bring each feature to mean 0 and the same deviation, so that the mean squared length is
+    1; the weights stored are for features as they come. class_weight: "balanced" lets an error count as much for small
+    classes as for large ones. Returns the machine, what cross-validation found, and the
+    threshold that its scores speak for.
     """
     missing = sorted(set(range(classes)) - set(labels.tolist()))
     if missing or classes < 2:
         raise DataError(
             f"a support vector machine needs images of two classes or more, and of each class; got {classes}"
         )
-    mean, deviation = _spread(features) if standardize else (0.0, 1.0)
-    scaled = ((features - mean) / deviation).astype(np.float32) if standardize else features
-    parts = _folds(labels, folds, seed)
-    total = len(parts) * len(costs) + 1
     tell = events or (lambda _: None)
-    cost, slope, threshold, found = float(costs[0]), 1.0, THRESHOLD, {}
-    best = -1.0
-    for number, candidate in enumerate(sorted(costs) if parts else []):
-        outside = np.zeros((len(labels), classes), np.float32)
-        for fold, inside in enumerate(parts):
-            tell(Progress(number * len(parts) + fold, total, f"cross-validation, cost {candidate:g}"))
-            weights, biases = _fit_once(scaled[~inside], labels[~inside], classes, candidate, seed)
-            outside[inside] = scaled[inside] @ weights.T + biases
-        accuracy = float((outside.argmax(axis=1) == labels).mean())
-        found[f"{candidate:g}"] = round(accuracy, 5)
-        if accuracy > best:
-            best, cost, slope = accuracy, float(candidate), _likeliest_slope(outside, labels)
-            threshold = chosen_threshold(np.exp(_log_softmax(slope * outside)), labels)
-    tell(Progress(total - 1, total, f"fit, cost {cost:g}"))
-    weights, biases = _fit_once(scaled, labels, classes, cost, seed)
-    weights = np.ascontiguousarray(weights / deviation)
-    machine = LinearSVM(weights.astype(np.float32), (biases - (weights * mean).sum(axis=1)).astype(np.float32), slope)
+    total = len(costs) + 2
+    tell(Progress(0, total, "products of all pairs of images"))
+    scaled = Scaled.standardized(features) if standardize else Scaled.plain(features)
+    kernel, problem = linear(scaled), _Problem.of(labels, classes, class_weight)
+    fold = _folds(labels, folds, seed)
+    quick = fold if len(labels) <= SEARCH_ROWS else _folds(labels, min(folds, 2), seed)
+    best, active = _Judged(float(min(costs)), 0.0, None, None), None
+    found: dict[str, float] = {}
+    for number, cost in enumerate(sorted(costs) if quick is not None else []):
+        tell(Progress(number, total, f"cross-validation, cost {cost:g}"))
+        assert quick is not None
+        judged = problem.judged(kernel, float(cost), quick, active)
+        found[f"{cost:g}"], active = round(judged.accuracy, 5), judged.active
+        best = judged if best.margins is None or judged.accuracy > best.accuracy else best
+    tell(Progress(total - 2, total, f"fit, cost {best.cost:g}"))
+    machines = problem.fitted(kernel, best.cost, best.active)
+    if fold is not None and quick is not fold:
+        tell(Progress(total - 1, total, f"cross-validation, cost {best.cost:g}"))
+        best = problem.judged(kernel, best.cost, fold, machines != 0)
+        found[f"{best.cost:g}"] = round(best.accuracy, 5)
+    slope = 1.0 if best.margins is None else _likeliest_slope(best.margins, labels)
+    scores = np.zeros((1, classes)) if best.margins is None else np.exp(log_softmax(slope * best.margins))
+    threshold = chosen_threshold(scores, labels[: len(scores)])
     tell(Progress(total, total, ""))
-    return machine, {"cost": cost, "folds": len(parts), "cross_validated_accuracy": found}, threshold
+    count = 0 if fold is None else int(fold.max()) + 1
+    machine = _linear(scaled, problem.of_each_class(machines), slope)
+    return machine, {"cost": best.cost, "folds": count, "cross_validated_accuracy": found}, threshold
 
 
-def _spread(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and deviation of each feature, 1 for one that does not vary."""
-    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    return mean, np.where(deviation > 1e-8 * max(deviation.max(), 1e-30), deviation, 1.0)
+class _Judged(NamedTuple):
+    """A cost, how often it is right, the margins (N, classes) of images when left out, and support vectors (N, M)."""
+
+    cost: float
+    accuracy: float
+    margins: np.ndarray | None
+    active: np.ndarray | None
 
 
-def _folds(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
-    """Return which rows are left out in each fold, every class spread evenly; none if a class has a single row."""
+class _Problem(NamedTuple):
+    """Labels (N) as the machines see them: signs (N, M), and weights (N, M) at cost 1. Two classes share a machine."""
+
+    labels: np.ndarray
+    signs: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, classes: int, class_weight: str) -> _Problem:
+        """Return the problem of telling each class from the rest.
+
+        "balanced", as in scikit-learn: a class counts rows / (classes * its rows) times, and the rest of several
+        classes once.
+        """
+        known = np.arange(classes) if classes > 2 else np.array([1])
+        is_class = labels[:, None] == known
+        signs = np.where(is_class, np.float32(1), np.float32(-1))
+        weights = np.full_like(signs, 2)
+        if class_weight == "balanced":
+            each = 2 * len(labels) / (classes * np.bincount(labels))
+            weights = np.where(is_class | (classes == 2), each[labels][:, None], weights).astype(np.float32)
+        return cls(labels, signs, weights)
+
+    def of_each_class(self, values: np.ndarray) -> np.ndarray:
+        """Return margins or coefficients (N, classes), given those of the machines."""
+        return values if values.shape[1] > 1 else np.concatenate([-values, values], axis=1)
+
+    def fitted(self, kernel: Kernel, cost: float, active: np.ndarray | None) -> np.ndarray:
+        """Return the coefficients (N, M) of machines fitted to all rows."""
+        parts = [
+            fit_machines(
+                kernel,
+                self.signs[:, some],
+                self.weights[:, some] * cost,
+                active=None if active is None else active[:, some],
+                tolerance=FINE,
+            ).coefficients
+            for some in _groups(*self.signs.shape)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def judged(self, kernel: Kernel, cost: float, fold: np.ndarray, active: np.ndarray | None) -> _Judged:
+        """Return how good a cost is by cross-validation. fold: (N), in which each row is left out."""
+        count, machines = self.signs.shape
+        several = int(fold.max()) + 1
+        margins = np.empty_like(self.signs)
+        seen = np.zeros(self.signs.shape, bool)
+        for some in _groups(count, several * machines):
+            part, machine = np.divmod(np.arange(some.start, some.stop), machines)
+            is_outside = fold[:, None] == part
+            fitted = fit_machines(
+                kernel,
+                self.signs[:, machine],
+                np.where(is_outside, 0, self.weights[:, machine] * cost),
+                active=None if active is None else active[:, machine],
+                tolerance=ROUGH,
+            )
+            row, column = np.nonzero(is_outside)
+            margins[row, machine[column]] = fitted.margins[row, column]
+            row, column = np.nonzero(fitted.active)
+            seen[row, machine[column]] = True
+        margins = self.of_each_class(margins)
+        return _Judged(cost, float((margins.argmax(axis=1) == self.labels).mean()), margins, seen)
+
+
+def _groups(count: int, machines: int) -> Iterator[slice]:
+    """Yield slices of so many machines as are fitted at once to so many rows."""
+    step = max(1, SOLVED_NUMBERS // count)
+    yield from (slice(begin, min(begin + step, machines)) for begin in range(0, machines, step))
+
+
+def _linear(scaled: Scaled, coefficients: np.ndarray, slope: float) -> LinearSVM:
+    """Return the machine for features as they come, given the coefficients (N, C) of rows that were scaled."""
+    weights = scaled.combined(coefficients) * scaled.factor
+    biases = coefficients.sum(axis=0, dtype=np.float64) - weights @ scaled.mean
+    return LinearSVM(weights.astype(np.float32), biases.astype(np.float32), slope)
+
+
+def _folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray | None:
+    """Return in which fold each row is left out, every class spread evenly; None if a class has a single row."""
     count = min(folds, int(np.bincount(labels).min()))
     if count < 2:
-        return []
+        return None
     generator = np.random.default_rng(seed)
     fold = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         fold[generator.permutation(rows)] = (np.arange(len(rows)) + label) % count
-    return [fold == each for each in range(count)]
-
-
-def _fit_once(
-    features: np.ndarray, labels: np.ndarray, classes: int, cost: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights (C, D) and biases (C) fitted by scikit-learn."""
-    with scikit_learn("fitting a support vector machine"):
-        from sklearn.svm import LinearSVC
-
-        machine = LinearSVC(C=cost, dual="auto", tol=1e-2, max_iter=1000, random_state=seed)
-        machine.fit(features, labels)
-    weights, biases = machine.coef_, machine.intercept_
-    if classes == 2:  # scikit-learn gives the second class's boundary only
-        weights, biases = np.concatenate([-weights, weights]), np.concatenate([-biases, biases])
-    return weights, biases
+    return fold
 
 
 def _likeliest_slope(margins: np.ndarray, labels: np.ndarray) -> float:
@@ -157,12 +196,6 @@ def _likeliest_slope(margins: np.ndarray, labels: np.ndarray) -> float:
     targets[np.arange(count), labels] = 1 - (classes - 1) * doubt
 
     def surprise(exponent: float) -> float:
-        return -float((targets * _log_softmax(np.exp(exponent) * margins.astype(np.float64))).sum())
+        return -float((targets * log_softmax(np.exp(exponent) * margins.astype(np.float64))).sum())
 
     return float(np.exp(minimize_scalar(surprise, bounds=(-5, 5), method="bounded").x))
-
-
-def _log_softmax(values: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the softmax of each row."""
-    shifted = values - values.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

@@ -1,7 +1,4 @@
-"""What all classic classifiers share: one vector for each image, and a linear support vector machine on top.
-
-Fitting needs scikit-learn, labeling does not.
-"""
+"""What all classic classifiers share: one vector for each image, and a support vector machine on top."""
 
 from __future__ import annotations
 
@@ -14,13 +11,13 @@ from typing import ClassVar, Self
 import numpy as np
 
 from imgtool.batch.pool import ordered_map, processors
-from imgtool.classifiers.classic.svm import COSTS, FOLDS, LinearSVM, fit_svm
+from imgtool.classifiers.classic.machines import LinearSVM
+from imgtool.classifiers.classic.svm import CLASS_WEIGHTS, COSTS, FOLDS, fit_svm
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.settings import Groups
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events, Progress
-from imgtool.features.scikit_learn import scikit_learn
 from imgtool.image.resize import resize
 from imgtool.parameters import Parameters, parameter
 
@@ -35,6 +32,12 @@ class SvmParameters(Parameters):
 
     costs: tuple[float, ...] = parameter(COSTS, "Costs of an error that cross-validation tries.", low=1e-9, high=1e9)
     folds: int = parameter(FOLDS, "Parts of cross-validation.", low=1, high=100)
+    class_weight: str = parameter(
+        CLASS_WEIGHTS[0],
+        "balanced: errors of small classes count as much as those of large ones.",
+        choices=CLASS_WEIGHTS,
+        later=True,
+    )
 
 
 class VectorSvm(Trainable):
@@ -62,11 +65,6 @@ class VectorSvm(Trainable):
     def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
         """Learn what `describe` needs, if it needs anything."""
 
-    def require_extras(self, device: str = "cpu") -> None:
-        """Raise MissingExtraError without scikit-learn."""
-        with scikit_learn(f"training {self.name}"):
-            pass
-
     def fit(
         self,
         dataset: Dataset,
@@ -86,6 +84,7 @@ class VectorSvm(Trainable):
             costs=self.parameters.costs,
             folds=self.parameters.folds,
             standardize=self.standardize,
+            class_weight=self.parameters.class_weight,
             seed=seed,
             events=events,
         )

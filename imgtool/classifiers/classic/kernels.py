@@ -1,0 +1,221 @@
+"""Matrices of kernel values of all pairs of rows, computed once and in blocks, however long the rows are.
+
+The features may lie in a file (a memory map): no more than a block of them is in memory at a time. Matrices of few rows
+are float64, others float32. That of very many rows is never in memory: its products are computed from the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from imgtool.batch.pool import map_in_threads, ordered_map, processors
+
+DOUBLE_ROWS = 1024  # up to which a matrix is float64
+DENSE_ROWS = 15_000  # up to which it is in memory, at 0.9 GB
+FACTOR_NUMBERS = 1 << 26  # of features in memory in float64: 0.5 GB
+BLOCK_NUMBERS = 1 << 24  # of features at once: 64 MB in float32
+TILE_ROWS = 512  # of a matrix that one thread works on
+
+
+class Scaled(NamedTuple):
+    """Features (N, D), shifted by -mean (D) and multiplied by factor (D) as they are read."""
+
+    features: np.ndarray
+    mean: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def plain(cls, features: np.ndarray) -> Self:
+        """Return features as they are."""
+        length = features.shape[1]
+        return cls(features, np.zeros(length, np.float32), np.ones(length, np.float32))
+
+    @classmethod
+    def standardized(cls, features: np.ndarray) -> Self:
+        """Return features of mean 0, equal deviation (those that vary at all) and rows of mean squared length 1."""
+        count, length = features.shape
+        total, square = np.zeros(length), np.zeros(length)
+        for rows in blocks(count, length):
+            total += features[rows].sum(axis=0, dtype=np.float64)
+        mean = total / count
+        for rows in blocks(count, length):
+            square += ((features[rows] - mean) ** 2).sum(axis=0)
+        deviation = np.sqrt(square / count)
+        varies = deviation > 1e-8 * max(deviation.max(initial=0), 1e-30)
+        factor = np.where(varies, 1 / np.where(varies, deviation, 1), 0) / np.sqrt(max(varies.sum(), 1))
+        return cls(features, mean.astype(np.float32), factor.astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def length(self) -> int:
+        """How many numbers a row has."""
+        return int(self.features.shape[1])
+
+    def rows(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Return some rows, scaled, float32."""
+        return np.asarray((self.features[rows] - self.mean) * self.factor, np.float32)
+
+    def columns(self, columns: slice) -> np.ndarray:
+        """Return some columns of all rows, scaled, float32."""
+        return np.asarray((self.features[:, columns] - self.mean[columns]) * self.factor[columns], np.float32)
+
+    def combined(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return the sums of rows (M, D), float64, that coefficients (N, M) give."""
+        total = np.zeros((coefficients.shape[1], self.length))
+        for rows in blocks(len(self), self.length):
+            total += coefficients[rows].T @ self.rows(rows).astype(np.float64)
+        return total
+
+
+def blocks(count: int, length: int) -> Iterator[slice]:
+    """Yield slices of 0 .. count so that so many rows of a length are a block."""
+    step = max(1, BLOCK_NUMBERS // max(length, 1))
+    yield from (slice(begin, min(begin + step, count)) for begin in range(0, count, step))
+
+
+def gram(scaled: Scaled) -> np.ndarray:
+    """Return the products (N, N) of all pairs of rows: sums in float32 over each block of columns."""
+    count = len(scaled)
+    products = np.zeros((count, count), np.float64 if count <= DOUBLE_ROWS else np.float32)
+    for columns in blocks(scaled.length, count):
+        part = scaled.columns(columns).astype(products.dtype, copy=False)
+
+        def add(rows: slice, part: np.ndarray = part) -> None:
+            products[rows, : rows.stop] += part[rows] @ part[: rows.stop].T
+
+        for _ in ordered_map(add, _tiles(count), processors()):
+            pass
+    for rows in _tiles(count):
+        products[: rows.start, rows] = products[rows, : rows.start].T
+    return products
+
+
+def squared_distances(products: np.ndarray) -> np.ndarray:
+    """Turn the products of all pairs of rows into their squared distances, in place."""
+    squares = products.diagonal().copy()
+    for rows in _tiles(len(products)):
+        tile = products[rows]
+        tile *= -2
+        tile += squares[rows, None] + squares
+        np.maximum(tile, 0, out=tile)
+    np.fill_diagonal(products, 0)
+    return products
+
+
+class Dense:
+    """A matrix (N, N) in memory. trace: the sum of its diagonal."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.matrix = matrix
+        self.dtype = matrix.dtype
+        self.trace = float(matrix.trace(dtype=np.float64))
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def product(self, columns: np.ndarray) -> np.ndarray:
+        """Return the matrix times (N, M)."""
+        return _product(self.matrix, columns)
+
+    def among(self, rows: np.ndarray) -> np.ndarray:
+        """Return a copy of the entries of some rows and columns."""
+        return np.asarray(self.matrix[np.ix_(rows, rows)])
+
+
+class Factors:
+    """The products FF' of all pairs of rows of F (N, R), R far below N: exact in float64, which a sum of N is not."""
+
+    def __init__(self, factors: np.ndarray) -> None:
+        self.factors = factors
+        self.dtype = factors.dtype
+        self.trace = float(np.einsum("ij,ij->", factors, factors))
+
+    def __len__(self) -> int:
+        return len(self.factors)
+
+    def product(self, columns: np.ndarray) -> np.ndarray:
+        """Return the matrix times (N, M)."""
+        return _product(self.factors, self.factors.T @ columns)
+
+    def among(self, rows: np.ndarray) -> np.ndarray:
+        """Return the entries of some rows and columns."""
+        some = self.factors[rows]
+        return np.asarray(some @ some.T)
+
+
+class Streamed:
+    """The products of all pairs of rows, plus 1 for the bias, of which only the features are stored."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, scaled: Scaled) -> None:
+        self.scaled = scaled
+        squares = (np.einsum("ij,ij->", rows, rows, dtype=np.float64) for _, rows in self._blocks())
+        self.trace = float(sum(squares)) + len(scaled)
+
+    def __len__(self) -> int:
+        return len(self.scaled)
+
+    def product(self, columns: np.ndarray) -> np.ndarray:
+        """Return the matrix times (N, M), reading the features twice."""
+        weights = np.zeros((self.scaled.length, columns.shape[1]), np.float32)
+        for where, rows in self._blocks():
+            weights += rows.T @ columns[where]
+        result = np.empty_like(columns)
+        for where, rows in self._blocks():
+            result[where] = rows @ weights
+        result += columns.sum(axis=0, dtype=np.float64).astype(columns.dtype)
+        return result
+
+    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield rows and where they stand; the next ones are read meanwhile."""
+        parts = list(blocks(len(self), self.scaled.length))
+        yield from zip(parts, map_in_threads(self.scaled.rows, parts, 1), strict=True)
+
+
+Kernel = Dense | Factors | Streamed
+
+
+def linear(scaled: Scaled) -> Kernel:
+    """Return the kernel of products and a bias, in the form that takes least memory."""
+    count, length = len(scaled), scaled.length + 1
+    if 2 * length <= count and count * length <= FACTOR_NUMBERS:
+        return Factors(np.hstack([scaled.rows(slice(count)), np.ones((count, 1))]))
+    return Streamed(scaled) if count > DENSE_ROWS else _with_bias(gram(scaled))
+
+
+def radial(distances: np.ndarray, gamma: float) -> Dense:
+    """Return the kernel exp(-gamma * distance) of squared distances and a bias."""
+    matrix = np.empty_like(distances)
+    for rows in _tiles(len(matrix)):
+        np.exp(distances[rows] * -gamma, out=matrix[rows])
+    return _with_bias(matrix)
+
+
+def _with_bias(matrix: np.ndarray) -> Dense:
+    """Return the kernel with a feature more that is always 1, in place."""
+    for rows in _tiles(len(matrix)):
+        matrix[rows] += 1
+    return Dense(matrix)
+
+
+def _product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return a matrix (N, R) times (R, M), several tiles of rows at once."""
+    result = np.empty((len(matrix), columns.shape[1]), columns.dtype)
+
+    def multiply(rows: slice) -> None:
+        result[rows] = matrix[rows] @ columns
+
+    for _ in ordered_map(multiply, _tiles(len(matrix)), processors()):
+        pass
+    return result
+
+
+def _tiles(count: int) -> list[slice]:
+    """Return slices of rows, one for a thread at a time."""
+    return [slice(begin, min(begin + TILE_ROWS, count)) for begin in range(0, count, TILE_ROWS)]
