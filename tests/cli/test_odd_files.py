@@ -141,7 +141,7 @@ def test_F26_odd_checkpoints_and_predictions_are_one_line(tmp_path, kind):
     with no_waiting():
         assert not checkpoint.is_checkpoint(tmp_path / "c")
     store = Store(tmp_path / "work")
-    path = store._path("k")
+    path = store.path("k")
     path.parent.mkdir()
     make_odd(path, kind)
     with no_waiting():
