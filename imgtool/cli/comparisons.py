@@ -91,16 +91,18 @@ def check_outputs(
 ) -> None:
     """Refuse files to be written that are inputs, or there without leave."""
     from imgtool.batch.conflicts import refuse_inputs
-    from imgtool.batch.outputs import check_free
+    from imgtool.batch.outputs import check_writable
 
     if not files:
         return
+    if any(str(path) == "-" for path in files):
+        raise click.UsageError("standard output carries the table: name a file")
     from imgtool.classifiers.registry import model_files
     from imgtool.datasets.files import files_of
 
     refuse_inputs(map(str, files), chain(model_files(*models), files_of(data, skip_bad=skip_bad)))
     for path in files:
-        check_free(path, overwrite=force)
+        check_writable(path, overwrite=force)
 
 
 def readable(comparison: Comparison) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 
 import cv2
@@ -136,3 +137,21 @@ def test_many_classes_are_told_by_the_commonest_mistakes(run, tmp_path):
     lines = out.partition("commonest mistakes\n")[2].splitlines()
     assert re.split(r"\s{2,}", lines[0]) == ["class", "taken for", "times"]
     assert 1 < len(lines) <= 21
+
+
+@pytest.mark.parametrize("command", ["compare", "evaluate"])
+@pytest.mark.parametrize("option", ["--report", "--predictions", "--mistakes"])
+def test_no_file_goes_to_standard_output(command, option, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(command, TEXTURES, "--model", "two-layer" if command == "compare" else "lenet", option, "-")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder in which nobody may write, root included")
+def test_what_cannot_be_written_is_told_before_any_work(run):
+    place = "/proc/self/no-such-folder/report.html"
+    done = run("compare", TEXTURES, "--model", "two-layer", "--report", place)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"imgtool: {place}: cannot be written: no such file or directory\n"
