@@ -58,8 +58,9 @@ READ = (
     "An error is the share of the {n} held-out images, the same for all models, that is labeled wrong. Below it stands "
     "its 95 % interval (Wilson): with other images of the kind, about 95 of 100 such intervals hold the true error. p "
     "is McNemar's exact test against the best model: the probability of a difference at least as large if both erred "
-    "equally often. Times are wall times on the machine that ran this; an image's time leaves reading it out. "
-    "Memory is by how much the process grew, at its highest, for a model."
+    "equally often, corrected by Holm's method for the number of pairs of models. Times are wall times on "
+    "the machine that ran this; an image's time leaves reading it out. Memory is by how much the process grew, at its "
+    "highest, for a model."
 )
 
 
@@ -91,11 +92,7 @@ def failures(subject: Subject) -> Html:
 
 def costs_section(subject: Subject) -> Html:
     """Return a sentence or two for each model."""
-    lines = [
-        tag("li", _name(model), ": ", ", ".join(_costs(model.row)), ".")
-        for model in subject.good
-        if any(_costs(model.row))
-    ]
+    lines = [tag("li", _name(model), ": ", ", ".join(_costs(model.row)), ".") for model in subject.good]
     return section("What they cost", tag("ul", *lines, class_="plain")) if lines else Html()
 
 
