@@ -46,6 +46,7 @@ ARCHITECTURES = {
     "hog-svm": "imgtool.classifiers.classic.hog_svm:HogSvm",
     "gist-svm": "imgtool.classifiers.classic.gist_svm:GistSvm",
     "sift-fv-svm": "imgtool.classifiers.classic.sift_fv_svm:SiftFisherSvm",
+    "sift-fv-softmax": "imgtool.classifiers.classic.sift_fv_softmax:SiftFisherSoftmax",
     "sift-vlad-svm": "imgtool.classifiers.classic.sift_vlad_svm:SiftVladSvm",
     "sift-bow-svm": "imgtool.classifiers.classic.sift_bow_svm:SiftBowSvm",
     "scspm": "imgtool.classifiers.classic.scspm:Scspm",

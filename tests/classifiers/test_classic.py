@@ -16,6 +16,7 @@ from imgtool.image.resize import resize
 
 SMALL = {
     "sift-fv-svm": {"size": 48, "k": 4, "dimensions": 8, "step": 6, "bins": (4,)},
+    "sift-fv-softmax": {"size": 48, "k": 4, "dimensions": 8, "step": 6, "bins": (4,)},
     "sift-vlad-svm": {"size": 48, "k": 8, "dimensions": 8, "step": 2, "bins": (4,), "color": "opponent"},
     "sift-bow-svm": {"size": 48, "k": 8, "dimensions": 8, "step": 2, "bins": (4,), "pyramid": ("1x1", "2x1")},
     "scspm": {"size": 48, "k": 16, "samples": 1000, "pyramid": ("1x1", "2x2")},

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -77,10 +77,20 @@ class VectorSvm(Trainable):
         """Learn from a data set, on the CPU. An interrupted fit starts again (it takes seconds to minutes)."""
         self.fit_descriptor(dataset, seed, events)
         features = self._all_features(dataset, events)
-        self.svm, found, self.threshold = fit_svm(
+        self.svm, found, self.threshold = self.fit_machine(
+            features, np.asarray(dataset.labels), len(dataset.classes), seed, events
+        )
+        self.record_training(dataset, seed=seed, history=[found])
+        return self
+
+    def fit_machine(
+        self, features: np.ndarray, labels: np.ndarray, classes: int, seed: int, events: Events | None
+    ) -> tuple[LinearSVM, dict[str, Any], float]:
+        """Return the machine fitted to vectors, what cross-validation found, and the threshold."""
+        return fit_svm(
             features,
-            np.asarray(dataset.labels),
-            len(dataset.classes),
+            labels,
+            classes,
             costs=self.parameters.costs,
             folds=self.parameters.folds,
             standardize=self.standardize,
@@ -88,8 +98,6 @@ class VectorSvm(Trainable):
             seed=seed,
             events=events,
         )
-        self.record_training(dataset, seed=seed, history=[found])
-        return self
 
     def _all_features(self, dataset: Dataset, events: Events | None) -> np.ndarray:
         """Return the vectors of all images, several at once."""
