@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pathlib
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from imgtool.batch.places import is_special, link_target, stream_number
+from imgtool.batch.places import folder_to_be, is_special, link_target, stream_number
 from imgtool.batch.temporaries import sweep, temporary
 from imgtool.errors import OutputError
 
@@ -64,11 +65,12 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
     check_free(path, overwrite=overwrite)
     path = os.fspath(path)
     if not is_special(path):
-        folder = os.path.dirname(link_target(path)) or "."
-        with output_errors(path), folder_of_its_own(folder, keep=False):
-            sweep(folder)
-            with temporary(folder):
-                pass
+        with output_errors(path):
+            folder = folder_to_be(pathlib.Path(os.path.dirname(link_target(path)) or "."))
+            with folder_of_its_own(folder, keep=False):
+                sweep(str(folder))
+                with temporary(str(folder)):
+                    pass
 
 
 def make_folder(path: str) -> str:
