@@ -206,6 +206,7 @@ def fit_to_images(
     with_places: bool = False,
     samples: int = 100_000,
     starts: int = 1,
+    iterations: int = 100,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Codebook:
@@ -222,6 +223,7 @@ def fit_to_images(
         seed=seed,
         places=where if with_places else None,
         starts=starts,
+        iterations=iterations,
         meta={"sift": local.to_meta(), "seed": seed, "images": count},
     )
 

@@ -12,6 +12,7 @@ from imgtool.parameters import parameter
 class SiftBowParameters(MixtureParameters):
     """What sift-bow-svm can vary."""
 
+    pyramid: tuple[str, ...] = parameter(("1x1", "2x2"), "Levels of the spatial pyramid, such as 1x1,3x1.")
     k: int = parameter(1024, "Words.", low=1, high=65536)
 
 

@@ -16,7 +16,7 @@ BEFORE = {"color": "gray", "mirror": False}  # of models that were stored before
 class SiftFisherParameters(MixtureParameters):
     """What sift-fv-svm can vary."""
 
-    k: int = parameter(64, "Gaussians of the mixture.", low=1, high=65536)
+    k: int = parameter(256, "Gaussians of the mixture.", low=1, high=65536)
 
     @classmethod
     def from_json(cls, stored: Any) -> Self:
@@ -31,3 +31,4 @@ class SiftFisherSvm(MixtureSvm):
 
     groups = {"architecture": SiftFisherParameters()}  # noqa: RUF012
     encoding = "fisher"
+    iterations = 30

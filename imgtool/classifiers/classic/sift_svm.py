@@ -36,7 +36,7 @@ MAX_DESCRIPTORS = 1 << 22  # that settings may ask for, of one image: they come 
 class SiftParameters(SvmParameters):
     """What all kinds on dense SIFT can vary."""
 
-    size: int = parameter(128, "Pixels that the shorter side is brought to.", low=1, high=1024)
+    size: int = parameter(192, "Pixels that the shorter side is brought to.", low=1, high=1024)
     resolution: int = parameter(
         0,
         "Pixels that the shorter side is shrunk to before; 0: the median of the training images.",
@@ -44,14 +44,14 @@ class SiftParameters(SvmParameters):
         high=100_000,
     )
     step: int = parameter(4, "Pixels between descriptors.", low=1, high=1024)
-    bins: tuple[int, ...] = parameter((4, 6, 8), "Pixels of a spatial bin, for each scale.", low=1, high=256)
+    bins: tuple[int, ...] = parameter((3, 4, 6), "Pixels of a spatial bin, for each scale.", low=1, high=256)
     window: str = parameter("flat", "Weights around a descriptor's center.", choices=("flat", "gaussian"))
     root: bool = parameter(True, "RootSIFT: square roots under the L1 norm.")
     color: str = parameter("gray", "Channels that are described.", choices=tuple(COLORS))
     k: int = parameter(64, "Gaussians, words or atoms of the codebook.", low=1, high=65536)
-    pyramid: tuple[str, ...] = parameter(("1x1",), "Levels of the spatial pyramid, such as 1x1,3x1.")
+    pyramid: tuple[str, ...] = parameter(("1x1", "2x2", "3x1"), "Levels of the spatial pyramid, such as 1x1,3x1.")
     mirror: bool = parameter(True, "Describe images together with their mirror image; not letters and digits.")
-    samples: int = parameter(200_000, "Descriptors that the codebook is fitted to.", low=1, high=100_000_000)
+    samples: int = parameter(100_000, "Descriptors that the codebook is fitted to.", low=1, high=100_000_000)
 
 
 class SiftSvm(VectorSvm):
@@ -134,7 +134,7 @@ class SiftSvm(VectorSvm):
 class MixtureParameters(SiftParameters):
     """What kinds with a mixture of Gaussians can vary."""
 
-    dimensions: int = parameter(64, "Kept by the PCA.", low=1, high=4096)
+    dimensions: int = parameter(80, "Kept by the PCA.", low=1, high=4096)
     places: bool = parameter(True, "Append x and y to descriptors.")
 
 
@@ -143,6 +143,7 @@ class MixtureSvm(SiftSvm):
 
     book_kind = "codebook"
     encoding: ClassVar[str]
+    iterations: ClassVar[int] = 1  # of the mixture's fit after k-means: means alone hardly change by more
 
     def require_extras(self, device: str = "cpu") -> None:
         """Raise MissingExtraError without scikit-learn, which fits the mixture."""
@@ -159,6 +160,7 @@ class MixtureSvm(SiftSvm):
             dimensions=self.parameters.dimensions,
             with_places=self.parameters.places,
             samples=self.samples(count),
+            iterations=self.iterations,
             seed=seed,
             progress=(lambda done: events(Progress(done, count, "sampling descriptors"))) if events else None,
         )
