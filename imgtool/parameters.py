@@ -29,7 +29,7 @@ MAX_NUMBERS = 16  # in a list
 class Meaning:
     """What a field means, the range of its numbers (both ends included; of each, in a tuple), or its choices.
 
-    later: the field is younger than values that were stored, which have its default.
+    later: the field is younger than values that were stored, which have its default, or `before` where that is given.
     """
 
     text: str
@@ -37,6 +37,7 @@ class Meaning:
     high: float | None = None
     choices: tuple[Any, ...] | None = None
     later: bool = False
+    before: Any = None
 
 
 def parameter(
@@ -47,9 +48,12 @@ def parameter(
     high: float | None = None,
     choices: tuple[Any, ...] | None = None,
     later: bool = False,
+    before: Any = None,
 ) -> Any:
     """Return a dataclass field with a default, what it means, and what it may be."""
-    return field(default=default, metadata={"meaning": Meaning(text, low, high, choices, later)})
+    return field(
+        default=default, metadata={"meaning": Meaning(text, low, high, choices, later or before is not None, before)}
+    )
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,10 @@ class Parameters:
             strange = sorted(map(str, (needed - found) | (found - names)))
             raise DataError(f"{strange[0]} is {'missing' if strange[0] in names else 'unknown'}")
         try:
-            return cls(**stored)
+            before = {
+                name: meaning.before for name, (_, meaning) in cls.meanings().items() if meaning.before is not None
+            }
+            return cls(**{**before, **stored})
         except ParameterError as error:
             raise DataError(str(error)) from None
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from imgtool.classifiers.classic.vector_svm import (
     MAX_VECTOR_NUMBERS,
-    SvmParameters,
+    RadialSvmParameters,
     VectorSvm,
     require_most,
     short_side,
@@ -19,7 +19,7 @@ from imgtool.parameters import parameter
 
 
 @dataclass(frozen=True)
-class GistSvmParameters(SvmParameters):
+class GistSvmParameters(RadialSvmParameters):
     """What gist-svm can vary."""
 
     size: int = parameter(128, "Pixels that the shorter side is brought to.", low=1, high=1024)

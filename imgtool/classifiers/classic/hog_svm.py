@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imgtool.classifiers.classic.vector_svm import MAX_VECTOR_NUMBERS, SvmParameters, VectorSvm, require_most
+from imgtool.classifiers.classic.vector_svm import MAX_VECTOR_NUMBERS, RadialSvmParameters, VectorSvm, require_most
 from imgtool.errors import ParameterError
 from imgtool.features.hog import hog
 from imgtool.image.color import to_rgb
@@ -15,7 +15,7 @@ from imgtool.parameters import parameter
 
 
 @dataclass(frozen=True)
-class HogSvmParameters(SvmParameters):
+class HogSvmParameters(RadialSvmParameters):
     """What hog-svm can vary."""
 
     size: int = parameter(96, "Pixels of the square that images are brought to.", low=1, high=1024)

@@ -13,15 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgtool.classifiers.classic.kernels import Kernel, Scaled, linear
-from imgtool.classifiers.classic.machines import LinearSVM, log_softmax
+from imgtool.classifiers.classic.kernels import Kernel, Scaled, gram, linear, radial, squared_distances
+from imgtool.classifiers.classic.machines import SVM, LinearSVM, RadialSVM, log_softmax
 from imgtool.classifiers.classic.squared_hinge import FINE, ROUGH, fit_machines
 from imgtool.classifiers.threshold import chosen_threshold
 from imgtool.errors import DataError
 from imgtool.events import Events, Progress
 
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
+KERNELS = ("linear", "rbf")
+GAMMAS = (0.5, 1.0, 2.0)
 FOLDS = 5
+RADIAL_ROWS = 10_000  # whose distances and kernel values are in memory, at 0.8 GB
 CLASS_WEIGHTS = ("none", "balanced")
 SEARCH_ROWS = 1000  # from which on costs are compared in two folds; `folds` then judge the one that is chosen
 SOLVED_NUMBERS = 1 << 23  # of margins at once: 32 MB, of which the solver has about a dozen
@@ -32,60 +35,106 @@ def fit_svm(
     labels: np.ndarray,
     classes: int,
     *,
+    kernel: str = KERNELS[0],
     costs: Sequence[float] = COSTS,
+    gammas: Sequence[float] = GAMMAS,
     folds: int = FOLDS,
     standardize: bool = False,
     class_weight: str = CLASS_WEIGHTS[0],
     seed: int = 0,
     events: Events | None = None,
-) -> tuple[LinearSVM, dict[str, Any], float]:
+) -> tuple[SVM, dict[str, Any], float]:
     """Fit the machine to features (N, D) and labels (N) in 0 .. classes - 1; every class must occur.
 
-    The cost (how dear errors are) is the one of `costs` that is right most often in cross-validation, on a tie the
-    smaller. standardize: first bring each feature to mean 0 and the same deviation, so that the mean squared length is
-    1; the weights stored are for features as they come. class_weight: "balanced" lets an error count as much for small
-    classes as for large ones. Returns the machine, what cross-validation found, and the
-    threshold that its scores speak for.
+    The cost (how dear errors are), and of the kernel "rbf" its gamma, are those that are right most often in
+    cross-validation, on a tie the smaller. standardize: first bring each feature to mean 0 and the same deviation, so
+    that the mean squared length is 1; "rbf" always does, so that the mean squared distance is 2. class_weight:
+    "balanced" lets an error count as much for small classes as for large ones. "rbf" learns from at most RADIAL_ROWS
+    images, drawn at random. Returns the machine, what cross-validation found, and the threshold that its scores speak
+    for.
     """
     missing = sorted(set(range(classes)) - set(labels.tolist()))
     if missing or classes < 2:
         raise DataError(
             f"a support vector machine needs images of two classes or more, and of each class; got {classes}"
         )
+    is_radial = kernel == "rbf"
+    if is_radial and len(labels) > RADIAL_ROWS:
+        rows = _drawn(labels, RADIAL_ROWS, seed)
+        features, labels = features[rows], labels[rows]
     tell = events or (lambda _: None)
-    total = len(costs) + 2
+    trials = [_Trial(cost, gamma) for gamma in (sorted(gammas) if is_radial else [0.0]) for cost in sorted(costs)]
+    total = len(trials) + 2
     tell(Progress(0, total, "products of all pairs of images"))
-    scaled = Scaled.standardized(features) if standardize else Scaled.plain(features)
-    kernel, problem = linear(scaled), _Problem.of(labels, classes, class_weight)
+    scaled = Scaled.standardized(features) if standardize or is_radial else Scaled.plain(features)
+    kernels, problem = _Kernels(scaled, is_radial), _Problem.of(labels, classes, class_weight)
     fold = _folds(labels, folds, seed)
     quick = fold if len(labels) <= SEARCH_ROWS else _folds(labels, min(folds, 2), seed)
-    best, active = _Judged(float(min(costs)), 0.0, None, None), None
+    best, active = _Judged(trials[0], 0.0, None, None), None
     found: dict[str, float] = {}
-    for number, cost in enumerate(sorted(costs) if quick is not None else []):
-        tell(Progress(number, total, f"cross-validation, cost {cost:g}"))
+    for number, trial in enumerate(trials if quick is not None else []):
+        tell(Progress(number, total, f"cross-validation, {trial.text()}"))
         assert quick is not None
-        judged = problem.judged(kernel, float(cost), quick, active)
-        found[f"{cost:g}"], active = round(judged.accuracy, 5), judged.active
+        judged = problem.judged(kernels.of(trial), trial, quick, active)
+        found[trial.key()], active = round(judged.accuracy, 5), judged.active
         best = judged if best.margins is None or judged.accuracy > best.accuracy else best
-    tell(Progress(total - 2, total, f"fit, cost {best.cost:g}"))
-    machines = problem.fitted(kernel, best.cost, best.active)
+    tell(Progress(total - 2, total, f"fit, {best.trial.text()}"))
+    machines = problem.fitted(kernels.of(best.trial), best.trial, best.active)
     if fold is not None and quick is not fold:
-        tell(Progress(total - 1, total, f"cross-validation, cost {best.cost:g}"))
-        best = problem.judged(kernel, best.cost, fold, machines != 0)
-        found[f"{best.cost:g}"] = round(best.accuracy, 5)
+        tell(Progress(total - 1, total, f"cross-validation, {best.trial.text()}"))
+        best = problem.judged(kernels.of(best.trial), best.trial, fold, machines != 0)
+        found[best.trial.key()] = round(best.accuracy, 5)
     slope = 1.0 if best.margins is None else _likeliest_slope(best.margins, labels)
     scores = np.zeros((1, classes)) if best.margins is None else np.exp(log_softmax(slope * best.margins))
     threshold = chosen_threshold(scores, labels[: len(scores)])
     tell(Progress(total, total, ""))
-    count = 0 if fold is None else int(fold.max()) + 1
-    machine = _linear(scaled, problem.of_each_class(machines), slope)
-    return machine, {"cost": best.cost, "folds": count, "cross_validated_accuracy": found}, threshold
+    coefficients = problem.of_each_class(machines)
+    record: dict[str, Any] = {"cost": best.trial.cost, "folds": 0 if fold is None else int(fold.max()) + 1}
+    record |= {"gamma": best.trial.gamma, "images": len(labels)} if is_radial else {}
+    machine: SVM = (
+        _linear(scaled, coefficients, slope)
+        if not is_radial
+        else _radial(scaled, coefficients, best.trial.gamma, slope)
+    )
+    return machine, record | {"cross_validated_accuracy": found}, threshold
+
+
+class _Trial(NamedTuple):
+    """What cross-validation tries. gamma: 0 for the linear kernel."""
+
+    cost: float
+    gamma: float
+
+    def text(self) -> str:
+        """Return it for people."""
+        return f"gamma {self.gamma:g}, cost {self.cost:g}" if self.gamma else f"cost {self.cost:g}"
+
+    def key(self) -> str:
+        """Return its name in the record of a training."""
+        return self.text() if self.gamma else f"{self.cost:g}"
+
+
+class _Kernels:
+    """The kernel of each trial; the last one is kept, and so are distances."""
+
+    def __init__(self, scaled: Scaled, is_radial: bool) -> None:
+        self._distances = squared_distances(gram(scaled)) if is_radial else None
+        self._kernel: Kernel | None = None if is_radial else linear(scaled)
+        self._gamma = 0.0
+
+    def of(self, trial: _Trial) -> Kernel:
+        """Return the kernel of a trial."""
+        if self._kernel is None or self._gamma != trial.gamma:
+            assert self._distances is not None
+            self._kernel, self._gamma = None, trial.gamma  # its memory is needed
+            self._kernel = radial(self._distances, trial.gamma)
+        return self._kernel
 
 
 class _Judged(NamedTuple):
-    """A cost, how often it is right, the margins (N, classes) of images when left out, and support vectors (N, M)."""
+    """A trial, how often it is right, the margins (N, classes) of images when left out, and support vectors (N, M)."""
 
-    cost: float
+    trial: _Trial
     accuracy: float
     margins: np.ndarray | None
     active: np.ndarray | None
@@ -118,13 +167,13 @@ class _Problem(NamedTuple):
         """Return margins or coefficients (N, classes), given those of the machines."""
         return values if values.shape[1] > 1 else np.concatenate([-values, values], axis=1)
 
-    def fitted(self, kernel: Kernel, cost: float, active: np.ndarray | None) -> np.ndarray:
+    def fitted(self, kernel: Kernel, trial: _Trial, active: np.ndarray | None) -> np.ndarray:
         """Return the coefficients (N, M) of machines fitted to all rows."""
         parts = [
             fit_machines(
                 kernel,
                 self.signs[:, some],
-                self.weights[:, some] * cost,
+                self.weights[:, some] * trial.cost,
                 active=None if active is None else active[:, some],
                 tolerance=FINE,
             ).coefficients
@@ -132,8 +181,8 @@ class _Problem(NamedTuple):
         ]
         return np.concatenate(parts, axis=1)
 
-    def judged(self, kernel: Kernel, cost: float, fold: np.ndarray, active: np.ndarray | None) -> _Judged:
-        """Return how good a cost is by cross-validation. fold: (N), in which each row is left out."""
+    def judged(self, kernel: Kernel, trial: _Trial, fold: np.ndarray, active: np.ndarray | None) -> _Judged:
+        """Return how good a trial is by cross-validation. fold: (N), in which each row is left out."""
         count, machines = self.signs.shape
         several = int(fold.max()) + 1
         margins = np.empty_like(self.signs)
@@ -144,7 +193,7 @@ class _Problem(NamedTuple):
             fitted = fit_machines(
                 kernel,
                 self.signs[:, machine],
-                np.where(is_outside, 0, self.weights[:, machine] * cost),
+                np.where(is_outside, 0, self.weights[:, machine] * trial.cost),
                 active=None if active is None else active[:, machine],
                 tolerance=ROUGH,
             )
@@ -153,7 +202,7 @@ class _Problem(NamedTuple):
             row, column = np.nonzero(fitted.active)
             seen[row, machine[column]] = True
         margins = self.of_each_class(margins)
-        return _Judged(cost, float((margins.argmax(axis=1) == self.labels).mean()), margins, seen)
+        return _Judged(trial, float((margins.argmax(axis=1) == self.labels).mean()), margins, seen)
 
 
 def _groups(count: int, machines: int) -> Iterator[slice]:
@@ -167,6 +216,27 @@ def _linear(scaled: Scaled, coefficients: np.ndarray, slope: float) -> LinearSVM
     weights = scaled.combined(coefficients) * scaled.factor
     biases = coefficients.sum(axis=0, dtype=np.float64) - weights @ scaled.mean
     return LinearSVM(weights.astype(np.float32), biases.astype(np.float32), slope)
+
+
+def _radial(scaled: Scaled, coefficients: np.ndarray, gamma: float, slope: float) -> RadialSVM:
+    """Return the machine of the rows that any class needs."""
+    rows = np.flatnonzero(coefficients.any(axis=1))
+    rows = rows if len(rows) else np.array([0])
+    biases = coefficients.sum(axis=0, dtype=np.float64).astype(np.float32)
+    parts = scaled.rows(rows), coefficients[rows].astype(np.float32), biases
+    gamma, slope = (float(np.float32(number)) for number in (gamma, slope))  # as they are stored
+    return RadialSVM(*parts, scaled.mean, scaled.factor, gamma, slope)
+
+
+def _drawn(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return so many rows at most, in order, drawn at random, of each class its share and at least one."""
+    generator = np.random.default_rng(seed)
+    parts = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = max(1, len(rows) * most // len(labels))
+        parts.append(generator.choice(rows, count, replace=False))
+    return np.sort(np.concatenate(parts))
 
 
 def _folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray | None:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from imgtool.batch.pool import ordered_map, processors
-from imgtool.classifiers.classic.machines import LinearSVM
-from imgtool.classifiers.classic.svm import CLASS_WEIGHTS, COSTS, FOLDS, fit_svm
+from imgtool.classifiers.classic.machines import SVM, machine_from
+from imgtool.classifiers.classic.svm import CLASS_WEIGHTS, COSTS, FOLDS, GAMMAS, KERNELS, fit_svm
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.settings import Groups
 from imgtool.datasets.dataset import Dataset
@@ -40,15 +40,30 @@ class SvmParameters(Parameters):
     )
 
 
+@dataclass(frozen=True)
+class RadialSvmParameters(SvmParameters):
+    """How the machines here are fitted that may have a radial kernel."""
+
+    costs: tuple[float, ...] = parameter((1.0, 10.0), "Costs that cross-validation tries.", low=1e-9, high=1e9)
+    kernel: str = parameter("rbf", "Radial basis functions, or linear.", choices=KERNELS[::-1], before="linear")
+    gammas: tuple[float, ...] = parameter(
+        GAMMAS,
+        "Of rbf: inverse squared widths that are tried, where the mean squared distance is 2.",
+        low=1e-6,
+        high=1e6,
+        later=True,
+    )
+
+
 class VectorSvm(Trainable):
-    """One vector for each image, and a linear support vector machine. Subclasses say which vector."""
+    """One vector for each image, and a support vector machine. Subclasses say which vector."""
 
     standardize: ClassVar[bool] = False
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         super().__init__(name, groups, chosen=chosen)
         self.check_sizes()
-        self.svm: LinearSVM | None = None
+        self.svm: SVM | None = None
 
     @abstractmethod
     def check_sizes(self) -> None:
@@ -85,13 +100,16 @@ class VectorSvm(Trainable):
 
     def fit_machine(
         self, features: np.ndarray, labels: np.ndarray, classes: int, seed: int, events: Events | None
-    ) -> tuple[LinearSVM, dict[str, Any], float]:
+    ) -> tuple[SVM, dict[str, Any], float]:
         """Return the machine fitted to vectors, what cross-validation found, and the threshold."""
+        own = self.parameters
         return fit_svm(
             features,
             labels,
             classes,
             costs=self.parameters.costs,
+            kernel=own.kernel if isinstance(own, RadialSvmParameters) else KERNELS[0],
+            gammas=own.gammas if isinstance(own, RadialSvmParameters) else GAMMAS,
             folds=self.parameters.folds,
             standardize=self.standardize,
             class_weight=self.parameters.class_weight,
@@ -131,7 +149,7 @@ class VectorSvm(Trainable):
 
     def quantizable(self) -> list[str]:
         """Return the machine's weights; those of a codebook are few, and much depends on them."""
-        return ["svm.weights"]
+        return [name for name in ("svm.weights", "svm.vectors") if name in self.arrays()]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return weights, biases and slope."""
@@ -139,9 +157,9 @@ class VectorSvm(Trainable):
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take weights, biases and slope."""
-        self.svm = LinearSVM.from_arrays(arrays, len(self.classes))
-        if self.svm.weights.shape[1] != self.length():
-            raise DataError(f"its weights are for {self.svm.weights.shape[1]} features, not {self.length()}")
+        self.svm = machine_from(arrays, len(self.classes))
+        if self.svm.length != self.length():
+            raise DataError(f"its weights are for {self.svm.length} features, not {self.length()}")
 
 
 def require_most(what: str, numbers: int, most: int) -> None:
