@@ -30,7 +30,7 @@ def test_rings_are_told_apart_where_a_line_fails():
     machine, found, _ = fit_svm(features, labels, 3, kernel="rbf", gammas=(0.5, 2.0), costs=(1.0, 10.0))
     assert (machine.margins(others).argmax(axis=1) == truth).mean() > 0.95
     assert (fit_svm(features, labels, 3)[0].margins(others).argmax(axis=1) == truth).mean() < 0.7
-    assert list(found["cross_validated_accuracy"])[0] == "gamma 0.5, cost 1"
+    assert next(iter(found["cross_validated_accuracy"])) == "gamma 0.5, cost 1"
     best = f"gamma {found['gamma']:g}, cost {found['cost']:g}"
     assert found["cross_validated_accuracy"][best] == max(found["cross_validated_accuracy"].values())
 
