@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def prepared(
     shape = (len(dataset), seen.side, seen.side, seen.channels)
     parts = _parts(dataset, seen, events)
     if math.prod(shape) > default_budget():
-        return _in_file(parts, shape, folder)
+        return in_file(parts, shape, folder)
     squares, begin = np.empty(shape, np.uint8), 0
     for part in parts:
         squares[begin : begin + len(part)] = part
@@ -72,8 +72,10 @@ def _parts(dataset: Dataset, seen: Preprocessing, events: Events | None) -> Iter
             events(Progress(index + 1, len(dataset), "reading images"))
 
 
-def _in_file(parts: Iterator[np.ndarray], shape: tuple[int, ...], folder: Path | None) -> np.ndarray:
-    """Return arrays, one after the other, as one in a file."""
+def in_file(
+    parts: Iterable[np.ndarray], shape: tuple[int, ...], folder: Path | None = None, *, dtype: type = np.uint8
+) -> np.ndarray:
+    """Return arrays, one after the other, as one in a file that has no name."""
     place = Path(tempfile.gettempdir()) if folder is None else folder.absolute()
     while not place.is_dir():  # a folder yet to be made
         place = place.parent
@@ -81,4 +83,4 @@ def _in_file(parts: Iterator[np.ndarray], shape: tuple[int, ...], folder: Path |
         for part in parts:  # written, not mapped: a disk that is full is an error, not a crash
             file.write(np.ascontiguousarray(part).data)
         file.flush()
-        return np.memmap(file, np.uint8, "r", shape=shape)
+        return np.memmap(file, dtype, "r", shape=shape)

@@ -8,7 +8,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from imgtool.classifiers import storage
-from imgtool.classifiers.classic.vector_svm import short_side
+from imgtool.classifiers.classic import vector_svm
+from imgtool.classifiers.classic.vector_svm import VectorSvm, short_side
 from imgtool.classifiers.registry import create, open_model
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
@@ -151,6 +152,20 @@ def test_models_from_before_k_was_called_so_open(fitted, tmp_path):
     storage.save_model(tmp_path / "both", replace(data, parameters={**data.parameters, "components": 4}))
     with pytest.raises(DataError, match="components is unknown"):
         open_model(str(tmp_path / "both"))
+
+
+@pytest.mark.parametrize("name", ["hog-svm", "sift-fv-softmax"])
+def test_vectors_in_a_file_give_the_same_model(fitted, name, monkeypatch):
+    seen = []
+    monkeypatch.setattr(vector_svm, "MAX_TABLE_BYTES", 1000)
+    fit = VectorSvm.fit_machine if name == "hog-svm" else type(fitted[name]).fit_machine
+    monkeypatch.setattr(
+        type(fitted[name]), "fit_machine", lambda self, table, *more: seen.append(table) or fit(self, table, *more)
+    )
+    again = create(name, **SMALL[name]).fit(textures(8), seed=1)
+    assert isinstance(seen[0], np.memmap)
+    for key, array in fitted[name].arrays().items():
+        np.testing.assert_array_equal(again.arrays()[key], array)
 
 
 def test_letters_and_digits_are_not_mirrored_unless_asked_for():

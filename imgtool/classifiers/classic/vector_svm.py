@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,6 +25,7 @@ from imgtool.parameters import Parameters, parameter
 MAX_ASPECT = 4  # longer to shorter side; thinner images are squeezed
 # What settings may ask for, of one image: they come from a file, too.
 MAX_VECTOR_NUMBERS = 1 << 24
+MAX_TABLE_BYTES = 1 << 28  # of the training images' vectors; more lie in a file
 
 
 @dataclass(frozen=True)
@@ -118,18 +120,29 @@ class VectorSvm(Trainable):
         )
 
     def _all_features(self, dataset: Dataset, events: Events | None) -> np.ndarray:
-        """Return the vectors of all images, several at once."""
+        """Return the vectors (N, D) of all images, float32; where they are many and long, in a file."""
+        from imgtool.classifiers.squares import in_file
+
+        if not len(dataset):
+            raise DataError("the data set is empty")
+        rows = self._described(dataset, events)
+        first = next(rows)
+        shape = (len(dataset), len(first))
+        if first.nbytes * len(dataset) > MAX_TABLE_BYTES:
+            return in_file(chain([first], rows), shape, dtype=np.float32)
+        table = np.empty(shape, np.float32)
+        for index, row in enumerate(chain([first], rows)):
+            table[index] = row
+        return table
+
+    def _described(self, dataset: Dataset, events: Events | None) -> Iterator[np.ndarray]:
+        """Yield the vector of each image, several being described at once."""
         count = len(dataset)
         rows = ordered_map(lambda index: self._vector(dataset, index), range(count), processors())
-        table: np.ndarray | None = None
         for index, row in enumerate(rows):
-            table = np.empty((count, len(row)), np.float32) if table is None else table
-            table[index] = row
+            yield row.astype(np.float32, copy=False)
             if events:
                 events(Progress(index + 1, count, "describing images"))
-        if table is None:
-            raise DataError("the data set is empty")
-        return table
 
     def _vector(self, dataset: Dataset, index: int) -> np.ndarray:
         """Return the vector of one image. Raises ImageError, naming the file."""
