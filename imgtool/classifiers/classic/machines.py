@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -75,9 +76,14 @@ class RadialSVM:
         """How many numbers a vector has."""
         return int(self.vectors.shape[1])
 
+    @cached_property
+    def _squares(self) -> np.ndarray:
+        """The squared length of each support vector."""
+        return np.asarray(np.einsum("ij,ij->i", self.vectors, self.vectors))
+
     def margins(self, features: np.ndarray) -> np.ndarray:
         """Return (N, C), as `LinearSVM.margins`, computed in blocks of images."""
-        squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
+        squares = self._squares
         step = max(1, BLOCK_NUMBERS // len(self.vectors))
         parts = [np.zeros((0, len(self.biases)))]
         for begin in range(0, len(features), step):
