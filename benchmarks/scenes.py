@@ -3,6 +3,7 @@
     python benchmarks/scenes.py SCENES --work FOLDER [--splits 0,1,2,3,4]
     OPENBLAS_NUM_THREADS=1 python benchmarks/scenes.py SCENES --work FOLDER --time
     python benchmarks/scenes.py SCENES --work FOLDER --why
+    python benchmarks/scenes.py SCENES --work FOLDER --radial
     python benchmarks/scenes.py SCENES --work FOLDER --networks efficientnet-lite0@imagenet,alexnet@imagenette
 
 SCENES holds one folder of images for each of the 15 classes (Lazebnik, Schmid and Ponce, CVPR 2006). In each split 100
@@ -10,7 +11,9 @@ images of each class train and the others test. Codebooks are fitted to the trai
 SVM, whose cost is chosen by cross-validation among them. Every result is a line of FOLDER/results.jsonl; a run that
 was cut off goes on from there. The table: accuracy (the mean over the classes; mean and deviation over the splits),
 average precision, and numbers an image. `--time` measures how long it takes to describe one, with the codebooks of
-split 0; `--why` adds rows that explain others; `--networks` judges features of networks, and nothing else. These are
+split 0; `--why` adds rows that explain others;
+`--radial` judges HoG and GIST with machines as hog-svm and gist-svm fit them, and nothing else;
+`--networks` judges features of networks, and nothing else. These are
 computed once for all images, by `describe_images`, and used in every split.
 
 ScSPM and LLC have one dictionary, and so one vector of each image, for all splits of a FOLDER: sparse coding takes ten
@@ -35,6 +38,7 @@ from sklearn.metrics import average_precision_score
 from imgtool.classifiers.classic.cnn_svm import CnnSvmParameters
 from imgtool.classifiers.classic.svm import fit_svm
 from imgtool.classifiers.embedding import Embedding
+from imgtool.classifiers.registry import create
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.feature_file import load
 from imgtool.datasets.formats import load_dataset
@@ -73,7 +77,7 @@ class Local(NamedTuple):
 class Task(NamedTuple):
     """One split: which images train, the seed, and where its codebooks are kept."""
 
-    local: Local
+    local: Any  # Local, None where only whole images are described
     train: np.ndarray
     seed: int
     folder: Path
@@ -214,6 +218,7 @@ def main() -> None:
     parser.add_argument("--splits", default="0,1,2,3,4", metavar="SEEDS")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--why", action="store_true")
+    parser.add_argument("--radial", action="store_true")
     parser.add_argument("--networks", default="", metavar="NAMES")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -227,6 +232,11 @@ def main() -> None:
             return
         for name in names:
             embeddings(dataset, name, splits, arguments.work, results)
+        results.table()
+        return
+    if arguments.radial:
+        for seed in splits:
+            radial(dataset, Task(None, chosen(dataset.labels, seed), seed, arguments.work), results)
         results.table()
         return
     local = local_descriptors(dataset, arguments.work)
@@ -264,6 +274,33 @@ def whole_images(dataset: Dataset, task: Task, results: Results) -> None:
             features = described(dataset, describe, task.folder / f"{describe.__name__}.npy")[kept]
             _, labels = np.unique(dataset.labels[kept], return_inverse=True)
             judged = judge(features, labels, task.train[kept], task.seed, standardize=describe is gist)
+            results.add(name, task.seed, features.shape[1], judged)
+
+
+def radial(dataset: Dataset, task: Task, results: Results) -> None:
+    """Judge whole images as hog-svm and gist-svm learn them: with a radial kernel, its width and cost chosen."""
+    outdoor = np.isin(dataset.labels, [dataset.classes.index(name) for name in OUTDOOR])
+    everything = np.full(len(dataset), True)
+    for name, describe, model, kept in (
+        ("HoG, radial", hog_of, "hog-svm", everything),
+        ("GIST, radial", gist, "gist-svm", everything),
+        ("GIST, radial, eight outdoor classes", gist, "gist-svm", outdoor),
+    ):
+        if not results.has(name, task.seed):
+            features = described(dataset, describe, task.folder / f"{describe.__name__}.npy")[kept]
+            _, labels = np.unique(dataset.labels[kept], return_inverse=True)
+            train, own = task.train[kept], create(model).parameters
+            machine, found, _ = fit_svm(
+                features[train],
+                labels[train],
+                int(labels.max()) + 1,
+                kernel=own.kernel,
+                costs=own.costs,
+                gammas=own.gammas,
+                folds=own.folds,
+                seed=task.seed,
+            )
+            judged = measured(machine.margins(features[~train]), labels[~train], found["cost"])
             results.add(name, task.seed, features.shape[1], judged)
 
 
@@ -410,13 +447,17 @@ def judge(
     machine, found, _ = fit_svm(
         features[train], labels[train], int(labels.max()) + 1, costs=costs, folds=folds, seed=seed
     )
-    margins, truth = machine.margins(features[~train]), labels[~train]
+    return measured(machine.margins(features[~train]), labels[~train], found["cost"])
+
+
+def measured(margins: np.ndarray, truth: np.ndarray, cost: float) -> dict[str, float]:
+    """Return means over the classes of accuracy and average precision, and the cost that was chosen."""
     classes = range(margins.shape[1])
     right = margins.argmax(axis=1) == truth
     return {
         "accuracy": float(np.mean([right[truth == label].mean() for label in classes])),
         "precision": float(np.mean([average_precision_score(truth == label, margins[:, label]) for label in classes])),
-        "cost": found["cost"],
+        "cost": cost,
     }
 
 
