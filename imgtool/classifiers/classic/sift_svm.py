@@ -26,6 +26,7 @@ from imgtool.features.scikit_learn import scikit_learn
 from imgtool.image.color import to_gray, to_rgb
 from imgtool.parameters import parameter
 
+COSTS = (0.1, 1.0, 10.0, 100.0)  # the vectors have length 1, so that large ones are best
 MAX_CODEBOOK_IMAGES = 3000  # more hardly change it
 MAX_DESCRIPTORS_AN_IMAGE = 256  # that a codebook is fitted to, so that it is not overfitted to a few images
 SIZE_SAMPLE_IMAGES = 200  # whose sizes say how large the images of a data set are
@@ -36,6 +37,7 @@ MAX_DESCRIPTORS = 1 << 22  # that settings may ask for, of one image: they come 
 class SiftParameters(SvmParameters):
     """What all kinds on dense SIFT can vary."""
 
+    costs: tuple[float, ...] = parameter(COSTS, "Costs of an error that cross-validation tries.", low=1e-9, high=1e9)
     size: int = parameter(192, "Pixels that the shorter side is brought to.", low=1, high=1024)
     resolution: int = parameter(
         0,
