@@ -22,7 +22,7 @@ from imgtool.parameters import parameter
 class GistSvmParameters(RadialSvmParameters):
     """What gist-svm can vary."""
 
-    size: int = parameter(128, "Pixels that the shorter side is brought to.", low=1, high=1024)
+    size: int = parameter(256, "Pixels that the shorter side is brought to.", low=1, high=1024)
     orientations: tuple[int, ...] = parameter((8, 8, 8, 8), "At each scale, finest first.", low=1, high=360)
     blocks: int = parameter(4, "Windows of a side.", low=1, high=64)
     prefilter: float = parameter(4.0, "Cutoff of the contrast normalization, cycles an image.", low=1e-6, high=1e6)
