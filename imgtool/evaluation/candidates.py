@@ -16,7 +16,7 @@ from imgtool.classifiers import registry
 from imgtool.classifiers.protocol import Classifier, Trainable
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.folders import same_name
-from imgtool.errors import DataError, ImgtoolError, MissingExtraError, ParameterError
+from imgtool.errors import DataError, ImgtoolError, MissingExtraError, ParameterError, is_out_of_memory
 from imgtool.evaluation.costs import Growth
 from imgtool.evaluation.store import Predictions
 
@@ -223,15 +223,15 @@ def require_classes(model: Classifier, test: Dataset, *, some: bool = False) -> 
     if not missing or (some and len(missing) < len(there)):
         return
     known = ", ".join(model.classes[:SHOWN_CLASSES]) + (" ..." if len(model.classes) > SHOWN_CLASSES else "")
-    hint = "among" if len(missing) < len(there) else ""
-    raise DataError(f"{model.name} knows no class {missing[0]!r}; its {len(model.classes)} are {known}", hint=hint)
+    text = f"{model.name} knows no class {missing[0]!r}; its {len(model.classes)} are {known}"
+    raise DataError(text, hint="among" if len(missing) < len(there) else "")
 
 
 def reason_of(error: Exception) -> str:
     """Return why a model failed, in one line; a user's own class may raise anything."""
     if isinstance(error, ImgtoolError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return "not enough memory"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 

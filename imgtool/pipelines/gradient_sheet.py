@@ -22,7 +22,7 @@ def gradient_sheet(
     normalize: str = "none",
     background: Any = "white",
 ) -> np.ndarray:
-    """Return a sheet of an image's gradient; what `imgtool gradient --show all` draws.
+    """Return a sheet of an image's gradient; what `imgtool gradient` draws where it shows all.
 
     Parameters
     ----------

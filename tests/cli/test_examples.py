@@ -51,6 +51,7 @@ def folder(tmp_path, monkeypatch):
     cat = cv2.imread(str(SAMPLES / "cat.jpg"))
     shutil.copy(SAMPLES / "cat.jpg", "photo.jpg")
     cv2.imwrite("photo.tif", cat)
+    cv2.imwrite("digit.png", np.eye(28, dtype=np.uint8) * 255)
     cv2.imwrite("left.jpg", cat[:, :300])
     cv2.imwrite("right.jpg", cat[:, 60:])
     for name in ("brick", "grass", "gravel"):
@@ -113,6 +114,10 @@ def need_extras(line):
         pytest.importorskip("sklearn", reason="the example needs the extra 'classic'")
     if TORCH.search(line):
         pytest.importorskip("torch", reason="the example needs the extra 'torch'")
+    if "models fetch" in line:
+        pytest.skip("the example needs a network: tests/classifiers/test_fetching.py has a server of its own")
+    if line.endswith(".onnx"):
+        pytest.importorskip("onnx", reason="the example needs the extra 'onnx'")
     if "--device cuda" in line and not cuda_devices():
         pytest.skip("the example needs a CUDA device")
     if "--report" in line:

@@ -53,18 +53,18 @@ def test_with_v_it_tells_of_stages_and_never_of_each_image_or_step(tmp_path, cap
 
 
 def test_a_machines_cross_validation_is_a_few_lines(tmp_path, capsys):
-    pytest.importorskip("sklearn", reason="the extra 'classic' is not installed")
-    train(tmp_path, "--model", "hog-svm", "-v", "--set", "costs=0.1,1")
+    train(tmp_path, "--model", "hog-svm", "-v", "--set", "costs=0.1,1", "--set", "kernel=linear")
     stages = [
         "device cpu",
         "looking at images",
         "describing images",
+        "products of all pairs of images",
         "cross-validation, cost 0.1",
         "cross-validation, cost 1",
     ]
     told = [each for each in capsys.readouterr().err.splitlines() if "images of" not in each]
-    assert told[:5] == [f"imgtool: {each}" for each in stages]
-    assert len(told) == 6
+    assert told[:6] == [f"imgtool: {each}" for each in stages]
+    assert len(told) == 7
 
 
 def test_a_comparison_tells_of_epochs_by_model_and_only_with_v(capsys):
