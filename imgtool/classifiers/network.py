@@ -194,10 +194,8 @@ class NetworkClassifier(Trainable):
         from imgtool.networks.initialization import draw_arrays  # which predicting does without
 
         self.require_start(bool(self._start))
-        device, launch = resolve(device), launched()
+        device = launched().own_device(resolve(device))
         trainer = self.require_trainer(device)
-        if launch.count > 1 and device == "cuda":
-            device = f"cuda:{launch.local_rank}"
         folder = None if resume is None else resume.parent
         samples = self.samples(dataset, events, folder)
         network = self._training_network(len(dataset.classes))

@@ -77,8 +77,15 @@ def grouped(device: str) -> Iterator[Group]:
     if launch.count == 1:
         yield Group()
         return
+    is_gpu = device.startswith("cuda")
+    if is_gpu:
+        torch.cuda.set_device(device)  # which NCCL takes, and which is the first GPU for every process otherwise
+    try:
+        distributed.init_process_group("nccl" if is_gpu else "gloo")
+    except (RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise TrainingError(f"the {launch.count} processes that were launched do not find each other: {text}") from None
     with _losing_none():
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
         distributed.barrier()
     try:
         yield Group(launch)

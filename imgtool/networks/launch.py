@@ -21,6 +21,10 @@ class Launch:
         """Whether this is the process that writes."""
         return self.rank == 0
 
+    def own_device(self, device: str) -> str:
+        """Return this process's device, where another process of its machine may have another GPU."""
+        return f"cuda:{self.local_rank}" if self.count > 1 and device == "cuda" else device
+
     @property
     def speaks(self) -> bool:
         """Whether this is the process of its machine that says what is wrong."""

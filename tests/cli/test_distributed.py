@@ -135,3 +135,35 @@ def test_variables_of_others_launch_nothing(told, monkeypatch):
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     assert launched() == Launch()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_processes_that_do_not_find_each_other_say_why_in_one_line(device, monkeypatch):
+    from imgtool.errors import TrainingError
+    from imgtool.networks import distributed
+
+    def fail(backend):
+        asked.append(backend)
+        raise RuntimeError("no route\nto host")
+
+    asked, taken = [], []
+    for name, value in {**WHOLE, "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(distributed.distributed, "init_process_group", fail)
+    with (
+        pytest.raises(
+            TrainingError, match=r"the 2 processes that were launched do not find each other: no route to host$"
+        ),
+        distributed.grouped(distributed.launched().own_device(device)),
+    ):
+        pass
+    assert (asked, taken) == ((["gloo"], []) if device == "cpu" else (["nccl"], ["cuda:1"]))
+
+
+def test_each_process_has_a_gpu_of_its_own():
+    from imgtool.networks.launch import Launch
+
+    assert Launch(5, 8, 1).own_device("cuda") == "cuda:1"
+    assert [Launch(5, 8, 1).own_device(name) for name in ("cpu", "cuda:3")] == ["cpu", "cuda:3"]
+    assert Launch().own_device("cuda") == "cuda"

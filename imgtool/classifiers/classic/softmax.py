@@ -17,9 +17,7 @@ import numpy as np
 
 from imgtool.classifiers.classic.kernels import DENSE_ROWS, Scaled, blocks, gram
 from imgtool.classifiers.classic.machines import LinearSVM, log_softmax
-from imgtool.classifiers.classic.svm import CLASS_WEIGHTS, FOLDS
-from imgtool.classifiers.classic.svm import _folds as divide
-from imgtool.classifiers.classic.svm import _likeliest_slope as likeliest_slope
+from imgtool.classifiers.classic.svm import CLASS_WEIGHTS, FOLDS, divide, likeliest_slope
 from imgtool.classifiers.threshold import chosen_threshold
 from imgtool.errors import DataError
 from imgtool.events import Events, Progress

@@ -68,8 +68,8 @@ def fit_svm(
     tell(Progress(0, total, "products of all pairs of images"))
     scaled = Scaled.standardized(features) if standardize or is_radial else Scaled.plain(features)
     kernels, problem = _Kernels(scaled, is_radial), _Problem.of(labels, classes, class_weight)
-    fold = _folds(labels, folds, seed)
-    quick = fold if len(labels) <= SEARCH_ROWS else _folds(labels, min(folds, 2), seed)
+    fold = divide(labels, folds, seed)
+    quick = fold if len(labels) <= SEARCH_ROWS else divide(labels, min(folds, 2), seed)
     best, active = _Judged(trials[0], 0.0, None, None), None
     found: dict[str, float] = {}
     for number, trial in enumerate(trials if quick is not None else []):
@@ -84,7 +84,7 @@ def fit_svm(
         tell(Progress(total - 1, total, f"cross-validation, {best.trial.text()}"))
         best = problem.judged(kernels.of(best.trial), best.trial, fold, machines != 0)
         found[best.trial.key()] = round(best.accuracy, 5)
-    slope = 1.0 if best.margins is None else _likeliest_slope(best.margins, labels)
+    slope = 1.0 if best.margins is None else likeliest_slope(best.margins, labels)
     scores = np.zeros((1, classes)) if best.margins is None else np.exp(log_softmax(slope * best.margins))
     threshold = chosen_threshold(scores, labels[: len(scores)])
     tell(Progress(total, total, ""))
@@ -239,7 +239,7 @@ def _drawn(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(parts))
 
 
-def _folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray | None:
+def divide(labels: np.ndarray, folds: int, seed: int) -> np.ndarray | None:
     """Return in which fold each row is left out, every class spread evenly; None if a class has a single row."""
     count = min(folds, int(np.bincount(labels).min()))
     if count < 2:
@@ -252,7 +252,7 @@ def _folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray | None:
     return fold
 
 
-def _likeliest_slope(margins: np.ndarray, labels: np.ndarray) -> float:
+def likeliest_slope(margins: np.ndarray, labels: np.ndarray) -> float:
     """Return the slope under which softmax(slope * margins) gives the labels the highest likelihood.
 
     As in Platt's method, labels count as slightly uncertain (Laplace's rule of succession), so that a few images that
