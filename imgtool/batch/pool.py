@@ -19,6 +19,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+THREADS_ADDRESS_BYTES = 1 << 30  # of address space, below which everything is done one by one
 _chosen: list[int] = []  # how many at once, the last one counting
 
 
@@ -33,12 +34,28 @@ def at_once(jobs: int) -> Iterator[None]:
 
 
 def processors() -> int:
-    """Return how many processors this process may use, or how many jobs were chosen by `at_once`."""
+    """Return how many processors this process may use, or how many jobs were chosen by `at_once`.
+
+    One where the process may have little address space: a thread takes some 70 MB of it, and one that dies of memory
+    while it starts is waited for for ever, or takes the process along.
+    """
     if _chosen:
         return _chosen[-1]
+    if _address_bytes() < THREADS_ADDRESS_BYTES:
+        return 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _address_bytes() -> int:
+    """Return how much address space this process may have; a very large number where nothing limits it."""
+    try:
+        import resource
+    except ImportError:  # no such limits on this system
+        return 1 << 62
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return 1 << 62 if limit == resource.RLIM_INFINITY else limit
 
 
 def job_count(jobs: int | None) -> int:

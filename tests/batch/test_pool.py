@@ -1,5 +1,7 @@
 """Several images at once, in order."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -79,3 +81,13 @@ def test_what_is_chosen_counts_as_processors_for_as_long_as_the_block_takes():
             assert processors() == 1
         assert processors() == 3
     assert processors() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits to address space")
+@pytest.mark.parametrize(("kilobytes", "expected"), [("unlimited", None), (900_000, 1), (8_000_000, None)])
+def test_little_address_space_has_no_room_for_threads(kilobytes, expected):
+    code = "from imgtool.batch.pool import processors, job_count; print(processors(), job_count(None), job_count(3))"
+    line = f"ulimit -v {kilobytes}; exec {sys.executable} -c '{code}'"
+    found = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout.split()
+    count = str(expected or processors())
+    assert found == [count, count, "3"]
