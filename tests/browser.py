@@ -5,6 +5,7 @@ https://chromedevtools.github.io/devtools-protocol/
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ class Browser:
     def __init__(self, profile):
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
-        high = [os.dup2(each, place) for each, place in ((orders, 30), (answers, 31))]
+        high = [fcntl.fcntl(each, fcntl.F_DUPFD, 10) for each in (orders, answers)]  # free ones, above 3 and 4
         command = [sys.executable, "-c", START, *map(str, high), CHROMIUM, *FLAGS, f"--user-data-dir={profile}"]
         self._process = subprocess.Popen(
             [*command, "about:blank"], pass_fds=high, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
