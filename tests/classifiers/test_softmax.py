@@ -23,7 +23,7 @@ def vectors(count, length, classes=4, seed=0):
 def test_weights_are_scikit_learns(monkeypatch, length, class_weight, dense_rows):
     """With rows longer or shorter than they are many, with and without a factor of their products."""
     peer = pytest.importorskip("sklearn.linear_model", reason="needs the extra 'classic'")
-    monkeypatch.setattr(softmax, "DENSE_ROWS", dense_rows)
+    monkeypatch.setattr(softmax, "FACTOR_ROWS", dense_rows)
     rows, labels = vectors(120, length)
     weight = None if class_weight == "none" else "balanced"
     expected = peer.LogisticRegression(C=10, fit_intercept=False, class_weight=weight, tol=1e-8, max_iter=10_000)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from imgtool.classifiers.classic import kernels, squared_hinge
-from imgtool.classifiers.classic.kernels import Scaled
+from imgtool.classifiers.classic.kernels import Scaled, Symmetric
 from imgtool.classifiers.classic.squared_hinge import FINE, ROUGH, fit_machines, solve_positive
 
 
@@ -93,12 +93,12 @@ def test_all_ways_lead_to_the_same_machines(gamma, tolerance, monkeypatch):
 
     check(kernel, active=begin)
     check(kernel, active=np.zeros(signs.shape, bool))
-    check(kernels.Dense(entries(kernel).astype(np.float32)))
+    check(kernels.Dense(Symmetric.of(entries(kernel).astype(np.float32))))
     monkeypatch.setattr(squared_hinge, "GUESSED_ROWS", 30)
     check(kernel)
     monkeypatch.setattr(squared_hinge, "PASS", 0)
     check(kernel)
-    check(kernels.Dense(entries(kernel).astype(np.float32)))
+    check(kernels.Dense(Symmetric.of(entries(kernel).astype(np.float32))))
 
 
 @pytest.mark.parametrize("count", [7, 700])
@@ -112,7 +112,7 @@ def test_features_that_are_read_in_blocks_have_the_same_products(count, monkeypa
     for scaled, rows in ((plain, features), (shifted, expected)):
         rows = rows.astype(np.float64)
         np.testing.assert_allclose(scaled.rows(slice(3, 9)), rows[3:9], atol=1e-5)
-        np.testing.assert_allclose(kernels.gram(scaled), rows @ rows.T, atol=1e-3)
+        np.testing.assert_allclose(kernels.gram(scaled).among(np.arange(70)), rows @ rows.T, atol=1e-3)
         np.testing.assert_allclose(scaled.combined(weights), weights.T @ rows, atol=1e-3)
         streamed = kernels.Streamed(scaled)
         np.testing.assert_allclose(
@@ -138,7 +138,7 @@ def test_costs_without_bound_give_finite_machines():
     features, signs, weights = problem(150, 3, 2)
     for cost in (1e-9, 1e9):
         for kind in (np.float32, np.float64):
-            kernel = kernels.Dense(entries(kernel_of(features, None)).astype(kind))
+            kernel = kernels.Dense(Symmetric.of(entries(kernel_of(features, None)).astype(kind)))
             assert np.isfinite(fit_machines(kernel, signs, cost * weights).margins).all()
 
 
@@ -147,3 +147,22 @@ def test_a_machine_without_rows_is_zero():
     weights[:, 1] = 0
     found = fit_machines(kernel_of(features, None), signs, weights)
     assert found.active.any(axis=0).tolist() == [True, False]
+
+
+@given(st.integers(1, 60), st.integers(1, 70), st.sampled_from([np.float32, np.float64]), st.integers(0, 2**32 - 1))
+@settings(max_examples=60)
+def test_half_a_symmetric_matrix_is_the_whole(count, tile, kind, seed):
+    generator = np.random.default_rng(seed)
+    half = generator.normal(size=(count, count))
+    matrix = (half + half.T).astype(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "TILE_ROWS", tile)
+        stored = Symmetric.of(matrix)
+        assert len(stored) == count and stored.dtype == kind
+        assert stored.nbytes <= matrix.nbytes * (count + tile) / (2 * count)
+        np.testing.assert_array_equal(stored.diagonal(), matrix.diagonal())
+        np.testing.assert_array_equal(stored.among(np.arange(count)), matrix)
+        rows = np.flatnonzero(generator.random(count) < 0.5)
+        np.testing.assert_array_equal(stored.among(rows, np.float64), matrix[np.ix_(rows, rows)])
+        columns = generator.normal(size=(count, 3)).astype(kind)
+        np.testing.assert_allclose(stored.product(columns), matrix @ columns, atol=1e-4)

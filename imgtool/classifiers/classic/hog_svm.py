@@ -18,9 +18,9 @@ from imgtool.parameters import parameter
 class HogSvmParameters(RadialSvmParameters):
     """What hog-svm can vary."""
 
-    size: int = parameter(96, "Pixels of the square that images are brought to.", low=1, high=1024)
-    orientations: int = parameter(9, "Bins over 180 degrees.", low=1, high=360)
-    cell: int = parameter(8, "Pixels of a cell's side.", low=1, high=1024)
+    size: int = parameter(128, "Pixels of the square that images are brought to.", low=1, high=1024)
+    orientations: int = parameter(18, "Bins over 180 degrees.", low=1, high=360)
+    cell: int = parameter(16, "Pixels of a cell's side.", low=1, high=1024)
     block: int = parameter(2, "Cells of a block's side.", low=1, high=64)
 
 

@@ -1,7 +1,8 @@
 """Matrices of kernel values of all pairs of rows, computed once and in blocks, however long the rows are.
 
 The features may lie in a file (a memory map): no more than a block of them is in memory at a time. Matrices of few rows
-are float64, others float32. That of very many rows is never in memory: its products are computed from the features.
+are float64, others float32; half of a matrix is stored, since it is symmetric. That of very many rows is never in
+memory: its products are computed from the features.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy as np
 from imgtool.batch.pool import map_in_threads, ordered_map, processors
 
 DOUBLE_ROWS = 1024  # up to which a matrix is float64
-DENSE_ROWS = 15_000  # up to which it is in memory, at 0.9 GB
+DENSE_ROWS = 21_000  # up to which it is in memory, at 0.9 GB
 FACTOR_NUMBERS = 1 << 26  # of features in memory in float64: 0.5 GB
-BLOCK_NUMBERS = 1 << 24  # of features at once: 64 MB in float32
+BLOCK_NUMBERS = 1 << 22  # of features at once: 16 MB in float32
 TILE_ROWS = 512  # of a matrix that one thread works on
 
 
@@ -58,11 +59,18 @@ class Scaled(NamedTuple):
 
     def rows(self, rows: slice | np.ndarray) -> np.ndarray:
         """Return some rows, scaled, float32."""
-        return np.asarray((self.features[rows] - self.mean) * self.factor, np.float32)
+        return self._scaled(self.features[rows], slice(None))
 
     def columns(self, columns: slice) -> np.ndarray:
         """Return some columns of all rows, scaled, float32."""
-        return np.asarray((self.features[:, columns] - self.mean[columns]) * self.factor[columns], np.float32)
+        return self._scaled(self.features[:, columns], columns)
+
+    def _scaled(self, part: np.ndarray, columns: slice) -> np.ndarray:
+        """Return a scaled copy of a part."""
+        result = part.astype(np.float32)
+        result -= self.mean[columns]
+        result *= self.factor[columns]
+        return result
 
     def combined(self, coefficients: np.ndarray) -> np.ndarray:
         """Return the sums of rows (M, D), float64, that coefficients (N, M) give."""
@@ -78,53 +86,101 @@ def blocks(count: int, length: int) -> Iterator[slice]:
     yield from (slice(begin, min(begin + step, count)) for begin in range(0, count, step))
 
 
-def gram(scaled: Scaled) -> np.ndarray:
+class Symmetric:
+    """A symmetric matrix (N, N) in strips of rows, each up to the diagonal: half the numbers, besides those near it."""
+
+    def __init__(self, strips: list[np.ndarray]) -> None:
+        self.strips = strips
+        self.dtype = strips[0].dtype
+
+    @classmethod
+    def zeros(cls, count: int, dtype: type) -> Self:
+        """Return a matrix of zeros."""
+        return cls([np.zeros((rows.stop - rows.start, rows.stop), dtype) for rows in _tiles(count)])
+
+    @classmethod
+    def of(cls, matrix: np.ndarray) -> Self:
+        """Return a matrix (N, N), of which the lower half is read."""
+        return cls([matrix[rows, : rows.stop].copy() for rows in _tiles(len(matrix))])
+
+    def __len__(self) -> int:
+        return int(self.strips[-1].shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """The memory it takes."""
+        return sum(strip.nbytes for strip in self.strips)
+
+    def diagonal(self) -> np.ndarray:
+        """Return a copy of the diagonal (N)."""
+        return np.concatenate([strip.diagonal(strip.shape[1] - len(strip)) for strip in self.strips])
+
+    def product(self, columns: np.ndarray) -> np.ndarray:
+        """Return the matrix times (N, M), several strips of the result at once."""
+        tiles, result = _tiles(len(self)), np.empty((len(self), columns.shape[1]), columns.dtype)
+
+        def multiply(number: int) -> None:
+            rows = tiles[number]
+            total = self.strips[number] @ columns[: rows.stop]
+            for strip, below in zip(self.strips[number + 1 :], tiles[number + 1 :], strict=True):
+                total += strip[:, rows].T @ columns[below]
+            result[rows] = total
+
+        for _ in ordered_map(multiply, range(len(tiles)), processors()):
+            pass
+        return result
+
+    def among(self, rows: np.ndarray, dtype: type | np.dtype | None = None) -> np.ndarray:
+        """Return the entries of some rows, in order, and the same columns, in another type if one is given."""
+        result = np.empty((len(rows), len(rows)), self.dtype if dtype is None else dtype)
+        for strip, tile in zip(self.strips, _tiles(len(self)), strict=True):
+            begin, end = np.searchsorted(rows, [tile.start, tile.stop])
+            result[begin:end, :end] = strip[np.ix_(rows[begin:end] - tile.start, rows[:end])]
+            result[:begin, begin:end] = result[begin:end, :begin].T
+        return result
+
+
+def gram(scaled: Scaled) -> Symmetric:
     """Return the products (N, N) of all pairs of rows: sums in float32 over each block of columns."""
     count = len(scaled)
-    products = np.zeros((count, count), np.float64 if count <= DOUBLE_ROWS else np.float32)
+    products = Symmetric.zeros(count, np.float64 if count <= DOUBLE_ROWS else np.float32)
     for columns in blocks(scaled.length, count):
         part = scaled.columns(columns).astype(products.dtype, copy=False)
 
-        def add(rows: slice, part: np.ndarray = part) -> None:
-            products[rows, : rows.stop] += part[rows] @ part[: rows.stop].T
+        def add(strip: np.ndarray, part: np.ndarray = part) -> None:
+            stop = strip.shape[1]
+            strip += part[stop - len(strip) : stop] @ part[:stop].T
 
-        for _ in ordered_map(add, _tiles(count), processors()):
+        for _ in ordered_map(add, products.strips, processors()):
             pass
-    for rows in _tiles(count):
-        products[: rows.start, rows] = products[rows, : rows.start].T
     return products
 
 
-def squared_distances(products: np.ndarray) -> np.ndarray:
+def squared_distances(products: Symmetric) -> Symmetric:
     """Turn the products of all pairs of rows into their squared distances, in place."""
-    squares = products.diagonal().copy()
-    for rows in _tiles(len(products)):
-        tile = products[rows]
-        tile *= -2
-        tile += squares[rows, None] + squares
-        np.maximum(tile, 0, out=tile)
-    np.fill_diagonal(products, 0)
+    squares = products.diagonal()
+    for strip in products.strips:
+        stop = strip.shape[1]
+        begin = stop - len(strip)
+        strip *= -2
+        strip += squares[begin:stop, None]
+        strip += squares[:stop]
+        np.maximum(strip, 0, out=strip)
+        np.fill_diagonal(strip[:, begin:], 0)
     return products
 
 
 class Dense:
     """A matrix (N, N) in memory. trace: the sum of its diagonal."""
 
-    def __init__(self, matrix: np.ndarray) -> None:
+    def __init__(self, matrix: Symmetric) -> None:
         self.matrix = matrix
         self.dtype = matrix.dtype
-        self.trace = float(matrix.trace(dtype=np.float64))
+        self.trace = float(matrix.diagonal().sum(dtype=np.float64))
+        self.product, self.among = matrix.product, matrix.among
 
     def __len__(self) -> int:
         return len(self.matrix)
-
-    def product(self, columns: np.ndarray) -> np.ndarray:
-        """Return the matrix times (N, M)."""
-        return _product(self.matrix, columns)
-
-    def among(self, rows: np.ndarray) -> np.ndarray:
-        """Return a copy of the entries of some rows and columns."""
-        return np.asarray(self.matrix[np.ix_(rows, rows)])
 
 
 class Factors:
@@ -142,10 +198,10 @@ class Factors:
         """Return the matrix times (N, M)."""
         return _product(self.factors, self.factors.T @ columns)
 
-    def among(self, rows: np.ndarray) -> np.ndarray:
-        """Return the entries of some rows and columns."""
+    def among(self, rows: np.ndarray, dtype: type | np.dtype | None = None) -> np.ndarray:
+        """Return the entries of some rows and the same columns, in another type if one is given."""
         some = self.factors[rows]
-        return np.asarray(some @ some.T)
+        return np.asarray(some @ some.T, dtype)
 
 
 class Streamed:
@@ -189,18 +245,18 @@ def linear(scaled: Scaled) -> Kernel:
     return Streamed(scaled) if count > DENSE_ROWS else _with_bias(gram(scaled))
 
 
-def radial(distances: np.ndarray, gamma: float) -> Dense:
+def radial(distances: Symmetric, gamma: float) -> Dense:
     """Return the kernel exp(-gamma * distance) of squared distances and a bias."""
-    matrix = np.empty_like(distances)
-    for rows in _tiles(len(matrix)):
-        np.exp(distances[rows] * -gamma, out=matrix[rows])
-    return _with_bias(matrix)
+    strips = [strip * -gamma for strip in distances.strips]
+    for strip in strips:
+        np.exp(strip, out=strip)
+    return _with_bias(Symmetric(strips))
 
 
-def _with_bias(matrix: np.ndarray) -> Dense:
+def _with_bias(matrix: Symmetric) -> Dense:
     """Return the kernel with a feature more that is always 1, in place."""
-    for rows in _tiles(len(matrix)):
-        matrix[rows] += 1
+    for strip in matrix.strips:
+        strip += 1
     return Dense(matrix)
 
 

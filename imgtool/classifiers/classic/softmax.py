@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from imgtool.classifiers.classic.kernels import DENSE_ROWS, Scaled, blocks, gram
+from imgtool.classifiers.classic.kernels import Scaled, blocks, gram
 from imgtool.classifiers.classic.machines import LinearSVM, log_softmax
 from imgtool.classifiers.classic.svm import CLASS_WEIGHTS, FOLDS, divide, likeliest_slope
 from imgtool.classifiers.threshold import chosen_threshold
@@ -23,6 +23,7 @@ from imgtool.errors import DataError
 from imgtool.events import Events, Progress
 
 COSTS = (1.0, 10.0, 100.0, 1000.0)
+FACTOR_ROWS = 15_000  # up to which the triangular matrix is in memory, at 0.9 GB
 STEPS = 200  # of L-BFGS
 TOLERANCE = 1e-5  # of the gradient's largest entry, for costs of 1
 RIDGE = 1e-6  # of the mean square, added to the diagonal so that the factor exists
@@ -78,7 +79,7 @@ class _Problem:
 
     def __init__(self, features: Scaled, labels: np.ndarray, classes: int, class_weight: str) -> None:
         self.features, self.labels, self.classes = features, labels, classes
-        self.factor = _factor(features) if len(labels) < features.length and len(labels) <= DENSE_ROWS else None
+        self.factor = _factor(features) if len(labels) < features.length and len(labels) <= FACTOR_ROWS else None
         counts = np.bincount(labels, minlength=classes)
         self.importance = (len(labels) / (classes * counts) if class_weight == "balanced" else np.ones(classes))[labels]
 
@@ -139,6 +140,6 @@ def _factor(features: Scaled) -> np.ndarray:
     """Return a triangular matrix (N, N) whose rows have the products of the features."""
     from scipy.linalg import cholesky
 
-    matrix = gram(features)
+    matrix = gram(features).among(np.arange(len(features)))
     matrix[np.diag_indices(len(matrix))] += RIDGE * matrix.diagonal().mean()
     return np.asarray(cholesky(matrix, lower=True, overwrite_a=True, check_finite=False))

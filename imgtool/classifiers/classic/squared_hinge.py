@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imgtool.batch.pool import ordered_map, processors
-from imgtool.classifiers.classic.kernels import Dense, Factors, Kernel, Streamed
+from imgtool.classifiers.classic.kernels import Dense, Factors, Kernel, Streamed, Symmetric
 
 NEWTON_STEPS = 60
 GRADIENT_STEPS = 200  # of conjugate gradients, at most, for one of Newton's
@@ -28,6 +28,7 @@ GUESSED_ROWS, THINNING = 1000, 4  # from so many rows on, machines are first fit
 # Conjugate gradients take about as many passes as the square root of the condition; a pass is a product of rows^2
 # numbers, which takes so many times as long as a direct solution takes for each of rows^3.
 PASS = 5
+DIRECT_BYTES = 1 << 26  # that systems solved at once may take beside a small matrix
 LEFT = 0.2  # of what the objective decreases by, after conjugate gradients in one of Newton's steps
 ROUGH, FINE = 1e-3, 1e-7  # tolerances: for margins that are only compared, and for a machine that is kept
 SINGLE = 1e-6  # the least that products in float32 allow
@@ -91,7 +92,9 @@ def _guess(kernel: Kernel, signs: np.ndarray, weights: np.ndarray) -> np.ndarray
         return np.full(signs.shape, True)
     some = np.arange(0, len(kernel), THINNING)
     coefficients = np.zeros_like(signs)
-    fitted = fit_machines(Dense(kernel.among(some)), signs[some], weights[some] * THINNING, tolerance=ROUGH)
+    fitted = fit_machines(
+        Dense(Symmetric.of(kernel.among(some))), signs[some], weights[some] * THINNING, tolerance=ROUGH
+    )
     coefficients[some] = fitted.coefficients
     return np.asarray(signs * kernel.product(coefficients) < 1)
 
@@ -132,7 +135,9 @@ def _solved(kernel: Kernel, state: _Columns, active: np.ndarray, tolerance: floa
         return rows, _direct(kernel, rows, state.signs[rows, column], state.weights[rows, column], tolerance)
 
     columns: list[int] = np.flatnonzero(is_direct).tolist()
-    for column, (rows, values) in zip(columns, ordered_map(solve, columns, processors()), strict=True):
+    largest = 8 * int(active[:, columns].sum(axis=0).max(initial=1)) ** 2
+    several = max(1, min(processors(), _direct_bytes(kernel) // largest))
+    for column, (rows, values) in zip(columns, ordered_map(solve, columns, several), strict=True):
         found[rows, column] = values
     if not is_direct.all():
         others = np.flatnonzero(~is_direct)
@@ -148,7 +153,13 @@ def _is_direct(kernel: Kernel, active: np.ndarray, weights: np.ndarray) -> np.nd
     if isinstance(kernel, Factors):
         width = kernel.factors.shape[1]
         return np.asarray(active * np.minimum(active, width) <= PASS * passes * len(kernel))
-    return np.asarray(active**3 <= PASS * passes * len(kernel) ** 2)
+    is_sooner = active**3 <= PASS * passes * len(kernel) ** 2
+    return np.asarray(is_sooner & (8 * active**2 <= _direct_bytes(kernel)))
+
+
+def _direct_bytes(kernel: Kernel) -> int:
+    """Return the memory that systems which are solved directly may take: half of the matrix's, or some megabytes."""
+    return max(DIRECT_BYTES, kernel.matrix.nbytes // 2 if isinstance(kernel, Dense) else 0)
 
 
 def _direct(
@@ -160,10 +171,10 @@ def _direct(
     rounding = np.finfo(np.float32).eps * weights.max(initial=0) * kernel.trace
     precision = np.float32 if rounding <= 20 * tolerance else np.float64
     try:
-        return _by_entries(kernel.among(rows).astype(precision, copy=False), signs, 1 / weights)
+        return _by_entries(kernel.among(rows, precision), signs, 1 / weights)
     except np.linalg.LinAlgError:  # by rounding, at costs without bound
         ridge = np.maximum(1 / weights, np.finfo(kernel.dtype).eps * kernel.trace)
-        return _by_entries(kernel.among(rows).astype(np.float64, copy=False), signs, ridge)
+        return _by_entries(kernel.among(rows, np.float64), signs, ridge)
 
 
 def _by_entries(matrix: np.ndarray, signs: np.ndarray, ridge: np.ndarray) -> np.ndarray:

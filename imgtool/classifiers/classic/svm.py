@@ -24,7 +24,7 @@ COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
 KERNELS = ("linear", "rbf")
 GAMMAS = (0.5, 1.0, 2.0)
 FOLDS = 5
-RADIAL_ROWS = 10_000  # whose distances and kernel values are in memory, at 0.8 GB
+RADIAL_ROWS = 14_000  # whose distances and kernel values are in memory, at 0.8 GB
 CLASS_WEIGHTS = ("none", "balanced")
 SEARCH_ROWS = 1000  # from which on costs are compared in two folds; `folds` then judge the one that is chosen
 SOLVED_NUMBERS = 1 << 23  # of margins at once: 32 MB, of which the solver has about a dozen
@@ -69,7 +69,8 @@ def fit_svm(
     scaled = Scaled.standardized(features) if standardize or is_radial else Scaled.plain(features)
     kernels, problem = _Kernels(scaled, is_radial), _Problem.of(labels, classes, class_weight)
     fold = divide(labels, folds, seed)
-    quick = fold if len(labels) <= SEARCH_ROWS else divide(labels, min(folds, 2), seed)
+    is_compared = len(trials) > 1 and len(labels) > SEARCH_ROWS
+    quick = divide(labels, min(folds, 2), seed) if is_compared else fold
     best, active = _Judged(trials[0], 0.0, None, None), None
     found: dict[str, float] = {}
     for number, trial in enumerate(trials if quick is not None else []):
