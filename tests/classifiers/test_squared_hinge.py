@@ -158,7 +158,8 @@ def test_half_a_symmetric_matrix_is_the_whole(count, tile, kind, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "TILE_ROWS", tile)
         stored = Symmetric.of(matrix)
-        assert len(stored) == count and stored.dtype == kind
+        assert len(stored) == count
+        assert stored.dtype == kind
         assert stored.nbytes <= matrix.nbytes * (count + tile) / (2 * count)
         np.testing.assert_array_equal(stored.diagonal(), matrix.diagonal())
         np.testing.assert_array_equal(stored.among(np.arange(count)), matrix)
