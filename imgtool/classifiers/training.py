@@ -13,6 +13,7 @@ from imgtool.arrays import real_number, whole_number
 from imgtool.batch.conflicts import refuse_inputs, refuse_same
 from imgtool.batch.inputs import path_text
 from imgtool.batch.places import folder_to_be
+from imgtool.batch.pool import at_once, job_count
 from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
@@ -52,6 +53,7 @@ def train(
     device: str = "auto",
     backend: str = "auto",
     threads: int | None = None,
+    jobs: int | None = None,
     resume: bool = False,
     skip_bad: bool = False,
     background: Color | None = None,
@@ -87,6 +89,8 @@ def train(
         "torch", "numpy" (by hand: two-layer and lenet), or "auto": on the CPU two-layer by hand, all else in PyTorch.
     threads : int, optional
         CPU threads; the default depends only on the network's size.
+    jobs : int, optional
+        Images that are read and described at once; default: as many as there are processors. Changes no result.
     resume : bool
         Continue an interrupted training with the same settings from its checkpoint.
     skip_bad : bool
@@ -124,6 +128,7 @@ def train(
     """
     seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
+    jobs = job_count(jobs)
     device = training_device(device, backend)
     trainable = create_to_train(model, augment=augment, init=init, backend=backend, device=device, **settings)
     place = Path(path_text(output, "output")) if output is not None else None
@@ -133,7 +138,8 @@ def train(
     if place is not None and is_first:
         require_other_places(place, parts, init)
         check_place(place, overwrite=overwrite)
-    parts = checked(parts, skip_bad=skip_bad, events=events)
+    with at_once(jobs):
+        parts = checked(parts, skip_bad=skip_bad, events=events)
     training, validation = training_parts(parts, trainable, validation_share, seed)
     if isinstance(trainable, NetworkClassifier):
         trainable.validation, trainable.threads = validation, threads
@@ -142,7 +148,8 @@ def train(
     elif init is not None or threads is not None:
         raise ParameterError(f"{model} is no network: it has no weights to start from and no threads to set")
     checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume, is_first=is_first)
-    trainable.fit(training, seed=seed, device=device, resume=checkpoint, events=events)
+    with at_once(jobs):
+        trainable.fit(training, seed=seed, device=device, resume=checkpoint, events=events)
     trainable.doubt = doubt_of(trainable, training.labels, None if validation is None else validation.labels)
     if validation is not None:
         watched = {"images": len(validation), "sha256": validation.digest()}

@@ -15,11 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imgtool.classifiers import registry
+import imgtool
+from imgtool.classifiers import registry, squares
+from imgtool.classifiers.classic import vector_svm
 from imgtool.classifiers.training import checkpoint_of
 from imgtool.cli.main import execute
+from imgtool.datasets import survey
 from imgtool.datasets.formats import load_dataset
 from imgtool.datasets.split import split
+from imgtool.errors import ParameterError
 from imgtool.evaluation.intervals import wilson
 from locations import IMGTOOL, SAMPLES
 
@@ -54,6 +58,31 @@ def test_the_same_command_gives_the_same_bytes_and_another_seed_others(tmp_path)
     first, second, third = (next((tmp_path / name).glob("weights-*")).read_bytes() for name in "abc")
     assert first == second != third
     assert (tmp_path / "a" / "model.json").read_text() == (tmp_path / "b" / "model.json").read_text()
+
+
+@pytest.mark.parametrize("model", ["hog-svm", "two-layer"])
+def test_so_many_jobs_are_at_work_and_the_model_is_the_same(model, tmp_path, monkeypatch):
+    asked = set()
+    for module in (survey, squares, vector_svm):
+        mapped = module.ordered_map
+        monkeypatch.setattr(module, "ordered_map", lambda *args, mapped=mapped: asked.add(args[2]) or mapped(*args))
+    for jobs in ("1", "3"):
+        asked.clear()
+        assert train(tmp_path / jobs, "--model", model, "--jobs", jobs, "-q") == 0
+        assert asked == {int(jobs)}
+    for name in ("model.json", "weights-*"):
+        one, other = (next((tmp_path / jobs).glob(name)).read_bytes() for jobs in "13")
+        assert one == other
+
+
+def test_jobs_are_a_number_for_python_too(monkeypatch):
+    asked = []
+    mapped = vector_svm.ordered_map
+    monkeypatch.setattr(vector_svm, "ordered_map", lambda *args: asked.append(args[2]) or mapped(*args))
+    imgtool.train(TEXTURES, "pixels-svm", jobs=3)
+    assert asked == [3]
+    with pytest.raises(ParameterError, match="jobs"):
+        imgtool.train(TEXTURES, "pixels-svm", jobs=0)
 
 
 @pytest.mark.parametrize("options", [[], ["--no-augment"]])

@@ -75,7 +75,10 @@ def first_writes(function: Callable[..., None]) -> Callable[..., None]:
 @options.seed
 @options.device
 @options.backend
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads.  [by the network's size]")
+@click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="CPU threads that a network computes with.  [by its size]"
+)
+@options.jobs
 @click.option("--preview", type=click.Path(path_type=Path), metavar="FILE",
               help="Write the images that a network sees first; without -o, end then.")  # fmt: skip
 @click.option("--curves", type=click.Path(path_type=Path), metavar="FILE",
@@ -99,6 +102,7 @@ def command(
     background: str | None,
     preview: Path | None,
     curves: Path | None,
+    jobs: int | None,
     force: bool,
     quiet: bool,
     verbose: bool,
@@ -119,6 +123,7 @@ def command(
         raise click.UsageError("name a folder for the model: -o FOLDER")
     if str(output) == "-":
         raise click.UsageError("a model is a folder, which standard output cannot carry: -o FOLDER")
+    from imgtool.batch.pool import at_once, job_count
     from imgtool.classifiers.storage import check_place
     from imgtool.classifiers.training import create_to_train, require_other_places, training_device
     from imgtool.datasets.formats import load_dataset
@@ -139,6 +144,7 @@ def command(
     parts = load_dataset(data, skip_bad=skip_bad, background=background)
     require_other_places(output, parts, how["init"], pictures=pictures)
     with ExitStack() as stack:
+        stack.enter_context(at_once(job_count(jobs)))
         heard: list[Events] = []
         if curves:
             heard.append(stack.enter_context(CurvesFile(curves, title=f"{name}, {data}", overwrite=renew)))
