@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from imgtool.arrays import image_array
+from imgtool.batch.pool import ordered_map, processors
 from imgtool.errors import DataError, ImageError, ImgtoolError, ParameterError
 from imgtool.features.codebook import Codebook, Dictionary, fit_codebook
 from imgtool.features.fisher import fisher_of_sums, fisher_sums, nearest_means, signed_root, unit, vlad
@@ -265,16 +266,22 @@ def _draw_descriptors(
     generator = np.random.default_rng(seed)
     share = -(-samples // max(count, 1))
     values, where = [np.zeros((0, 128 * COLORS[local.color]), np.float32)], [np.zeros((0, 2), np.float32)]
-    for number, image in enumerate(images, 1):
+
+    def described(image: np.ndarray) -> tuple[Descriptors, tuple[int, ...]] | None:
         try:
-            found = local.describe(image)
+            return local.describe(image), image.shape[:2]
         except ParameterError:
             raise
         except ImgtoolError:
+            return None
+
+    for number, each in enumerate(ordered_map(described, images, processors()), 1):
+        if each is None:
             continue
+        found, shape = each
         drawn = generator.choice(len(found.values), min(share, len(found.values)), replace=False)
         values.append(found.values[drawn])
-        where.append(places(found.frames[drawn], *image.shape[:2]))
+        where.append(places(found.frames[drawn], *shape))
         if progress:
             progress(number)
     return np.concatenate(values), np.concatenate(where)

@@ -1,5 +1,8 @@
 """Machines with squared hinge loss against a minimizer that knows nothing of them, and against each other."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -167,3 +170,18 @@ def test_half_a_symmetric_matrix_is_the_whole(count, tile, kind, seed):
         np.testing.assert_array_equal(stored.among(rows, np.float64), matrix[np.ix_(rows, rows)])
         columns = generator.normal(size=(count, 3)).astype(kind)
         np.testing.assert_allclose(stored.product(columns), matrix @ columns, atol=1e-4)
+
+
+def test_a_mapped_file_gives_the_same_and_does_not_count_as_memory(tmp_path):
+    features = np.random.default_rng(0).normal(size=(64, 1 << 18)).astype(np.float32)  # 64 MB
+    np.save(tmp_path / "x.npy", features)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for kind in (Scaled.plain, Scaled.standardized):
+        scaled, expected = kind(mapped), kind(features)
+        products = kernels.gram(scaled).among(np.arange(64))
+        np.testing.assert_array_equal(products, kernels.gram(expected).among(np.arange(64)))
+        np.testing.assert_array_equal(scaled.combined(np.eye(64)[:, :2]), expected.combined(np.eye(64)[:, :2]))
+    smaps = Path("/proc/self/smaps")
+    if smaps.exists():
+        kilobytes = re.search(r"x\.npy\n.*?\nRss:\s+(\d+) kB", smaps.read_text(), re.DOTALL)[1]
+        assert int(kilobytes) < 1 << 14

@@ -7,7 +7,9 @@ memory: its products are computed from the features.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -41,9 +43,11 @@ class Scaled(NamedTuple):
         total, square = np.zeros(length), np.zeros(length)
         for rows in blocks(count, length):
             total += features[rows].sum(axis=0, dtype=np.float64)
+            _let_go(features)
         mean = total / count
         for rows in blocks(count, length):
             square += ((features[rows] - mean) ** 2).sum(axis=0)
+            _let_go(features)
         deviation = np.sqrt(square / count)
         varies = deviation > 1e-8 * max(deviation.max(initial=0), 1e-30)
         factor = np.where(varies, 1 / np.where(varies, deviation, 1), 0) / np.sqrt(max(varies.sum(), 1))
@@ -59,18 +63,23 @@ class Scaled(NamedTuple):
 
     def rows(self, rows: slice | np.ndarray) -> np.ndarray:
         """Return some rows, scaled, float32."""
-        return self._scaled(self.features[rows], slice(None))
+        result = self.features[rows].astype(np.float32)
+        _let_go(self.features)
+        return self._scale(result, slice(None))
 
     def columns(self, columns: slice) -> np.ndarray:
         """Return some columns of all rows, scaled, float32."""
-        return self._scaled(self.features[:, columns], columns)
+        result = np.empty((len(self), columns.stop - columns.start), np.float32)
+        for rows in _tiles(len(self)):
+            result[rows] = self.features[rows, columns]
+            _let_go(self.features)
+        return self._scale(result, columns)
 
-    def _scaled(self, part: np.ndarray, columns: slice) -> np.ndarray:
-        """Return a scaled copy of a part."""
-        result = part.astype(np.float32)
-        result -= self.mean[columns]
-        result *= self.factor[columns]
-        return result
+    def _scale(self, part: np.ndarray, columns: slice) -> np.ndarray:
+        """Scale a part in place, and return it."""
+        part -= self.mean[columns]
+        part *= self.factor[columns]
+        return part
 
     def combined(self, coefficients: np.ndarray) -> np.ndarray:
         """Return the sums of rows (M, D), float64, that coefficients (N, M) give."""
@@ -78,6 +87,14 @@ class Scaled(NamedTuple):
         for rows in blocks(len(self), self.length):
             total += coefficients[rows].T @ self.rows(rows).astype(np.float64)
         return total
+
+
+def _let_go(features: np.ndarray) -> None:
+    """Have the system forget which pages of a mapped file this process has read: they count as its memory."""
+    mapped = features.base
+    if isinstance(features, np.memmap) and features.mode == "r" and isinstance(mapped, mmap.mmap):
+        with suppress(AttributeError, OSError):  # not on every system
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def blocks(count: int, length: int) -> Iterator[slice]:
