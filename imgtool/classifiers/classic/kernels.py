@@ -91,8 +91,8 @@ class Scaled(NamedTuple):
 
 def _let_go(features: np.ndarray) -> None:
     """Have the system forget which pages of a mapped file this process has read: they count as its memory."""
-    mapped = features.base
-    if isinstance(features, np.memmap) and features.mode == "r" and isinstance(mapped, mmap.mmap):
+    mapped: object = features.base
+    if isinstance(features, np.memmap) and isinstance(mapped, mmap.mmap) and features.mode == "r":
         with suppress(AttributeError, OSError):  # not on every system
             mapped.madvise(mmap.MADV_DONTNEED)
 
