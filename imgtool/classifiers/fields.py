@@ -150,6 +150,7 @@ _PROVENANCE: dict[str, dict[str, tuple[Callable[[Any], bool], bool]]] = {
         "accuracy": (is_accuracy, True),
         "imgtool": (_is_text, True),
         "init": (_is_object, True),
+        "vectors": (_is_object, True),  # of the feature file that it was fitted to: descriptor, device, version
     },
     "published": {
         "source": (_is_text, False),

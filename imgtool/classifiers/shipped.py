@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 DEFAULT_NETWORK = "efficientnet-lite0@imagenet"  # which labels and describes images, unless another is named
+SHIPPED_CODEBOOK = "sift-fv-svm"  # the model whose codebook describes images, unless another is named
 SHIPPED_FOLDER = Path(__file__).parent / "models"
+CODEBOOK_FOLDER = SHIPPED_FOLDER / f"{SHIPPED_CODEBOOK}@imagenette"
 
 
 def shipped() -> list[str]:

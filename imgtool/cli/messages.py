@@ -47,6 +47,8 @@ ADVICE = {
     "layers": "imgtool models layers lists them",
     "fetch": "imgtool models fetch gets them",
     "fetch-again": "imgtool models fetch --force gets it anew",
+    "vectors": "imgtool train fits hog-svm, gist-svm, cnn-svm and those of dense SIFT to vectors",
+    "square": "imgtool hog --resize 128x128 --orientations 18 --cell 16 makes those of hog-svm's defaults",
     "dictionary": "imgtool features fit --dictionary makes one",
 }
 

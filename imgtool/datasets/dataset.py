@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,19 +13,28 @@ from typing import Any, Self
 import numpy as np
 
 from imgtool.datasets.cache import ImageCache, hash_of, image_bytes, read_flat
-from imgtool.errors import DataError, ImageError
+from imgtool.errors import DataError, ImageError, ParameterError
 from imgtool.image.alpha import WHITE, flatten, has_alpha
 from imgtool.image.equality import Key, pixels_key
 from imgtool.image.levels import as_levels
 
 
 @dataclass(frozen=True)
+class Made:
+    """How the vectors of a data set were made: the feature file that they come from, its meta, the images' paths."""
+
+    path: Path
+    meta: Mapping[str, Any]
+    images: Sequence[Path]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """items: paths or arrays, of images or (N, D) vectors; labels: (N,) indices into classes; classes: names.
 
-    A data set of vectors comes from a feature file; models that look at images refuse it. cache: where files are read
-    once, shared by the parts of a data set; see `with_cache`. background: the color that transparent images are shown
-    on, None for white that nobody chose; see `on`.
+    A data set of vectors comes from a feature file, and made says how; models that look at images refuse it. cache:
+    where files are read once, shared by the parts of a data set; see `with_cache`. background: the color that
+    transparent images are shown on, None for white that nobody chose; see `on`.
     """
 
     items: Sequence[Path] | Sequence[np.ndarray] | np.ndarray
@@ -33,6 +42,7 @@ class Dataset:
     classes: tuple[str, ...]
     cache: ImageCache | None = field(default=None, compare=False, repr=False)
     background: str | None = None
+    made: Made | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.items) != len(self.labels):
@@ -59,13 +69,19 @@ class Dataset:
         """Return one image in the type that it is stored in, without alpha. Raises as `image` does."""
         item = self.items[index]
         if isinstance(item, np.ndarray):
-            if item.ndim < 2:
-                raise DataError("the data set holds vectors, and this needs images")
+            self.require_image(index)
             return flatten(item, self.background or WHITE) if has_alpha(item.shape) else item
         if self.cache is not None:
             return self.cache.image(Path(item))
         with self.naming(index):
             return read_flat(image_bytes(Path(item)), self.background or WHITE)
+
+    def require_image(self, index: int = 0) -> None:
+        """Raise DataError for a vector, which only data sets have that are all vectors."""
+        item = self.items[index]
+        if isinstance(item, np.ndarray) and item.ndim < 2:
+            what = self.made.path if self.made else "the data set"
+            raise DataError(f"{what} holds vectors, and this needs images", hint="vectors")
 
     def name(self, index: int) -> str:
         """Return the path of an image, or its number."""
@@ -85,7 +101,10 @@ class Dataset:
         return self._replace(("hashes", "keys"), cache=cache)
 
     def on(self, background: str) -> Self:
-        """Return the same data set, whose transparent images are shown on a color."""
+        """Return the same data set, whose transparent images are shown on a color; ParameterError for vectors."""
+        if self.made is not None:
+            text = f"background: {self.made.path} holds vectors, whose images were shown on one already"
+            raise ParameterError(text, parameters=("background",))
         return self._replace(("hashes",), cache=None, background=background)
 
     def _replace(self, kept: tuple[str, ...], **changes: Any) -> Self:
@@ -97,7 +116,8 @@ class Dataset:
     def subset(self, indices: np.ndarray) -> Dataset:
         """Return some of the images, in the order of the indices."""
         items = self.items[indices] if isinstance(self.items, np.ndarray) else [self.items[index] for index in indices]
-        part = Dataset(items, self.labels[indices], self.classes, self.cache, self.background)
+        made = self.made and replace(self.made, images=[self.made.images[index] for index in indices])
+        part = replace(self, items=items, labels=self.labels[indices], made=made)
         for known in {"hashes", "keys"} & vars(self).keys():
             vars(part)[known] = [getattr(self, known)[index] for index in indices]
         return part
@@ -109,8 +129,9 @@ class Dataset:
 
     @cached_property
     def hashes(self) -> list[bytes]:
-        """The SHA-256 of each item's bytes, computed once."""
-        return [self._hash(item) for item in self.items]
+        """The SHA-256 of each item's bytes, computed once; of vectors, of the images' where all are still there."""
+        files = self.made.images if self.made else []
+        return [self._hash(item) for item in (files if files and all(map(Path.is_file, files)) else self.items)]
 
     def _hash(self, item: Path | np.ndarray) -> bytes:
         """Return the SHA-256 of an array's or a file's bytes."""

@@ -8,6 +8,7 @@ anything is trained on it; only pixels are looked at later (`survey`).
 from __future__ import annotations
 
 import codecs
+import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,18 @@ import numpy as np
 from imgtool.batch.inputs import counted, images_below, path_text
 from imgtool.datasets import feature_file
 from imgtool.datasets.cifar import cifar_parts
-from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.folders import TEST, TRAINING, VALIDATION, WHOLE, Layout, find_layout, look, same_name
+from imgtool.datasets.dataset import Dataset, Made
+from imgtool.datasets.folders import (
+    TEST,
+    TRAINING,
+    VALIDATION,
+    WHOLE,
+    Layout,
+    find_layout,
+    look,
+    part_called,
+    same_name,
+)
 from imgtool.datasets.idx import idx_parts
 from imgtool.datasets.lists import SUFFIXES as LISTS
 from imgtool.datasets.lists import read_list
@@ -288,5 +299,15 @@ def _from_features(path: Path) -> Dataset:
     classes = sorted(set(labels))
     if len(classes) < 2:
         raise DataError(f"{path}: holds {len(classes)} class; a data set needs two or more")
+    parts = {part for part in map(_part_of, table.paths, labels) if part is not None}
+    if len(parts) > 1:
+        raise DataError(f"{path}: holds images of {' and '.join(sorted(parts))}; describe one part of a data set alone")
     numbers = {name: number for number, name in enumerate(classes)}
-    return _dataset(path, table.features, [numbers[label] for label in labels], classes)
+    made = Made(path, table.meta, [Path(each) for each in table.paths])
+    return replace(_dataset(path, table.features, [numbers[label] for label in labels], classes), made=made)
+
+
+def _part_of(path: str, label: str) -> str | None:
+    """Return which part of a data set an image belongs to, by the folder that its class folder lies in."""
+    above = [folder for folder, inner in itertools.pairwise(Path(path).parts[:-1]) if same_name(inner) == label]
+    return part_called(above[-1]) if above else None

@@ -152,6 +152,7 @@ def compare(
     stored, kept = _places(work, keep, resume=resume, overwrite=overwrite)
     parts = open_parts(data, skip_bad=skip_bad, background=background)
     _refuse_inputs(stored, kept, given, parts)
+    _require_images(parts)
     parts, left_out = _without_test(parts) if folds is not None else (parts, [])
     with at_once(jobs), _telling_to_resume(stored):
         parts = checked(parts, skip_bad=skip_bad, events=events)
@@ -237,6 +238,7 @@ def evaluate(
     stored, kept = _places(work, None, resume=resume, overwrite=overwrite)
     parts = open_parts(data, skip_bad=skip_bad, background=background)
     _refuse_inputs(stored, kept, given, parts)
+    _require_images(parts)
     facts = {"device": device} | ({} if precision == "float32" else {"precision": precision})
     with at_once(jobs), _telling_to_resume(stored):
         split, remarks = evaluation_split(parts, skip_bad=skip_bad, events=events)
@@ -246,6 +248,12 @@ def evaluate(
         runner = Runner(split, work=stored, device=device, among=among, jobs=jobs, events=events)
         runner.run(given)
     return _comparison(parts, runner, given, facts, data)
+
+
+def _require_images(parts: Parts) -> None:
+    """Raise DataError for a data set of vectors, before any model is fitted to them: none is measured on these."""
+    for part in parts.all().values():
+        part.require_image()
 
 
 def _require_among(among: str) -> None:

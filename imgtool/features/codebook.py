@@ -274,11 +274,21 @@ def save_codebook(path: str | os.PathLike[str], book: Codebook | Dictionary, *, 
     path = path_text(path)
     if not isinstance(book, Codebook | Dictionary):
         raise ParameterError(f"only a Codebook or a Dictionary can be saved, not {type(book)}")
-    kind = "codebook" if isinstance(book, Codebook) else "dictionary"
-    tensors = {name: np.ascontiguousarray(getattr(book, name)) for name in KINDS[kind]}
-    text = json.dumps({"kind": kind, "format": FORMAT, **book.meta}, sort_keys=True)
+    text, tensors = _content(book)
     metadata = {"imgtool": text, "sha256": _digest(text, tensors)}
     write_file(path, _in_order(safetensors.numpy.save(tensors, metadata=metadata)), overwrite=overwrite)
+
+
+def hash_of(book: Codebook | Dictionary) -> str:
+    """Return the SHA-256 of all that a codebook says, which its file holds too."""
+    return _digest(*_content(book))
+
+
+def _content(book: Codebook | Dictionary) -> tuple[str, dict[str, np.ndarray]]:
+    """Return what a file holds of a codebook: its description, and the numbers by name."""
+    kind = "codebook" if isinstance(book, Codebook) else "dictionary"
+    text = json.dumps({"kind": kind, "format": FORMAT, **book.meta}, sort_keys=True)
+    return text, {name: np.ascontiguousarray(getattr(book, name)) for name in KINDS[kind]}
 
 
 def _in_order(data: bytes) -> bytes:

@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imgtool.errors import DataError, ParameterError
+from imgtool.errors import ParameterError
 from imgtool.names import unknown_name
-from imgtool.pipelines import embeddings
+from imgtool.pipelines import embeddings, encodings
+from imgtool.pipelines.encodings import ENCODINGS
 from imgtool.pipelines.sizes import parse_size, resize_to
 from imgtool.pipelines.source import BACKGROUND, Reading, color_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from imgtool.features.codebook import Codebook, Dictionary
     from imgtool.features.sift import Descriptors
     from imgtool.pipelines.device_batches import DeviceBatch
 
@@ -38,9 +38,6 @@ HOG_VARIANTS = {
     "vlfeat-dalal-triggs": ("orientations", "cell"),
 }
 MAX_MESSAGE_CHARACTERS = 300
-SPARSE = "sparse"
-ENCODINGS = {"fisher": "1x1", "vlad": "1x1", "bow": "1x1", SPARSE: "1x1,2x2,4x4"}  # each with its usual pyramid
-SHIPPED_CODEBOOK = "sift-fv-svm"  # the model whose codebook it is
 
 
 class Entry(NamedTuple):
@@ -315,83 +312,15 @@ def _sift_batch(parameters: Parameters, device: str) -> DeviceBatch[Descriptors]
     return DeviceBatch(device, describe, **({"prepare": to_gray} if color == "gray" else {}))
 
 
-def _complete_encoding(
-    encoding: str,
-    codebook: str | os.PathLike[str] = SHIPPED_CODEBOOK,
-    pyramid: str | Sequence[str] | None = None,
-    solver: str | None = None,
-) -> Parameters:
-    if solver and encoding != SPARSE:
-        raise ParameterError("solver is for encoding sparse", parameters=("solver", "encoding"))
-    levels = pyramid or ENCODINGS[encoding]
-    levels = levels.split(",") if isinstance(levels, str) else list(levels)
-    parameters: Parameters = {"codebook": os.fspath(codebook), "pyramid": levels}
-    return {**parameters, "solver": solver or "feature-sign"} if encoding == SPARSE else parameters
-
-
-def _encoding(encoding: str, parameters: Parameters, folder: str) -> Callable[[np.ndarray], np.ndarray]:
-    codebook = parameters.pop("codebook")
-    return _encoder(encoding, codebook, codebook_place(codebook, folder), **parameters)
-
-
-def codebook_place(codebook: str, folder: str) -> str | None:
-    """Return where a codebook lies, None for the one that ships."""
-    return None if codebook == SHIPPED_CODEBOOK else os.path.join(folder, codebook)
-
-
-def _encoder(
-    encoding: str, codebook: str, place: str | None, pyramid: Sequence[str], solver: str = ""
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function that encodes an image by a codebook, that of a file or the one that ships."""
-    from imgtool.features.codebook import Codebook
-    from imgtool.features.encoding import LocalSettings, encode, encode_sparsely
-    from imgtool.features.pyramid import parse_levels
-
-    parse_levels(pyramid)
-    book, prepare = open_codebook(place)
-    LocalSettings.of(book)
-    if isinstance(book, Codebook):
-        if encoding == SPARSE:
-            text = "is no dictionary, which encoding sparse needs"
-            raise DataError(text, parameters=("encoding",), hint="dictionary").within(codebook)
-        return lambda image: encode(prepare(image), book, encoding=encoding, levels=pyramid)
-    if encoding != SPARSE:
-        raise DataError("is a dictionary, which is for encoding sparse", parameters=("encoding",)).within(codebook)
-    return lambda image: encode_sparsely(image, book, solver=solver, levels=pyramid)
-
-
-def open_codebook(path: str | None) -> tuple[Codebook | Dictionary, Callable[[np.ndarray], np.ndarray]]:
-    """Return a codebook and the preprocessing of images: none for a file, the model's for the included codebook."""
-    if path is not None:
-        from imgtool.features.codebook import load_codebook
-
-        return load_codebook(path), lambda image: image
-    from imgtool.classifiers.classic.sift_svm import SiftSvm
-    from imgtool.classifiers.registry import open_model
-
-    model = open_model(SHIPPED_CODEBOOK)
-    assert isinstance(model, SiftSvm)
-    assert model.codebook is not None
-    return model.codebook, model.prepare
-
-
-def _of_encoding(encoding: str) -> Entry:
-    """Return the entry of one encoding of dense SIFT."""
-
-    def complete(
-        codebook: str | os.PathLike[str] = SHIPPED_CODEBOOK,
-        pyramid: str | Sequence[str] | None = None,
-        solver: str | None = None,
-    ) -> Parameters:
-        return _complete_encoding(encoding, codebook, pyramid, solver)
-
-    return Entry(complete, functools.partial(_encoding, encoding))
-
-
 DESCRIPTORS = {
     "hog": Entry(_complete_hog, _hog),
     "gist": Entry(_complete_gist, _gist, _gist_batch),
     "sift": Entry(_complete_sift, _sift, _sift_batch),
-    **{encoding: _of_encoding(encoding) for encoding in ENCODINGS},
+    **{
+        encoding: Entry(
+            functools.partial(encodings.complete, encoding), functools.partial(encodings.describing, encoding)
+        )
+        for encoding in ENCODINGS
+    },
     "embed": Entry(embeddings.complete, embeddings.describing, embeddings.batch),
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from imgtool.errors import DataError
-from imgtool.pipelines.descriptors import ENCODINGS, SPARSE, codebook_place, open_codebook
+from imgtool.pipelines.encodings import ENCODINGS, SPARSE
 
 Shape = tuple[int, ...]
 
@@ -47,10 +47,11 @@ def _encoded(encoding: str) -> Callable[[Mapping[str, Any], Shape], int]:
     """Return the length of an encoding: in each cell of the pyramid, numbers for each component or atom."""
 
     def length(parameters: Mapping[str, Any], shape: Shape) -> int:
+        from imgtool.classifiers.codebooks import open_codebook
         from imgtool.features.encoding import length as length_of
         from imgtool.features.pyramid import count_cells
 
-        book, _ = open_codebook(codebook_place(parameters["codebook"], ""))
+        book, _ = open_codebook(parameters["codebook"])
         if encoding == SPARSE:
             return len(book.atoms) * count_cells(parameters["pyramid"])  # type: ignore[union-attr]
         return length_of(book, parameters["pyramid"], encoding=encoding)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ import pytest
 
 from imgtool.cli.main import execute
 from imgtool.cli.messages import ADVICE
+from imgtool.datasets import feature_file
+from imgtool.datasets.feature_file import FeatureTable
 from imgtool.image import encode
 
 
@@ -110,6 +113,19 @@ CASES = {
             "fisher --encoding sparse --codebook d.safetensors a.png",
         ),
         1,
+    ),
+    "vectors": Case(
+        "train gist.npz --model pixels-svm -o vectors -q",
+        "imgtool train fits hog-svm, gist-svm",
+        ("train gist.npz --model gist-svm -o vectors",),
+    ),
+    "square": Case(
+        "train oblong.npz --model hog-svm -o square -q",
+        "not resized to a square, as for hog-svm; imgtool hog --resize 128x128 --orientations 18 --cell 16 makes",
+        (
+            "hog --resize 128x128 --orientations 18 --cell 16 classes -o square.npz",
+            "train square.npz --model hog-svm -o square",
+        ),
     ),
     "layers": Case(
         "embed --model lenet --layer pol1 a.png",
@@ -240,6 +256,12 @@ def _folder(tmp_path, monkeypatch):
     for label in ("1", "ten"):  # one that a model of digits knows, and one that it does not
         Path("digits", label).mkdir(parents=True)
         Path("digits", label, "0.png").write_bytes(encode(picture(28, 28), "png"))
+    vectors = FeatureTable(rng.random((12, 512), np.float32), list("abcdefghijkl"), list("xyz") * 4)
+    of_gist = {"size": 256, "orientations": [8, 8, 8, 8], "blocks": 4, "prefilter": 4.0, "color": False}
+    of_hog = {"variant": "skimage", "orientations": 9, "cell": [8, 8]}
+    for name, descriptor, parameters in (("gist", "gist", of_gist), ("oblong", "hog", of_hog)):
+        meta = {"descriptor": descriptor, "parameters": parameters}
+        feature_file.save(f"{name}.npz", replace(vectors, meta=meta))
     Path("bad/x/page.png").write_text("<html>no picture</html>")
 
 

@@ -1,5 +1,7 @@
 """`imgtool sift`, `fisher` and `features`: options, rows, feature files, codebooks, errors."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from imgtool.classifiers.registry import open_model
 from imgtool.cli.main import execute
 from imgtool.datasets import feature_file
-from imgtool.features.codebook import Codebook, Dictionary, load_codebook, save_codebook
+from imgtool.features.codebook import Codebook, Dictionary, hash_of, load_codebook, save_codebook
 from imgtool.features.encoding import LocalSettings, encode, encode_sparsely, fit_dictionary, fit_to_images
 from imgtool.features.keypoints import sparse_sift
 from imgtool.features.phow import phow
@@ -182,7 +184,19 @@ def test_encodings_equal_the_librarys(encoding, numbers, book, rows_of):
     expected = encode(IMAGES["b"], book, encoding=encoding, levels=["1x1", "2x2"])
     np.testing.assert_array_equal(table.features[1], expected)
     assert table.meta["descriptor"] == encoding
-    assert table.meta["parameters"] == {"codebook": "book.safetensors", "pyramid": ["1x1", "2x2"]}
+    described = {"codebook": "book.safetensors", "sha256": hash_of(book), "pyramid": ["1x1", "2x2"]}
+    assert table.meta["parameters"] == described
+
+
+def test_images_are_searched_by_the_codebook_that_described_them_and_no_other(book, run):
+    assert execute(["fisher", "in", "-q", "--codebook", "book.safetensors", "-o", "f.npz"]) == 0
+    cv2.imwrite("copy.png", IMAGES["b"])  # not in the file
+    search = ["features", "search", "--query", "copy.png", "--top", "1", "f.npz"]
+    assert run(*search).status == 0
+    save_codebook("book.safetensors", replace(book, means=book.means + 1), overwrite=True)
+    found = run(*search)
+    assert found.status == 1
+    assert "f.npz: book.safetensors: is another codebook than the one that described the images\n" in found.err
 
 
 @pytest.mark.parametrize("solver", ["feature-sign", "llc"])

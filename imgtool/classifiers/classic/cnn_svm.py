@@ -42,6 +42,7 @@ class CnnSvm(VectorSvm):
 
     groups = {"architecture": CnnSvmParameters()}  # noqa: RUF012
     backends = NetworkClassifier.backends
+    descriptor = "embed"
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         super().__init__(name, groups, chosen=chosen)
@@ -63,8 +64,15 @@ class CnnSvm(VectorSvm):
         events: Events | None = None,
     ) -> Self:
         """Fit the machine, the network running on the device."""
-        self._open(device=device)
+        if dataset.made is None:
+            self._open(device=device)
         return super().fit(dataset, seed=seed, events=events)
+
+    def settings_in(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Return settings given the network and its weights' hash."""
+        if not fields.is_hash(made["weights"]):
+            raise DataError("does not say which weights its network had")
+        return {"network": made.pop("model"), "weights": made.pop("weights")}
 
     def record_training(self, dataset: Dataset, *, seed: int, history: list[dict[str, Any]], **more: Any) -> None:
         """Say which network the features come from, too."""
@@ -79,6 +87,11 @@ class CnnSvm(VectorSvm):
         """Return square roots, with the sign of what they are of, scaled to length 1."""
         return unit(signed_root(self._running().features(batch)))
 
+    def vector_of(self, described: np.ndarray) -> np.ndarray:
+        """Return the same of the features of one image."""
+        vector: np.ndarray = unit(signed_root(described[None]))[0]
+        return vector
+
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return the vector of one prepared image."""
         vector: np.ndarray = self.features([image])[0]
@@ -90,6 +103,8 @@ class CnnSvm(VectorSvm):
 
     def length(self) -> int:
         """Return how many numbers the last layer takes."""
+        if self._network is None:
+            self._open()
         network = self._running()
         return network.network().trunk().output_shape(network.input_shape)[0]
 

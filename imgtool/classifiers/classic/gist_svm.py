@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +12,8 @@ from imgtool.classifiers.classic.vector_svm import (
     RadialSvmParameters,
     VectorSvm,
     require_most,
-    short_side,
 )
-from imgtool.features.gist import gist, require_parameters
-from imgtool.image.color import to_rgb
+from imgtool.features.gist import gist, require_parameters, square
 from imgtool.parameters import parameter
 
 
@@ -33,10 +32,17 @@ class GistSvm(VectorSvm):
 
     groups = {"architecture": GistSvmParameters()}  # noqa: RUF012
     standardize = True
+    descriptor = "gist"
+    fixed = {"color": False}  # noqa: RUF012
+
+    def settings_in(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Return settings given GIST's parameters."""
+        return {name: made.pop(name) for name in ("size", "orientations", "blocks", "prefilter")}
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
-        """Return the gray or color image with its short side brought to `size`."""
-        return short_side(to_rgb(image), self.parameters.size)
+        """Return (size, size), the image's center in gray, float64."""
+        plane: np.ndarray = square(image, self.parameters.size)[0]
+        return plane
 
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return GIST's numbers."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,9 @@ from imgtool.parameters import parameter
 class ScspmParameters(SiftParameters):
     """What scspm can vary."""
 
-    size: int = parameter(200, "Pixels that the shorter side is brought to.", low=1, high=1024)
+    size: int = parameter(
+        200, "Pixels that the shorter side is brought to; 0: images stay as they are.", low=0, high=1024
+    )
     step: int = parameter(6, "Pixels between descriptors.", low=1, high=1024)
     bins: tuple[int, ...] = parameter((4,), "Pixels of a spatial bin, for each scale.", low=1, high=256)
     window: str = parameter("gaussian", "Weights around a descriptor's center.", choices=("flat", "gaussian"))
@@ -41,6 +44,15 @@ class Scspm(SiftSvm):
 
     groups = {"architecture": ScspmParameters()}  # noqa: RUF012
     book_kind = "dictionary"
+    descriptor = "sparse"
+
+    def settings_in(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Return settings given an encoding's parameters, the solver among them."""
+        return {"solver": made.pop("solver"), **super().settings_in(made)}
+
+    def settings_of_book(self, book: Dictionary) -> dict[str, Any]:
+        """Return the number of atoms."""
+        return {"k": len(book.atoms)}
 
     def fit_book(self, images: Iterator[np.ndarray], count: int, seed: int, events: Events | None) -> Dictionary:
         """Learn a dictionary."""

@@ -20,4 +20,4 @@ class SiftBowSvm(MixtureSvm):
     """How often each word occurs in each cell of a spatial pyramid, as square roots."""
 
     groups = {"architecture": SiftBowParameters()}  # noqa: RUF012
-    encoding = "bow"
+    encoding = descriptor = "bow"

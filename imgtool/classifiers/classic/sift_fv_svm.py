@@ -31,5 +31,5 @@ class SiftFisherSvm(MixtureSvm):
     """Fisher vectors of dense RootSIFT."""
 
     groups = {"architecture": SiftFisherParameters()}  # noqa: RUF012
-    encoding = "fisher"
+    encoding = descriptor = "fisher"
     iterations = 30

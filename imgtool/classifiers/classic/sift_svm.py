@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from imgtool.classifiers.classic.vector_svm import MAX_ASPECT, SvmParameters, VectorSvm, require_most, short_side
+from imgtool.classifiers.codebooks import CLASSES, book_in, open_codebook
 from imgtool.classifiers.settings import Groups
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.labels import are_characters
-from imgtool.errors import DataError
+from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events, Progress
-from imgtool.features.codebook import KINDS, Codebook, Dictionary
+from imgtool.features.codebook import KINDS, Codebook, Dictionary, hash_of
 from imgtool.features.encoding import LocalSettings, encode, fit_to_images, length
 from imgtool.features.phow import COLORS
 from imgtool.features.pyramid import parse_levels
@@ -38,7 +39,9 @@ class SiftParameters(SvmParameters):
     """What all kinds on dense SIFT can vary."""
 
     costs: tuple[float, ...] = parameter(COSTS, "Costs of an error that cross-validation tries.", low=1e-9, high=1e9)
-    size: int = parameter(192, "Pixels that the shorter side is brought to.", low=1, high=1024)
+    size: int = parameter(
+        192, "Pixels that the shorter side is brought to; 0: images stay as they are.", low=0, high=1024
+    )
     resolution: int = parameter(
         0,
         "Pixels that the shorter side is shrunk to before; 0: the median of the training images.",
@@ -66,10 +69,13 @@ class SiftSvm(VectorSvm):
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         super().__init__(name, groups, chosen=chosen)
-        own = self.parameters
-        parse_levels(own.pyramid)
-        self.local = LocalSettings(own.step, own.bins, own.window, own.root, own.color)
         self.codebook: Codebook | Dictionary | None = None
+
+    @property
+    def local(self) -> LocalSettings:
+        """How local descriptors are taken."""
+        own = self.parameters
+        return LocalSettings(own.step, own.bins, own.window, own.root, own.color)
 
     @abstractmethod
     def fit_book(
@@ -80,10 +86,7 @@ class SiftSvm(VectorSvm):
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Return (height, width), or (height, width, 3) where colors count, with the short side brought to `size`."""
         own = self.parameters
-        pixels = to_gray(image) if own.color == "gray" else to_rgb(image)
-        if 0 < own.resolution < min(own.size, *pixels.shape[:2]):
-            pixels = short_side(pixels, own.resolution)
-        return short_side(pixels, own.size)
+        return brought_to(image, own.size, own.resolution, own.color)
 
     def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
         """Fit the codebook to descriptors of some of the images."""
@@ -91,7 +94,7 @@ class SiftSvm(VectorSvm):
             self.change("architecture", replace(self.parameters, mirror=False))
         count = min(len(dataset), MAX_CODEBOOK_IMAGES)
         chosen = np.sort(np.random.default_rng(seed).choice(len(dataset), count, replace=False))
-        if not self.parameters.resolution:
+        if self.parameters.size and not self.parameters.resolution:
             sides = [
                 min(dataset.image(int(index)).shape[:2]) for index in chosen[:: max(count // SIZE_SAMPLE_IMAGES, 1)]
             ]
@@ -99,13 +102,36 @@ class SiftSvm(VectorSvm):
         images = (self.prepare(dataset.image(int(index))) for index in chosen)
         self.codebook = self.fit_book(images, count, seed, events)
 
+    def settings_in(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Return settings given an encoding's parameters, and take their codebook, which must be the same still."""
+        book, sizes = open_codebook(made["codebook"])
+        if hash_of(book) != made["sha256"]:
+            raise DataError(f"was made by another codebook than {made['codebook']} is now")
+        if not isinstance(book, CLASSES[self.book_kind]):
+            raise DataError(f"was made by a codebook of another kind than {self.name} has")
+        if "samples" in self.chosen:
+            raise ParameterError("samples is chosen, and its codebook is fitted already")
+        own = {"color": "gray"} | LocalSettings.of(book).to_meta() | sizes
+        own |= {"mirror": False, "pyramid": made.pop("pyramid"), **self.settings_of_book(book)}
+        self.codebook = book
+        del made["codebook"], made["sha256"]
+        return own
+
+    @abstractmethod
+    def settings_of_book(self, book: Any) -> dict[str, Any]:
+        """Return the settings under which a codebook is fitted."""
+
     def samples(self, count: int) -> int:
         """Return how many descriptors of so many images a codebook is fitted to."""
         return int(min(self.parameters.samples, MAX_DESCRIPTORS_AN_IMAGE * count))
 
     def check_sizes(self) -> None:
-        """Refuse too many descriptors of the longest image that `prepare` gives."""
+        """Refuse levels that are none, and too many descriptors of the longest image that `prepare` gives.
+
+        Of images that stay as they are, each is refused that would have too many.
+        """
         own = self.parameters
+        parse_levels(own.pyramid)
         places = -(-own.size // own.step) * -(-MAX_ASPECT * own.size // own.step)
         require_most("descriptors", places * len(own.bins) * COLORS[own.color], MAX_DESCRIPTORS)
 
@@ -122,13 +148,7 @@ class SiftSvm(VectorSvm):
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take the codebook's parts and the machine's."""
-        names = KINDS[self.book_kind]
-        missing = [name for name in names if f"codebook.{name}" not in arrays]
-        if missing:
-            raise DataError(f"the codebook's {missing[0]} are missing")
-        kind = Codebook if self.book_kind == "codebook" else Dictionary
-        parts = {name: arrays[f"codebook.{name}"] for name in names}
-        self.codebook = kind(**parts, meta={"sift": self.local.to_meta()})
+        self.codebook = book_in(arrays, self.book_kind, self.local)
         super().restore(arrays)
 
 
@@ -167,6 +187,10 @@ class MixtureSvm(SiftSvm):
             progress=(lambda done: events(Progress(done, count, "sampling descriptors"))) if events else None,
         )
 
+    def settings_of_book(self, book: Codebook) -> dict[str, Any]:
+        """Return sizes of the mixture."""
+        return {"k": book.components, "dimensions": len(book.pca_basis), "places": book.has_places}
+
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return the encoding of one prepared image."""
         own = self.parameters
@@ -175,3 +199,16 @@ class MixtureSvm(SiftSvm):
     def length(self) -> int:
         """Return how many numbers describe an image."""
         return length(self.require_book(), self.parameters.pyramid, encoding=self.encoding)
+
+
+def brought_to(image: np.ndarray, size: int, resolution: int, color: str) -> np.ndarray:
+    """Return an image as SIFT is taken of it, gray or of three channels; as it is where size is 0.
+
+    The short side is shrunk to resolution first, unless that is 0 or not below size.
+    """
+    if not size:
+        return image
+    pixels = to_gray(image) if color == "gray" else to_rgb(image)
+    if 0 < resolution < min(size, *pixels.shape[:2]):
+        pixels = short_side(pixels, resolution)
+    return short_side(pixels, size)

@@ -19,4 +19,4 @@ class SiftVladSvm(MixtureSvm):
     """VLAD of dense RootSIFT: sums of differences from the nearest word, square roots with their sign."""
 
     groups = {"architecture": SiftVladParameters()}  # noqa: RUF012
-    encoding = "vlad"
+    encoding = descriptor = "vlad"

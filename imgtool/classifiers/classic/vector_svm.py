@@ -15,9 +15,9 @@ from imgtool.batch.pool import ordered_map, processors
 from imgtool.classifiers.classic.machines import SVM, machine_from
 from imgtool.classifiers.classic.svm import CLASS_WEIGHTS, COSTS, FOLDS, GAMMAS, KERNELS, fit_svm
 from imgtool.classifiers.protocol import Trainable
-from imgtool.classifiers.settings import Groups
-from imgtool.datasets.dataset import Dataset
-from imgtool.errors import DataError, ParameterError
+from imgtool.classifiers.settings import Groups, value_text
+from imgtool.datasets.dataset import Dataset, Made
+from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.events import Events, Progress
 from imgtool.image.resize import resize
 from imgtool.parameters import Parameters, parameter
@@ -25,6 +25,7 @@ from imgtool.parameters import Parameters, parameter
 MAX_ASPECT = 4  # longer to shorter side; thinner images are squeezed
 # What settings may ask for, of one image: they come from a file, too.
 MAX_VECTOR_NUMBERS = 1 << 24
+READING = ("page", "bands", "background")  # of a feature file's parameters: what classifying can be told, too
 MAX_TABLE_BYTES = 1 << 28  # of the training images' vectors; more lie in a file
 
 
@@ -58,9 +59,15 @@ class RadialSvmParameters(SvmParameters):
 
 
 class VectorSvm(Trainable):
-    """One vector for each image, and a support vector machine. Subclasses say which vector."""
+    """One vector for each image, and a support vector machine. Subclasses say which vector.
+
+    descriptor: by which feature files are made whose vectors the machine can be fitted to, "" for none; fixed: values
+    of its parameters that are no settings of the model.
+    """
 
     standardize: ClassVar[bool] = False
+    descriptor: ClassVar[str] = ""
+    fixed: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
         super().__init__(name, groups, chosen=chosen)
@@ -91,13 +98,24 @@ class VectorSvm(Trainable):
         resume: Path | None = None,
         events: Events | None = None,
     ) -> Self:
-        """Learn from a data set, on the CPU. An interrupted fit starts again (it takes seconds to minutes)."""
-        self.fit_descriptor(dataset, seed, events)
-        features = self._all_features(dataset, events)
+        """Learn from a data set, on the CPU. An interrupted fit starts again (it takes seconds to minutes).
+
+        To the vectors of a feature file the machine alone is fitted, with the settings by which these were made.
+        """
+        origin = {}
+        if dataset.made is None or not self.descriptor:
+            self.fit_descriptor(dataset, seed, events)
+            rows = self._described(dataset, events)
+        else:
+            self.adopt(dataset.made, np.asarray(dataset.items).shape[1])
+            rows = map(self.vector_of, np.asarray(dataset.items))
+            known = ("descriptor", "device", "version")
+            origin = {"vectors": {key: value for key, value in dataset.made.meta.items() if key in known}}
+        features = _table(rows, len(dataset))
         self.svm, found, self.threshold = self.fit_machine(
             features, np.asarray(dataset.labels), len(dataset.classes), seed, events
         )
-        self.record_training(dataset, seed=seed, history=[found])
+        self.record_training(dataset, seed=seed, history=[found], **origin)
         return self
 
     def fit_machine(
@@ -119,22 +137,6 @@ class VectorSvm(Trainable):
             events=events,
         )
 
-    def _all_features(self, dataset: Dataset, events: Events | None) -> np.ndarray:
-        """Return the vectors (N, D) of all images, float32; where they are many and long, in a file."""
-        from imgtool.classifiers.squares import in_file
-
-        if not len(dataset):
-            raise DataError("the data set is empty")
-        rows = self._described(dataset, events)
-        first = next(rows)
-        shape = (len(dataset), len(first))
-        if first.nbytes * len(dataset) > MAX_TABLE_BYTES:
-            return in_file(chain([first], rows), shape, dtype=np.float32)
-        table = np.empty(shape, np.float32)
-        for index, row in enumerate(chain([first], rows)):
-            table[index] = row
-        return table
-
     def _described(self, dataset: Dataset, events: Events | None) -> Iterator[np.ndarray]:
         """Yield the vector of each image, several being described at once."""
         count = len(dataset)
@@ -143,6 +145,54 @@ class VectorSvm(Trainable):
             yield row.astype(np.float32, copy=False)
             if events:
                 events(Progress(index + 1, count, "describing images"))
+
+    def adopt(self, made: Made, length: int) -> None:
+        """Take over the settings by which the vectors of a feature file, of so many numbers, were made.
+
+        Raises DataError where they are not the model's, ParameterError for a chosen setting that differs.
+        """
+        try:
+            found = type(self.parameters).from_json(self.parameters.to_json() | self._settings_in(made.meta))
+            for name in sorted(self.chosen):
+                if (chosen := getattr(self.parameters, name)) != (own := getattr(found, name)):
+                    raise ParameterError(f"was made with {name}={value_text(own)}, and {value_text(chosen)} is chosen")
+            self.change("architecture", found)
+            self.check_sizes()
+            if length != self.length():
+                raise DataError(f"has vectors of {length} numbers; by its settings they have {self.length()}")
+        except (DataError, ParameterError) as error:
+            raise error.within(str(made.path)) from None
+
+    def _settings_in(self, meta: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings in a feature file's meta. Raises DataError where images have other vectors by any."""
+        if "descriptor" not in meta or not isinstance(meta.get("parameters"), Mapping):
+            raise DataError("does not say how its vectors were made, as npz, parquet and jsonl do")
+        if meta["descriptor"] != self.descriptor:
+            raise DataError(f"has vectors of {meta['descriptor']}; {self.name} is fitted to those of {self.descriptor}")
+        left = {key: value for key, value in meta["parameters"].items() if key not in READING}
+        for key, value in self.fixed.items():
+            if (other := left.pop(key, value)) != value:
+                raise DataError(f"was made with {key}={other}, and {self.name} has {value_text(value)}")
+        try:
+            found = self.settings_in(left)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ImgtoolError):
+                raise
+            raise DataError("does not say how its vectors were made") from None
+        for key, value in left.items():
+            raise DataError(f"was made with {key}={value}, and {self.name} describes images without")
+        return found
+
+    def settings_in(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Return settings given the parameters of the descriptor; those that are used are taken out.
+
+        Raises DataError, or KeyError, TypeError or ValueError where they are not what the descriptor writes.
+        """
+        raise NotImplementedError
+
+    def vector_of(self, described: np.ndarray) -> np.ndarray:
+        """Return the vector of an image, given that of the descriptor."""
+        return described
 
     def _vector(self, dataset: Dataset, index: int) -> np.ndarray:
         """Return the vector of one image. Raises ImageError, naming the file."""
@@ -173,6 +223,22 @@ class VectorSvm(Trainable):
         self.svm = machine_from(arrays, len(self.classes))
         if self.svm.length != self.length():
             raise DataError(f"its weights are for {self.svm.length} features, not {self.length()}")
+
+
+def _table(rows: Iterator[np.ndarray], count: int) -> np.ndarray:
+    """Return vectors (N, D) float32; where they are many and long, in a file. Raises DataError where there are none."""
+    from imgtool.classifiers.squares import in_file
+
+    if not count:
+        raise DataError("the data set is empty")
+    first = next(rows)
+    shape = (count, len(first))
+    if first.nbytes * count > MAX_TABLE_BYTES:
+        return in_file(chain([first], rows), shape, dtype=np.float32)
+    table = np.empty(shape, np.float32)
+    for index, row in enumerate(chain([first], rows)):
+        table[index] = row
+    return table
 
 
 def require_most(what: str, numbers: int, most: int) -> None:

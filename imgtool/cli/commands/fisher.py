@@ -9,7 +9,7 @@ import click
 from imgtool.cli import options
 from imgtool.cli.images import Images
 from imgtool.cli.vectors import Vectors
-from imgtool.pipelines.descriptors import ENCODINGS
+from imgtool.pipelines.encodings import ENCODINGS
 
 EXAMPLES = """
 imgtool fisher photos/ -o fisher.npz

@@ -27,6 +27,7 @@ EXAMPLES = """
 imgtool train photos/ --model hog-svm -o photos-hog
 imgtool train photos/ --model lenet --epochs 20 --seed 1 -o photos-lenet
 imgtool train photos/ --model lenet --init lenet@cifar10 --lr 0.003 -o tuned
+imgtool train gist.npz --model gist-svm -o photos-gist
 imgtool train photos/ --model alexnet --preview crops.png
 imgtool train photos/ --model lenet --backend numpy -o by-hand
 imgtool train --model lenet --settings
@@ -111,8 +112,8 @@ def command(
     """Train a model on a data set.
 
     DATA is a folder of class folders (all images are used), or of parts (train, val, test, by any of their usual names)
-    with class folders in each; MNIST's, EMNIST's or CIFAR's files; or a CSV of path,label[,split]. The trained model is
-    measured once on the held-out part, if any.
+    with class folders in each; MNIST's, EMNIST's or CIFAR's files; a CSV of path,label[,split]; or, for classic models,
+    a feature file with labels. The trained model is measured once on the held-out part, if any.
     """
     if lists:
         list_settings(name)
