@@ -67,7 +67,7 @@ def measured(color: str, k: int, train: Dataset, test: Dataset) -> list[dict[str
     model = create("sift-fv-svm", k=str(k), color=color, pyramid=",".join(LEVELS))
     assert isinstance(model, SiftFisherSvm)
     model.fit_descriptor(train, 0, None)
-    vectors = [model._all_features(part, None) for part in (train, test)]
+    vectors = [np.stack(list(model._described(part, None))) for part in (train, test)]
     rows = []
     for pyramid in PYRAMIDS:
         length = vectors[0].shape[1] // count_cells(LEVELS) * count_cells(pyramid)
