@@ -80,8 +80,8 @@ class Dataset:
         """Raise DataError for a vector, which only data sets have that are all vectors."""
         item = self.items[index]
         if isinstance(item, np.ndarray) and item.ndim < 2:
-            what = self.made.path if self.made else "the data set"
-            raise DataError(f"{what} holds vectors, and this needs images", hint="vectors")
+            error = DataError("the data set holds vectors, and this needs images", hint="vectors")
+            raise error.within(str(self.made.path)) if self.made else error
 
     def name(self, index: int) -> str:
         """Return the path of an image, or its number."""

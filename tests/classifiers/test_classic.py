@@ -188,6 +188,11 @@ def test_colors_count_where_they_are_asked_for(fitted):
         assert (np.abs(one - other).max() > 0.01) == differ
 
 
+def test_vectors_of_hog_have_length_1(fitted):
+    vectors = fitted["hog-svm"].features([fitted["hog-svm"].prepare(image) for image in textures(2).items])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-3)
+
+
 def test_short_side():
     assert short_side(np.zeros((30, 60), np.uint8), 20).shape == (20, 40)
     assert short_side(np.zeros((60, 30, 3), np.uint8), 45).shape == (90, 45, 3)

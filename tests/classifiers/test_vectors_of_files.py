@@ -189,9 +189,9 @@ REFUSED = [
     ("hog", {"orientations": "many"}, "orientations must be a whole number"),
     ("hog", {"variant": "uoctti"}, "f.npz: was made with variant=uoctti, and hog-svm has skimage"),
     ("hog", {"norm": "L1"}, "was made with norm=L1, and hog-svm has L2-Hys"),
-    ("hog", {"sqrt": True}, "was made with sqrt=True, and hog-svm has false"),
-    ("hog", {"signed": True}, "was made with signed=True, and hog-svm describes images without"),
-    ("gist", {"color": True}, "was made with color=True, and gist-svm has false"),
+    ("hog", {"sqrt": True}, "was made with sqrt=true, and hog-svm has false"),
+    ("hog", {"signed": True}, "was made with signed=true, and hog-svm describes images without"),
+    ("gist", {"color": True}, "was made with color=true, and gist-svm has false"),
     ("gist", {"resize": "64x64"}, "was made with resize=64x64, and gist-svm describes images without"),
     ("gist", {"size": 2000}, "size must be from 1 to 1024"),
     ("gist", {"blocks": 64, "size": 32}, "blocks must be 1 to size"),
@@ -277,14 +277,14 @@ def test_codebooks_that_do_not_fit_are_refused(photos, books):
 @pytest.mark.parametrize("name", ["pixels-svm", "two-layer"])
 def test_models_of_images_refuse_vectors(name, photos):
     imgtool.describe_images(photos, "gist", output="f.npz", size=32)
-    with pytest.raises(DataError, match="holds vectors, and this needs images"):
+    with pytest.raises(DataError, match=r"f\.npz: the data set holds vectors, and this needs images"):
         imgtool.train("f.npz", name)
 
 
 def test_nothing_is_measured_on_vectors(photos):
     imgtool.describe_images(photos, "gist", output="f.npz", size=32)
     for measure in (functools.partial(imgtool.compare, ["gist-svm"]), functools.partial(imgtool.evaluate, ["lenet"])):
-        with pytest.raises(DataError, match="holds vectors, and this needs images"):
+        with pytest.raises(DataError, match=r"f\.npz: the data set holds vectors, and this needs images"):
             measure("f.npz")
 
 

@@ -172,7 +172,7 @@ class VectorSvm(Trainable):
         left = {key: value for key, value in meta["parameters"].items() if key not in READING}
         for key, value in self.fixed.items():
             if (other := left.pop(key, value)) != value:
-                raise DataError(f"was made with {key}={other}, and {self.name} has {value_text(value)}")
+                raise DataError(f"was made with {key}={value_text(other)}, and {self.name} has {value_text(value)}")
         try:
             found = self.settings_in(left)
         except (KeyError, TypeError, ValueError) as error:
@@ -180,7 +180,7 @@ class VectorSvm(Trainable):
                 raise
             raise DataError("does not say how its vectors were made") from None
         for key, value in left.items():
-            raise DataError(f"was made with {key}={value}, and {self.name} describes images without")
+            raise DataError(f"was made with {key}={value_text(value)}, and {self.name} describes images without")
         return found
 
     def settings_in(self, made: dict[str, Any]) -> dict[str, Any]:
