@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -129,9 +130,11 @@ class Dataset:
 
     @cached_property
     def hashes(self) -> list[bytes]:
-        """The SHA-256 of each item's bytes, computed once; of vectors, of the images' where all are still there."""
-        files = self.made.images if self.made else []
-        return [self._hash(item) for item in (files if files and all(map(Path.is_file, files)) else self.items)]
+        """The SHA-256 of each item's bytes, computed once; of vectors, of the images' where all can still be read."""
+        if self.made and all(map(os.path.isfile, self.made.images)):
+            with suppress(ImageError):
+                return [self._hash(path) for path in self.made.images]
+        return [self._hash(item) for item in self.items]
 
     def _hash(self, item: Path | np.ndarray) -> bytes:
         """Return the SHA-256 of an array's or a file's bytes."""

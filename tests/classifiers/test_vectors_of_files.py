@@ -163,10 +163,13 @@ def test_a_model_knows_its_images_by_their_files_while_these_are_there(photos):
     assert (model.provenance["vectors"], "vectors" in expected.provenance) == (origin, False)
     for key in ("data", "seen"):
         assert model.provenance[key] == expected.provenance[key]
-    shutil.rmtree(photos / "down")
-    other = imgtool.train("f.npz", "gist-svm")
-    assert other.provenance["data"] != expected.provenance["data"]
-    assert other.provenance["data"]["images"] == 2 * EACH
+    names = [str(path) for path in sorted(photos.rglob("*.png"))]
+    (photos / "down" / "01.png").write_text("no image any more")
+    for first in (names[0], "a" * 5000, "a\0b", "absent.png"):
+        changed(paths=[first, *names[1:]])
+        other = imgtool.train("f.npz", "gist-svm").provenance
+        assert other["data"]["images"] == 2 * EACH
+        assert other["data"] != expected.provenance["data"]
 
 
 def changed(**changes):
