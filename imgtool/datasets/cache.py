@@ -1,9 +1,10 @@
-"""Files of images that are read once: their hashes, and their pixels as far as memory goes."""
+"""Files of images that are read once: their hashes, and their pixels and vectors as far as memory goes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -33,6 +34,7 @@ class ImageCache:
         self._left = default_budget() if budget_bytes is None else budget_bytes
         self._images: dict[Path, np.ndarray] = {}
         self._hashes: dict[Path, bytes] = {}
+        self._vectors: dict[tuple[str, Path], np.ndarray] = {}
         self.remarks: dict[Path, tuple[Remark, ...]] = {}
         self._lock = Lock()
 
@@ -55,6 +57,20 @@ class ImageCache:
                 self._left -= image.nbytes
                 self._images[path] = image
         return image
+
+    def vector(self, how: str, path: Path, describe: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what describes an image, kept from before if it was described in this way, or what `describe` gives.
+
+        Vectors share the images' budget.
+        """
+        if (found := self._vectors.get((how, path))) is not None:
+            return found
+        vector = describe()
+        with self._lock:
+            if vector.nbytes <= self._left and (how, path) not in self._vectors:
+                self._left -= vector.nbytes
+                self._vectors[how, path] = vector
+        return vector
 
     def sha256(self, path: Path) -> bytes:
         """Return the hash of a file's bytes, which `image` has taken along if it has read the file."""

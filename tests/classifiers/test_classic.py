@@ -11,9 +11,11 @@ from imgtool.classifiers import storage
 from imgtool.classifiers.classic import vector_svm
 from imgtool.classifiers.classic.vector_svm import VectorSvm, short_side
 from imgtool.classifiers.registry import create, open_model
+from imgtool.datasets.cache import ImageCache
 from imgtool.datasets.dataset import Dataset
 from imgtool.errors import DataError, ParameterError
 from imgtool.image.resize import resize
+from imgtool.image.write import encode
 
 SMALL = {
     "sift-fv-svm": {"size": 48, "k": 4, "dimensions": 8, "step": 6, "bins": (4,)},
@@ -229,3 +231,26 @@ def test_a_codebook_sees_256_descriptors_of_an_image_and_has_a_word_for_500(imag
     settings = {"size": 48, "k": 200, "dimensions": 2, "step": 2, "bins": (4,), "places": False}
     model = create("sift-fv-svm", **settings, pyramid="1x1", costs=(1.0,), folds=2).fit(dataset)
     assert model.features([model.prepare(pictures[0])]).shape == (1, 2 * words * 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("budget", [0, 1 << 24])
+def test_vectors_that_nothing_was_learned_for_are_kept_from_fit_to_fit(name, budget, tmp_path, monkeypatch):
+    """Folds of a comparison fit one kind several times, to many of the same images."""
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    images = textures(6)
+    paths = [tmp_path / f"{index}.png" for index in range(len(images))]
+    for index, path in enumerate(paths):
+        path.write_bytes(encode(images.image(index), "png"))
+    plain = Dataset(paths, images.labels, images.classes)
+    kept = plain.with_cache(ImageCache(budget))
+    model, described = create(name, **SMALL[name]), []
+    describe = type(model).describe
+    monkeypatch.setattr(type(model), "describe", lambda self, image: described.append(0) or describe(self, image))
+    halves = [np.arange(len(images)), np.arange(1, len(images))]
+    for part in halves:
+        model, same = (create(name, **SMALL[name]).fit(each.subset(part), seed=1) for each in (kept, plain))
+        for array, expected in zip(model.arrays().values(), same.arrays().values(), strict=True):
+            np.testing.assert_array_equal(array, expected)
+    learns = name.startswith("s")  # a codebook
+    assert len(described) == (2 * (18 + 17) if learns or not budget else 18 + (18 + 17))

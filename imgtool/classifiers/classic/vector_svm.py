@@ -140,9 +140,12 @@ class VectorSvm(Trainable):
     def _described(self, dataset: Dataset, events: Events | None) -> Iterator[np.ndarray]:
         """Yield the vector of each image, several being described at once."""
         count = len(dataset)
-        rows = ordered_map(lambda index: self._vector(dataset, index), range(count), processors())
-        for index, row in enumerate(rows):
-            yield row.astype(np.float32, copy=False)
+        learns = type(self).fit_descriptor is not VectorSvm.fit_descriptor
+        how = "" if learns else f"{type(self).__name__} {self.parameters}"
+        for index, row in enumerate(
+            ordered_map(lambda index: self._vector(dataset, index, how), range(count), processors())
+        ):
+            yield row
             if events:
                 events(Progress(index + 1, count, "describing images"))
 
@@ -194,11 +197,21 @@ class VectorSvm(Trainable):
         """Return the vector of an image, given that of the descriptor."""
         return described
 
-    def _vector(self, dataset: Dataset, index: int) -> np.ndarray:
-        """Return the vector of one image. Raises ImageError, naming the file."""
-        image = dataset.image(index)
-        with dataset.naming(index):
-            return self.describe(self.prepare(image))
+    def _vector(self, dataset: Dataset, index: int, how: str) -> np.ndarray:
+        """Return the vector of one image, kept from an earlier fit if there is one. Raises ImageError, naming the file.
+
+        how: what the vector depends on besides the image; empty where that is learned from the data set.
+        """
+
+        def described() -> np.ndarray:
+            image = dataset.image(index)
+            with dataset.naming(index):
+                return self.describe(self.prepare(image)).astype(np.float32, copy=False)
+
+        item = dataset.items[index]
+        if dataset.cache is None or not how or isinstance(item, np.ndarray):
+            return described()
+        return dataset.cache.vector(how, item, described)
 
     def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return one vector for each prepared image."""
