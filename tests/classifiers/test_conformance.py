@@ -229,8 +229,13 @@ def test_what_ships_opens_and_says_how_good_it_is(name):
 
 def test_what_ships_is_small():
     sizes = {path: path.stat().st_size for path in registry.SHIPPED_FOLDER.rglob("*") if path.is_file()}
-    assert sum(sizes.values()) <= 14e6
-    assert sum(size for path, size in sizes.items() if "alexnet" in path.parent.name) <= 8e6
+    weights = {path.parent.name: size for path, size in sizes.items() if path.suffix == ".safetensors"}
+    most = {"efficientnet-lite0@imagenet": 4.8e6, "alexnet@imagenette": 6.75e6, "sift-fv-svm@imagenette": 1.9e6}
+    most |= {"lenet@mnist": 0.255e6, "lenet@cifar10": 0.255e6}
+    assert weights.keys() == most.keys()
+    assert {name: size for name, size in weights.items() if size > most[name]} == {}
+    assert sum(most.values()) <= 14e6
+    assert sum(sizes.values()) - sum(weights.values()) <= 0.2e6  # cards, classes, histories
 
 
 def test_numpy_and_torch_backends_agree():

@@ -119,8 +119,9 @@ def test_a_codebook_of_a_file_comes_with_its_vectors(name, encoding, photos, boo
 def test_the_codebook_that_ships_brings_its_models_preparation(name, encoding, photos, monkeypatch):
     imgtool.describe_images(photos, encoding, output="f.npz")
     model, ships = imgtool.train("f.npz", name), open_model("sift-fv-svm")
-    shared = ("size", "resolution", "step", "bins", "window", "root", "color", "k", "mirror", "dimensions", "places")
+    shared = ("size", "resolution", "step", "bins", "window", "root", "color", "k", "dimensions", "places")
     assert {key: model.settings[key] for key in shared} == {key: ships.settings[key] for key in shared}
+    assert (model.settings["mirror"], model.settings["pyramid"]) == (False, ["1x1"])
     assert model.settings["costs"] == create(name).settings["costs"]  # how the machine is fitted is the user's affair
     monkeypatch.setattr(type(model), "fit_descriptor", lambda self, *_: setattr(self, "codebook", ships.codebook))
     assert_same(model, imgtool.train(photos, name, **model.settings))

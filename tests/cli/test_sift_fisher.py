@@ -216,10 +216,14 @@ def test_sparse_codes_equal_the_librarys(solver, atoms, rows_of):
         assert rows_of("fisher", "in", *options[:-2], "--pyramid", "3x1")[0]["values"] == row["values"]
 
 
-def test_fisher_without_a_codebook_gives_the_features_of_the_model_that_ships(rows_of):
+def test_fisher_without_a_codebook_uses_that_of_the_model_that_ships(rows_of):
     model = open_model("sift-fv-svm")
     (row,) = rows_of("fisher", "in/cat/a.png")
-    np.testing.assert_array_equal(np.float32(row["values"]), model.features([model.prepare(IMAGES["a"])])[0])
+    expected = encode(model.prepare(IMAGES["a"]), model.codebook)
+    np.testing.assert_array_equal(np.float32(row["values"]), expected)
+    (row,) = rows_of("fisher", "in/cat/a.png", "--pyramid", "1x1,3x1")
+    expected = encode(model.prepare(IMAGES["a"]), model.codebook, levels=("1x1", "3x1"))
+    np.testing.assert_array_equal(np.float32(row["values"]), expected)
 
 
 def test_features_fit_equals_the_library_and_info_describes(capsys, rows_of):
