@@ -208,18 +208,19 @@ def fit_to_images(
     samples: int = 100_000,
     starts: int = 1,
     iterations: int = 100,
+    per_component: int = PER_COMPONENT,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Codebook:
     """Fit a codebook to descriptors drawn from images.
 
-    There are fewer components where there are not 500 descriptors for each. Raises DataError when there are too few
-    descriptors.
+    per_component: descriptors at least; there are fewer components where there are not so many. Raises DataError when
+    there are too few descriptors.
     """
     values, where = _draw_descriptors(images, count, local, samples, seed, progress)
     return fit_codebook(
         values,
-        components=min(components, max(len(values) // PER_COMPONENT, 1)),
+        components=min(components, max(len(values) // per_component, 1)),
         dimensions=dimensions,
         seed=seed,
         places=where if with_places else None,

@@ -254,3 +254,11 @@ def test_vectors_that_nothing_was_learned_for_are_kept_from_fit_to_fit(name, bud
             np.testing.assert_array_equal(array, expected)
     learns = name.startswith("s")  # a codebook
     assert len(described) == (2 * (18 + 17) if learns or not budget else 18 + (18 + 17))
+
+
+@pytest.mark.parametrize(("name", "most"), [("sift-fv-svm", 4), ("sift-bow-svm", 40), ("sift-vlad-svm", 40)])
+def test_means_alone_need_fewer_descriptors_than_gaussians(name, most):
+    pytest.importorskip("sklearn", reason="needs the extra 'classic'")
+    model = create(name, size=48, step=2, bins=(4,), dimensions=8, k=64, samples=2000)
+    model.fit_descriptor(textures(8), 0, None)
+    assert len(model.codebook.means) == most

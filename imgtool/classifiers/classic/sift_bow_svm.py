@@ -14,6 +14,7 @@ class SiftBowParameters(MixtureParameters):
 
     pyramid: tuple[str, ...] = parameter(("1x1", "2x2"), "Levels of the spatial pyramid, such as 1x1,3x1.")
     k: int = parameter(1024, "Words.", low=1, high=65536)
+    samples: int = parameter(64_000, "Descriptors that the words are fitted to.", low=1, high=100_000_000)
 
 
 class SiftBowSvm(MixtureSvm):

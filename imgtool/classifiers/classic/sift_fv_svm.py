@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from imgtool.classifiers.classic.sift_svm import MixtureParameters, MixtureSvm
+from imgtool.features.encoding import PER_COMPONENT
 from imgtool.parameters import parameter
 
 BEFORE = {"color": "gray", "mirror": False}  # of models that were stored before there was a choice
@@ -33,3 +34,4 @@ class SiftFisherSvm(MixtureSvm):
     groups = {"architecture": SiftFisherParameters()}  # noqa: RUF012
     encoding = descriptor = "fisher"
     iterations = 30
+    per_component = PER_COMPONENT

@@ -166,6 +166,7 @@ class MixtureSvm(SiftSvm):
     book_kind = "codebook"
     encoding: ClassVar[str]
     iterations: ClassVar[int] = 1  # of the mixture's fit after k-means: means alone hardly change by more
+    per_component: ClassVar[int] = 50  # descriptors at least that a mean is fitted to
 
     def require_extras(self, device: str = "cpu") -> None:
         """Raise MissingExtraError without scikit-learn, which fits the mixture."""
@@ -183,6 +184,7 @@ class MixtureSvm(SiftSvm):
             with_places=self.parameters.places,
             samples=self.samples(count),
             iterations=self.iterations,
+            per_component=self.per_component,
             seed=seed,
             progress=(lambda done: events(Progress(done, count, "sampling descriptors"))) if events else None,
         )
