@@ -18,7 +18,7 @@ class SiftFisherParameters(MixtureParameters):
     """What sift-fv-svm can vary."""
 
     k: int = parameter(256, "Gaussians of the mixture.", low=1, high=65536)
-    samples: int = parameter(128_000, "Descriptors that the mixture is fitted to.", low=1, high=100_000_000)
+    samples: int = parameter(256_000, "Descriptors that the mixture is fitted to.", low=1, high=100_000_000)
 
     @classmethod
     def from_json(cls, stored: Any) -> Self:
