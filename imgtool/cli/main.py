@@ -195,12 +195,16 @@ def say_what_is_left() -> None:
     """Take the progress bar off the terminal, and say what can be gone on with: a feature file, a training."""
     if progress := sys.modules.get("imgtool.cli.progress"):
         progress.clear()
+    lines = list[str]()
     if files := sys.modules.get("imgtool.datasets.feature_file.resumable"):
-        for line in files.interruption_lines():
-            complain(f"{line}; {ADVICE['resume']}")
+        lines += [f"{line}; {ADVICE['resume']}" for line in files.interruption_lines()]
     if interruptions := sys.modules.get("imgtool.cli.interruptions"):
-        for line in interruptions.interruption_lines():
-            complain(line)
+        lines += interruptions.interruption_lines()
+    stream = sys.stderr
+    with contextlib.suppress(OSError):
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for other threads, which write on until all ends
+    for line in lines:
+        complain(line, stream)
 
 
 def leave(status: int) -> NoReturn:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from typing import TextIO
 
 from imgtool.errors import ImgtoolError
 
@@ -98,17 +99,21 @@ def explain(error: Exception) -> str:
 LONGEST = 10_000  # characters of a message, of which a path that a system takes has 4096
 
 
-def complain(message: str) -> None:
-    """Write one line to standard error, after the program's name; the middle of a very long one is left out."""
+def complain(message: str, stream: TextIO | None = None) -> None:
+    """Write one line to standard error, after the program's name; the middle of a very long one is left out.
+
+    stream: what standard error was, where it has been replaced.
+    """
     if len(message) > LONGEST:
         message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
-    note(f"imgtool: {message}")
+    note(f"imgtool: {message}", stream)
 
 
-def note(message: str) -> None:
+def note(message: str, stream: TextIO | None = None) -> None:
     """Write one line to standard error. A standard error that is gone is no reason to fail."""
+    stream = sys.stderr if stream is None else stream
     try:
-        sys.stderr.write(printable(message) + "\n")
-        sys.stderr.flush()
+        stream.write(printable(message) + "\n")
+        stream.flush()
     except OSError:
         pass

@@ -1,6 +1,7 @@
 """F5, F8, F9: kill -9, full disks, Ctrl-C and closed pipes, sent to real processes (docs/reliability.md)."""
 
 import contextlib
+import io
 import os
 import random
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imgtool.cli import interruptions, main, messages
 from imgtool.image import encode
 from locations import IMGTOOL, SAMPLES
 
@@ -379,3 +381,14 @@ def test_F9_head_gets_what_it_asks_for():
     line = " ".join(IMGTOOL) + " hog camera.png coins.png | head -c 10; exit ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, cwd=SAMPLES, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (141, b'{"path": "', b"")
+
+
+def test_what_is_left_is_the_last_that_is_said(monkeypatch):
+    """Other threads are at work until the process ends, and tell of it."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(interruptions, "interruption_lines", lambda: ["2 of 3 models are done"])
+    main.say_what_is_left()
+    messages.note("model 3 of 3: measuring times")
+    sys.stderr.close()
+    assert stream.getvalue() == "imgtool: 2 of 3 models are done\n"
