@@ -30,6 +30,7 @@ from imgtool.features.pyramid import count_cells
 COMPONENTS = (16, 64, 256)
 COLORS = ("gray", "opponent")
 LEVELS = ("1x1", "3x1", "2x2")
+SAMPLES = 128_000  # descriptors that each mixture is fitted to
 PYRAMIDS = (("1x1",), ("1x1", "3x1"), LEVELS)
 
 
@@ -64,7 +65,7 @@ def drawn(dataset: Dataset, training: int, testing: int) -> tuple[Dataset, Datas
 
 def measured(color: str, k: int, train: Dataset, test: Dataset) -> list[dict[str, Any]]:
     """Return a row for each pyramid."""
-    model = create("sift-fv-svm", k=str(k), color=color, pyramid=",".join(LEVELS))
+    model = create("sift-fv-svm", k=str(k), color=color, pyramid=",".join(LEVELS), samples=str(SAMPLES))
     assert isinstance(model, SiftFisherSvm)
     model.fit_descriptor(train, 0, None)
     vectors = [np.stack(list(model._described(part, None))) for part in (train, test)]

@@ -189,9 +189,10 @@ class VectorSvm(Trainable):
     def settings_in(self, made: dict[str, Any]) -> dict[str, Any]:
         """Return settings given the parameters of the descriptor; those that are used are taken out.
 
-        Raises DataError, or KeyError, TypeError or ValueError where they are not what the descriptor writes.
+        By default none is, so that any is refused. Raises DataError, or KeyError, TypeError or ValueError where they
+        are not what the descriptor writes.
         """
-        raise NotImplementedError
+        return {}
 
     def vector_of(self, described: np.ndarray) -> np.ndarray:
         """Return the vector of an image, given that of the descriptor."""
