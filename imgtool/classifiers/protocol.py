@@ -114,6 +114,7 @@ class Trainable(Classifier):
     backends: ClassVar[tuple[str, ...]] = ("auto",)
     precisions: ClassVar[tuple[str, ...]] = ("float32",)
     keeps_checkpoints: ClassVar[bool] = False  # does `fit` write to and go on from `resume`?
+    uses_devices: ClassVar[bool] = True  # does `fit` run on a GPU, if it is told to?
     doubt: str = ""
     metrics: Sequence[Mapping[str, Any]] = ()
 

@@ -89,6 +89,11 @@ def _class_of(name: str) -> type[Trainable]:
     raise ParameterError(f"no model {name!r}; {hint}there are {', '.join(names())}")
 
 
+def uses_devices(name: str) -> bool:
+    """Tell whether a model is trained on a GPU, if that is asked for; True of a name that is none."""
+    return name not in names() or _class_of(name).uses_devices
+
+
 def _class_from(place: str) -> Any:
     """Return a class by its module and name."""
     module, _, attribute = place.partition(":")

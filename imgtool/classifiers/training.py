@@ -17,7 +17,7 @@ from imgtool.batch.pool import at_once, job_count
 from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
-from imgtool.classifiers.registry import create, is_trained, locate, model_files, names, open_model
+from imgtool.classifiers.registry import create, is_trained, locate, model_files, names, open_model, uses_devices
 from imgtool.classifiers.shipped import SHIPPED_FOLDER
 from imgtool.classifiers.storage import check_place
 from imgtool.datasets.dataset import Dataset
@@ -84,7 +84,7 @@ def train(
     seed : int
         Random seed.
     device : str
-        "auto", "cpu", "cuda" or "cuda:N".
+        "auto", "cpu", "cuda" or "cuda:N"; of classic models, "gist-svm" and "cnn-svm" describe images there.
     backend : str
         "torch", "numpy" (by hand: two-layer and lenet), or "auto": on the CPU two-layer by hand, all else in PyTorch.
     threads : int, optional
@@ -129,7 +129,7 @@ def train(
     seed = whole_number(seed, "seed", low=0, high=MAX_SEED)
     threads = threads if threads is None else whole_number(threads, "threads", high=MAX_THREADS)
     jobs = job_count(jobs)
-    device = training_device(device, backend)
+    device = training_device(device, backend, model)
     trainable = create_to_train(model, augment=augment, init=init, backend=backend, device=device, **settings)
     place = Path(path_text(output, "output")) if output is not None else None
     parts = open_parts(dataset, skip_bad=skip_bad, background=background)
@@ -165,9 +165,15 @@ def train(
     return trainable
 
 
-def training_device(device: str, backend: str) -> str:
-    """Return the device on which a backend trains; by hand that is the CPU, unless another is asked for."""
-    return "cpu" if backend == "numpy" and device == "auto" else resolve(device)
+def training_device(device: str, backend: str, model: str) -> str:
+    """Return the device on which a model is trained; by hand that is the CPU, unless another is asked for.
+
+    Raises ParameterError where another is asked for and the model runs on the CPU alone.
+    """
+    on_cpu = not uses_devices(model)
+    if on_cpu and device not in ("auto", "cpu"):
+        raise ParameterError(f"{model} is trained on the CPU, not on device {device}", parameters=("device",))
+    return "cpu" if on_cpu or (backend == "numpy" and device == "auto") else resolve(device)
 
 
 def create_to_train(

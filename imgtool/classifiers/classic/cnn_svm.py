@@ -20,6 +20,7 @@ from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.shipped import DEFAULT_NETWORK, SHIPPED_FOLDER, shipped_networks
 from imgtool.classifiers.storage import ModelData, load_model
 from imgtool.datasets.dataset import Dataset
+from imgtool.device import resolve
 from imgtool.errors import DataError, ParameterError
 from imgtool.events import Events
 from imgtool.features.fisher import signed_root, unit
@@ -42,6 +43,7 @@ class CnnSvm(VectorSvm):
 
     groups = {"architecture": CnnSvmParameters()}  # noqa: RUF012
     backends = NetworkClassifier.backends
+    uses_devices = True
     descriptor = "embed"
 
     def __init__(self, name: str, groups: Groups | None = None, *, chosen: Iterable[str] = ()) -> None:
@@ -65,8 +67,8 @@ class CnnSvm(VectorSvm):
     ) -> Self:
         """Fit the machine, the network running on the device."""
         if dataset.made is None:
-            self._open(device=device)
-        return super().fit(dataset, seed=seed, events=events)
+            self._open(device=resolve(device))
+        return super().fit(dataset, seed=seed, device=device, events=events)
 
     def settings_in(self, made: dict[str, Any]) -> dict[str, Any]:
         """Return settings given the network and its weights' hash."""

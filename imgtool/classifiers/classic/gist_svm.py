@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ class GistSvm(VectorSvm):
 
     groups = {"architecture": GistSvmParameters()}  # noqa: RUF012
     standardize = True
+    uses_devices = True
     descriptor = "gist"
     fixed = {"color": False}  # noqa: RUF012
 
@@ -48,6 +50,14 @@ class GistSvm(VectorSvm):
         """Return GIST's numbers."""
         own = self.parameters
         return gist(image, size=own.size, orientations=own.orientations, blocks=own.blocks, prefilter=own.prefilter)
+
+    def features_on(self, device: str, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return GIST's numbers of each."""
+        from imgtool.features.gist_torch import gist_batch
+
+        own = self.parameters
+        how = {"size": own.size, "orientations": own.orientations, "blocks": own.blocks, "prefilter": own.prefilter}
+        return gist_batch(batch, device=device, **how)
 
     def check_sizes(self) -> None:
         """Refuse more windows than pixels, and too many numbers."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,7 @@ from imgtool.classifiers.classic.svm import CLASS_WEIGHTS, COSTS, FOLDS, GAMMAS,
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.settings import Groups, value_text
 from imgtool.datasets.dataset import Dataset, Made
+from imgtool.device import resolve
 from imgtool.errors import DataError, ImgtoolError, ParameterError
 from imgtool.events import Events, Progress
 from imgtool.image.resize import resize
@@ -26,6 +28,7 @@ MAX_ASPECT = 4  # longer to shorter side; thinner images are squeezed
 # What settings may ask for, of one image: they come from a file, too.
 MAX_VECTOR_NUMBERS = 1 << 24
 READING = ("page", "bands", "background")  # of a feature file's parameters: what classifying can be told, too
+DEVICE_IMAGES = 64  # described at once on a device
 MAX_TABLE_BYTES = 1 << 28  # of the training images' vectors; more lie in a file
 
 
@@ -66,6 +69,7 @@ class VectorSvm(Trainable):
     """
 
     standardize: ClassVar[bool] = False
+    uses_devices = False
     descriptor: ClassVar[str] = ""
     fixed: ClassVar[Mapping[str, Any]] = {}
 
@@ -86,6 +90,10 @@ class VectorSvm(Trainable):
     def describe(self, image: np.ndarray) -> np.ndarray:
         """Return the vector of one prepared image."""
 
+    def features_on(self, device: str, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return one vector for each prepared image, computed on a device by kinds that use one."""
+        return self.features(batch)
+
     def fit_descriptor(self, dataset: Dataset, seed: int, events: Events | None) -> None:
         """Learn what `describe` needs, if it needs anything."""
 
@@ -98,14 +106,17 @@ class VectorSvm(Trainable):
         resume: Path | None = None,
         events: Events | None = None,
     ) -> Self:
-        """Learn from a data set, on the CPU. An interrupted fit starts again (it takes seconds to minutes).
+        """Learn from a data set. An interrupted fit starts again (it takes seconds to minutes).
 
+        On a device images are described, by kinds that use one; the machine is always fitted on the CPU.
         To the vectors of a feature file the machine alone is fitted, with the settings by which these were made.
         """
-        origin = {}
+        origin: dict[str, Any] = {}
         if dataset.made is None or not self.descriptor:
             self.fit_descriptor(dataset, seed, events)
-            rows = self._described(dataset, events)
+            place = resolve(device) if self.uses_devices else "cpu"
+            rows = self._described(dataset, place, events)
+            origin = {} if place == "cpu" else {"device": place}
         else:
             self.adopt(dataset.made, np.asarray(dataset.items).shape[1])
             rows = map(self.vector_of, np.asarray(dataset.items))
@@ -137,17 +148,38 @@ class VectorSvm(Trainable):
             events=events,
         )
 
-    def _described(self, dataset: Dataset, events: Events | None) -> Iterator[np.ndarray]:
+    def _described(self, dataset: Dataset, device: str, events: Events | None) -> Iterator[np.ndarray]:
         """Yield the vector of each image, several being described at once."""
         count = len(dataset)
         learns = type(self).fit_descriptor is not VectorSvm.fit_descriptor
         how = "" if learns else f"{type(self).__name__} {self.parameters}"
-        for index, row in enumerate(
-            ordered_map(lambda index: self._vector(dataset, index, how), range(count), processors())
-        ):
+        if device == "cpu":
+            rows = ordered_map(lambda index: self._vector(dataset, index, how), range(count), processors())
+        else:
+            rows = self._on_device(dataset, device, f"{device} {how}" if how else "")
+        for index, row in enumerate(rows):
             yield row
             if events:
                 events(Progress(index + 1, count, "describing images"))
+
+    def _on_device(self, dataset: Dataset, device: str, how: str) -> Iterator[np.ndarray]:
+        """Yield the vector of each image, many being described at once on a device. how: as for `_vector`."""
+        for begin in range(0, len(dataset), DEVICE_IMAGES):
+            indices = range(begin, min(begin + DEVICE_IMAGES, len(dataset)))
+            batch = functools.cache(functools.partial(self._batch, dataset, device, indices))
+            for place, index in enumerate(indices):
+                yield _kept(dataset, index, how, functools.partial(lambda of, place: of()[place], batch, place))
+
+    def _batch(self, dataset: Dataset, device: str, indices: range) -> np.ndarray:
+        """Return the vectors (N, D) of some images, which are read several at once and described together."""
+
+        def prepared(index: int) -> np.ndarray:
+            image = dataset.image(index)
+            with dataset.naming(index):
+                return self.prepare(image)
+
+        images = list(ordered_map(prepared, indices, processors()))
+        return self.features_on(device, images).astype(np.float32, copy=False)
 
     def adopt(self, made: Made, length: int) -> None:
         """Take over the settings by which the vectors of a feature file, of so many numbers, were made.
@@ -209,10 +241,7 @@ class VectorSvm(Trainable):
             with dataset.naming(index):
                 return self.describe(self.prepare(image)).astype(np.float32, copy=False)
 
-        item = dataset.items[index]
-        if dataset.cache is None or not how or isinstance(item, np.ndarray):
-            return described()
-        return dataset.cache.vector(how, item, described)
+        return _kept(dataset, index, how, described)
 
     def features(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return one vector for each prepared image."""
@@ -237,6 +266,14 @@ class VectorSvm(Trainable):
         self.svm = machine_from(arrays, len(self.classes))
         if self.svm.length != self.length():
             raise DataError(f"its weights are for {self.svm.length} features, not {self.length()}")
+
+
+def _kept(dataset: Dataset, index: int, how: str, describe: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return the vector of one image, kept from an earlier fit if there is one, or what `describe` gives."""
+    item = dataset.items[index]
+    if dataset.cache is None or not how or isinstance(item, np.ndarray):
+        return describe()
+    return dataset.cache.vector(how, item, describe)
 
 
 def _table(rows: Iterator[np.ndarray], count: int) -> np.ndarray:

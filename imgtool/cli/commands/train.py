@@ -135,7 +135,7 @@ def command(
     pictures = {"preview": preview, "curves": curves}
     renew = force or how["resume"]  # who goes on has the pictures of before
     # Wrong usage is told before data are looked for.
-    device = how["device"] = training_device(how["device"], how["backend"])
+    device = how["device"] = training_device(how["device"], how["backend"], name)
     chosen = {key: how[key] for key in ("augment", "init", "backend", "device")}
     model = create_to_train(name, **chosen, **settings)
     check_pictures(model, output, **pictures, overwrite=renew)
