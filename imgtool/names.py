@@ -1,7 +1,8 @@
-"""Names that users type: the nearest known one, and the error for one that nothing has."""
+"""Names that users type: the nearest known one, the error for one that nothing has, and names that differ."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from imgtool.errors import ParameterError
@@ -46,3 +47,16 @@ def unknown_name(what: str, name: object, names: Iterable[str], *, also: Iterabl
     near = nearest(name, [*names, *also])
     hint = f"did you mean {near}? " if near else ""
     return ParameterError(f"no {what} {name!r}; {hint}there are {', '.join(names) or 'none'}")
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return the names with a number behind each that stands there already.
+
+    >>> distinct(["hog-svm", "lenet", "hog-svm"])
+    ['hog-svm', 'lenet', 'hog-svm-2']
+    """
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        found.append(name if name not in found else next(each for each in numbered if each not in found))
+    return found

@@ -13,6 +13,7 @@ import click
 
 from imgtool.cli.tables import align
 from imgtool.errors import ParameterError
+from imgtool.names import distinct
 
 if TYPE_CHECKING:
     from imgtool.evaluation.comparison import Comparison
@@ -123,15 +124,8 @@ def files_for(file: Path, models: Sequence[str]) -> dict[str, Path]:
     """Return the file of each model by its name, where the file's name holds {model}; else the file alone, by ""."""
     if FIELD not in str(file):
         return {"": file}
-    paths: dict[str, Path] = {}
-    for model in models:
-        stem = re.sub(r"[^\w@.+-]+", "-", model).strip("-.") or "model"
-        path = Path(str(file).replace(FIELD, stem))
-        while path in paths.values() and model not in paths:
-            stem = f"{stem}-2"
-            path = Path(str(file).replace(FIELD, stem))
-        paths.setdefault(model, path)
-    return paths
+    stems = distinct(re.sub(r"[^\w@.+-]+", "-", model).strip("-.") or "model" for model in distinct(models))
+    return {model: Path(str(file).replace(FIELD, stem)) for model, stem in zip(distinct(models), stems, strict=True)}
 
 
 def _of_models(file: Path | None, comparison: Comparison, models: Sequence[str]) -> Iterator[tuple[Path, str]]:

@@ -19,6 +19,7 @@ from imgtool.datasets.folders import same_name
 from imgtool.errors import DataError, ImgtoolError, MissingExtraError, ParameterError, is_out_of_memory
 from imgtool.evaluation.costs import Growth
 from imgtool.evaluation.store import Predictions
+from imgtool.names import distinct
 
 SHOWN_CLASSES = 5  # in a message
 Model = str | Classifier
@@ -28,14 +29,12 @@ Model = str | Classifier
 class Result:
     """One model's predictions, or the reason why there are none.
 
-    number: of several models of that name, from 0; doubt: why it seems to have learned nothing; hint: what can be done
-    about an error, as errors have it.
+    doubt: why it seems to have learned nothing; hint: what can be done about an error, as errors have it.
     """
 
     model: str
     error: str | None = None
     predictions: Predictions | None = None
-    number: int = 0
     doubt: str = ""
     hint: str = ""
 
@@ -73,13 +72,8 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """What it is called in the table."""
+        """What it is called in the table, and where predictions are stored: no two are called alike."""
         return self.result.model
-
-    @property
-    def key(self) -> str:
-        """What it is called where predictions are stored."""
-        return f"{self.label} {self.result.number}"
 
     def unfitted(self) -> Trainable:
         """Return one more model to be fitted. Raises ParameterError for one that cannot be."""
@@ -131,10 +125,10 @@ def candidates(
     settings = settings or {}
     if fits:
         check_usage(models, settings)
-    labels = [label_of(model) for model in models]
+    labels = distinct(label_of(model) for model in models)
     found = [
-        Candidate(model, Result(label, number=labels[:at].count(label)), fits and not is_trained(model), settings)
-        for at, (model, label) in enumerate(zip(models, labels, strict=True))
+        Candidate(model, Result(label), fits and not is_trained(model), settings)
+        for model, label in zip(models, labels, strict=True)
     ]
     for each in found:
         try:

@@ -288,7 +288,7 @@ def _refuse_inputs(work: Work, kept: Kept, given: Sequence[Candidate], parts: Pa
     """Raise ParameterError where something would be written over what is read, or among it."""
     models = [each.given for each in given]
     refuse_inputs(work.names(), chain(model_files(*models), files_of(parts)))
-    places = [kept.place(each.label, each.result.number) for each in given if each.fits]
+    places = [kept.place(each.label) for each in given if each.fits]
     for folder in (work.folder, kept.folder, *places):
         if folder is not None and folder.exists():
             refuse_inputs([], chain(model_files(*models), files_of(parts)), folder=str(folder))
@@ -311,7 +311,7 @@ def _begin(
     shared = {name: value for name, value in facts.items() if name != "settings"}
     background = split.test.background or WHITE
     what = {**shared, "background": background, "images": split.digests()}
-    work.begin(what, {each.key: each.identity() for each in given if each.model is not None}, resume=resume)
+    work.begin(what, {each.label: each.identity() for each in given if each.model is not None}, resume=resume)
     for each in given:
         for fit in fits_of(each, split, folds, kept) if each.fits else ():
             kept.check(fit.place, work.model_place(fit.key) if work.fitted(fit.key) is not None else None)

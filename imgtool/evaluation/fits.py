@@ -39,12 +39,12 @@ def fits_of(candidate: Candidate, split: Split, folds: Sequence[Split], kept: Ke
     """Return the trainings of one model: one, or one a fold."""
     result = candidate.result
     if not folds:
-        place = kept.place(result.model, result.number)
-        return [Fit(candidate, result, split, candidate.key, place=place)]
+        place = kept.place(result.model)
+        return [Fit(candidate, result, split, candidate.label, place=place)]
     return [
         Fit(
-            candidate, result, fold, f"{candidate.key} fold {number}", f"fold {number} of {len(folds)}",
-            kept.place(result.model, result.number, number), first=number == 1,
+            candidate, result, fold, f"{candidate.label} fold {number}", f"fold {number} of {len(folds)}",
+            kept.place(result.model, number), first=number == 1,
         )
         for number, fold in enumerate(folds, start=1)
     ]  # fmt: skip
@@ -55,5 +55,7 @@ def fits_on_few(candidates: Sequence[Candidate], split: Split, sizes: Sequence[i
     for size in sizes:
         few = with_few_of_each(split, size)
         for each in candidates:
-            result = Result(each.label, number=each.result.number)
-            yield size, Fit(each, result, few, f"{each.key} size {size}", f"{size} images a class", first=False)
+            yield (
+                size,
+                Fit(each, Result(each.label), few, f"{each.label} size {size}", f"{size} images a class", first=False),
+            )

@@ -18,15 +18,15 @@ class Pace:
         """Take note of how long a training took."""
         self._ahead.pop(fit.key, None)
         if seconds > 0:
-            self._seconds[fit.candidate.key] = seconds / len(fit.train)
+            self._seconds[fit.candidate.label] = seconds / len(fit.train)
 
     def dropped(self, model: str) -> None:
         """Take note that a model failed: nothing more comes of it."""
-        self._ahead = {key: fit for key, fit in self._ahead.items() if fit.candidate.key != model}
+        self._ahead = {key: fit for key, fit in self._ahead.items() if fit.candidate.label != model}
 
     def seconds_left(self) -> float | None:
         """Return an estimate for all that is ahead, None while a model is there of which nothing is known."""
         ahead = self._ahead.values()
-        if any(fit.candidate.key not in self._seconds for fit in ahead):
+        if any(fit.candidate.label not in self._seconds for fit in ahead):
             return None
-        return sum(self._seconds[fit.candidate.key] * len(fit.train) for fit in ahead)
+        return sum(self._seconds[fit.candidate.label] * len(fit.train) for fit in ahead)

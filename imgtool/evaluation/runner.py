@@ -57,7 +57,7 @@ class Runner:
         """Return a result for each model, in their order. later: what will be fitted after this, for the estimate."""
         self._total, self._done = len(candidates), 0
         ready = [each for each in candidates if each.result.error is None]
-        fits = {each.key: fits_of(each, self.split, self.folds, self.kept) for each in ready if each.fits}
+        fits = {each.label: fits_of(each, self.split, self.folds, self.kept) for each in ready if each.fits}
         self._pace = Pace([*(fit for of_one in fits.values() for fit in of_one), *later])
         for each in candidates:
             if each.result.error is not None:
@@ -65,7 +65,7 @@ class Runner:
         self._label_trained([each for each in ready if not each.fits])
         for each in ready:
             if each.fits:
-                self._run_fits(each, fits[each.key])
+                self._run_fits(each, fits[each.label])
         return [each.result for each in candidates]
 
     def run_fit(self, fit: Fit) -> Predictions | None:
@@ -78,7 +78,7 @@ class Runner:
                 return stored
         found = self._fit_and_label(fit) if fit.result.error is None else None
         if found is None:
-            self._pace.dropped(fit.candidate.key)
+            self._pace.dropped(fit.candidate.label)
         self._pace.done(fit, time.perf_counter() - begin)
         return found
 
@@ -90,13 +90,13 @@ class Runner:
             with each.result.failure():
                 assert each.model is not None
                 require_classes(each.model, test, some=self.among == "data")
-                each.result.predictions = self._stored(each, each.key, self.split)
+                each.result.predictions = self._stored(each, each.label, self.split)
                 if each.result.predictions is None:
                     with Growth() as growth:
-                        facts[each.key] = self._costs(each, each.model)
+                        facts[each.label] = self._costs(each, each.model)
                     if self.has_costs and (peak := growth.bytes()) is not None:
-                        facts[each.key]["peak_bytes"] = peak + (each.memory or 0)
-                    ready.append((each.result, each.model, each.key))
+                        facts[each.label]["peak_bytes"] = peak + (each.memory or 0)
+                    ready.append((each.result, each.model, each.label))
         if ready:
             self._turn(candidates)
         for labeling in label_images(ready, test, self.work.store, jobs=self.jobs, events=self.events):

@@ -76,9 +76,8 @@ class Work:
         what, models = json.loads(json.dumps(what)), json.loads(json.dumps(models))
         if (stored := self._read()) is not None:
             differences = [*_differences(stored["what"], what)]
-            for key in sorted(models.keys() & stored["models"].keys()):
-                name = key.rpartition(" ")[0]
-                differences += [f"{name}: {each}" for each in _differences(stored["models"][key], models[key])]
+            for name in sorted(models.keys() & stored["models"].keys()):
+                differences += [f"{name}: {each}" for each in _differences(stored["models"][name], models[name])]
             if differences:
                 text = f"{self.folder}: holds predictions of another comparison: {', '.join(differences)}"
                 raise DataError(text, hint="other-run")
@@ -155,12 +154,12 @@ class Kept:
     def __init__(self, folder: Path | None = None, *, overwrite: bool = False) -> None:
         self.folder, self._overwrite = folder, overwrite
 
-    def place(self, label: str, number: int, fold: int | None = None) -> Path | None:
-        """Return the folder of a model; number: of its name, from 0; fold: that it is measured on, from 1, if any."""
+    def place(self, label: str, fold: int | None = None) -> Path | None:
+        """Return the folder of a model; fold: that it is measured on, from 1, if any."""
         if self.folder is None:
             return None
         name = re.sub(r"[^A-Za-z0-9@.-]+", "_", label).strip("._") or "model"
-        parts = [name, *([str(number + 1)] if number else []), *([f"fold-{fold}"] if fold is not None else [])]
+        parts = [name, *([f"fold-{fold}"] if fold is not None else [])]
         return self.folder / "-".join(parts)
 
     def check_folder(self) -> None:

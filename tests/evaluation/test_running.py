@@ -407,6 +407,7 @@ def test_fitted_models_are_kept_and_replaced_only_if_asked(tmp_path):
     how = {"models": ["two-layer", "two-layer"], "data": TEXTURES, "settings": QUICK, "keep": tmp_path / "kept"}
     done = compare(**how)
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {"two-layer", "two-layer-2"}
+    assert [each.model for each in done.results] == ["two-layer", "two-layer-2"]
     held_out = [done.images(index) for index in range(12)]
     scores = imgtool.open_model(tmp_path / "kept" / "two-layer-2").scores(held_out)
     np.testing.assert_allclose(scores, done.results[1].predictions.scores, atol=1e-6)
@@ -415,6 +416,22 @@ def test_fitted_models_are_kept_and_replaced_only_if_asked(tmp_path):
     weights = {path: path.read_bytes() for path in (tmp_path / "kept").rglob("weights*")}
     compare(**how, seed=1, overwrite=True)
     assert weights.keys() != set((tmp_path / "kept").rglob("weights*"))
+
+
+def test_models_of_one_name_are_told_apart(tmp_path):
+    models = [
+        registry.create("two-layer", **QUICK),
+        registry.create("two-layer", **{**QUICK, "hidden": 3}),
+        "two-layer",
+    ]
+    done = compare(models, TEXTURES, settings=QUICK, work=tmp_path / "work", train_sizes=[3])
+    names = ["two-layer", "two-layer-2", "two-layer-3"]
+    assert [each.model for each in done.results] == names
+    hidden = [each.predictions.facts["settings"]["hidden"] for each in done.results]
+    assert hidden == [4, 3, 4]
+    again = compare(models, TEXTURES, settings=QUICK, work=tmp_path / "work", train_sizes=[3], resume=True)
+    for one, other in zip(done.results, again.results, strict=True):
+        np.testing.assert_array_equal(one.predictions.scores, other.predictions.scores)
 
 
 def test_one_model_a_fold_is_kept(tmp_path):
