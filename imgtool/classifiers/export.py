@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from imgtool.batch.conflicts import refuse_inputs
 from imgtool.batch.outputs import check_writable, write_file
+from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import is_onnx, model_files, open_model
 from imgtool.classifiers.storage import as_stored, check_place
 from imgtool.errors import DataError, MissingExtraError, ParameterError
 from imgtool.files import read_text_file
+from imgtool.networks.folding import fold_batch_norm
 
 MAX_NAMES_BYTES = 16_000_000
 
@@ -25,6 +28,7 @@ def export_model(
     name: str | Path,
     output: Path,
     *,
+    fold: bool = False,
     quantize: bool = False,
     names: Path | None = None,
     overwrite: bool = False,
@@ -34,7 +38,8 @@ def export_model(
 ) -> None:
     """Write a model to another folder, or as a file NAME.onnx: a network with its normalization, or a linear machine.
 
-    quantize: matrices as int8 with a scale for each row; the stored accuracy, which is not theirs, is left out.
+    fold: batch normalization into the convolutions before it, whose scores are the same within rounding; quantize:
+    matrices as int8 with a scale for each row; the stored accuracy, which is not theirs, is left out.
     names: a file with a line `identifier name` for each class. Raises DataError for classes that it does not name.
     measure: returns the provenance of the model as it will be stored, with an accuracy; called before it is written.
     device: on which the model is measured. reads: what else is read, and is not to be replaced.
@@ -52,6 +57,8 @@ def export_model(
         raise ParameterError(f"{name} is no folder of a model, which could be written anew")
     if names is not None:
         name_classes(model, read_names(names))
+    if fold:
+        fold_into_convolutions(model)
     chosen = model.quantizable() if quantize else ()
     if quantize:
         model.provenance = {key: value for key, value in model.provenance.items() if key != "accuracy"}
@@ -64,6 +71,20 @@ def export_model(
         write_file(output, onnx_bytes(model), overwrite=overwrite)
     else:
         model.save(output, overwrite=overwrite, quantize=chosen)
+
+
+def fold_into_convolutions(model: Trainable) -> None:
+    """Have a network do without batch normalization, which goes into the convolutions before it.
+
+    Raises ParameterError for a model that has none, or no form without.
+    """
+    if not isinstance(model, NetworkClassifier) or not getattr(model.parameters, "batch_norm", False):
+        text = f"fold: {model.name} has no batch normalization that its settings could turn off"
+        raise ParameterError(text, parameters=("fold",))
+    folded, arrays = fold_batch_norm(model.network(), model.arrays())
+    model.change("architecture", replace(model.parameters, batch_norm=False))
+    plain = model.network().arrays()  # the same arrays in the same order, some by other names
+    model.restore({name: arrays[own] for name, own in zip(plain, folded.arrays(), strict=True)})
 
 
 def _require_onnx() -> None:

@@ -7,25 +7,45 @@ single tower is Krizhevsky's "One weird trick for parallelizing convolutional ne
 from __future__ import annotations
 
 from imgtool.networks.declaration import Sequence
-from imgtool.networks.layers import AdaptiveAvgPool, Conv, Dropout, Flatten, Linear, MaxPool, activation_named
+from imgtool.networks.layers import (
+    AdaptiveAvgPool,
+    BatchNorm,
+    Conv,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool,
+    activation_named,
+)
 
 
 def alexnet(
-    classes: int = 1000, *, rank: int | None = None, dropout: float = 0.5, activation: str = "relu"
+    classes: int = 1000,
+    *,
+    rank: int | None = None,
+    dropout: float = 0.5,
+    activation: str = "relu",
+    batch_norm: bool = False,
 ) -> Sequence:
     """(3, 224, 224), or any sides of 63 pixels and more -> (classes,) logits.
 
     rank: write the first two linear layers, 54 of the 61 million weights, as products of low-rank factors.
-    dropout: the probability before both of them. activation: relu, or for comparison tanh or sigmoid.
+    dropout: the probability before both of them. activation: relu, or for comparison tanh or sigmoid. batch_norm: after
+    each convolution, which is younger than the paper (Ioffe and Szegedy, ICML 2015).
     """
     act = activation_named(activation)
+
+    def after(channels: int) -> tuple[Layer, ...]:
+        return (BatchNorm(channels), act) if batch_norm else (act,)
+
     return Sequence(
         features=Sequence(
-            Conv(3, 64, 11, stride=4, padding=2), act, MaxPool(3, 2),
-            Conv(64, 192, 5, padding=2), act, MaxPool(3, 2),
-            Conv(192, 384, 3, padding=1), act,
-            Conv(384, 256, 3, padding=1), act,
-            Conv(256, 256, 3, padding=1), act, MaxPool(3, 2),
+            Conv(3, 64, 11, stride=4, padding=2), *after(64), MaxPool(3, 2),
+            Conv(64, 192, 5, padding=2), *after(192), MaxPool(3, 2),
+            Conv(192, 384, 3, padding=1), *after(384),
+            Conv(384, 256, 3, padding=1), *after(256),
+            Conv(256, 256, 3, padding=1), *after(256), MaxPool(3, 2),
         ),
         avgpool=AdaptiveAvgPool(6),
         flatten=Flatten(),

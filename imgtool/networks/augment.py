@@ -99,9 +99,9 @@ def _jitter(images: torch.Tensor, amount: float, draws: Draws) -> torch.Tensor:
     brightness, contrast, saturation = factors[:, :, None, None, None].unbind()
     images = images * brightness
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = (images - mean) * contrast + mean
+    images.sub_(mean).mul_(contrast).add_(mean)
     gray = images.mean(dim=1, keepdim=True)
-    return ((images - gray) * saturation + gray).clamp(0, 1)
+    return images.sub_(gray).mul_(saturation).add_(gray).clamp_(0, 1)
 
 
 def _shift_colors(images: torch.Tensor, amount: float, axes: np.ndarray, draws: Draws) -> torch.Tensor:

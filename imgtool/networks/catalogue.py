@@ -43,6 +43,7 @@ class LeNetParameters(Parameters):
     dropout: float = parameter(
         0.0, "Probability that a value before fc1 and fc2 is dropped in training.", low=0, high=0.99, later=True
     )
+    batch_norm: bool = parameter(False, "Normalize batches after each convolution.", later=True)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class AlexNetParameters(Parameters):
     activation: str = parameter(
         "relu", "Nonlinearity after each layer but the last.", choices=tuple(ACTIVATIONS), later=True
     )
+    batch_norm: bool = parameter(False, "Normalize batches after each convolution.", later=True)
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,12 @@ def _two_layer(classes: int, own: Parameters, seen: Preprocessing) -> Sequence:
 
 def _lenet(classes: int, own: Parameters, seen: Preprocessing) -> Sequence:
     assert isinstance(own, LeNetParameters)
-    return lenet(classes, seen.channels, activation=own.activation, dropout=own.dropout)
+    return lenet(classes, seen.channels, **own.to_json())
 
 
 def _alexnet(classes: int, own: Parameters, _: Preprocessing) -> Sequence:
     assert isinstance(own, AlexNetParameters)
-    return alexnet(classes, rank=own.rank or None, dropout=own.dropout, activation=own.activation)
+    return alexnet(classes, **{**own.to_json(), "rank": own.rank or None})
 
 
 def _of_photographs(

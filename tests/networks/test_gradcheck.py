@@ -44,12 +44,13 @@ def rows_of(network, shape, seed=0):
         (two_layer(10, 3, 8), (3, 8, 8)),
         (lenet(), (3, 32, 32)),
         (lenet(activation="tanh"), (3, 32, 32)),
+        (lenet(batch_norm=True), (3, 32, 32)),
         (MIXED, (2, 9, 8)),
         pytest.param(alexnet(5, rank=4), (3, 63, 63), marks=pytest.mark.slow),
         pytest.param(resnet(18, 10), (3, 33, 33), marks=pytest.mark.slow),
         pytest.param(densenet(121, 10), (3, 33, 33), marks=pytest.mark.slow),
     ],
-    ids=["two-layer", "lenet", "lenet-tanh", "mixed", "alexnet", "resnet18", "densenet121"],
+    ids=["two-layer", "lenet", "lenet-tanh", "lenet-batch-norm", "mixed", "alexnet", "resnet18", "densenet121"],
 )
 def test_gradients_by_hand_are_numeric_ones(network, shape, seed):
     rows = rows_of(network, shape, seed)

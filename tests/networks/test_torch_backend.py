@@ -21,8 +21,10 @@ from imgtool.networks.two_layer import two_layer  # noqa: E402
 
 
 @pytest.mark.parametrize(
-    ("network", "shape"), [(lenet(7, 1), (1, 32, 32)), (alexnet(5, rank=3), (3, 64, 64)), (alexnet(5), (3, 128, 128))]
-)
+    ("network", "shape"),
+    [(lenet(7, 1), (1, 32, 32)), (alexnet(5, rank=3), (3, 64, 64)), (alexnet(5), (3, 128, 128)),
+     (alexnet(5, rank=3, batch_norm=True), (3, 64, 64)), (lenet(batch_norm=True), (3, 32, 32))],
+)  # fmt: skip
 def test_modules_give_logits_of_the_declared_shapes(network, shape):
     with torch.inference_mode():
         assert build(network).eval()(torch.zeros(2, *shape)).shape == (2, *network.output_shape(shape))

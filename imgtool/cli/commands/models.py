@@ -270,6 +270,7 @@ def fetch(names: tuple[str, ...], force: bool, quiet: bool) -> None:
 @click.argument("name", metavar="NAME|FOLDER")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT",
               help="Output folder, or a file FILE.onnx.")  # fmt: skip
+@click.option("--fold", is_flag=True, help="Fold a network's batch normalization into its convolutions.")
 @click.option("--quantize", is_flag=True, help="Store matrices of weights as int8 with a scale for each row.")
 @click.option("--names", type=click.Path(path_type=Path), metavar="FILE",
               help="Class names: a file with a line 'identifier name' for each.")  # fmt: skip
@@ -281,6 +282,7 @@ def fetch(names: tuple[str, ...], force: bool, quiet: bool) -> None:
 def export(
     name: str,
     output: Path,
+    fold: bool,
     quantize: bool,
     names: Path | None,
     data: Path | None,
@@ -311,8 +313,9 @@ def export(
         reads += files_of(parts)
         measured = functools.partial(measure, test=parts.train if parts.test is None else parts.test)
     export_model(
-        name, output, quantize=quantize, names=names, overwrite=force, device=device, measure=measured, reads=reads
-    )
+        name, output, fold=fold, quantize=quantize, names=names, overwrite=force, device=device, measure=measured,
+        reads=reads,
+    )  # fmt: skip
     if not quiet:
         files = output.iterdir() if output.is_dir() else [output]
         emit(f"{output}: {sum(file.stat().st_size for file in files) / 1e6:.2f} MB\n")
