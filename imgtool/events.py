@@ -83,7 +83,9 @@ class SmallerBatch:
 
 @dataclass(frozen=True)
 class Turn:
-    """A comparison comes to a model: `number` of `total`, counted from 1; 0 where several take their turn at once.
+    """A comparison comes to a model: `number` of `total`, counted from 1.
+
+    The number is 0 where several take their turn at once, or where all have had theirs and are trained again on less.
 
     part: which of several trainings of it comes now, such as "fold 2 of 5". seconds_left: how long all that is still to
     be done will take, where that can be told.

@@ -48,6 +48,7 @@ class Further:
         from imgtool.image.write import format_of
 
         if self.predictions is not None:
+            require_no_field("predictions", self.predictions)
             yield "predictions", self.predictions
         for option, file in (("confusion", self._confusion_file), ("mistakes", self.mistakes)):
             if file is not None:
@@ -118,6 +119,13 @@ class Further:
     @property
     def _confusion_file(self) -> Path | None:
         return None if self.confusion in (None, PRINTED) else Path(str(self.confusion))
+
+
+def require_no_field(option: str, file: Path) -> None:
+    """Raise ParameterError for a name with {model}, where one file holds all models."""
+    if FIELD in str(file):
+        text = f"{option}: {file} names {FIELD}, and one file holds all models"
+        raise ParameterError(text, parameters=(option,))
 
 
 def files_for(file: Path, models: Sequence[str]) -> dict[str, Path]:

@@ -29,7 +29,7 @@ class Listener:
 
     def __init__(self, events: Events | None, work: Path | None, *, tells: bool) -> None:
         self._events, self._work, self._tells = events, work, tells
-        self._place, self._done, self._total = "", 0, 0
+        self._place, self._part, self._done, self._total = "", "", 0, 0
 
     def __call__(self, event: Event) -> None:
         """Take an event, and pass it on; steps get the place in the comparison before the model's name."""
@@ -37,6 +37,7 @@ class Listener:
 
         if isinstance(event, Turn):
             self._place, self._total = place_text(event), event.total
+            self._part = f" ({event.model}, {event.part}, was under way)" if event.part else ""
         elif isinstance(event, Measured):
             self._take(event)
         elif self._events is not None:
@@ -57,7 +58,7 @@ class Listener:
 
     def left(self) -> str:
         """Return what an interrupted comparison leaves, and how to go on with it."""
-        done = f"{self._done} of {self._total} models are done" if self._total else "nothing is done"
+        done = f"{self._done} of {self._total} models are done{self._part}" if self._total else "nothing is done"
         if self._work is not None:
             return f"{self._work}: {done}{_epochs_kept()}; to go on: {command_to_go_on()}"
         return f"{done}, and nothing is kept; {KEEPS}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgtool.cli import options
-from imgtool.cli.comparison_outputs import OPTIONS, Further
+from imgtool.cli.comparison_outputs import OPTIONS, Further, require_no_field
 from imgtool.cli.messages import complain, note
 from imgtool.cli.tables import align, align_within, emit, json_line
 
@@ -38,6 +39,8 @@ class Results(Further):
     def files(self, models: Sequence[str]) -> list[tuple[str, Path]]:
         """Return the files to be written, each with the name of its option."""
         report = [] if self.report is None else [("report", self.report)]
+        for option, path in report:
+            require_no_field(option, path)
         return [*report, *self.further_files(models)]
 
     def check(self, models: Sequence[str], data: Path, *, skip_bad: bool = False, **folders: Path | None) -> None:
@@ -117,6 +120,14 @@ def readable(comparison: Comparison) -> str:
     return "\n".join([*tables, "".join(f"{fill(line, WIDTH)}\n" for line in sentences(comparison))])
 
 
+def words(comparison: Comparison) -> str:
+    """Return what a comparison says, as a paragraph of Markdown."""
+    from imgtool.evaluation.sentences import sentences
+
+    text = " ".join(sentences(comparison))
+    return "\n" + re.sub(r"([\\`*_<>\[\]|])", r"\\\1", text) + "\n"
+
+
 def command_line() -> str:
     """Return the command that is run, as a shell takes it."""
     return shlex.join(["imgtool", *click.get_current_context().meta["arguments"]])
@@ -134,7 +145,7 @@ def print_comparison(comparison: Comparison, results: Results) -> None:
     elif shown == "csv":
         emit(results.csv(comparison) or comparison.to_csv())
     else:
-        emit(comparison.to_markdown() + results.further_tables(comparison, as_markdown=True))
+        emit(comparison.to_markdown() + words(comparison) + results.further_tables(comparison, as_markdown=True))
     if (rows := comparison.facts.get("train_sizes")) and shown in ("table", "markdown"):
         from imgtool.evaluation import train_sizes
 

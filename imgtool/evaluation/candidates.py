@@ -142,8 +142,16 @@ def candidates(
             each.result.fail(error)
     lacking = [each.missing for each in found if each.missing]
     if found and len(lacking) == len(found):
-        raise lacking[0]
+        raise _lacked(lacking)
     return found
+
+
+def _lacked(errors: Sequence[MissingExtraError]) -> MissingExtraError:
+    """Return one error for extras that all models lack, each named once, without ways out that `train` alone has."""
+    told = {error.extra: error.message for error in reversed(errors)}
+    first = errors[0]
+    first.args, first.hint = ("; ".join(told[extra] for extra in dict.fromkeys(each.extra for each in errors)),), ""
+    return first
 
 
 def _made(candidate: Candidate, device: str) -> Trainable:

@@ -170,6 +170,8 @@ def compare(
     facts |= {"near_duplicates": near} if near_duplicates else {}
     done = _comparison(parts, runner, given, facts, data)
     lines = [f"no class has {size} images to learn from" for size in train_sizes if size not in sizes]
+    if folds is None and parts.test is not None and test_share != TEST_SHARE:
+        lines.append("the data set's own test part is held out, and no other share of the images")
     lines += [near_line(near)] if near_duplicates else []
     return replace(done, notes=[*left_out, *done.notes, *lines, *failures])
 

@@ -210,7 +210,7 @@ class Runner:
     def _turn(self, candidates: Sequence[Candidate], part: str = "") -> None:
         """Tell that it is a model's turn, or that of several."""
         if self.events:
-            number = min(self._done + 1, self._total) if len(candidates) == 1 else 0
+            number = self._done + 1 if len(candidates) == 1 and self._done < self._total else 0
             names = ", ".join(each.label for each in candidates)
             self.events(Turn(number, self._total, names, part, self._pace.seconds_left()))
 

@@ -17,13 +17,14 @@ from imgtool.evaluation.table import visible
 
 NAMED = 3  # models in one sentence
 MOST_IMAGES = 1_000_000  # that it makes sense to ask for
+SEEN_SHARE = 0.01  # of the test images from which on a model that was trained on them is not to be taken
 MUCH = 3  # times as fast, or as small, from which that is worth a word
 
 
 def decision(comparison: Compared) -> str:
     """Return, in one sentence, which model to take and how sure that is.
 
-    Models that were trained on the held-out images, or that learned nothing, are not to be taken. Where all others are
+    Models that were trained on held-out images, or that learned nothing, are not to be taken. Where all others are
     worse than the best by the corrected test: its error, the next best one's, and how seldom chance alone makes such a
     difference; else the models that the images cannot tell from it, and how many images would tell.
     """
@@ -58,8 +59,16 @@ def _candidates(comparison: Compared) -> list[int]:
     return [
         place
         for place, each in enumerate(comparison.scored)
-        if each.model not in comparison.seen and id(each.predictions) not in doubted
+        if not _trained_on(comparison, place) and id(each.predictions) not in doubted
     ]
+
+
+def _trained_on(comparison: Compared, place: int) -> str:
+    """Return which test images a model was trained on, "" where they are none, or so few that nothing depends on it."""
+    each, n = comparison.scored[place], len(comparison.labels)
+    if each.model in comparison.seen:
+        return "these test images"
+    return "some of these test images" if each.predictions.facts.get("seen_images", 0) >= SEEN_SHARE * n else ""
 
 
 def _nothing_to_take(comparison: Compared) -> str:
@@ -82,22 +91,26 @@ def _passed_over(comparison: Compared, places: Sequence[int]) -> str:
 
 def _reason(comparison: Compared, places: Sequence[int]) -> str:
     """Return why models are not to be taken."""
-    seen = [comparison.scored[place].model in comparison.seen for place in places]
-    trained = f"{'was' if len(places) == 1 else 'were'} trained on these test images"
+    seen = [_trained_on(comparison, place) for place in places]
+    trained = f"{'was' if len(places) == 1 else 'were'} trained on {max(seen, key=len)}"
     reason = trained if all(seen) else f"learned nothing, or {trained}" if any(seen) else "learned nothing"
     return f"{_names(comparison, places)} {reason}"
 
 
 def _guess(comparison: Compared, best: int) -> str:
-    """Return what to say where the best model errs as often as always naming the most frequent class, else ""."""
+    """Return what to say where the best model errs as often as always naming the most frequent class, else "".
+
+    Why none with fewer errors is to be taken stands before that.
+    """
     counts = np.bincount(comparison.labels, minlength=len(comparison.classes))
     n, wrong, most = len(comparison.labels), comparison.scored[best].wrong, int(counts.argmax())
     if wrong < n - counts[most] or counts[most] == n:
         return ""
     unit = _unit(wrong, n)
     always = f"always saying {visible(comparison.classes[most])!r} would be on {_number(1 - counts[most] / n, unit)}"
-    which = f"{_name(comparison, best)}{', the best,' if len(comparison.scored) > 1 else ''}"
-    return f"{_none(comparison)}{which} is wrong on {_of_images(comparison, best)}; {always}."
+    passed = f"{_reason(comparison, range(best))}, and " if best else ""
+    which = f"{_name(comparison, best)}{', the best,' if len(comparison.scored) > 1 and not best else ''}"
+    return f"{_none(comparison)}{passed}{which} is wrong on {_of_images(comparison, best)}; {always}."
 
 
 def _not_told(comparison: Compared, candidates: Sequence[int]) -> list[int]:

@@ -37,6 +37,8 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     # n that stand before it; added exactly, as the sum is small and its terms are many.
     factors = np.log((n - least + np.arange(1, least + 1)) / (4 * np.arange(1, least + 1)))
     logarithm = math.fsum(factors) - (n - 2 * least) * math.log(2)
+    if n - 2 * least <= 1:
+        return 1.0  # which a sum of half of all terms would miss by its rounding
     return min(1.0, 2 * math.exp(logarithm + math.log(sum_of_ratios)))
 
 

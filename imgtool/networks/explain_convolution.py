@@ -105,8 +105,8 @@ def explain_convolution(
     cost = layer.multiply_adds((channels, height, width))
     if channels * kernel**2 * math.prod(sides) > MAX_NUMBERS or cost > MAX_MULTIPLY_ADDS:
         raise ParameterError(
-            f"asks for {cost} multiply-adds on a matrix of {channels * kernel**2} x {math.prod(sides)} numbers; there "
-            f"may be {MAX_MULTIPLY_ADDS} on {MAX_NUMBERS}"
+            f"too large to be shown: {cost:,} multiply-adds, a matrix of {channels * kernel**2:,} x "
+            f"{math.prod(sides):,} numbers; at most {MAX_MULTIPLY_ADDS:,} and {MAX_NUMBERS:,} numbers are computed"
         )
     generator = np.random.default_rng(whole_number(seed, "seed", low=0))
     image = generator.integers(0, 10, (channels, height, width)).astype(np.float64)

@@ -35,16 +35,27 @@ def test_rings_are_told_apart_where_a_line_fails():
     assert found["cross_validated_accuracy"][best] == max(found["cross_validated_accuracy"].values())
 
 
+@pytest.mark.parametrize("class_weight", ["none", "balanced"])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_margins_are_the_sums_over_support_vectors(classes):
-    features, labels = rings(90)
-    machine, *_ = fit_svm(features, labels % classes, classes, kernel="rbf", gammas=(0.7,), costs=(3.0,))
+def test_margins_are_the_sums_over_support_vectors(classes, class_weight):
+    features, labels = rings(120)
+    kept = np.flatnonzero((labels != 1) | (np.arange(120) < 40))  # a third of class 1
+    features, labels = features[kept], labels[kept]
+    how = {"kernel": "rbf", "gammas": (0.7,), "costs": (3.0,), "class_weight": class_weight}
+    machine, *_ = fit_svm(features, labels % classes, classes, **how)
     varies = features[:, :2].astype(np.float64)
     scaled = (varies - varies.mean(axis=0)) / varies.std(axis=0) / np.sqrt(2)
     matrix = np.exp(-0.7 * ((scaled[:, None] - scaled) ** 2).sum(axis=2)) + 1
     margins = machine.margins(features)
     signs = np.where((labels % classes)[:, None] == np.arange(classes), 1, -1)
-    dual = 2 * 3.0 * signs * np.maximum(1 - signs * margins, 0)  # at the minimum, coefficients follow from margins
+    counts = np.bincount(labels % classes)
+    each = (len(labels) / (classes * counts))[
+        labels % classes, None
+    ]  # scikit-learn's, of the class that a machine finds
+    weights = np.where((signs > 0) | (classes == 2), each, 1.0) if class_weight == "balanced" else 1.0
+    dual = (
+        2 * 3.0 * weights * signs * np.maximum(1 - signs * margins, 0)
+    )  # at the minimum, coefficients follow from margins
     np.testing.assert_allclose(matrix @ dual, margins, atol=0.02)
     np.testing.assert_array_equal(machine.margins(features[:0]).shape, (0, classes))
     np.testing.assert_allclose(machine.margins(features[:1]), margins[:1], atol=1e-6)

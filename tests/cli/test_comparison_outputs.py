@@ -27,7 +27,7 @@ def test_classes_and_a_confusion_are_printed_below_the_table(run):
     assert [row[1] for row in rows] == ["brick", "grass", "gravel"]
     assert sum(int(number) for row in rows for number in row[2:]) == 12
     markdown = run(*COMPARE, "--format", "markdown", "--by-class", "--confusion").out
-    assert [len(part.splitlines()) for part in markdown.split("\n\n")] == [3, 1, 5, 1, 5]
+    assert [len(part.splitlines()) for part in markdown.split("\n\n")] == [3, 1, 1, 5, 1, 5]
 
 
 def test_json_holds_them_for_each_model(run):
@@ -88,6 +88,31 @@ def test_names_of_files_for_models_are_other_for_each(tmp_path):
     assert all(path.parent == tmp_path for path in files.values())
     assert files["a/b"].name == "a-b.png"
     assert files_for(tmp_path / "x.png", names) == {"": tmp_path / "x.png"}
+
+
+@pytest.mark.parametrize("option", ["--predictions", "--report"])
+def test_one_file_for_all_models_names_none(option, run, tmp_path):
+    done = run(*COMPARE, option, tmp_path / "x-{model}.csv")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"{option}: " in done.err
+    assert "one file holds all models" in done.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("more", [[], ["--folds", "2"]])
+def test_models_of_one_name_have_files_of_their_own(more, run, tmp_path):
+    models = ["--model", "pixels-svm", "--model", "pixels-svm", "--set", "size=4"]
+    files = ["--mistakes", tmp_path / "m-{model}.png", "--confusion", tmp_path / "c-{model}.csv",
+             "--predictions", tmp_path / "p.csv", "--report", tmp_path / "r.html"]  # fmt: skip
+    (record,) = run("compare", TEXTURES, *models, *files, *more).rows
+    names = ["pixels-svm", "pixels-svm-2"]
+    assert sorted(row["model"] for row in record["models"]) == names
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(f"m-{name}.png" for name in names), *(f"c-{name}.csv" for name in names), "p.csv", "r.html"
+    }  # fmt: skip
+    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    assert [sum(row["model"] == name for row in rows) for name in names] == [len(rows) // 2] * 2
+    assert all(f">{name}<" in (tmp_path / "r.html").read_text() for name in names)
 
 
 @pytest.mark.parametrize("option", ["--confusion", "--mistakes"])

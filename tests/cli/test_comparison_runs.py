@@ -112,6 +112,20 @@ def test_C6_a_network_goes_on_after_the_epochs_that_are_done(tmp_path):
     assert epochs == list(range(int(found[1]) + 1, 61))
 
 
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [(["--folds", "3"], "two-layer, fold 2 of 3"), (["--train-sizes", "2,5"], "two-layer, 5 images a class")],
+    ids=["folds", "sizes"],
+)
+def test_C6_of_several_trainings_the_one_under_way_is_told(more, part, tmp_path):
+    command = ["compare", TEXTURES, "--model", "two-layer", "--epochs", "300", "-v", "--work", str(tmp_path / "work")]
+    place = part.partition(", ")[2]
+    status, seen = on_a_terminal([*command, *more], interrupt_at=f"{place}, about".encode())
+    assert status == 130
+    done = "0 of 1" if "--folds" in more else "1 of 1"
+    assert f"work: {done} models are done ({part}, was under way); to go on: imgtool" in seen.rstrip().splitlines()[-1]
+
+
 def test_C6_without_a_folder_ctrl_c_says_that_one_would_have_kept_it(undisturbed):
     status, seen = on_a_terminal([*COMMAND, "-v"], interrupt_at=b"hog-svm: describing")
     assert status == 130

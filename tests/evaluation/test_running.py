@@ -1,6 +1,7 @@
 """How comparisons run: folds, fewer images, what is stored, kept and gone on with, what fails, what it costs."""
 
 import json
+import re
 import shutil
 import time
 from itertools import combinations
@@ -502,12 +503,25 @@ class Lacking(NearestMean):
         raise MissingExtraError("torch", f"training {self.name}")
 
 
+class LackingAnother(NearestMean):
+    """A model whose extra is not installed, and which names a way out that a comparison does not have."""
+
+    def require_extras(self, device="cpu"):
+        raise MissingExtraError("heif", "looking", hint="by-hand")
+
+
 def test_C1_a_missing_extra_is_told_once_before_anything_is_fitted(monkeypatch, run, nearest):
     points = {"lacking": Point(lambda: Lacking), "nearest-mean": Point(lambda: NearestMean)}
     monkeypatch.setattr(registry, "_entry_points", lambda: points)
     reason = "training lacking needs the extra 'torch': pip install \"torch>=2.4\""
     alone = run("compare", "no-such-folder", "--model", "lacking", "--model", "lacking")
     assert (alone.status, alone.out, alone.err) == (2, "", f"imgtool: {reason}\n")
+    points["other"] = Point(lambda: LackingAnother)
+    both = run("compare", "no-such-folder", "--model", "lacking", "--model", "other", "--model", "lacking")
+    assert (both.status, both.out, both.err.count("\n")) == (2, "", 1)
+    assert re.fullmatch(
+        r"imgtool: training lacking needs the extra 'torch': .*; looking needs the extra 'heif': .*\n", both.err
+    )
     heard = []
     told = lambda event: heard.append((event.model, event.error, len(nearest)))  # noqa: E731
     compare(["nearest-mean", "lacking"], TEXTURES, events=lambda event: isinstance(event, Measured) and told(event))

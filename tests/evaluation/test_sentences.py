@@ -157,3 +157,23 @@ def test_every_table_has_its_sentences(counts, seed):
         assert lines[0].startswith(f"Take {best['model']}: ")
     low, high = (round(100 * end) for end in wilson(made.scored[0].wrong, 60))
     assert any(f"({low} to {high})" in line for line in lines)
+
+
+def test_a_model_that_saw_some_of_the_test_images_is_not_to_be_taken():
+    """From one in a hundred on: 6 of 600."""
+    two = [result("A", wrong(0), facts={"seen_images": 6}), result("B", wrong(48))]
+    lines = said(*two)
+    assert lines[0] == "Take B: wrong on 8 of 100 new images (6 to 10)."
+    assert lines[1] == "A was trained on some of these test images: its row is not to be relied on."
+    assert said(two[0]) == ["A was trained on some of these test images."]
+    assert said(*two, result("C", wrong(20)), seen=["C"])[1] == (
+        "A and C were trained on some of these test images: their rows are not to be relied on."
+    )
+    assert said(result("A", wrong(0), facts={"seen_images": 5}), two[1])[0].startswith("Take A: wrong on 0 of 1,000")
+
+
+def test_where_none_that_may_be_taken_beats_a_guess_those_above_it_are_told_of():
+    two = [result("A", wrong(490)), result("B", wrong(540))]
+    two[0].doubt = "guesses"
+    (line,) = said(*two)
+    assert line.startswith("Take none of these: A learned nothing, and B is wrong on 90 of 100 new images (87 to 92)")

@@ -24,8 +24,12 @@ KINDS = {
     "pixels-svm": [],
     "cnn-svm": ["--set", "network=lenet@cifar10"],
     "sift-fv-svm": ["--set", "k=4", "--set", "dimensions=8"],
+    "sift-fv-softmax": ["--set", "k=4", "--set", "dimensions=8"],
+    "sift-vlad-svm": ["--set", "k=8", "--set", "dimensions=8"],
+    "sift-bow-svm": ["--set", "k=16", "--set", "dimensions=8"],
+    "scspm": ["--set", "k=16", "--set", "samples=2000", "--set", "size=64", "--set", "solver=llc"],
 }
-EXTRAS = {"lenet": "torch", "sift-fv-svm": "sklearn"}
+EXTRAS = {"lenet": "torch"} | dict.fromkeys([kind for kind in KINDS if kind.startswith("sift")], "sklearn")
 
 
 @pytest.fixture(scope="module", params=KINDS)
