@@ -326,7 +326,8 @@ class NetworkClassifier(Trainable):
             head = network.last_learned()
             arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{head}.")}
         self._start = arrays
-        self._origin = {"init": {"name": name or other.name, "sha256": other.weights_hash}}
+        data = other.provenance.get("data", {}).get("sha256", "")
+        self._origin = {"init": {"name": name or other.name, "sha256": other.weights_hash, "data": data}}
         self.chosen |= {"channels"}  # which the weights have decided
 
     def _take(self, network: NetworkSequence, arrays: Arrays) -> None:

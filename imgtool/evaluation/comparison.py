@@ -165,9 +165,13 @@ class Comparison:
         return [*self.notes, *lines, *(f"{each.model}: {each.doubt}" for each in self.results if each.doubt)]
 
     def _built_on_others(self) -> Iterator[str]:
-        """Yield a line for each model that builds on weights, and so on labels, that the others do not have."""
+        """Yield a line for each model that builds on weights, and so on labels, that the others do not have.
+
+        Weights that were trained on the same images as the model itself bring none.
+        """
         for each in (result.predictions for result in self.results if result.predictions):
-            if name := each.facts.get("init", {}).get("name"):
+            init, data = each.facts.get("init", {}), each.facts.get("data") or {}
+            if (name := init.get("name")) and not (init.get("data") and init["data"] == data.get("sha256")):
                 labels = f"the labels of {name.partition('@')[2]}" if "@" in name else "its labels"
                 line = f"builds on {name}, and so on {labels}, which models trained on this data alone lack"
                 yield f"{each.model}: {line}"

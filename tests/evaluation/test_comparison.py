@@ -416,6 +416,17 @@ def test_a_model_that_was_trained_on_the_held_out_images_is_told(capsys, tmp_pat
     assert row["train_seconds"] is None
 
 
+def test_a_model_that_goes_on_from_weights_of_the_same_images_builds_on_no_other_labels(tmp_path):
+    data = load_dataset(SAMPLES / "textures").train
+    half, other = data.subset(np.arange(0, 48, 2)), data.subset(np.arange(1, 48, 2))
+    imgtool.train(half, "two-layer", epochs=1, output=tmp_path / "first")
+    for images, told in ((half, False), (other, True)):
+        again = tmp_path / f"again-{told}"
+        imgtool.train(images, "two-layer", init=tmp_path / "first", epochs=1, output=again)
+        remarks = evaluate(again, data.subset(np.arange(0, 48, 3))).remarks()
+        assert any("builds on two-layer, and so on its labels" in line for line in remarks) == told
+
+
 def test_a_model_that_was_trained_on_some_of_the_test_images_is_told(capsys, tmp_path):
     data = load_dataset(SAMPLES / "textures").train
     learned = data.subset(np.flatnonzero(np.arange(48) % 4))
