@@ -235,7 +235,7 @@ def test_what_ships_is_small():
     assert weights.keys() == most.keys()
     assert {name: size for name, size in weights.items() if size > most[name]} == {}
     assert sum(most.values()) <= 14e6
-    assert sum(sizes.values()) - sum(weights.values()) <= 0.2e6  # cards, classes, histories
+    assert sum(sizes.values()) - sum(weights.values()) <= 0.25e6  # cards, classes, histories, hashes of seen images
 
 
 def test_numpy_and_torch_backends_agree():
