@@ -39,8 +39,8 @@ class Results(Further):
     def files(self, models: Sequence[str]) -> list[tuple[str, Path]]:
         """Return the files to be written, each with the name of its option."""
         report = [] if self.report is None else [("report", self.report)]
-        for option, path in report:
-            require_no_field(option, path)
+        if self.report is not None:
+            require_no_field("report", self.report)
         return [*report, *self.further_files(models)]
 
     def check(self, models: Sequence[str], data: Path, *, skip_bad: bool = False, **folders: Path | None) -> None:

@@ -203,8 +203,8 @@ def check_usage(models: Sequence[Model], settings: Mapping[str, Any]) -> None:
         except Exception:  # of a user's own class, anything
             continue  # a row with its reason, later
     if unknown := settings.keys() - known:
-        there = ", ".join(sorted(known)) or "none"
-        raise ParameterError(f"no model here has a setting {min(unknown)!r}; there are {there}")
+        there = f"there are {', '.join(sorted(known))}" if known else "none is to be fitted"
+        raise ParameterError(f"no model here has a setting {min(unknown)!r}; {there}")
 
 
 def names_in(model: Classifier, classes: Sequence[str]) -> tuple[str, ...]:

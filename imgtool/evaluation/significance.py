@@ -30,6 +30,8 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     n, least = only_first + only_second, min(only_first, only_second)
     if least < 0:
         raise ParameterError(f"counts cannot be negative: {only_first}, {only_second}")
+    if n - 2 * least <= 1:
+        return 1.0  # which a sum of half of all terms would miss by its rounding
     below = np.arange(least, 0, -1)
     # P(X <= k) = P(X = k) (1 + k / (n - k + 1) + ...), the ratios of one term to the one before it.
     sum_of_ratios = 1 + float(np.cumprod(below / (n - below + 1)).sum())
@@ -37,8 +39,6 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     # n that stand before it; added exactly, as the sum is small and its terms are many.
     factors = np.log((n - least + np.arange(1, least + 1)) / (4 * np.arange(1, least + 1)))
     logarithm = math.fsum(factors) - (n - 2 * least) * math.log(2)
-    if n - 2 * least <= 1:
-        return 1.0  # which a sum of half of all terms would miss by its rounding
     return min(1.0, 2 * math.exp(logarithm + math.log(sum_of_ratios)))
 
 

@@ -180,3 +180,10 @@ def test_what_cannot_be_written_is_told_before_any_work(run):
     done = run("compare", TEXTURES, "--model", "two-layer", "--report", place)
     assert (done.status, done.out) == (1, "")
     assert done.err == f"imgtool: {place}: cannot be written: no such file or directory\n"
+
+
+def test_names_in_markdown_sentences_are_no_markup(run, tmp_path):
+    place = tmp_path / "a_b_c*<i>"
+    assert run("train", TEXTURES, "--model", "pixels-svm", "--set", "size=4", "-o", place, "-q").status == 0
+    sentence = run("evaluate", TEXTURES, "--model", place, "--format", "markdown", "-q").out.rstrip().splitlines()[-1]
+    assert r"a\_b\_c\*\<i\> was trained on these test images" in sentence

@@ -32,6 +32,12 @@ def test_mcnemar_equals_the_binomial_test(b, c):
     assert mcnemar_exact(b, c) == mcnemar_exact(c, b)
 
 
+@pytest.mark.parametrize("least", [0, 1, 7, 43, 1000])
+def test_without_a_difference_or_with_one_p_is_1_to_the_last_bit(least):
+    assert mcnemar_exact(least, least) == mcnemar_exact(least, least + 1) == 1
+    assert mcnemar_exact(least, least + 2) < 1
+
+
 @pytest.mark.parametrize(
     ("b", "c"), [(0, 900), (1000, 3000), (5400, 5600), (5499, 5501), (20_000, 20_000), (9000, 31_000)]
 )
