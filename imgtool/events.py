@@ -88,7 +88,7 @@ class Turn:
     The number is 0 where several take their turn at once, or where all have had theirs and are trained again on less.
 
     part: which of several trainings of it comes now, such as "fold 2 of 5". seconds_left: how long all that is still to
-    be done will take, where that can be told.
+    be done will take, where that can be told; is_guess: it is a rough guess, since a model was never trained here.
     """
 
     number: int
@@ -96,6 +96,7 @@ class Turn:
     model: str
     part: str = ""
     seconds_left: float | None = None
+    is_guess: bool = False
 
 
 @dataclass(frozen=True)

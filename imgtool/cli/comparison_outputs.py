@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgtool.cli.tables import align
+from imgtool.cli.tables import align, fits
 from imgtool.errors import ParameterError
 from imgtool.names import distinct
 
@@ -155,9 +155,9 @@ def _confusion_lines(name: str, confusion: Any, *, as_markdown: bool) -> Lines:
 
     counts = confusion.lines()
     if as_markdown:
-        fits = len(confusion.said) <= MARKDOWN_COLUMNS
+        has_room = len(confusion.said) <= MARKDOWN_COLUMNS
     else:
-        fits = len(align(*counts).partition("\n")[0]) <= shutil.get_terminal_size().columns
-    if fits:
+        has_room = fits(shutil.get_terminal_size().columns, align(*counts))
+    if has_room:
         return f"{name}: a line for each class, a column for what was said", *counts
     return f"{name}: its commonest mistakes", *cells_of(confusion.commonest(), MISTAKES)

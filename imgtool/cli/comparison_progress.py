@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FOLLOWED_HERE = ("among", "train")  # hints of errors whose advice can be followed by these commands
 KEEPS = "--work FOLDER keeps what is done"
+TOLD_SECONDS = 10  # left, below which nobody asks how long it will take
 
 
 class Listener:
@@ -84,7 +85,8 @@ def place_text(turn: Turn) -> str:
     """Return what stands before a model's name: which of how many it is, which training, and how long all will take."""
     parts = [f"model {turn.number} of {turn.total}"] if turn.number and turn.total > 1 else []
     parts += [turn.part] if turn.part else []
-    parts += [f"about {time_text(turn.seconds_left)} left for all"] if turn.seconds_left else []
+    if turn.seconds_left is not None and turn.seconds_left >= TOLD_SECONDS:
+        parts.append(f"{'roughly' if turn.is_guess else 'about'} {time_text(turn.seconds_left)} left for all")
     return "".join(f"{part}, " for part in parts)
 
 

@@ -17,7 +17,7 @@ import click
 from imgtool.cli import options
 from imgtool.cli.comparison_outputs import OPTIONS, Further, require_no_field
 from imgtool.cli.messages import complain, note
-from imgtool.cli.tables import align, align_within, emit, json_line
+from imgtool.cli.tables import align, align_within, emit, fits, json_line
 
 if TYPE_CHECKING:
     from imgtool.evaluation.comparison import Comparison
@@ -109,14 +109,21 @@ def check_outputs(
 
 
 def readable(comparison: Comparison) -> str:
-    """Return what a terminal shows: the table in two blocks, errors and costs, and what they say in words."""
+    """Return what a terminal shows: the table in two blocks, errors and costs, and what they say in words.
+
+    Less needed columns of costs are left out unless the terminal is wide enough for all in one line.
+    """
     from textwrap import fill
 
     from imgtool.evaluation.sentences import sentences
     from imgtool.evaluation.table import blocks
 
     width = shutil.get_terminal_size().columns
-    tables = [align_within(width, *block, kept=INTERVALS) for block in blocks(comparison.rows())]
+    rows = comparison.rows()
+    tables = [
+        text if fits(width, text := align(*wide)) else align_within(width, *narrow, kept=INTERVALS)
+        for wide, narrow in zip(blocks(rows, whole=True), blocks(rows), strict=True)
+    ]
     return "\n".join([*tables, "".join(f"{fill(line, WIDTH)}\n" for line in sentences(comparison))])
 
 

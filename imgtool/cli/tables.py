@@ -141,6 +141,11 @@ def align(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return text
 
 
+def fits(width: int, table: str) -> bool:
+    """Tell whether no line of a table is wider than so many columns of a terminal."""
+    return all(_width(line) <= width for line in table.splitlines())
+
+
 def align_within(width: int, names: Sequence[str], lines: Sequence[Sequence[str]], *, kept: Sequence[str] = ()) -> str:
     """Return the same as several tables of about one width where one would be wider; each begins with the first column.
 
@@ -177,7 +182,7 @@ def _width(text: str) -> int:
 
 def _is_numeric(column: Sequence[str]) -> bool:
     """Tell whether a column holds numbers, of which some may be missing."""
-    present = [text.rstrip("%") for text in column if text != "-"]
+    present = [text.rstrip("%").replace(",", "") for text in column if text != "-"]
     try:
         return bool(present) and all(math.isfinite(float(text)) for text in present)
     except ValueError:

@@ -1,24 +1,49 @@
-"""How long the rest of a comparison will take, where that can be told."""
+"""How long the rest of a comparison will take."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from imgtool.classifiers.network import NetworkClassifier
+from imgtool.classifiers.protocol import Classifier
 from imgtool.evaluation.fits import Fit
+
+# Seconds that models with default settings take for each image that they learn from, a third as many being labeled:
+# images of 200 x 200 pixels, two cores (`benchmarks/training_times.py`). What is made of them is a rough guess.
+SECONDS: Mapping[str, float] = {
+    "pixels-svm": 0.005,
+    "hog-svm": 0.005,
+    "gist-svm": 0.015,
+    "sift-bow-svm": 0.05,
+    "sift-vlad-svm": 0.05,
+    "sift-fv-svm": 0.1,
+    "sift-fv-softmax": 0.1,
+    "scspm": 0.25,
+    "cnn-svm": 0.02,
+}
+# A network's: for each image and epoch, and for each multiply-add of it.
+SECONDS_AN_EPOCH, SECONDS_A_MULTIPLY_ADD = 1e-4, 8e-11
 
 
 class Pace:
-    """Estimates the time of what is ahead from what each model took so far for an image that it learned from."""
+    """Estimates the time of what is ahead: of a model that was trained before by that, of others by a rough guess.
+
+    What models took so far, beside what was guessed for them, says how fast the machine is.
+    """
 
     def __init__(self, ahead: Sequence[Fit]) -> None:
         self._ahead = {fit.key: fit for fit in ahead}
         self._seconds: dict[str, float] = {}  # an image, by the model's key
+        self._taken = self._guessed = 0.0  # seconds, of the trainings so far
 
     def done(self, fit: Fit, seconds: float) -> None:
         """Take note of how long a training took."""
         self._ahead.pop(fit.key, None)
         if seconds > 0:
             self._seconds[fit.candidate.label] = seconds / len(fit.train)
+            guess = guessed_seconds(fit.candidate.model)
+            if guess is not None:
+                self._taken, self._guessed = self._taken + seconds, self._guessed + guess * len(fit.train)
 
     def dropped(self, model: str) -> None:
         """Take note that a model failed: nothing more comes of it."""
@@ -26,7 +51,25 @@ class Pace:
 
     def seconds_left(self) -> float | None:
         """Return an estimate for all that is ahead, None while a model is there of which nothing is known."""
-        ahead = self._ahead.values()
-        if any(fit.candidate.label not in self._seconds for fit in ahead):
-            return None
-        return sum(self._seconds[fit.candidate.label] * len(fit.train) for fit in ahead)
+        rates = [self._rate(fit) for fit in self._ahead.values()]
+        pairs = zip(rates, self._ahead.values(), strict=True)
+        return None if None in rates else sum(rate * len(fit.train) for rate, fit in pairs if rate is not None)
+
+    def is_guess(self) -> bool:
+        """Tell whether a model is ahead that was not trained before."""
+        return any(fit.candidate.label not in self._seconds for fit in self._ahead.values())
+
+    def _rate(self, fit: Fit) -> float | None:
+        """Return the seconds that a training takes for each image."""
+        if fit.candidate.label in self._seconds:
+            return self._seconds[fit.candidate.label]
+        guess = guessed_seconds(fit.candidate.model)
+        return None if guess is None else guess * (self._taken / self._guessed if self._guessed else 1)
+
+
+def guessed_seconds(model: Classifier | None) -> float | None:
+    """Return what a model may take for an image that it learns from; None for a kind that is not known."""
+    if not isinstance(model, NetworkClassifier):
+        return None if model is None else SECONDS.get(model.name)
+    passes = model.network(1).multiply_adds(model.input_shape)
+    return float(model.recipe.epochs * (SECONDS_AN_EPOCH + SECONDS_A_MULTIPLY_ADD * passes))

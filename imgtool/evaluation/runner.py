@@ -212,7 +212,8 @@ class Runner:
         if self.events:
             number = self._done + 1 if len(candidates) == 1 and self._done < self._total else 0
             names = ", ".join(each.label for each in candidates)
-            self.events(Turn(number, self._total, names, part, self._pace.seconds_left()))
+            left = self._pace.seconds_left()
+            self.events(Turn(number, self._total, names, part, left, left is not None and self._pace.is_guess()))
 
     def _tell(self, result: Result) -> None:
         """Tell how a model came off."""

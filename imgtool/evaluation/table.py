@@ -73,7 +73,7 @@ def millions(number: float) -> str:
 
 
 # The first block holds what the decision is made by, the second one what it costs, the third one why models failed;
-# the rest stands in whole tables.
+# the rest stands in whole tables, and in the second block where a terminal is wide.
 COLUMNS = (
     Column("model", "model", visible, blocks=(1, 2, 3)),
     Column("top1_error", "top-1 error", percent, blocks=(1,)),
@@ -114,10 +114,16 @@ def visible_columns(rows: Sequence[Row], block: int | None = None) -> list[Colum
     ]
 
 
-def blocks(rows: Sequence[Row]) -> list[tuple[list[str], list[list[str]]]]:
-    """Return headings and lines of the tables for a terminal, which is narrow: errors, costs, why models failed."""
+def blocks(rows: Sequence[Row], *, whole: bool = False) -> list[tuple[list[str], list[list[str]]]]:
+    """Return headings and lines of the tables for a terminal: errors, costs, why models failed.
+
+    whole: the second one has all that is not in the first, for a wide terminal.
+    """
     good, failed = ([row for row in rows if bool(row.get("error")) == wanted] for wanted in (False, True))
-    return [cells_of(some, visible_columns(some, block)) for some, block in ((good, 1), (good, 2), (failed, 3)) if some]
+    first, second, third = visible_columns(good, 1), visible_columns(good, 2), visible_columns(failed, 3)
+    if whole:
+        second = [column for column in visible_columns(good) if column in second or column not in first]
+    return [cells_of(some, them) for some, them in ((good, first), (good, second), (failed, third)) if some]
 
 
 def cells_of(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:

@@ -187,3 +187,21 @@ def test_names_in_markdown_sentences_are_no_markup(run, tmp_path):
     assert run("train", TEXTURES, "--model", "pixels-svm", "--set", "size=4", "-o", place, "-q").status == 0
     sentence = run("evaluate", TEXTURES, "--model", place, "--format", "markdown", "-q").out.rstrip().splitlines()[-1]
     assert r"a\_b\_c\*\<i\> was trained on these test images" in sentence
+
+
+ONLY_WIDE = ("95 % CI", "p95 ms", "batch", "parameters", "peak MB", "device")
+
+
+def test_a_wide_terminal_has_all_columns(run, monkeypatch):
+    line = (*COMPARE, "--model", "pixels-svm", "--format", "table")
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = run(*line).out.split("\n\n")[1].splitlines()
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = run(*line).out.split("\n\n")[1].splitlines()
+    assert [name in wide[0] for name in ONLY_WIDE[1:]] == [True] * 5
+    assert not any(name in narrow[0] for name in ONLY_WIDE)
+    assert len(wide) == len(narrow) == 3
+    device = wide[0].index("device")
+    assert {each[device:] for each in wide[1:]} == {"cpu"}
+    monkeypatch.setenv("COLUMNS", str(max(map(len, wide)) - 1))
+    assert run(*line).out.split("\n\n")[1].splitlines()[0] == narrow[0]

@@ -120,7 +120,7 @@ def test_C6_a_network_goes_on_after_the_epochs_that_are_done(tmp_path):
 def test_C6_of_several_trainings_the_one_under_way_is_told(more, part, tmp_path):
     command = ["compare", TEXTURES, "--model", "two-layer", "--epochs", "300", "-v", "--work", str(tmp_path / "work")]
     place = part.partition(", ")[2]
-    status, seen = on_a_terminal([*command, *more], interrupt_at=f"{place}, about".encode())
+    status, seen = on_a_terminal([*command, *more], interrupt_at=f"{place}, ".encode())
     assert status == 130
     done = "0 of 1" if "--folds" in more else "1 of 1"
     assert f"work: {done} models are done ({part}, was under way); to go on: imgtool" in seen.rstrip().splitlines()[-1]
@@ -156,6 +156,8 @@ def test_each_row_is_told_at_once_on_a_terminal_and_with_v(undisturbed, imgtool)
         (Turn(2, 3, "a"), "model 2 of 3, "),
         (Turn(2, 3, "a", "fold 1 of 5"), "model 2 of 3, fold 1 of 5, "),
         (Turn(3, 3, "a", "fold 2 of 5", 130.0), "model 3 of 3, fold 2 of 5, about 2 min left for all, "),
+        (Turn(1, 3, "a", "", 130.0, is_guess=True), "model 1 of 3, roughly 2 min left for all, "),
+        (Turn(1, 3, "a", "", 9.0), "model 1 of 3, "),
     ],
 )
 def test_the_place_in_a_comparison_and_the_time_that_all_takes_stand_before_the_step(turn, text):
