@@ -23,7 +23,6 @@ from imgtool.datasets.folders import same_name
 from imgtool.datasets.labels import are_characters
 from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
-from imgtool.events import Events
 from imgtool.networks.catalogue import CATALOGUE, Architecture
 from imgtool.networks.channels_last import NumpyRunner
 from imgtool.networks.cut import up_to
@@ -35,6 +34,7 @@ from imgtool.networks.preprocessing import Preprocessing
 from imgtool.parameters import Parameters
 
 if TYPE_CHECKING:
+    from imgtool.events import Events
     from imgtool.networks.samples import Samples
 
 CHUNK_IMAGES = 32  # that pass a network at once

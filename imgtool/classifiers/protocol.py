@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -23,11 +23,13 @@ from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.folders import same_name
 from imgtool.datasets.overlap import kept_prefixes
 from imgtool.errors import DataError, ParameterError
-from imgtool.events import Events
 from imgtool.image.alpha import WHITE
 from imgtool.image.levels import as_levels
 from imgtool.names import nearest
 from imgtool.parameters import Parameters
+
+if TYPE_CHECKING:
+    from imgtool.events import Events
 
 LISTED_CLASSES = 12  # that a message names, of a model that has no more
 Provenance = dict[str, Any]

@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from imgtool.batch.outputs import output_errors
 from imgtool.batch.pool import ordered_map, processors
 from imgtool.datasets.cache import default_budget
 from imgtool.datasets.dataset import Dataset
-from imgtool.events import Events, Progress
 from imgtool.networks.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from imgtool.events import Events
 
 STACK_IMAGES = 4096  # that are prepared or compared at once, where they lie in one array
 STACK_BYTES = 1 << 26  # of prepared images at once
@@ -65,6 +68,8 @@ def _parts(dataset: Dataset, seen: Preprocessing, events: Events | None) -> Iter
         step = max(1, min(STACK_IMAGES, STACK_BYTES // (seen.side**2 * seen.channels)))
         yield from (seen.prepare_stack(stack[begin : begin + step]) for begin in range(0, len(stack), step))
         return
+    from imgtool.events import Progress
+
     squares = ordered_map(lambda index: seen.prepare(dataset.image(index)), range(len(dataset)), processors())
     for index, square in enumerate(squares):
         yield square[None]

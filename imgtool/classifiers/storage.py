@@ -217,9 +217,9 @@ def load_model(folder: Path, *, verify: bool = False) -> ModelData:
         stored = _read(path, description["weights"]["sha256"]) if is_small else _map_arrays(path)
         if verify and not is_small:  # now that the header fits the file's size
             _require_hash(path, description["weights"]["sha256"])
-        arrays = _dequantize(stored)
         if verify or is_small:
-            _require_finite(arrays)
+            _require_finite(stored)
+        arrays = _dequantize(stored)
     return ModelData(
         name=description["architecture"]["name"],
         parameters=description["architecture"]["parameters"],
@@ -333,10 +333,15 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4",
 
 
 def _require_finite(arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise DataError for arrays that hold NaN or infinity."""
+    """Raise DataError for arrays that hold NaN or infinity, or would once they are multiplied by their scales."""
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
-            raise DataError(f"{name} holds NaN or infinity")
+        largest = 128 if name.endswith(_SCALE) else 1  # of int8
+        if array.dtype.kind != "f":
+            continue
+        with np.errstate(over="ignore"):
+            ends = np.stack([array.min(initial=0), array.max(initial=0)]) * array.dtype.type(largest)
+        if not np.isfinite(ends).all():
+            raise DataError(f"{name.removesuffix(_SCALE)} holds NaN or infinity")
 
 
 def weights_data(arrays: Mapping[str, np.ndarray], quantize: Sequence[str] = ()) -> bytes:
@@ -385,5 +390,6 @@ def _dequantize(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             scale = stored.get(name + _SCALE)
             if scale is None or scale.shape != array.shape[:1] or scale.dtype != np.float32:
                 raise DataError(f"the scales of {name} are missing or do not fit")
-            arrays[name] = array * scale.reshape(-1, *[1] * (array.ndim - 1))
+            arrays[name] = array.astype(np.float32)  # and then in place: half the time of a product of both types
+            arrays[name] *= scale.reshape(-1, *[1] * (array.ndim - 1))
     return arrays

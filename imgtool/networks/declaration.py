@@ -66,7 +66,6 @@ __all__ = [
 State = TypeVar("State")  # what is known between two layers: a shape, say
 
 
-@dataclass(frozen=True)
 class Combinator(Layer):
     """A layer made of layers."""
 
@@ -191,7 +190,6 @@ class _Branches(Combinator):
         return sum(branch.multiply_adds(shape) for _, branch in self.branches)
 
 
-@dataclass(frozen=True, init=False)
 class Sum(_Branches):
     """The sum of what the branches give: `Sum(body, downsample=shortcut)` or `Sum(body, Identity())`."""
 
@@ -203,7 +201,6 @@ class Sum(_Branches):
         return first
 
 
-@dataclass(frozen=True, init=False)
 class Concat(_Branches):
     """What the branches give, side by side along the channels, in order."""
 
@@ -259,7 +256,10 @@ def _walk(
 
 def _require_distinct(network: Sequence) -> None:
     """Raise ParameterError when a layer with tensors has the name of another."""
-    counts = Counter(name for name, _ in network.layers())
-    for name, layer in network.layers():
+    layers = list(network.layers())
+    if len(dict(layers)) == len(layers):
+        return
+    counts = Counter(name for name, _ in layers)
+    for name, layer in layers:
         if counts[name] > 1 and layer.arrays():
             raise ParameterError(f"two layers of the network are called {name}")

@@ -18,7 +18,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer without tensors that keeps its input's shape; the others say what they change."""
+    """A layer without tensors that keeps its input's shape; the others say what they change.
+
+    Those without values of their own inherit equality and the rest: to make it again for each takes time at start.
+    """
 
     def tensors(self) -> dict[str, Shape]:
         """Return the shape of each learned tensor by name."""
@@ -45,27 +48,22 @@ class Layer:
         return sum(math.prod(shape) for shape in self.tensors().values())
 
 
-@dataclass(frozen=True)
 class Identity(Layer):
     """The input itself: a shortcut, or what a dense layer adds its channels to."""
 
 
-@dataclass(frozen=True)
 class ReLU(Layer):
     """max(x, 0)."""
 
 
-@dataclass(frozen=True)
 class ReLU6(Layer):
     """min(max(x, 0), 6)."""
 
 
-@dataclass(frozen=True)
 class Sigmoid(Layer):
     """1 / (1 + exp(-x))."""
 
 
-@dataclass(frozen=True)
 class Tanh(Layer):
     """tanh(x)."""
 
@@ -87,7 +85,6 @@ class Dropout(Layer):
     probability: float = 0.5
 
 
-@dataclass(frozen=True)
 class Flatten(Layer):
     """Channels, rows and columns become one vector, columns fastest."""
 
@@ -216,7 +213,6 @@ class _Pool(Layer):
         return (channels, *map(self.windows, sides))
 
 
-@dataclass(frozen=True)
 class MaxPool(_Pool):
     """The largest value of each square window."""
 

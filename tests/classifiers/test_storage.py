@@ -278,7 +278,14 @@ def test_8_bit_arrays_come_back_as_float32_and_a_row_of_zeros_as_zeros(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "scale", [None, np.ones(2, np.float32), np.ones((3, 1), np.float32), np.ones(3), np.full(3, np.nan, np.float32)]
+    "scale",
+    [
+        None,
+        np.ones(2, np.float32),
+        np.ones((3, 1), np.float32),
+        np.ones(3),
+        *(np.full(3, each, np.float32) for each in (np.nan, np.inf, 3e36)),
+    ],
 )
 def test_scales_that_do_not_fit_are_refused(scale, tmp_path):
     save_model(tmp_path / "model", MODEL)
