@@ -20,6 +20,7 @@ from imgtool.classifiers.registry import open_model
 from imgtool.classifiers.shipped import DEFAULT_NETWORK
 from imgtool.errors import DataError, ParameterError
 from imgtool.image.levels import as_levels
+from imgtool.networks.cut import before_deciding
 
 
 class Embedding:
@@ -33,6 +34,8 @@ class Embedding:
         if not isinstance(layer, str | None):
             raise ParameterError(f"layer must be a name, got {layer!r}"[:100])
         self.model = model
+        if layer is None:
+            layer = before_deciding(model.network())
         self._runner = None if layer is None else model.runner_up_to(layer)
 
     @classmethod

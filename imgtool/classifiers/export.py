@@ -79,7 +79,9 @@ def fold_into_convolutions(model: Trainable) -> None:
     Raises ParameterError for a model that has none, or no form without.
     """
     if not isinstance(model, NetworkClassifier) or not getattr(model.parameters, "batch_norm", False):
-        text = f"fold: {model.name} has no batch normalization that its settings could turn off"
+        has_choice = isinstance(model, NetworkClassifier) and hasattr(model.parameters, "batch_norm")
+        reason = "it was trained without, or it is folded" if has_choice else "it has no setting batch_norm"
+        text = f"fold: {model.name} has no batch normalization to fold: {reason}"
         raise ParameterError(text, parameters=("fold",))
     folded, arrays = fold_batch_norm(model.network(), model.arrays())
     model.change("architecture", replace(model.parameters, batch_norm=False))

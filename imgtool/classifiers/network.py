@@ -16,10 +16,10 @@ import numpy as np
 from imgtool.classifiers.protocol import Trainable, softmax
 from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.squares import are_gray, prepared, stack_of, without_colors
+from imgtool.classifiers.start import Start
 from imgtool.classifiers.storage import ModelData
 from imgtool.classifiers.threshold import THRESHOLD, validated_threshold
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.folders import same_name
 from imgtool.datasets.labels import are_characters
 from imgtool.device import resolve
 from imgtool.errors import DataError, MissingExtraError, ParameterError
@@ -29,7 +29,6 @@ from imgtool.networks.cut import up_to
 from imgtool.networks.declaration import Sequence as NetworkSequence
 from imgtool.networks.declaration import require_arrays
 from imgtool.networks.launch import launched
-from imgtool.networks.low_rank import with_factors
 from imgtool.networks.preprocessing import Preprocessing
 from imgtool.parameters import Parameters
 
@@ -55,8 +54,7 @@ class Runner(Protocol):
 class NetworkClassifier(Trainable):
     """A network of the catalogue, trained or not.
 
-    groups: architecture, preprocessing, recipe, augmentation. start: arrays to train from in the place of fresh ones
-    (`start_from`).
+    groups: architecture, preprocessing, recipe, augmentation. start: what to train from in the place of fresh weights.
     """
 
     backends = ("auto", "numpy", "torch")
@@ -78,8 +76,7 @@ class NetworkClassifier(Trainable):
         self._arrays: Arrays = {}
         self._runner: Runner | None = None
         self._make_runner: Callable[[NetworkSequence, Arrays], Runner] = NumpyRunner
-        self._start: Arrays = {}
-        self._origin: dict[str, Any] = {}
+        self.start: Start | None = None
         self.trainer = "auto"
         self.threads: int | None = None
         self.validation: Dataset | None = None
@@ -193,14 +190,14 @@ class NetworkClassifier(Trainable):
         """
         from imgtool.networks.initialization import draw_arrays  # which predicting does without
 
-        self.require_start(bool(self._start))
+        self.require_start(self.start is not None)
         device = launched().own_device(resolve(device))
         trainer = self.require_trainer(device)
         folder = None if resume is None else resume.parent
         samples = self.samples(dataset, events, folder)
         network = self._training_network(len(dataset.classes))
         first = draw_arrays(network, seed, self.input_shape, **self.architecture.first)
-        arrays = {**first, **self._start}
+        arrays = {**first, **(self.start.arrays if self.start else {})}
         require_arrays(network.arrays(), arrays)
         if trainer == "numpy":
             trained, history = self._fit_by_hand(network, arrays, samples, seed, events)
@@ -213,7 +210,10 @@ class NetworkClassifier(Trainable):
         self.metrics = history
         # Without its times: equal trainings are stored as equal bytes.
         rows = [{key: value for key, value in row.items() if key not in TIMES} for row in history]
-        self.record_training(dataset, seed=seed, history=rows, device=device, backend=trainer, **self._origin)
+        origin = {"init": dict(self.start.origin)} if self.start else {}
+        self.record_training(dataset, seed=seed, history=rows, device=device, backend=trainer, **origin)
+        if self.start and self.start.classes:  # also their names, where the data set has identifiers alone
+            self.classes, self.identifiers = self.start.classes, self.start.identifiers
         self.threshold = THRESHOLD if self.validation is None else validated_threshold(self.scores, self.validation)
         return self
 
@@ -289,7 +289,7 @@ class NetworkClassifier(Trainable):
             squares = without_colors(squares)
             self._take_gray()
         seen = self.preprocessing
-        if not self._start:
+        if self.start is None:
             still = ((0.0,) * squares.shape[3], (1.0,) * squares.shape[3])
             mean, deviation = still if seen.per_image else channel_statistics(squares)
             seen = replace(seen, mean=mean, deviation=deviation)
@@ -307,27 +307,21 @@ class NetworkClassifier(Trainable):
             text = f"freeze={self.recipe.freeze} needs weights to start from: init names a trained network"
             raise ParameterError(text, parameters=("init",))
 
-    def start_from(self, other: NetworkClassifier, classes: Sequence[str], name: str | None = None) -> None:
+    def start_from(self, other: NetworkClassifier, classes: Sequence[str], name: str = "") -> None:
         """Start training from another model's weights and settings; for other classes, with a new last layer.
 
-        What was chosen of architecture and preprocessing stays. For another rank, matrices are factored anew. The
-        weights are remembered by `name`, or by their architecture's. Raises DataError for weights that do not fit.
+        What was chosen of architecture and preprocessing stays. The weights are remembered by `name`, or by their
+        architecture's. Raises DataError for weights that do not fit.
         """
         if other.name != self.name:
             raise DataError(f"weights of {other.name} do not fit {self.name}")
         for part in ("architecture", "preprocessing"):
             own = self.groups[part]
-            kept = {name: getattr(own, name) for name in own.meanings() if name in self.chosen}
+            kept = {each: getattr(own, each) for each in own.meanings() if each in self.chosen}
             self.change(part, replace(other.groups[part], **kept))
         self.architecture.check(self.preprocessing, self.recipe)
-        network = self.network(len(classes))
-        arrays = with_factors(network, other.arrays())
-        if tuple(classes) not in (tuple(map(same_name, other.classes)), other.identifiers):
-            head = network.last_learned()
-            arrays = {name: array for name, array in arrays.items() if not name.startswith(f"{head}.")}
-        self._start = arrays
-        data = other.provenance.get("data", {}).get("sha256", "")
-        self._origin = {"init": {"name": name or other.name, "sha256": other.weights_hash, "data": data}}
+        self.start = Start.of(other, self.network(len(classes)), classes, name or other.name)
+        self.seen_before = other.provenance.get("seen", "")
         self.chosen |= {"channels"}  # which the weights have decided
 
     def _take(self, network: NetworkSequence, arrays: Arrays) -> None:

@@ -21,7 +21,7 @@ from imgtool.classifiers.storage import ModelData
 from imgtool.classifiers.threshold import THRESHOLD
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.folders import same_name
-from imgtool.datasets.overlap import kept_prefixes
+from imgtool.datasets.overlap import kept_prefixes, merged_prefixes
 from imgtool.errors import DataError, ParameterError
 from imgtool.image.alpha import WHITE
 from imgtool.image.levels import as_levels
@@ -90,6 +90,10 @@ def index_of(model: Classifier, label: str) -> int:
         known = [None if name is None else same_name(name) for name in names]
         if wanted in known:
             return known.index(wanted)
+    if several := [
+        name for name, key in zip(model.classes, model.identifiers, strict=True) if name == f"{label} ({key})"
+    ]:
+        raise ParameterError(f"{len(several)} classes of {model.name} are called {label!r}: {', '.join(several)}")
     near = nearest(label, model.classes)
     there = f"; there are {', '.join(model.classes)}" if len(model.classes) <= LISTED_CLASSES else ""
     raise ParameterError(f"no label {label!r} in {model.name}{f'; did you mean {near}?' if near else there}")
@@ -108,7 +112,8 @@ class Trainable(Classifier):
     """A classifier that learns from a data set.
 
     groups: the frozen values whose fields are its settings, the architecture's own under "architecture". A class has
-    the defaults, an instance its own. chosen: the settings that were chosen, which training leaves as they are. Of the
+    the defaults, an instance its own. chosen: the settings that were chosen, which training leaves as they are.
+    seen_before: `kept_prefixes` of the images that weights had seen on which a training builds. Of the
     training that just ended, doubt: why it seems to have learned nothing; metrics: a row for each epoch, with times.
     """
 
@@ -117,6 +122,7 @@ class Trainable(Classifier):
     precisions: ClassVar[tuple[str, ...]] = ("float32",)
     keeps_checkpoints: ClassVar[bool] = False  # does `fit` write to and go on from `resume`?
     uses_devices: ClassVar[bool] = True  # does `fit` run on a GPU, if it is told to?
+    seen_before: str = ""
     doubt: str = ""
     metrics: Sequence[Mapping[str, Any]] = ()
 
@@ -173,7 +179,7 @@ class Trainable(Classifier):
         self.provenance = {
             "kind": "trained",
             "data": {"images": len(dataset), "sha256": dataset.digest()},
-            "seen": kept_prefixes(dataset.hashes),
+            "seen": merged_prefixes(kept_prefixes(dataset.hashes), self.seen_before),
             **({"background": dataset.background} if dataset.background not in (None, WHITE) else {}),
             "seed": seed,
             "recipe": recipe,

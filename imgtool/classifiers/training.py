@@ -18,16 +18,15 @@ from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import create, is_trained, locate, model_files, names, open_model, uses_devices
-from imgtool.classifiers.shipped import SHIPPED_FOLDER
 from imgtool.classifiers.storage import check_place
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.files import files_of
 from imgtool.datasets.formats import Parts, open_parts
-from imgtool.datasets.overlap import kept_prefixes
+from imgtool.datasets.overlap import kept_prefixes, merged_prefixes
 from imgtool.datasets.split import split
 from imgtool.datasets.survey import checked
 from imgtool.device import resolve
-from imgtool.errors import OutputError, ParameterError
+from imgtool.errors import DataError, OutputError, ParameterError
 from imgtool.events import Events
 from imgtool.image.alpha import Color
 from imgtool.names import unknown_name
@@ -144,7 +143,7 @@ def train(
     if isinstance(trainable, NetworkClassifier):
         trainable.validation, trainable.threads = validation, threads
         if init is not None:
-            trainable.start_from(_network(init), training.classes, _included_name(init))
+            trainable.start_from(_network(init), training.classes, _name_of(init))
     elif init is not None or threads is not None:
         raise ParameterError(f"{model} is no network: it has no weights to start from and no threads to set")
     checkpoint = prepare_output(place, trainable, overwrite=overwrite, resume=resume, is_first=is_first)
@@ -156,7 +155,7 @@ def train(
         trainable.provenance = {**trainable.provenance, "validation": watched}
     if training is not parts.train:  # validation images were chosen by, so they count as seen
         whole = {"images": len(parts.train), "sha256": parts.train.digest()}
-        seen = kept_prefixes(parts.train.hashes)
+        seen = merged_prefixes(kept_prefixes(parts.train.hashes), trainable.seen_before)
         trainable.provenance = {**trainable.provenance, "drawn_from": whole, "seen": seen}
     if place is not None and is_first:
         trainable.save(place, overwrite=overwrite)
@@ -240,7 +239,10 @@ def training_parts(parts: Parts, model: Trainable, share: float | None, seed: in
     share = VALIDATION_SHARE if share is None else real_number(share, "the share of validation images")
     if not 0 <= share < 1:
         raise ParameterError(f"the share of validation images must be from 0 to below 1, got {share}")
-    return split(parts.train, share, seed) if share else (parts.train, None)
+    try:
+        return split(parts.train, share, seed) if share else (parts.train, None)
+    except DataError as error:
+        raise DataError(str(error), hint="no-validation") from None
 
 
 def require_other_places(
@@ -315,7 +317,6 @@ def _network(name: str | Path) -> NetworkClassifier:
     return model
 
 
-def _included_name(name: str | Path) -> str | None:
-    """Return the whole name of an included model, `lenet@cifar10` for `lenet`; a folder of the user's has none."""
-    place = locate(str(name)).resolve()
-    return place.name if place.parent == SHIPPED_FOLDER.resolve() else None
+def _name_of(name: str | Path) -> str:
+    """Return the whole name of an included model, `lenet@cifar10` for `lenet`, or a folder's own name."""
+    return locate(str(name)).resolve().name

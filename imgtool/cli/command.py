@@ -6,6 +6,7 @@ import copy
 import inspect
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,6 +71,7 @@ class Command(click.Command):
             if isinstance(each, click.Option):
                 _take_from_environment(each, ctx.command_path)
         try:
+            self._require_outputs_once(ctx, args)
             rest = super().parse_args(ctx, args)
         except click.BadParameter as error:
             if hints := "".join(_hints(error)):
@@ -79,6 +81,14 @@ class Command(click.Command):
             if ctx.params.get(parameter.name or "") == "" and not ctx.resilient_parsing:
                 raise click.BadParameter("is empty", ctx, parameter)
         return rest
+
+    def _require_outputs_once(self, ctx: click.Context, args: list[str]) -> None:
+        """Refuse an output that is named twice: the first would not be written, and nobody would be told."""
+        order = [] if ctx.resilient_parsing else self.make_parser(ctx).parse_args(list(args))[2]
+        for each, count in Counter(order).items():
+            takes_one = isinstance(each, click.Option) and not (each.multiple or each.is_flag or each.count)
+            if count > 1 and takes_one and spelling(each) in HEADINGS["Output"]:
+                raise click.UsageError(f"{spelling(each)} is given {count} times, and takes one value", ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings; under one heading where there are few."""

@@ -41,6 +41,7 @@ ADVICE = {
     "size": "or imgtool convert --size makes it smaller",
     "lossless": "leave out --quality, or convert with --depth 8",
     "method": "use --method direct or fft",
+    "no-validation": "--validation-share 0 sets no images aside",
     "by-hand": "--backend numpy trains it by hand, without",
     "train": "imgtool train makes others, named by their folders",
     "skip-bad": "--skip-bad goes on without them",

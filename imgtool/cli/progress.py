@@ -213,15 +213,24 @@ class EpochLines:
         if event.epoch == 1:  # of another training, in a comparison
             self._seconds = []
         self._seconds.append(event.seconds)
-        parts = [f"epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}", f"loss {event.loss:.3f}"]
+        parts = [f"epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}", f"loss {loss_text(event.loss)}"]
         error = event.error
         if event.validation_loss is not None and event.validation_error is not None:
-            parts.append(f"validation {event.validation_loss:.3f}")
+            parts.append(f"validation {loss_text(event.validation_loss)}")
             error = event.validation_error
         parts += [f"error {100 * error:.1f}%", f"{event.images_per_second:.0f} images/s"]
         if left := event.epochs - event.epoch:
             parts.append(f"{time_text(left * sum(self._seconds) / len(self._seconds))} left")
         return (f"{event.model}: " if event.model else "") + "  ".join(parts)
+
+
+def loss_text(loss: float) -> str:
+    """Return a loss with three decimals, or the magnitude of one that has left all bounds.
+
+    >>> loss_text(0.69315), loss_text(1.2e20)
+    ('0.693', '1.2e+20')
+    """
+    return f"{loss:.3f}" if loss < 1000 else f"{loss:.3g}"
 
 
 def time_text(seconds: float) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from imgtool.classifiers.protocol import Classifier
+from imgtool.classifiers.start import builds_on_others
 from imgtool.datasets.equal_images import across_line
-from imgtool.datasets.overlap import MOST_KEPT
 from imgtool.errors import ParameterError
 from imgtool.evaluation import table
 from imgtool.evaluation.calibration import calibration_error
@@ -165,24 +165,25 @@ class Comparison:
         return [*self.notes, *lines, *(f"{each.model}: {each.doubt}" for each in self.results if each.doubt)]
 
     def _built_on_others(self) -> Iterator[str]:
-        """Yield a line for each model that builds on weights, and so on labels, that the others do not have.
+        """Yield a line for each model that builds on labels that the others do not have, by its weights or as a whole.
 
         Weights that were trained on the same images as the model itself bring none.
         """
         for each in (result.predictions for result in self.results if result.predictions):
-            init, data = each.facts.get("init", {}), each.facts.get("data") or {}
-            if (name := init.get("name")) and not (init.get("data") and init["data"] == data.get("sha256")):
+            name = each.facts.get("init", {}).get("name")
+            if name and builds_on_others(each.facts):
                 labels = f"the labels of {name.partition('@')[2]}" if "@" in name else "its labels"
                 line = f"builds on {name}, and so on {labels}, which models trained on this data alone lack"
                 yield f"{each.model}: {line}"
+            if each.facts.get("published"):
+                yield f"{each.model}: was trained by others, perhaps on some of these images"
 
     def _partly_seen(self) -> Iterator[str]:
         """Yield a line for each model that was trained on some of the test images."""
         for each in (result.predictions for result in self.results if result.predictions):
             count = each.facts.get("seen_images")
             if count and each.model not in self.seen:
-                learned = max(each.facts[key]["images"] for key in ("data", "drawn_from") if each.facts.get(key))
-                about = "about " if learned > MOST_KEPT else ""
+                about = "about " if each.facts.get("seen_is_estimate") else ""
                 yield f"{each.model}: was trained on {about}{count} of these {len(self.labels)} test images"
 
     def _other_backgrounds(self) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from imgtool.classifiers.learning import best_row
@@ -29,14 +30,13 @@ def measure(model: Trainable, test: Dataset) -> dict[str, Any]:
     return {**model.provenance, "accuracy": accuracy}
 
 
-def validated(model: Trainable) -> dict[str, Any] | None:
+def validated(trained: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the error by which a trained model's epoch or cost was chosen, with Wilson's 95 % interval; None for none.
 
-    by: "validation", with the epoch, or "cross-validation"; wrong, n, error, interval. That they were chosen by makes
-    these errors a little too small.
+    trained: its provenance. Of the result, by is "validation", with the epoch, or "cross-validation"; wrong, n, error,
+    interval. That they were chosen by makes these errors a little too small.
     """
-    trained = model.provenance
-    last: dict[str, Any] = next(iter(trained["history"][-1:]), {})
+    last: dict[str, Any] = next(iter(trained.get("history", [])[-1:]), {})
     if last.get("cross_validated_accuracy"):
         n = trained["data"]["images"]
         found = {"by": "cross-validation"}

@@ -16,7 +16,8 @@ import numpy as np
 
 from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.protocol import Classifier
-from imgtool.datasets.overlap import images_in_common
+from imgtool.datasets.dataset import Dataset
+from imgtool.datasets.overlap import images_in_common, is_estimate
 from imgtool.errors import DataError, OutputError
 from imgtool.evaluation.candidates import Candidate, Model, Result, require_classes
 from imgtool.evaluation.costs import Growth, costs
@@ -156,7 +157,8 @@ class Runner:
         for labeling in labelings:
             peaks = [each for each in (trained["peak_bytes"], growth.bytes()) if each is not None]
             more |= {"peak_bytes": max(peaks, default=None)} if self.has_costs else {}
-            self._put(labeling, fit.split, facts_of(model) | more, trained["train_seconds"])
+            facts = facts_of(model) | _seen_facts(getattr(model, "seen_before", ""), test) | more
+            self._put(labeling, fit.split, facts, trained["train_seconds"])
             return self.work.store.get(fit.key)
         return None
 
@@ -249,9 +251,17 @@ def facts_of(model: Classifier, split: Split | None = None) -> dict[str, Any]:
     if split is None:
         return facts
     origin = {key: model.provenance[key] for key in ("data", "drawn_from", "background") if model.provenance.get(key)}
+    if model.provenance.get("kind") == "published":
+        origin["published"] = True
     if "seen" in model.provenance:
-        origin["seen_images"] = images_in_common(model.provenance["seen"], split.test.hashes)
+        origin |= {"seen_images": 0, **_seen_facts(model.provenance["seen"], split.test)}
     return {**facts, "weights": model.weights_hash or None, "data": None, **origin}
+
+
+def _seen_facts(kept: str, test: Dataset) -> dict[str, Any]:
+    """Return how many of the test images are among those of which hashes are kept, where there are any."""
+    count = images_in_common(kept, test.hashes) if kept else 0
+    return ({"seen_images": count} if count else {}) | ({"seen_is_estimate": True} if is_estimate(kept) else {})
 
 
 def _giving(model: Classifier) -> Callable[[], Classifier]:

@@ -30,6 +30,18 @@ def up_to(network: Sequence, layer: str, shape: Shape) -> Sequence:
     return Sequence(**dict(cut.parts), **mean, **{"(last)": Identity()})
 
 
+def before_deciding(network: Sequence) -> str | None:
+    """Return the layer before the one that decides, where layers without tensors follow that; None where it is last.
+
+    A SqueezeNet's last convolution decides, of which pixels' means are taken afterwards.
+    """
+    decides = network.last_learned()
+    if decides in ("", [*network.layers()][-1][0]):
+        return None
+    names = list(passed_layers(network))
+    return names[names.index(decides) - 1]
+
+
 def until(network: Sequence, layer: str) -> Sequence:
     """Return the network up to a layer, under the same names.
 

@@ -80,7 +80,7 @@ def require_known(recipe: Recipe, augmentation: Augmentation) -> None:
     for given in (recipe, augmentation):
         for name, (default, _) in given.meanings().items():
             if name not in KNOWN and (value := getattr(given, name)) != default:
-                text = f"training in NumPy has no {name}, got {value}; backend torch has"
+                text = f"training in NumPy has no {name}={value}; backend torch has"
                 raise ParameterError(text, parameters=("backend",))
 
 

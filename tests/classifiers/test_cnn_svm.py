@@ -67,7 +67,9 @@ def test_a_stored_model_names_its_network_and_that_ones_weights(fitted, stored):
     weights = open_model(NETWORK).weights_hash
     parameters = description["architecture"]["parameters"]
     assert (parameters["network"], parameters["weights"]) == (NETWORK, weights)
-    assert description["provenance"]["init"] == {"name": NETWORK, "sha256": weights}
+    origin = open_model(NETWORK).provenance
+    assert description["provenance"]["init"] == {"name": NETWORK, "sha256": weights, "data": origin["data"]["sha256"]}
+    assert fitted.seen_before == origin.get("seen", "")
     assert fitted.weights_bytes < 10_000  # the machine alone
     assert "weights" not in fitted.settings
 

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 import imgtool
+from imgtool.classifiers import registry
 from imgtool.classifiers.embedding import Embedding
 from imgtool.errors import DataError, ParameterError
-from imgtool.networks.cut import passed_layers, up_to
+from imgtool.networks.catalogue import CATALOGUE
+from imgtool.networks.cut import before_deciding, passed_layers, up_to
 from imgtool.networks.declaration import Conv, Flatten, Linear, ReLU, Sequence, Sum
+from imgtool.networks.initialization import draw_arrays
 from imgtool.networks.numpy_backend import NumpyNetwork
 from imgtool.networks.resnet import resnet
 from locations import SAMPLES
@@ -124,3 +127,27 @@ def test_weights_that_overflow_are_refused():
     model.restore({name: array * np.float32(1e30) for name, array in model.arrays().items()})
     with pytest.raises(DataError, match="weights are too large"):
         imgtool.embed(imgtool.read(PHOTOS[0]), model=model)
+
+
+def test_where_layers_follow_the_one_that_decides_its_input_describes_images():
+    torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    model = registry.create("squeezenet1_1", side=64)
+    network = model.network(3)
+    arrays = {**draw_arrays(network, 0, model.input_shape), "classifier.1.bias": np.ones(3, np.float32)}
+    model.classes, model.identifiers = ("a", "b", "c"), (None,) * 3
+    model.restore(arrays)
+    images = [model.prepare(imgtool.read(path)) for path in PHOTOS]
+    found = Embedding(model).describe(images)
+    assert found.shape == (3, 512)
+    seen = torch.from_numpy(model.preprocessing.normalize(images))
+    with torch.no_grad():
+        from imgtool.networks.torch_backend import module_with
+
+        maps = module_with(network, arrays).eval().features(seen)
+    np.testing.assert_allclose(found, maps.mean((2, 3)).numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_only_squeezenets_have_layers_behind_the_one_that_decides(name):
+    layer = before_deciding(registry.create(name).network(10))
+    assert (layer is not None) == name.startswith("squeezenet")

@@ -100,6 +100,11 @@ CASES = {
         "--skip-bad",
         ("{wrong} --skip-bad",),
     ),
+    "no-validation": Case(
+        "train alone --model two-layer --epochs 1 -q -o model",
+        "--validation-share 0",
+        ("{wrong} --validation-share 0",),
+    ),
     "levels": Case(
         "classify -q --model alexnet bright.npy",
         "imgtool convert --depth 8 --range stretch",
@@ -256,6 +261,8 @@ def _folder(tmp_path, monkeypatch):
     for label in ("1", "ten"):  # one that a model of digits knows, and one that it does not
         Path("digits", label).mkdir(parents=True)
         Path("digits", label, "0.png").write_bytes(encode(picture(28, 28), "png"))
+        Path("alone", label).mkdir(parents=True)
+        Path("alone", label, "0.png").write_bytes(encode(picture(28, 28), "png"))
     vectors = FeatureTable(rng.random((12, 512), np.float32), list("abcdefghijkl"), list("xyz") * 4)
     of_gist = {"size": 256, "orientations": [8, 8, 8, 8], "blocks": 4, "prefilter": 4.0, "color": False}
     of_hog = {"variant": "skimage", "orientations": 9, "cell": [8, 8]}

@@ -220,3 +220,18 @@ def test_completion_knows_settings_devices_and_trained_models(typed, offered, tm
     *words, incomplete = typed.split()
     found = BashComplete(program, {}, "imgtool", "_IMGTOOL_COMPLETE").get_completions(words, incomplete)
     assert [each.value for each in found] == offered
+
+
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        (["classify", "--maps", "conv1=a", "--maps=conv2=b", CAMERA], "--maps"),
+        (["filter", "--kernel", "box", "-o", "a.png", "--output", "b.png", CAMERA], "--output"),
+        (["hog", "--format", "csv", "--format", "tsv", CAMERA], "--format"),
+    ],
+)
+def test_an_output_is_named_once(line, option, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert execute(line) == 2
+    assert f"{option} is given 2 times, and takes one value" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -21,6 +21,7 @@ from imgtool.classifiers.classic import vector_svm
 from imgtool.classifiers.training import checkpoint_of
 from imgtool.cli.main import execute
 from imgtool.datasets import survey
+from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.formats import load_dataset
 from imgtool.datasets.split import split
 from imgtool.errors import ParameterError
@@ -111,7 +112,7 @@ def test_no_augment_where_it_contradicts_is_wrong_usage(model, message, tmp_path
     [("batch=0", "batch must be from 1"), ("epochs=-1", "epochs must be from 1"),
      ("hidden=-4", "hidden must be from 1"), ("learning-rate=nan", "learning_rate must be from"),
      ("side=100000000", "side must be"),
-     ("color_jitter=0.1", "training in NumPy has no color_jitter, got 0.1; --backend torch has"),
+     ("color_jitter=0.1", "training in NumPy has no color_jitter=0.1; --backend torch has"),
      ("x=1", "there are hidden"), ("hiden=3", "did you mean hidden")],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_wrong_usage(pair, message, capsys, tmp_path):
@@ -457,7 +458,7 @@ def test_F8_an_interrupted_training_says_the_command_that_goes_on_and_it_does(mo
 def test_F8_an_interrupted_training_of_which_nothing_is_kept_says_so(tmp_path, assert_within):
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     for model, more, reason in (
-        ("two-layer", ["--epochs", "1000000"], "two-layer keeps no checkpoint"),
+        ("two-layer", ["--epochs", "1000000"], "two-layer keeps no checkpoint when it is trained in NumPy"),
         ("alexnet", ["--batch", "1"], "no epoch is done"),
     ):
         sheet = tmp_path / f"{model}.png"
@@ -530,7 +531,63 @@ def test_frozen_layers_are_those_of_the_network_that_training_starts_from(tmp_pa
     assert train(tmp_path / "more", *options, "--init", str(tmp_path / "model"), "--set", "learning_rate=1e-9") == 0
     more = registry.open_model(str(tmp_path / "more")).arrays()
     np.testing.assert_allclose(more["fc3.weight"], found.arrays()["fc3.weight"], atol=1e-5)
-    # What `lenet` stands for is named whole, so that a comparison tells whose labels these are; a user's folder is not.
+    # What `lenet` stands for is named whole, so that a comparison tells whose labels these are; a folder by its name.
     assert train(tmp_path / "other", *options, "--init", "lenet") == 0
     names = [registry.open_model(str(tmp_path / each)).provenance["init"]["name"] for each in ("other", "more")]
-    assert names == ["lenet@cifar10", "lenet"]
+    assert names == ["lenet@cifar10", "model"]
+
+
+def test_images_that_first_weights_had_seen_are_told(tmp_path, capsys):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    line = ["train", str(TEXTURES), "--model", "lenet", "--epochs", "1", "--validation-share", "0.25"]
+    first, same, other = (str(tmp_path / name) for name in ("first", "same", "other"))
+    assert execute([*line, "-o", first, "-q"]) == 0
+    assert execute([*line, "--init", first, "-o", same]) == 0  # the images that chose these weights choose again
+    assert "had seen" not in capsys.readouterr().err
+    assert execute([*line, "--init", first, "--seed", "7", "-o", other]) == 0
+    told = "its first weights had seen 12 of the 12 validation images, whose error says nothing of new ones"
+    assert f"imgtool: {other}: {told}\n" in capsys.readouterr().err
+    for part, numbers in (("train", range(0, 16, 2)), ("test", range(1, 16, 2))):
+        for label in ("brick", "grass"):
+            (tmp_path / "data" / part / label).mkdir(parents=True)
+            for number in numbers:
+                shutil.copy(f"{TEXTURES}/{label}/{label}_{number:02}.png", tmp_path / "data" / part / label)
+    more = ["train", str(tmp_path / "data"), "--model", "lenet", "--epochs", "1", "--validation-share", "0"]
+    assert execute([*more, "--init", first, "-o", str(tmp_path / "third")]) == 0
+    assert "had seen 16 of the 16 held-out images" in capsys.readouterr().err
+
+
+def test_names_of_classes_come_with_the_last_layer(tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    start = registry.create("lenet", epochs=1)
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    start.fit(Dataset(images, np.arange(8) % 2, ("n02124075", "n02123045")))
+    start.classes, start.identifiers = ("Egyptian cat", "tabby"), ("n02124075", "n02123045")
+    for classes, expected in (
+        (("n02124075", "n02123045"), (start.classes, start.identifiers)),
+        (("a", "b"), (("a", "b"), (None, None))),
+    ):
+        again = registry.create("lenet", epochs=1)
+        again.start_from(start, classes)
+        again.fit(Dataset(images, np.arange(8) % 2, classes))
+        again.save(tmp_path / classes[0])
+        stored = registry.open_model(str(tmp_path / classes[0]))
+        assert (stored.classes, stored.identifiers) == expected
+
+
+def test_a_machine_that_was_not_cross_validated_says_so(tmp_path, capsys):
+    for label in ("brick", "grass"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        shutil.copy(f"{TEXTURES}/{label}/{label}_00.png", tmp_path / "data" / label)
+    assert execute(["train", str(tmp_path / "data"), "--model", "hog-svm", "-o", str(tmp_path / "m")]) == 0
+    said = "2 images of 2 classes; not cross-validated: its cost was not chosen, its scores are not calibrated\n"
+    assert capsys.readouterr().out.endswith(said)
+
+
+def test_the_error_that_chose_the_weights_is_shown(tmp_path, capsys):
+    assert train(tmp_path / "net", "--model", "two-layer", "--epochs", "2", "-q") == 0
+    assert train(tmp_path / "svm", "--model", "hog-svm", "-q") == 0
+    for name, by in (("net", "'by': 'validation', 'epoch': "), ("svm", "'by': 'cross-validation', 'wrong': ")):
+        assert execute(["models", "show", str(tmp_path / name)]) == 0
+        (line,) = [each for each in capsys.readouterr().out.splitlines() if each.startswith("chosen by ")]
+        assert by in line

@@ -4,7 +4,15 @@ import hashlib
 
 import pytest
 
-from imgtool.datasets.overlap import MOST_KEPT, PREFIX_BYTES, images_in_common, is_kept_prefixes, kept_prefixes
+from imgtool.datasets.overlap import (
+    MOST_KEPT,
+    PREFIX_BYTES,
+    images_in_common,
+    is_estimate,
+    is_kept_prefixes,
+    kept_prefixes,
+    merged_prefixes,
+)
 
 HASHES = [hashlib.sha256(b"%d" % number).digest() for number in range(60_000)]
 
@@ -37,3 +45,11 @@ def test_what_is_kept_depends_on_the_images_alone_and_is_small():
 @pytest.mark.parametrize("value", [None, 3, "abc", "AAAA", "AAAAAAA=", "A" * 8 * (MOST_KEPT + 1), ["AAAAAAAA"]])
 def test_what_is_no_such_text_is_refused(value):
     assert not is_kept_prefixes(value)
+
+
+@pytest.mark.parametrize(("first", "second"), [(40, 30), (MOST_KEPT + 500, 30), (30, 50_000), (20_000, 25_000)])
+def test_what_is_kept_of_two_sets_together_is_what_would_be_kept_of_their_union(first, second):
+    one, two = HASHES[:first], HASHES[first // 2 : first // 2 + second]
+    assert merged_prefixes(kept_prefixes(one), kept_prefixes(two)) == kept_prefixes({*one, *two})
+    assert merged_prefixes(kept_prefixes(one), "") == kept_prefixes(one)
+    assert is_estimate(kept_prefixes(one)) == (first >= MOST_KEPT)

@@ -420,11 +420,38 @@ def test_a_model_that_goes_on_from_weights_of_the_same_images_builds_on_no_other
     data = load_dataset(SAMPLES / "textures").train
     half, other = data.subset(np.arange(0, 48, 2)), data.subset(np.arange(1, 48, 2))
     imgtool.train(half, "two-layer", epochs=1, output=tmp_path / "first")
-    for images, told in ((half, False), (other, True)):
-        again = tmp_path / f"again-{told}"
-        imgtool.train(images, "two-layer", init=tmp_path / "first", epochs=1, output=again)
+    for images, seed, told in ((half, 0, False), (half, 1, False), (other, 0, True)):
+        again = tmp_path / f"again-{told}-{seed}"
+        imgtool.train(images, "two-layer", init=tmp_path / "first", epochs=1, seed=seed, output=again)
         remarks = evaluate(again, data.subset(np.arange(0, 48, 3))).remarks()
-        assert any("builds on two-layer, and so on its labels" in line for line in remarks) == told
+        assert any("builds on first, and so on its labels" in line for line in remarks) == told
+    # What goes on from that model builds on others, too.
+    imgtool.train(other, "two-layer", init=again, epochs=1, output=tmp_path / "third")
+    (line,) = [each for each in evaluate(tmp_path / "third", other).remarks() if "builds on" in each]
+    assert "builds on again-True-0, and so on its labels" in line
+
+
+def test_what_first_weights_had_seen_a_model_has_seen(capsys, tmp_path):
+    data = load_dataset(SAMPLES / "textures").train
+    first, second = data.subset(np.arange(0, 48, 2)), data.subset(np.arange(1, 48, 2))
+    imgtool.train(first, "two-layer", epochs=1, output=tmp_path / "first")
+    model = imgtool.train(second, "two-layer", init=tmp_path / "first", epochs=1, output=tmp_path / "second")
+    done = evaluate(tmp_path / "second", first)
+    assert done.seen == [str(tmp_path / "second")]
+    assert "was trained on these test images" in done.to_record()["decision"]
+    assert evaluate(tmp_path / "second", data).rows()[0]["seen_images"] == 48
+    # Also of one that is fitted on such weights in the comparison.
+    ready = registry.create("two-layer", epochs=1)
+    ready.start_from(model, first.classes)
+    (row,) = compare(ready, Parts(second, first)).rows()
+    assert row["seen_images"] == 24
+
+
+def test_weights_of_others_may_have_seen_the_images():
+    classes = ("espresso", "tabby")
+    data = Dataset(np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8), np.arange(4) % 2, classes)
+    done = evaluate(["efficientnet-lite0@imagenet"], data, among="data")
+    assert "efficientnet-lite0@imagenet: was trained by others, perhaps on some of these images" in done.remarks()
 
 
 def test_a_model_that_was_trained_on_some_of_the_test_images_is_told(capsys, tmp_path):

@@ -18,7 +18,8 @@ from imgtool.classifiers.classic.vector_svm import SvmParameters, VectorSvm
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.settings import Groups
 from imgtool.classifiers.shipped import DEFAULT_NETWORK, SHIPPED_FOLDER, shipped_networks
-from imgtool.classifiers.storage import ModelData, load_model
+from imgtool.classifiers.start import data_of
+from imgtool.classifiers.storage import ModelData, load_description, load_model
 from imgtool.datasets.dataset import Dataset
 from imgtool.device import resolve
 from imgtool.errors import DataError, ParameterError
@@ -78,7 +79,9 @@ class CnnSvm(VectorSvm):
 
     def record_training(self, dataset: Dataset, *, seed: int, history: list[dict[str, Any]], **more: Any) -> None:
         """Say which network the features come from, too."""
-        origin = {"name": self.parameters.network, "sha256": self.parameters.weights}
+        built_on = load_description(SHIPPED_FOLDER / self.parameters.network)["provenance"]
+        self.seen_before = built_on.get("seen", "")
+        origin = {"name": self.parameters.network, "sha256": self.parameters.weights, "data": data_of(built_on)}
         super().record_training(dataset, seed=seed, history=history, init=origin, **more)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:

@@ -187,6 +187,7 @@ def show(name: str, json: bool) -> None:
     from imgtool.classifiers.published import PUBLISHED, load
     from imgtool.classifiers.registry import locate
     from imgtool.classifiers.storage import card_of, load_description
+    from imgtool.evaluation.measuring import validated
 
     folder, card = locate(name), None
     if name in PUBLISHED:
@@ -202,6 +203,8 @@ def show(name: str, json: bool) -> None:
     else:
         told = description.pop("provenance").items()
         provenance = {key: value for key, value in told if key not in ("history", "seen")}
+        if (chosen_by := validated(dict(told))) is not None:
+            provenance["chosen by"] = chosen_by
         lines = {**description, "classes": [each["name"] for each in description["classes"]], **provenance}
         emit("".join(f"{key:<14}{printable(str(value))}\n" for key, value in lines.items()))
 

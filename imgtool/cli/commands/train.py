@@ -188,7 +188,8 @@ def _left(planned: Trainable, output: Path) -> str:
     from imgtool.networks.checkpoint import interruption_lines
 
     if not planned.keeps_checkpoints:
-        return f"{output}: nothing is kept: {planned.name} keeps no checkpoint"
+        how = " when it is trained in NumPy" if getattr(planned, "trainer", "") == "numpy" else ""
+        return f"{output}: nothing is kept: {planned.name} keeps no checkpoint{how}"
     checkpoint = checkpoint_of(output)
     if not checkpoint.exists():
         return f"{output}: nothing is kept: no epoch is done"
@@ -205,9 +206,10 @@ def _preview(parts: Parts, name: str, *, threads: int | None, resume: bool, **ho
 
 def _report(model: Trainable, parts: Parts, data: Path, output: Path, *, json: bool, quiet: bool) -> None:
     """Print what was trained, and how good it is where that was measured."""
+    from imgtool.classifiers.learning import seen_before_lines
     from imgtool.evaluation.measuring import validated
 
-    chosen_by, accuracy = validated(model), model.provenance.get("accuracy")
+    chosen_by, accuracy = validated(model.provenance), model.provenance.get("accuracy")
     images = model.provenance["data"]["images"]
     if json:
         record = {"path": str(data), "output": str(output), "model": model.name, "images": images}
@@ -217,10 +219,11 @@ def _report(model: Trainable, parts: Parts, data: Path, output: Path, *, json: b
         record |= {"left_out": parts.left_out()} if parts.remarks else {}
         emit(json_line({**record, "validation": chosen_by, "accuracy": accuracy}))
     elif not quiet:
-        shares = f"{_validation_text(chosen_by)}{_accuracy_text(accuracy)}"
+        shares = f"{_validation_text(chosen_by, model)}{_accuracy_text(accuracy)}"
         emit(f"{output}: {model.name}, {images} images of {len(model.classes)} classes{shares}\n")
-    if not quiet and (doubt := model.doubt or _doubt_of_accuracy(accuracy, parts)):
-        complain(f"{output}: {doubt}")
+    doubt = model.doubt or _doubt_of_accuracy(accuracy, parts)
+    for line in () if quiet else [*([doubt] if doubt else []), *seen_before_lines(model, parts.test)]:
+        complain(f"{output}: {line}")
 
 
 def _doubt_of_accuracy(accuracy: dict[str, Any] | None, parts: Parts) -> str:
@@ -232,10 +235,11 @@ def _doubt_of_accuracy(accuracy: dict[str, Any] | None, parts: Parts) -> str:
     return doubt_of_share(accuracy["right"], parts.test.labels, "held-out images")
 
 
-def _validation_text(chosen_by: dict[str, Any] | None) -> str:
-    """Return the error by which the epoch or the cost was chosen."""
+def _validation_text(chosen_by: dict[str, Any] | None, model: Trainable) -> str:
+    """Return the error by which the epoch or the cost was chosen, or that none was."""
     if chosen_by is None:
-        return ""
+        is_undivided = model.provenance["history"][-1:] and model.provenance["history"][-1].get("folds") == 0
+        return "; not cross-validated: its cost was not chosen, its scores are not calibrated" if is_undivided else ""
     name, place = "cross-validated", ""
     if chosen_by["by"] == "validation":
         name, place = "validation", f" in epoch {chosen_by['epoch']}"
