@@ -141,13 +141,13 @@ def test_a_folder_that_holds_inputs_is_refused(photos, model, folder, run):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--model", "lenet", "--model", "alexnet", "photos"], 2, "--sort takes one model"),
-        (["--model", "lenet", "-"], 2, "--sort links to files"),
-        (["--model", "lenet", "photos", "--sort", "photos/a/1.png"], 1, "is no folder"),
+        (["sorted", "--model", "lenet", "--model", "alexnet", "photos"], 2, "--sort takes one model"),
+        (["sorted", "--model", "lenet", "-"], 2, "--sort links to files"),
+        (["photos/a/1.png", "--model", "lenet", "photos"], 1, "is no folder"),
     ],
 )
 def test_what_cannot_be_sorted_is_one_line(arguments, status, message, photos, run):
-    done = run("classify", "-q", "--sort", "sorted", *arguments)
+    done = run("classify", "-q", "--sort", *arguments)
     assert (done.status, done.err.count("\n"), done.out) == (status, 1, "")
     assert message in done.err
     assert not (photos / "sorted").exists()
