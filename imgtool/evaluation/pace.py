@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from imgtool.classifiers import registry
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Classifier
 from imgtool.evaluation.fits import Fit
@@ -11,16 +12,17 @@ from imgtool.evaluation.fits import Fit
 # Seconds that models with default settings take for each image that they learn from, a third as many being labeled:
 # images of 200 x 200 pixels, two cores (`benchmarks/training_times.py`). What is made of them is a rough guess.
 SECONDS: Mapping[str, float] = {
-    "pixels-svm": 0.005,
-    "hog-svm": 0.005,
-    "gist-svm": 0.015,
-    "sift-bow-svm": 0.05,
-    "sift-vlad-svm": 0.05,
-    "sift-fv-svm": 0.1,
-    "sift-fv-softmax": 0.1,
+    "pixels-svm": 0.002,
+    "hog-svm": 0.003,
+    "gist-svm": 0.013,
+    "sift-bow-svm": 0.07,
+    "sift-vlad-svm": 0.03,
+    "sift-fv-svm": 0.08,
+    "sift-fv-softmax": 0.08,
     "scspm": 0.25,
     "cnn-svm": 0.02,
 }
+SHARE_OF_K = 0.6  # of the time of those with a codebook of k words, which grows with k
 # A network's: for each image and epoch, and for each multiply-add of it.
 SECONDS_AN_EPOCH, SECONDS_A_MULTIPLY_ADD = 1e-4, 8e-11
 
@@ -69,7 +71,13 @@ class Pace:
 
 def guessed_seconds(model: Classifier | None) -> float | None:
     """Return what a model may take for an image that it learns from; None for a kind that is not known."""
+    if model is None:
+        return None
     if not isinstance(model, NetworkClassifier):
-        return None if model is None else SECONDS.get(model.name)
+        guess = SECONDS.get(model.name)
+        if guess is None or "k" not in model.settings:
+            return guess
+        words = float(model.settings["k"] / registry.create(model.name).settings["k"])
+        return guess * (1 - SHARE_OF_K + SHARE_OF_K * words)
     passes = model.network(1).multiply_adds(model.input_shape)
     return float(model.recipe.epochs * (SECONDS_AN_EPOCH + SECONDS_A_MULTIPLY_ADD * passes))

@@ -16,7 +16,7 @@ def fit(name, images, key=""):
 
 @pytest.mark.parametrize("name", registry.names())
 def test_every_kind_of_model_has_a_guess(name):
-    assert 1e-3 < guessed_seconds(registry.create(name)) < 1000
+    assert 1e-4 < guessed_seconds(registry.create(name)) < 1000
 
 
 def test_guesses_follow_epochs_and_size():
@@ -24,6 +24,11 @@ def test_guesses_follow_epochs_and_size():
     assert many == pytest.approx(10 * few)
     small, large = (guessed_seconds(registry.create("alexnet", side=side)) for side in (64, 224))
     assert large > 3 * small
+
+
+def test_guesses_follow_the_size_of_a_codebook():
+    whole, quick = (guessed_seconds(registry.create("sift-fv-svm", k=k)) for k in (256, 64))
+    assert quick == pytest.approx(0.55 * whole)
 
 
 def test_before_a_model_was_trained_its_time_is_guessed():
