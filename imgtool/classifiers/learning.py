@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from imgtool.classifiers.protocol import Classifier, Trainable
+from imgtool.classifiers.start import seen_at_start
 from imgtool.datasets.dataset import Dataset
-from imgtool.datasets.overlap import images_in_common, is_estimate
+from imgtool.datasets.overlap import is_estimate
 
 GUESSING_P = 0.01  # so probable, by guessing, must a result as good be for it to count as guessed
 NEAR_GUESSING = 0.98  # of the loss of guessing, from which on a loss shows nothing
@@ -78,16 +79,9 @@ def _doubt_of_loss(row: Mapping[str, float], labels: np.ndarray) -> str:
 
 
 def seen_before_lines(model: Trainable, test: Dataset | None) -> Iterator[str]:
-    """Yield a line for validation and for held-out images that the weights had seen which training began with.
-
-    The images that chose those weights may choose again: they count as seen only where they are others, too.
-    """
-    start, validation = getattr(model, "start", None), getattr(model, "validation", None)
-    if start is not None and validation is not None and start.validation == validation.digest():
-        validation = None
-    for images, what in ((validation, "validation"), (test, "held-out")):
-        count = images_in_common(model.seen_before, images.hashes) if images is not None and model.seen_before else 0
-        if images is not None and count:
+    """Yield a line for validation and for held-out images that the weights had seen which training began with."""
+    for images, what in ((getattr(model, "validation", None), "validation"), (test, "held-out")):
+        if images is not None and (count := seen_at_start(model, images)):
             about = "about " if is_estimate(model.seen_before) else ""
             yield (
                 f"its first weights had seen {about}{count} of the {len(images)} {what} images, "

@@ -212,7 +212,7 @@ class NetworkClassifier(Trainable):
         rows = [{key: value for key, value in row.items() if key not in TIMES} for row in history]
         origin = {"init": dict(self.start.origin)} if self.start else {}
         self.record_training(dataset, seed=seed, history=rows, device=device, backend=trainer, **origin)
-        if self.start and self.start.classes:  # also their names, where the data set has identifiers alone
+        if self.start and self.start.tells(dataset.classes):  # by their names, where the data set has identifiers
             self.classes, self.identifiers = self.start.classes, self.start.identifiers
         self.threshold = THRESHOLD if self.validation is None else validated_threshold(self.scores, self.validation)
         return self

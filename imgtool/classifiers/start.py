@@ -9,7 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from imgtool.classifiers.protocol import Trainable
+from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.folders import same_name
+from imgtool.datasets.overlap import images_in_common, kept_prefixes, merged_prefixes
 from imgtool.networks.declaration import Sequence as NetworkSequence
 from imgtool.networks.low_rank import with_factors
 
@@ -19,7 +21,7 @@ class Start:
     """Weights to begin with, and where they come from.
 
     classes, identifiers: what the last layer tells apart, empty where it begins anew; origin: as a model's provenance
-    has it under `init`; validation: the hash of the images that chose these weights, "" for none.
+    has it under `init`; validation: the hash of images that chose these weights and of which none was learned from.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -27,6 +29,10 @@ class Start:
     identifiers: tuple[str | None, ...]
     origin: Mapping[str, str]
     validation: str
+
+    def tells(self, classes: Sequence[str]) -> bool:
+        """Tell whether the last layer tells these classes apart, in this order, called by names or identifiers."""
+        return bool(self.classes) and tuple(classes) in (tuple(map(same_name, self.classes)), self.identifiers)
 
     @classmethod
     def of(cls, other: Trainable, network: NetworkSequence, classes: Sequence[str], name: str) -> Self:
@@ -40,11 +46,37 @@ class Start:
             head, labels = network.last_learned(), ((), ())
             arrays = {key: array for key, array in arrays.items() if not key.startswith(f"{head}.")}
         origin = {"name": name, "sha256": other.weights_hash, "data": data_of(other.provenance)}
-        return cls(arrays, *labels, origin, other.provenance.get("validation", {}).get("sha256", ""))
+        validation, before = other.provenance.get("validation", {}).get("sha256", ""), other.provenance.get("init")
+        is_clean = not before or before.get("validation") == validation
+        return cls(arrays, *labels, origin, validation if is_clean else "")
+
+
+def seen_at_start(model: Trainable, images: Dataset) -> int:
+    """Return how many images the weights had seen which a training began with; an estimate as `is_estimate` tells.
+
+    Images that did nothing but choose those weights may choose again: they do not count.
+    """
+    start: Start | None = getattr(model, "start", None)
+    if not model.seen_before or (start is not None and start.validation == images.digest()):
+        return 0
+    return images_in_common(model.seen_before, images.hashes)
+
+
+def chosen_by(model: Trainable, validation: Dataset) -> dict[str, Any]:
+    """Return what a provenance says of the images that chose its weights: which they are, and what was seen in all.
+
+    Under `init` they are named, too, where the weights at the start had not learned from them.
+    """
+    digest = validation.digest()
+    seen = merged_prefixes(model.provenance["seen"], kept_prefixes(validation.hashes))
+    found = {"validation": {"images": len(validation), "sha256": digest}, "seen": seen}
+    if "init" not in model.provenance or seen_at_start(model, validation):
+        return found
+    return {**found, "init": {**model.provenance["init"], "validation": digest}}
 
 
 def data_of(provenance: Mapping[str, Any]) -> str:
-    """Return the hash of all that weights were trained on or chosen by; "" for what builds on others itself."""
+    """Return the hash of the training part that weights come from; "" for what builds on others itself."""
     if builds_on_others(provenance):
         return ""
     return str((provenance.get("drawn_from") or provenance.get("data") or {}).get("sha256", ""))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ HASH_DIGITS = 16  # in a file's name
 _WEIGHTS = re.compile(rf"weights-[0-9a-f]{{{HASH_DIGITS}}}\.safetensors")
 _LEFTOVER = re.compile(r"\.imgtool-.+\.tmp")
 _SCALE = ".scale"
+_LARGEST_SCALE = float(np.finfo(np.float32).max) / 128  # of int8, whose product with it is finite
 
 
 @dataclass(frozen=True)
@@ -335,13 +337,13 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4",
 def _require_finite(arrays: Mapping[str, np.ndarray]) -> None:
     """Raise DataError for arrays that hold NaN or infinity, or would once they are multiplied by their scales."""
     for name, array in arrays.items():
-        largest = 128 if name.endswith(_SCALE) else 1  # of int8
         if array.dtype.kind != "f":
             continue
-        with np.errstate(over="ignore"):
-            ends = np.stack([array.min(initial=0), array.max(initial=0)]) * array.dtype.type(largest)
-        if not np.isfinite(ends).all():
-            raise DataError(f"{name.removesuffix(_SCALE)} holds NaN or infinity")
+        of = name.removesuffix(_SCALE)
+        is_scale = of != name and of in arrays and arrays[of].dtype == np.int8
+        ends = [float(array.min(initial=0)), float(array.max(initial=0))]
+        if not all(math.isfinite(end) and (not is_scale or abs(end) <= _LARGEST_SCALE) for end in ends):
+            raise DataError(f"{of if is_scale else name} holds NaN or infinity")
 
 
 def weights_data(arrays: Mapping[str, np.ndarray], quantize: Sequence[str] = ()) -> bytes:
@@ -388,7 +390,7 @@ def _dequantize(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name, array in arrays.items():
         if array.dtype == np.int8:
             scale = stored.get(name + _SCALE)
-            if scale is None or scale.shape != array.shape[:1] or scale.dtype != np.float32:
+            if scale is None or not array.ndim or scale.shape != array.shape[:1] or scale.dtype != np.float32:
                 raise DataError(f"the scales of {name} are missing or do not fit")
             arrays[name] = array.astype(np.float32)  # and then in place: half the time of a product of both types
             arrays[name] *= scale.reshape(-1, *[1] * (array.ndim - 1))

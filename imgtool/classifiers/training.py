@@ -18,11 +18,11 @@ from imgtool.classifiers.learning import doubt_of
 from imgtool.classifiers.network import NetworkClassifier
 from imgtool.classifiers.protocol import Trainable
 from imgtool.classifiers.registry import create, is_trained, locate, model_files, names, open_model, uses_devices
+from imgtool.classifiers.start import chosen_by
 from imgtool.classifiers.storage import check_place
 from imgtool.datasets.dataset import Dataset
 from imgtool.datasets.files import files_of
 from imgtool.datasets.formats import Parts, open_parts
-from imgtool.datasets.overlap import kept_prefixes, merged_prefixes
 from imgtool.datasets.split import split
 from imgtool.datasets.survey import checked
 from imgtool.device import resolve
@@ -151,12 +151,10 @@ def train(
         trainable.fit(training, seed=seed, device=device, resume=checkpoint, events=events)
     trainable.doubt = doubt_of(trainable, training.labels, None if validation is None else validation.labels)
     if validation is not None:
-        watched = {"images": len(validation), "sha256": validation.digest()}
-        trainable.provenance = {**trainable.provenance, "validation": watched}
-    if training is not parts.train:  # validation images were chosen by, so they count as seen
+        trainable.provenance = {**trainable.provenance, **chosen_by(trainable, validation)}
+    if training is not parts.train:
         whole = {"images": len(parts.train), "sha256": parts.train.digest()}
-        seen = merged_prefixes(kept_prefixes(parts.train.hashes), trainable.seen_before)
-        trainable.provenance = {**trainable.provenance, "drawn_from": whole, "seen": seen}
+        trainable.provenance = {**trainable.provenance, "drawn_from": whole}
     if place is not None and is_first:
         trainable.save(place, overwrite=overwrite)
         if checkpoint is not None:

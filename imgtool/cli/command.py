@@ -34,6 +34,7 @@ HEADINGS = {
 COMPUTES = "What it computes"
 FIRST_SCREEN_LINES = 23  # of a terminal of 24, one being the prompt
 NOT_FROM_ENVIRONMENT = {"version", "help", "force", "output", "resume"}
+_NAMES_A_FILE = re.compile("FILE|FOLDER|DIR|OUT")  # of what helps show as an option's value
 
 Function = Callable[..., Any]
 
@@ -71,23 +72,27 @@ class Command(click.Command):
             if isinstance(each, click.Option):
                 _take_from_environment(each, ctx.command_path)
         try:
-            self._require_outputs_once(ctx, args)
-            rest = super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, list(args))
         except click.BadParameter as error:
             if hints := "".join(_hints(error)):
                 raise click.BadParameter(error.message.rstrip(".") + hints, error.ctx, error.param) from None
             raise
+        self._require_files_once(ctx, args)
         for parameter in self.params:
             if ctx.params.get(parameter.name or "") == "" and not ctx.resilient_parsing:
                 raise click.BadParameter("is empty", ctx, parameter)
         return rest
 
-    def _require_outputs_once(self, ctx: click.Context, args: list[str]) -> None:
-        """Refuse an output that is named twice: the first would not be written, and nobody would be told."""
+    def _require_files_once(self, ctx: click.Context, args: list[str]) -> None:
+        """Refuse two files or folders where one is taken: the first would be neither read nor written, untold."""
         order = [] if ctx.resilient_parsing else self.make_parser(ctx).parse_args(list(args))[2]
         for each, count in Counter(order).items():
-            takes_one = isinstance(each, click.Option) and not (each.multiple or each.is_flag or each.count)
-            if count > 1 and takes_one and spelling(each) in HEADINGS["Output"]:
+            if (
+                count > 1
+                and isinstance(each, click.Option)
+                and not each.multiple
+                and _NAMES_A_FILE.search(each.metavar or "")
+            ):
                 raise click.UsageError(f"{spelling(each)} is given {count} times, and takes one value", ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -366,6 +366,7 @@ def _comparison(
 def _saw_all(facts: Mapping[str, Any], split: Split) -> bool:
     """Tell whether a model was trained on all test images, or on a part of a set that holds them."""
     learned = {facts[key]["sha256"] for key in ("data", "drawn_from") if facts.get(key)}
+    learned |= {facts.get("init", {}).get("data") or None} - {None}
     return bool(learned & split.test_digests) or facts.get("seen_images") == len(split.test)
 
 

@@ -22,6 +22,7 @@ SECONDS: Mapping[str, float] = {
     "scspm": 0.25,
     "cnn-svm": 0.02,
 }
+PRIOR = 10.0  # seconds as guessed, beside which what was taken counts: short trainings say little
 SHARE_OF_K = 0.6  # of the time of those with a codebook of k words, which grows with k
 # A network's: for each image and epoch, and for each multiply-add of it.
 SECONDS_AN_EPOCH, SECONDS_A_MULTIPLY_ADD = 1e-4, 8e-11
@@ -66,7 +67,7 @@ class Pace:
         if fit.candidate.label in self._seconds:
             return self._seconds[fit.candidate.label]
         guess = guessed_seconds(fit.candidate.model)
-        return None if guess is None else guess * (self._taken / self._guessed if self._guessed else 1)
+        return None if guess is None else guess * (self._taken + PRIOR) / (self._guessed + PRIOR)
 
 
 def guessed_seconds(model: Classifier | None) -> float | None:

@@ -157,7 +157,7 @@ class Runner:
         for labeling in labelings:
             peaks = [each for each in (trained["peak_bytes"], growth.bytes()) if each is not None]
             more |= {"peak_bytes": max(peaks, default=None)} if self.has_costs else {}
-            facts = facts_of(model) | _seen_facts(getattr(model, "seen_before", ""), test) | more
+            facts = facts_of(model) | _seen_facts(trained.get("seen_before", ""), test) | more
             self._put(labeling, fit.split, facts, trained["train_seconds"])
             return self.work.store.get(fit.key)
         return None
@@ -184,7 +184,9 @@ class Runner:
         fitted = model.fit(fit.train, seed=self.seed, device=self.device, events=events, **more)
         seconds = time.perf_counter() - begin + sum(before)
         doubt = doubt_of(fitted, fit.train.labels)
-        return fitted, {"train_seconds": seconds, "doubt": doubt, "peak_bytes": growth.bytes()}
+        told = {"train_seconds": seconds, "doubt": doubt, "peak_bytes": growth.bytes()}
+        seen = getattr(fitted, "seen_before", "")
+        return fitted, told | ({"seen_before": seen} if seen else {})
 
     def _put(
         self, labeling: Labeling, split: Split, facts: Mapping[str, Any], train_seconds: float | None = None

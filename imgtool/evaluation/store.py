@@ -129,14 +129,16 @@ def _read(path: Path) -> Predictions | None:
 def joined(parts: Sequence[Predictions], places: Sequence[np.ndarray], images: str) -> Predictions:
     """Return the predictions of folds as those of the whole data set, of which these are the places of each fold.
 
-    images: its hash. Settings and sizes are the first one's, the time of training is the mean.
+    images: its hash. Settings and sizes are the first one's, the time of training is the mean; seen images add up.
     """
     scores = np.empty((sum(map(len, places)), len(parts[0].classes)), parts[0].scores.dtype)
     for part, at in zip(parts, places, strict=True):
         scores[at] = part.scores
     seconds = {stage: sum(part.seconds[stage] for part in parts) for stage in STAGES}
     train_seconds = sum(part.train_seconds or 0 for part in parts) / len(parts)
-    return replace(parts[0], images=images, scores=scores, seconds=seconds, train_seconds=train_seconds)
+    seen = sum(part.facts.get("seen_images", 0) for part in parts)
+    facts = {**parts[0].facts, **({"seen_images": seen} if seen else {})}
+    return replace(parts[0], images=images, scores=scores, seconds=seconds, train_seconds=train_seconds, facts=facts)
 
 
 def encode(predictions: Predictions) -> bytes:

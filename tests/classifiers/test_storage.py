@@ -295,6 +295,22 @@ def test_scales_that_do_not_fit_are_refused(scale, tmp_path):
         load_model(tmp_path / "model")
 
 
+def test_a_single_number_has_no_scales(tmp_path):
+    save_model(tmp_path / "model", MODEL)
+    save_weights(tmp_path / "model", save({"w": np.array(3, np.int8), "w.scale": np.array(1, np.float32)}))
+    with pytest.raises(DataError, match="the scales of w are missing or do not fit"):
+        load_model(tmp_path / "model")
+
+
+def test_large_numbers_that_are_no_scales_are_weights(tmp_path):
+    weights = {"w.scale": np.array([3e38, -3e38], np.float32), "v.scale": np.array([1000], np.float16)}
+    save_model(tmp_path / "model", MODEL)
+    save_weights(tmp_path / "model", save(weights))
+    np.testing.assert_array_equal(
+        load_model(tmp_path / "model").arrays.get("w.scale", weights["w.scale"]), weights["w.scale"]
+    )
+
+
 @settings(max_examples=40)
 @given(st.dictionaries(st.text("abcé.", min_size=1, max_size=8), st.lists(st.integers(0, 4), max_size=3), max_size=5))
 def test_the_size_of_weights_is_known_without_writing_them(shapes):

@@ -227,11 +227,13 @@ def test_completion_knows_settings_devices_and_trained_models(typed, offered, tm
     [
         (["classify", "--maps", "conv1=a", "--maps=conv2=b", CAMERA], "--maps"),
         (["filter", "--kernel", "box", "-o", "a.png", "--output", "b.png", CAMERA], "--output"),
-        (["hog", "--format", "csv", "--format", "tsv", CAMERA], "--format"),
+        (["features", "search", "--show", "a.png", "--query", CAMERA, "--show", "b.png", "f.npz"], "--show"),
+        (["filter", "--kernel-file", "a.txt", "--kernel-file", "b.txt", CAMERA], "--kernel-file"),
     ],
 )
-def test_an_output_is_named_once(line, option, capsys, tmp_path, monkeypatch):
+def test_a_file_is_named_once(line, option, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert execute(line) == 2
     assert f"{option} is given 2 times, and takes one value" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+    assert execute([*line, "--help"]) == 0

@@ -547,6 +547,10 @@ def test_images_that_first_weights_had_seen_are_told(tmp_path, capsys):
     assert execute([*line, "--init", first, "--seed", "7", "-o", other]) == 0
     told = "its first weights had seen 12 of the 12 validation images, whose error says nothing of new ones"
     assert f"imgtool: {other}: {told}\n" in capsys.readouterr().err
+    # Along a chain, too: images that chose all weights so far are new, images that some learned from are not.
+    for start, seed, name, is_told in ((same, "0", "fourth", False), (other, "7", "fifth", True)):
+        assert execute([*line, "--init", start, "--seed", seed, "-o", str(tmp_path / name)]) == 0
+        assert (told in capsys.readouterr().err) == is_told
     for part, numbers in (("train", range(0, 16, 2)), ("test", range(1, 16, 2))):
         for label in ("brick", "grass"):
             (tmp_path / "data" / part / label).mkdir(parents=True)

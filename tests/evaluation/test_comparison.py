@@ -440,11 +440,32 @@ def test_what_first_weights_had_seen_a_model_has_seen(capsys, tmp_path):
     assert done.seen == [str(tmp_path / "second")]
     assert "was trained on these test images" in done.to_record()["decision"]
     assert evaluate(tmp_path / "second", data).rows()[0]["seen_images"] == 48
-    # Also of one that is fitted on such weights in the comparison.
+    # Also of one that is fitted on such weights in the comparison, in folds, and after an interruption.
     ready = registry.create("two-layer", epochs=1)
     ready.start_from(model, first.classes)
-    (row,) = compare(ready, Parts(second, first)).rows()
-    assert row["seen_images"] == 24
+    parts, work = Parts(second, first), tmp_path / "work"
+    assert compare(ready, parts, work=work).rows()[0]["seen_images"] == 24
+    (predictions,) = work.glob("*.predictions")
+    predictions.unlink()
+    assert compare(ready, parts, work=work, resume=True).rows()[0]["seen_images"] == 24
+    assert compare(ready, data, folds=3).rows()[0]["seen_images"] == 48
+
+
+def test_validation_images_of_their_own_were_seen(tmp_path):
+    data = load_dataset(SAMPLES / "textures").train
+    train, validation = data.subset(np.arange(0, 48, 2)), data.subset(np.arange(1, 48, 2))
+    imgtool.train(Parts(train, None, validation), "two-layer", epochs=1, output=tmp_path / "model")
+    assert evaluate(tmp_path / "model", validation).seen == [str(tmp_path / "model")]
+
+
+def test_first_weights_without_hashes_are_known_by_their_data_set(tmp_path):
+    data = load_dataset(SAMPLES / "textures").train
+    older = imgtool.train(data, "two-layer", epochs=1, validation_share=0)
+    older.provenance = {key: value for key, value in older.provenance.items() if key != "seen"}
+    older.save(tmp_path / "older")
+    noise = Dataset(np.random.default_rng(0).integers(0, 256, (6, 32, 32), np.uint8), np.arange(6) % 3, data.classes)
+    imgtool.train(noise, "two-layer", init=tmp_path / "older", epochs=1, output=tmp_path / "tuned")
+    assert evaluate(tmp_path / "tuned", data).seen == [str(tmp_path / "tuned")]
 
 
 def test_weights_of_others_may_have_seen_the_images():

@@ -32,14 +32,22 @@ def test_guesses_follow_the_size_of_a_codebook():
 
 
 def test_before_a_model_was_trained_its_time_is_guessed():
-    hog, gist = fit("hog-svm", 100), fit("gist-svm", 100)
+    hog, gist = fit("hog-svm", 10**6), fit("gist-svm", 10**6)
     pace = Pace([hog, gist])
-    guesses = {each: 100 * guessed_seconds(registry.create(each)) for each in ("hog-svm", "gist-svm")}
+    guesses = {each: 10**6 * guessed_seconds(registry.create(each)) for each in ("hog-svm", "gist-svm")}
     assert pace.seconds_left() == pytest.approx(sum(guesses.values()))
     assert pace.is_guess()
     pace.done(hog, 3 * guesses["hog-svm"])  # a slow machine
-    assert pace.seconds_left() == pytest.approx(3 * guesses["gist-svm"])
+    assert pace.seconds_left() == pytest.approx(3 * guesses["gist-svm"], rel=0.01)
     assert pace.is_guess()
+
+
+def test_short_trainings_say_little_of_the_machine():
+    hog, gist = fit("hog-svm", 30), fit("gist-svm", 10**6)
+    pace = Pace([hog, gist])
+    guess = pace.seconds_left()
+    pace.done(hog, 2.0)
+    assert pace.seconds_left() < 1.3 * guess
 
 
 def test_a_model_that_was_trained_takes_what_it_took_for_each_image():
