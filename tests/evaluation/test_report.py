@@ -324,3 +324,9 @@ def test_the_report_needs_no_extra(tmp_path):
     assert done.returncode == 0, done.stderr
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert f"imgtool {' '.join(command)}" in page.text
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_numbers_in_the_place_of_names_are_explained(count):
+    made = comparison_of(("a", "b"), [f"a model with a long name {number}" for number in range(count)])
+    assert ("A number is a model" in made.to_html()) == (count == 40)

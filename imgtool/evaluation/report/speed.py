@@ -48,6 +48,8 @@ def speed_section(subject: Subject) -> Html:
         else f"Nothing beats those with a filled mark, {names}: each other model is slower or more often wrong."
     )
     note = f"Lower is more often right, further left is faster; the upright lines are 95 % intervals. {verdict}"
+    if any(f'class="over">{model.number + 1}</text>' in drawing for model in timed):  # where its name has no room
+        note += " A number is a model's place in the table."
     return section(
         "Accuracy against speed", tag("figure", tag("div", drawing), tag("figcaption", note), class_="beside")
     )
