@@ -85,7 +85,7 @@ def with_threshold(folder, threshold):
     return folder
 
 
-@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.6])
 def test_below_the_models_threshold_the_best_label_is_not_sure(threshold, tmp_path, rows_of, run):
     model = with_threshold(tmp_path / "m", threshold)
     images = sorted(SAMPLES.glob("*.*g"))
