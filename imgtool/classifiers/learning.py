@@ -15,6 +15,7 @@ from imgtool.datasets.overlap import is_estimate
 GUESSING_P = 0.01  # so probable, by guessing, must a result as good be for it to count as guessed
 NEAR_GUESSING = 0.98  # of the loss of guessing, from which on a loss shows nothing
 MIN_IMAGES = 20  # of which a share says something
+NOT_DIVIDED = "not cross-validated: its cost was not chosen, its scores are not calibrated"
 
 
 def is_like_guessing(right: int, labels: np.ndarray) -> bool:
@@ -44,6 +45,11 @@ def doubt_of(model: Classifier, labels: np.ndarray, validation: np.ndarray | Non
         right = round((1 - row["validation_error"]) * len(validation))
         return doubt_of_share(right, validation, "validation images")
     return _doubt_of_loss(history[-1], labels)
+
+
+def was_divided(history: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether what was trained was cross-validated, or is of a kind that is not."""
+    return not history or history[-1].get("folds") != 0
 
 
 def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

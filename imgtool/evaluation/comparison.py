@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from imgtool.classifiers.learning import NOT_DIVIDED, was_divided
 from imgtool.classifiers.protocol import Classifier
 from imgtool.classifiers.start import builds_on_others
 from imgtool.datasets.equal_images import across_line
@@ -158,7 +159,7 @@ class Comparison:
     def remarks(self) -> list[str]:
         """Return what is to be known beside the errors: equal images, models that saw the test or learned nothing."""
         lines = [f"{name}: was trained on these test images; its error says nothing of others" for name in self.seen]
-        beside = (*self._partly_seen(), *self._built_on_others(), *self._other_backgrounds())
+        beside = (*self._partly_seen(), *self._built_on_others(), *self._other_backgrounds(), *self._not_divided())
         lines = [*across_line(self.duplicates), *lines, *beside]
         if self.among == "data":
             lines.append(f"errors are among the data set's {len(self.classes)} classes, not all that a model knows")
@@ -193,6 +194,12 @@ class Comparison:
             learned = each.facts.get("background", WHITE)
             if "weights" in each.facts and learned != shown and self.left_out.get("alpha"):
                 yield f"{each.model}: was trained with transparent images on {learned}; these are shown on {shown}"
+
+    def _not_divided(self) -> Iterator[str]:
+        """Yield a line for each machine that was not cross-validated: a class had a single image, or so it was set."""
+        for each in (result.predictions for result in self.results if result.predictions):
+            if not was_divided(each.facts.get("history", ())):
+                yield f"{each.model}: was {NOT_DIVIDED}"
 
     def _row(self, place: int, each: Scored) -> dict[str, Any]:
         """Return one model's row."""

@@ -451,6 +451,15 @@ def test_what_first_weights_had_seen_a_model_has_seen(capsys, tmp_path):
     assert compare(ready, data, folds=3).rows()[0]["seen_images"] == 48
 
 
+def test_a_machine_that_was_not_cross_validated_is_told(tmp_path):
+    data = load_dataset(SAMPLES / "textures").train
+    few, test = data.subset(np.array([0, 16, 32])), data.subset(np.arange(1, 48, 5))
+    done = compare(["hog-svm", "two-layer"], Parts(few, test), settings={"epochs": 1})
+    said = "was not cross-validated: its cost was not chosen, its scores are not calibrated"
+    assert [line for line in done.remarks() if "cross-validated" in line] == [f"hog-svm: {said}"]
+    assert not any("cross-validated" in line for line in compare("hog-svm", data).remarks())
+
+
 def test_validation_images_of_their_own_were_seen(tmp_path):
     data = load_dataset(SAMPLES / "textures").train
     train, validation = data.subset(np.arange(0, 48, 2)), data.subset(np.arange(1, 48, 2))

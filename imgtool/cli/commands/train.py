@@ -237,9 +237,10 @@ def _doubt_of_accuracy(accuracy: dict[str, Any] | None, parts: Parts) -> str:
 
 def _validation_text(chosen_by: dict[str, Any] | None, model: Trainable) -> str:
     """Return the error by which the epoch or the cost was chosen, or that none was."""
+    from imgtool.classifiers.learning import NOT_DIVIDED, was_divided
+
     if chosen_by is None:
-        is_undivided = model.provenance["history"][-1:] and model.provenance["history"][-1].get("folds") == 0
-        return "; not cross-validated: its cost was not chosen, its scores are not calibrated" if is_undivided else ""
+        return "" if was_divided(model.provenance["history"]) else f"; {NOT_DIVIDED}"
     name, place = "cross-validated", ""
     if chosen_by["by"] == "validation":
         name, place = "validation", f" in epoch {chosen_by['epoch']}"
