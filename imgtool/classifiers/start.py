@@ -31,8 +31,8 @@ class Start:
     validation: str
 
     def tells(self, classes: Sequence[str]) -> bool:
-        """Tell whether the last layer tells these classes apart, in this order, called by names or identifiers."""
-        return bool(self.classes) and tuple(classes) in (tuple(map(same_name, self.classes)), self.identifiers)
+        """Tell whether the last layer was kept, and tells these classes apart."""
+        return bool(self.classes) and _are_called(classes, self.classes, self.identifiers)
 
     @classmethod
     def of(cls, other: Trainable, network: NetworkSequence, classes: Sequence[str], name: str) -> Self:
@@ -42,13 +42,18 @@ class Start:
         """
         arrays = with_factors(network, other.arrays())
         labels: tuple[Any, Any] = (other.classes, other.identifiers)
-        if tuple(classes) not in (tuple(map(same_name, other.classes)), other.identifiers):
+        if not _are_called(classes, other.classes, other.identifiers):
             head, labels = network.last_learned(), ((), ())
             arrays = {key: array for key, array in arrays.items() if not key.startswith(f"{head}.")}
         origin = {"name": name, "sha256": other.weights_hash, "data": data_of(other.provenance)}
         validation, before = other.provenance.get("validation", {}).get("sha256", ""), other.provenance.get("init")
         is_clean = not before or before.get("validation") == validation
         return cls(arrays, *labels, origin, validation if is_clean else "")
+
+
+def _are_called(classes: Sequence[str], names: Sequence[str], identifiers: Sequence[str | None]) -> bool:
+    """Tell whether a data set's classes are those of a model in its order, called by names or identifiers."""
+    return tuple(classes) in (tuple(map(same_name, names)), tuple(identifiers))
 
 
 def seen_at_start(model: Trainable, images: Dataset) -> int:

@@ -10,7 +10,8 @@ from imgtool.classifiers.protocol import Classifier
 from imgtool.evaluation.fits import Fit
 
 # Seconds that models with default settings take for each image that they learn from, a third as many being labeled:
-# images of 200 x 200 pixels, two cores (`benchmarks/training_times.py`). What is made of them is a rough guess.
+# images of 200 x 200 pixels, two cores. Rough: those of Fisher vectors and of scspm follow from the times in
+# docs/results.md and docs/dev/open.md, the others from `benchmarks/training_times.py` on a part of a busy core.
 SECONDS: Mapping[str, float] = {
     "pixels-svm": 0.002,
     "hog-svm": 0.003,
